@@ -1,0 +1,98 @@
+"""The errors of Dynaberg, one tree.
+
+* DynabergError
+  x SettingsError            cdk.context.json, a target, a Region, a moment that cannot be used
+  x ContractError            a table contract that is not one
+  x LocalAwsError            the local AWS is missing, busy, or gone
+  x CredentialsError         AWS does not know who is asking
+  x NotFoundError            a table, snapshot, stack or moment that does not exist
+  x NotReadyError            a wait that passed its deadline
+  x DeploymentError          a stack that CloudFormation could not create, update or delete
+  x TrafficError             writes that DynamoDB did not take
+  x QueryError               SQL that Athena refused
+    + QueryCancelledError    a query that was stopped
+
+Every message says what happened, with the value; `hint` says what to do. In a notebook only these
+two are shown, without a stack trace of the library; the cause is kept in `__cause__`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class DynabergError(Exception):
+    """Base of every error that Dynaberg raises on purpose.
+
+    Args:
+        message: What happened, with the value, as a sentence.
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nHint: {self.hint}" if self.hint else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class SettingsError(DynabergError):
+    """A setting that cannot be used."""
+
+
+class ContractError(DynabergError):
+    """A table contract that is not one."""
+
+
+class LocalAwsError(DynabergError):
+    """The local AWS is missing, busy, or gone."""
+
+
+class CredentialsError(DynabergError):
+    """AWS does not know who is asking."""
+
+
+class NotFoundError(DynabergError):
+    """Something that does not exist was asked for."""
+
+    @classmethod
+    def among(cls, kind: str, name: str, existing: Iterable[str], *, hint: str = "") -> NotFoundError:
+        """The error for a name that is not among those that exist.
+
+        Args:
+            kind: What was looked for, such as `table`.
+            name: The name that was given.
+            existing: The names that exist.
+            hint: What to do where nothing exists or nothing is near.
+        """
+        names = sorted(existing)
+        near = get_close_matches(name, names, n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else hint
+        listed = ", ".join(names) if names else "none"
+        return cls(f"There is no {kind} {name!r}. What exists: {listed}.", hint=advice)
+
+
+class NotReadyError(DynabergError):
+    """A wait that passed its deadline."""
+
+
+class DeploymentError(DynabergError):
+    """A stack that CloudFormation could not create, update or delete."""
+
+
+class TrafficError(DynabergError):
+    """Writes that DynamoDB did not take."""
+
+
+class QueryError(DynabergError):
+    """SQL that Athena refused."""
+
+
+class QueryCancelledError(QueryError):
+    """A query that was stopped."""

@@ -1,0 +1,139 @@
+"""The settings: the five keys of `cdk.context.json`, the target and the folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from dynaberg.errors import SettingsError
+
+CONTEXT_FILE = "cdk.context.json"
+TARGETS = ("local", "aws")
+STREAM_TYPES = ("dynamodb", "kinesis")
+# Names that AWS takes: S3 Tables "Table bucket, namespace, and table naming rules"; Firehose takes no hyphen.
+_PATTERNS = {
+    "table_bucket_name": (r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", "3 to 63 lower-case letters, digits and hyphens"),
+    "table_name": (r"[a-z0-9][a-z0-9_]{0,230}", "lower-case letters, digits and underscores"),
+    "namespace": (r"[a-z0-9][a-z0-9_]{0,230}", "lower-case letters, digits and underscores"),
+    "bucket_name": (r"[a-z0-9][a-z0-9-]{1,24}", "2 to 25 lower-case letters, digits and hyphens"),
+    "name": (r"[a-z][a-z0-9-]{0,29}", "1 to 30 lower-case letters, digits and hyphens, a letter first"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a workbench is set to.
+
+    Attributes:
+        table_bucket_name: S3 Tables bucket.
+        table_name: Current table; the change log is `<table_name>_changes`.
+        namespace: Namespace of the table bucket.
+        bucket_name: Beginning of the names of the S3 buckets for errors, code and query results.
+        stream_type: `dynamodb` (DynamoDB Streams and Lambda) or `kinesis` (Kinesis Data Streams).
+        target: `local` or `aws`.
+        region: AWS Region; None takes the session's.
+        name: Beginning of the names of the stacks, and what a clean-up must be confirmed with.
+        root: The project's folder, which holds `data/` and `cdk.context.json`.
+    """
+
+    table_bucket_name: str = "streamtablebucket"
+    table_name: str = "transactions"
+    namespace: str = "analytics"
+    bucket_name: str = "streambucket"
+    stream_type: str = "dynamodb"
+    target: str = "local"
+    region: str | None = None
+    name: str = "dynaberg"
+    root: Path = Path()
+
+    def __post_init__(self) -> None:
+        """Refuse what AWS would refuse later, and less clearly."""
+        check_choice("target", self.target, TARGETS)
+        check_choice("stream_type", self.stream_type, STREAM_TYPES)
+        for key, (pattern, words) in _PATTERNS.items():
+            value = getattr(self, key)
+            if not isinstance(value, str) or not re.fullmatch(pattern, value):
+                msg = f"`{key}` is {value!r}, which AWS does not take as a name."
+                raise SettingsError(msg, hint=f"Use {words}.")
+
+    @property
+    def log_name(self) -> str:
+        """Name of the change log."""
+        return f"{self.table_name}_changes"
+
+    @property
+    def local_state(self) -> Path:
+        """Folder of the local AWS's state."""
+        return self.root / "data" / "local"
+
+
+def load_settings(root: Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings from `cdk.context.json`, the environment and the caller, the last one winning.
+
+    Args:
+        root: The project's folder; by default the nearest one above the working directory that
+            has a `cdk.context.json`, or the one that the library was installed from.
+        **overrides: Fields of `Settings`; None stands for "not given".
+
+    Returns:
+        The settings, checked.
+
+    Raises:
+        SettingsError: A file that is not JSON, an unknown key, a value that AWS would not take.
+    """
+    folder = root or find_root()
+    given = {key: value for key, value in overrides.items() if value is not None}
+    environment = {"target": os.environ.get("DYNABERG_TARGET"), "name": os.environ.get("DYNABERG_NAME")}
+    known = {"root": folder} | read_context(folder / CONTEXT_FILE)
+    known |= {key: value for key, value in environment.items() if value} | given
+    return Settings(**known)
+
+
+def find_root() -> Path:
+    """The project's folder: the nearest one upwards with a `cdk.context.json`, or where the library lies."""
+    here = Path.cwd()
+    source = Path(__file__).resolve().parents[2]
+    return next((p for p in (here, *here.parents, source) if (p / CONTEXT_FILE).is_file()), here)
+
+
+def read_context(path: Path) -> dict[str, Any]:
+    """The settings among the keys of a `cdk.context.json`; a missing file is an empty one."""
+    if not path.is_file():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    try:
+        context = json.loads(text)
+    except json.JSONDecodeError as error:
+        comma = re.search(r",\s*[}\]]", text)
+        fix = "Remove the comma before the closing bracket." if comma else "Compare it with the one in README.md."
+        msg = f"{path} is not JSON: {error}."
+        raise SettingsError(msg, hint=fix) from error
+    if not isinstance(context, Mapping):
+        msg = f"{path} holds a {type(context).__name__}, and a JSON object is wanted."
+        raise SettingsError(msg, hint='Write it as {"table_name": "transactions", …}.')
+    return pick_settings(context, path)
+
+
+def pick_settings(context: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The keys of a CDK context that are settings; the CDK's own (with a colon, an at sign or a slash) are left."""
+    names = {field.name for field in fields(Settings)} - {"root"}
+    ours = {key: value for key, value in context.items() if not re.search(r"[:@/]", key)}
+    for key in ours.keys() - names:
+        near = get_close_matches(key, names, n=1)
+        msg = f"{path} has the key {key!r}, which is no setting. Settings: {', '.join(sorted(names))}."
+        raise SettingsError(msg, hint=f"Did you mean {near[0]!r}?" if near else "Remove it.")
+    return ours
+
+
+def check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not among the choices."""
+    if value not in choices:
+        near = get_close_matches(str(value), choices, n=1)
+        msg = f"`{key}` is {value!r}. Choices: {', '.join(choices)}."
+        raise SettingsError(msg, hint=f"Did you mean {near[0]!r}?" if near else f"Use {choices[0]!r}.")

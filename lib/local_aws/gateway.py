@@ -1,0 +1,173 @@
+"""The one ASGI application: it answers what ministack lacks and passes everything else through.
+
+The order of `SERVICES` is the order of asking. A service claims a request by its method, path and
+`X-Amz-Target`, before the body is read; what nobody claims reaches ministack untouched, streams included.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from local_aws.wire import AwsError, Request, Response, Service, request_from_scope
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+class Ministack:
+    """ministack's ASGI application, called in process (an `Upstream`)."""
+
+    def __init__(self, app: App, region: str) -> None:
+        self.app = app
+        self._region = region
+
+    async def __call__(self, request: Request) -> Response:
+        """Hand one request to ministack and wait for the whole answer."""
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "scheme": "http",
+            "method": request.method,
+            "path": request.path,
+            "raw_path": (request.raw_path or request.path).encode("latin-1"),
+            "query_string": urlencode(request.query).encode(),
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in request.headers.items()],
+            "client": ("127.0.0.1", 0),
+        }
+        messages: list[Mapping[str, Any]] = []
+
+        async def send(message: Mapping[str, Any]) -> None:
+            messages.append(message)
+
+        await self.app(scope, replay(request.body), send)
+        head = next(m for m in messages if m["type"] == "http.response.start")
+        body = b"".join(m.get("body", b"") for m in messages if m["type"] == "http.response.body")
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head["headers"]}
+        return Response(head["status"], body, headers)
+
+    async def operation(self, target: str, payload: Mapping[str, Any]) -> Any:
+        """Call an operation of a JSON service."""
+        service = target.partition("_")[0].lower()
+        scope = f"Credential=test/20260101/{self._region}/{service}/aws4_request"
+        headers = {
+            "x-amz-target": target,
+            "content-type": "application/x-amz-json-1.1",
+            "authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0",
+        }
+        response = await self(Request("POST", "/", headers=headers, body=orjson.dumps(payload)))
+        answer = response.json()
+        if response.status >= 400:
+            code = str(answer.get("__type", "InternalFailure")).rpartition("#")[2]
+            message = answer.get("message") or answer.get("Message") or ""
+            raise AwsError(code, message, response.status)
+        return answer
+
+
+def replay(body: bytes) -> Receive:
+    """An ASGI `receive` that hands out a body already read, then a disconnect."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive
+
+
+class Gateway:
+    """The ASGI application of the local AWS."""
+
+    def __init__(self, ministack: Ministack, services: Sequence[Service], on_saved: Callable[[], None]) -> None:
+        self._ministack = ministack
+        self._services = services
+        self._on_saved = on_saved
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._ministack.app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        target = next((v for k, v in scope["headers"] if k.lower() == b"x-amz-target"), b"").decode("latin-1")
+        method, path = scope["method"], scope["path"]
+        service = next((s for s in self._services if s.claims(method, path, target)), None)
+        if service is None:
+            await self._ministack.app(scope, receive, send)
+            return
+        body = await read_body(receive)
+        response = await answer(service, request_from_scope(scope, body))
+        if response is None:
+            await self._ministack.app(scope, replay(body), send)
+        else:
+            await send_response(send, response)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def services_stop_first() -> dict[str, Any]:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                for service in reversed(self._services):
+                    await service.stop()
+            return message
+
+        async def services_start_last(message: Mapping[str, Any]) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                for service in self._services:
+                    await service.start()
+            if message["type"] == "lifespan.shutdown.complete":
+                self._on_saved()
+            await send(message)
+
+        await self._ministack.app(scope, services_stop_first, services_start_last)
+
+
+async def answer(service: Service, request: Request) -> Response | None:
+    """A service's answer, with its errors in AWS's shape."""
+    try:
+        return await service.handle(request)
+    except AwsError as error:
+        return error.response()
+    except Exception as error:
+        log.exception("%s %s %s failed", request.method, request.path, request.target)
+        return AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500).response()
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body of an ASGI request."""
+    chunks = []
+    while True:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+async def send_response(send: Send, response: Response) -> None:
+    """Send a response over ASGI."""
+    headers = {"content-length": str(len(response.body))} | dict(response.headers)
+    pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def create_app(state_dir: Path, on_saved: Callable[[], None]) -> Gateway:
+    """The gateway with all its services; ministack's environment must be set before (see `serve`)."""
+    from ministack.app import app
+
+    ministack = Ministack(app, os.environ["AWS_REGION"])
+    services: list[Service] = []
+    return Gateway(ministack, services, on_saved)

@@ -1,0 +1,133 @@
+"""What goes over the wire: a request that was read, a response to send, AWS's error shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+import orjson
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request, its body read.
+
+    Attributes:
+        method: HTTP method, upper case.
+        path: Path, percent-decoded.
+        raw_path: Path as it came, percent-encoded.
+        query: Query parameters; a repeated one keeps its last value.
+        headers: Header values by lower-case name.
+        body: The whole body.
+    """
+
+    method: str
+    path: str
+    raw_path: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def target(self) -> str:
+        """The `X-Amz-Target` header, `Service_Version.Operation`, or an empty string."""
+        return self.headers.get("x-amz-target", "")
+
+    @property
+    def operation(self) -> str:
+        """The operation that the target names."""
+        return self.target.rpartition(".")[2]
+
+    def json(self) -> Any:
+        """The body as JSON; an empty body is an empty object.
+
+        Raises:
+            AwsError: SerializationException, where the body is not JSON.
+        """
+        try:
+            return orjson.loads(self.body) if self.body else {}
+        except orjson.JSONDecodeError as error:
+            raise AwsError("SerializationException", f"The body is not JSON: {error}") from error
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP response."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return orjson.loads(self.body) if self.body else {}
+
+
+class AwsError(Exception):
+    """An answer that AWS would give as an error; the gateway turns it into the response.
+
+    Args:
+        code: AWS's error code, such as `ResourceNotFoundException`.
+        message: AWS's words, as near as they are known.
+        status: HTTP status.
+        **details: Further members of the error body.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400, **details: Any) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message, self.status, self.details = code, message, status, details
+
+    def response(self) -> Response:
+        """The error in the shape of AWS's JSON protocols."""
+        body = {"__type": self.code, "message": self.message, "Message": self.message, **self.details}
+        return json_response(body, self.status, {"x-amzn-errortype": self.code})
+
+
+def json_response(payload: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A response with a JSON body."""
+    kind = {"content-type": "application/x-amz-json-1.1"}
+    return Response(status, orjson.dumps(payload), kind | dict(headers or {}))
+
+
+class Upstream(Protocol):
+    """ministack in this process, called as if over the wire."""
+
+    async def __call__(self, request: Request) -> Response:
+        """Hand a request to ministack and wait for the whole answer."""
+
+    async def operation(self, target: str, payload: Mapping[str, Any]) -> Any:
+        """Call an operation of a JSON service, `Firehose_20150804.DescribeDeliveryStream` for example.
+
+        Raises:
+            AwsError: What ministack refused, with its code.
+        """
+
+
+class Service(Protocol):
+    """A part of AWS that is answered here and not by ministack."""
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """Whether a request may be for this service; decided before the body is read."""
+
+    async def handle(self, request: Request) -> Response | None:
+        """Answer a claimed request, or None to let ministack answer it."""
+
+    async def start(self) -> None:
+        """Begin background work, once ministack's state is restored."""
+
+    async def stop(self) -> None:
+        """End background work, before ministack saves its state."""
+
+
+def request_from_scope(scope: Mapping[str, Any], body: bytes) -> Request:
+    """The request that an ASGI scope and its body make."""
+    return Request(
+        method=scope["method"],
+        path=scope["path"],
+        raw_path=(scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
+        query=dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)),
+        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
+        body=body,
+    )
