@@ -1,0 +1,321 @@
+"""The workbench: what a notebook holds. Each method is one call into a room of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import boto3
+import pandas as pd
+
+from dynaberg import (
+    aws,
+    catalog,
+    cleanup,
+    deploy,
+    display,
+    layers,
+    profiling,
+    query,
+    reconcile,
+    time_travel,
+    traffic,
+    waiting,
+)
+from dynaberg.contract import Contract, load_contract
+from dynaberg.doctor import doctor
+from dynaberg.errors import NotFoundError
+from dynaberg.settings import Settings, check_choice, load_settings
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+
+Stage = Literal["cdc", "firehose", "traffic", "refresh"]
+Moment = datetime | int
+
+
+def connect(
+    target: str | None = None, *, region: str | None = None, root: Path | None = None, **settings: Any
+) -> Workbench:
+    """Open the workbench on the local AWS or on AWS.
+
+    Locally the local AWS is started where it does not run yet, and the process's `AWS_*` variables
+    are set to it, so that plain boto3, PyAthena and pyiceberg reach it too.
+
+    Args:
+        target: `local` or `aws`; by default `DYNABERG_TARGET`, then `local`.
+        region: AWS Region; by default the session's.
+        root: The project's folder; by default found upwards from the working directory.
+        **settings: Any other field of `Settings`, `stream_type="kinesis"` for example.
+
+    Returns:
+        The workbench; as the last line of a cell it shows where it is connected to.
+
+    Raises:
+        SettingsError: A setting that cannot be used.
+        LocalAwsError: The local AWS cannot be started.
+        CredentialsError: AWS does not know who is asking.
+
+    Example:
+        >>> wb = dynaberg.connect()
+        >>> wb.enable_cdc()
+    """
+    chosen = load_settings(root, target=target, region=region, **settings)
+    contract = load_contract(chosen.root / "data" / "tables" / f"{chosen.table_name}.yaml")
+    return Workbench(chosen, aws.open_session(chosen), contract)
+
+
+class Workbench:
+    """One DynamoDB table, its pipeline, and the Iceberg tables that it fills.
+
+    Args:
+        settings: Names, target and folders.
+        session: An open boto3 session; the native way to everything.
+        contract: The table contract.
+    """
+
+    def __init__(self, settings: Settings, session: boto3.Session, contract: Contract) -> None:
+        self.settings = settings
+        self.session = session
+        self.contract = contract
+        self._traffic: list[traffic.TrafficReport] = []
+
+    # What it is, and the native objects ---------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Beginning of the names of the stacks; a clean-up is confirmed with it."""
+        return self.settings.name
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The Iceberg REST catalog of the table bucket, a native pyiceberg `Catalog`."""
+        return catalog.open_catalog(self.session, self.settings)
+
+    def client(self, service: str) -> Any:
+        """A native boto3 client, such as `wb.client("firehose")`."""
+        return aws.client(self.session, service)
+
+    def load_table(self, name: str) -> Table:
+        """Load a table as a native pyiceberg `Table`.
+
+        Args:
+            name: Table of the namespace, without the namespace.
+
+        Raises:
+            NotFoundError: No such table; the message names those that exist.
+        """
+        return catalog.load_table(self.catalog, self.settings, name)
+
+    def data_path(self, *parts: str) -> Path:
+        """A path under the project's `data/` folder, wherever the notebook runs."""
+        return self.settings.root.joinpath("data", *parts)
+
+    def doctor(self) -> pd.DataFrame:
+        """Check every precondition, each with its fix."""
+        return doctor(self.session, self.settings)
+
+    # The pipeline -------------------------------------------------------------------------------
+
+    def enable_cdc(self) -> pd.DataFrame:
+        """Create the source table with its stream, the table bucket and the namespace (foundation stack)."""
+        return deploy.enable_cdc(self.session, self.settings, self.contract)
+
+    def deploy_firehose(self, *, buffer_seconds: int = 10) -> pd.DataFrame:
+        """Create the Iceberg tables and the delivery into the change log (delivery stack).
+
+        Args:
+            buffer_seconds: How long Firehose gathers records before it commits a snapshot, 0 to 900.
+        """
+        layers.create_tables(self.session, self.settings, self.contract)
+        return deploy.deploy_firehose(
+            self.session, self.settings, self.contract, buffer_seconds=buffer_seconds
+        )
+
+    def generate_traffic(self, changes: int = 10_000, *, seed: int = 7) -> traffic.TrafficReport:
+        """Write inserts, updates and deletes into the source table through the DynamoDB API.
+
+        Args:
+            changes: How many change records shall come of it.
+            seed: The same seed makes the same traffic.
+        """
+        report = traffic.generate_traffic(
+            self.session, self.contract.source_table, changes=changes, seed=seed
+        )
+        self._traffic.append(report)
+        return report
+
+    def wait_for_delivery(self, *, timeout: float = 300) -> pd.DataFrame:
+        """Wait until the change log holds every change.
+
+        After `generate_traffic` the changes that it wrote are waited for; otherwise those that the
+        table's stream still holds.
+
+        Args:
+            timeout: Deadline in seconds.
+
+        Raises:
+            NotReadyError: The deadline passed; the message says what is missing and where to look.
+        """
+        reports, self._traffic = self._traffic, []
+        return waiting.wait_for_delivery(
+            self.session,
+            self.settings,
+            self.contract,
+            expected=sum(report.changes for report in reports) or None,
+            since=reports[0].started_at if reports else None,
+            timeout=timeout,
+        )
+
+    def refresh(self, name: str | None = None) -> pd.DataFrame:
+        """Bring the current table up to the change log with one Athena MERGE.
+
+        Args:
+            name: The current table; by default the settings' `table_name`.
+        """
+        self._check_current(name)
+        return layers.refresh(self.session, self.settings, self.contract)
+
+    def build(self, name: str) -> pd.DataFrame:
+        """Build a curated table from `data/sql/curated/<name>.sql`."""
+        return layers.build(self.session, self.settings, name)
+
+    def prepare(self, through: Stage) -> Workbench:
+        """Bring the pipeline to where a notebook needs it; what is there already is left as it is.
+
+        Args:
+            through: The last stage that must be done: `cdc`, `firehose`, `traffic` or `refresh`.
+
+        Returns:
+            The workbench.
+        """
+        stages = get_args(Stage)
+        check_choice("through", through, stages)
+        for stage in stages[: stages.index(through) + 1]:
+            getattr(self, f"_prepare_{stage}")()
+        return self
+
+    def _prepare_cdc(self) -> None:
+        if not deploy.exists(self.session, self.settings, "foundation"):
+            self.enable_cdc()
+
+    def _prepare_firehose(self) -> None:
+        if not deploy.exists(self.session, self.settings, "delivery"):
+            self.deploy_firehose()
+
+    def _prepare_traffic(self) -> None:
+        if self.load_table(self.settings.log_name).current_snapshot() is None:
+            self.generate_traffic()
+            self.wait_for_delivery()
+
+    def _prepare_refresh(self) -> None:
+        self.refresh()
+
+    # Asking -------------------------------------------------------------------------------------
+
+    def query(self, sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> query.QueryResult:
+        """Run Athena SQL.
+
+        Args:
+            sql: One statement; `:name` and `?` stand for parameters.
+            params: Values by name or by place; they are bound by Athena, never formatted in.
+
+        Returns:
+            The result: `.df`, `.bytes_scanned`, `.runtime_ms`, `.query_id`.
+
+        Raises:
+            QueryError: Athena refused the statement.
+
+        Example:
+            >>> wb.query("SELECT count(*) AS n FROM transactions WHERE status = :status", {"status": "APPROVED"}).df
+        """
+        return query.query(self.session, self.settings, sql, params)
+
+    def snapshots(self, table: str | Table) -> pd.DataFrame:
+        """The snapshots of a table, oldest first."""
+        return time_travel.snapshots(self._table(table))
+
+    def read_as_of(self, table: str, when: Moment, *, columns: Sequence[str] = ("*",)) -> pd.DataFrame:
+        """Read a table as it was at a moment.
+
+        Args:
+            table: Name of the table.
+            when: Timezone-aware moment, or a snapshot id.
+            columns: Columns to read.
+
+        Raises:
+            NotFoundError: The moment precedes the first snapshot; the message names it.
+        """
+        return time_travel.read_as_of(
+            self.session, self.settings, self._table(table), when, columns=columns
+        )
+
+    def changes_between(self, table: str | Table, a: Moment, b: Moment) -> pd.DataFrame:
+        """What changed in a table between two moments or snapshots: added, removed and changed rows."""
+        return time_travel.changes_between(self._table(table), self.contract, a, b)
+
+    def item_history(self, key: Mapping[str, Any]) -> pd.DataFrame:
+        """Every version of one DynamoDB item, by changed attribute.
+
+        Args:
+            key: The item's key, `{"transaction_id": "TXN_…", "timestamp": 1700000000000}`.
+        """
+        return time_travel.item_history(self.session, self.settings, self.contract, key)
+
+    def profile_columns(self, table: str, *, snapshot: Moment | None = None) -> pd.DataFrame:
+        """Profile the columns of a table in one Athena statement."""
+        return profiling.profile_columns(self.session, self.settings, self._table(table), snapshot=snapshot)
+
+    def profile_files(self, table: str | Table) -> pd.DataFrame:
+        """The data files of a table, from its metadata alone."""
+        return profiling.profile_files(self._table(table))
+
+    def profile_partitions(self, table: str | Table) -> pd.DataFrame:
+        """The partitions of a table, from its metadata alone."""
+        return profiling.profile_partitions(self._table(table))
+
+    def reconcile(self, name: str | None = None) -> reconcile.ReconcileReport:
+        """Compare DynamoDB with the current table, every column of every row."""
+        self._check_current(name)
+        return reconcile.reconcile(self.session, self.settings, self.contract)
+
+    # The end ------------------------------------------------------------------------------------
+
+    def list_resources(self) -> pd.DataFrame:
+        """Everything that this workbench created and that still exists."""
+        return cleanup.list_resources(self.session, self.settings)
+
+    def clean_up(self, *, confirm: str) -> pd.DataFrame:
+        """Remove everything that this workbench created, its data too.
+
+        Args:
+            confirm: The workbench's name, typed.
+
+        Raises:
+            SettingsError: The name does not match; nothing was removed.
+        """
+        self.__dict__.pop("catalog", None)
+        return cleanup.clean_up(self.session, self.settings, confirm=confirm)
+
+    def stop(self) -> None:
+        """Stop the local AWS, its state kept; on AWS there is nothing to stop."""
+        aws.stop_local(self.settings)
+
+    def __repr__(self) -> str:
+        return f"Workbench({self.name!r}, target={self.settings.target!r}, region={self.session.region_name!r})"
+
+    def _repr_html_(self) -> str:
+        return display.workbench_card(self.settings, self.session.region_name, aws.account_id(self.session))
+
+    def _table(self, table: str | Table) -> Table:
+        return self.load_table(table) if isinstance(table, str) else table
+
+    def _check_current(self, name: str | None) -> None:
+        if name not in (None, self.settings.table_name):
+            raise NotFoundError.among(
+                "current table", str(name), [self.settings.table_name], hint="Curated tables are built with wb.build()."
+            )
