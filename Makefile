@@ -1,0 +1,80 @@
+# Bare `make` lists what can be done here.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.language_info metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution"
+
+.PHONY: help
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- the environment ----
+
+.PHONY: setup
+setup: $(READY) ## Make the environment in .venv, exactly as it was tested
+
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or newer, or name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$($(PYTHON) --version) is too old. Dynaberg needs 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python cannot make an environment. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV) (a minute or so, once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: lock
+lock: $(READY) ## Compile requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements.lock
+
+.PHONY: clean
+clean: ## Stop the local AWS; remove its state, the gallery and all caches
+	@test ! -x $(BIN)/dynaberg || $(BIN)/dynaberg local stop
+	rm -rf build dist data/local .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path "./$(VENV)/*" -type d -prune -exec rm -rf {} +
+
+# ---- the workbench ----
+
+.PHONY: demo
+demo: $(READY) ## Run the seven notebooks in order and keep them as pages in build/gallery
+	@$(BIN)/dynaberg walk --html build/gallery
+
+.PHONY: lab
+lab: $(READY) ## Open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --notebook-dir notebooks
+
+.PHONY: gallery
+gallery: demo ## Run the demo and take README's pictures from it
+	@cp build/gallery/images/*.png notebooks/images/
+
+# ---- the checks ----
+
+.PHONY: test
+test: $(READY) ## Run the unit, integration and notebook tests
+	@$(BIN)/python -m pytest -q tests/unit tests/integration tests/notebooks
+
+.PHONY: lint
+lint: $(READY) ## Check style and formatting, and that no notebook holds outputs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(STRIP) --verify notebooks/*.ipynb
+
+.PHONY: types
+types: $(READY) ## Check the types
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(READY) ## Format the code and strip the notebooks
+	@$(STRIP) notebooks/*.ipynb
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(READY) ## Measure what README states, and print its table
+	@$(BIN)/python -m tests.benchmarks.bench_walk
