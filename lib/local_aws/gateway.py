@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 
 import orjson
 
-from local_aws.wire import AwsError, Request, Response, Service, request_from_scope
+from local_aws.iceberg_rest import IcebergRest
+from local_aws.wire import AwsError, Request, Response, Service, request_from_scope, signature
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -60,11 +61,10 @@ class Ministack:
     async def operation(self, target: str, payload: Mapping[str, Any]) -> Any:
         """Call an operation of a JSON service."""
         service = target.partition("_")[0].lower()
-        scope = f"Credential=test/20260101/{self._region}/{service}/aws4_request"
         headers = {
             "x-amz-target": target,
             "content-type": "application/x-amz-json-1.1",
-            "authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0",
+            "authorization": signature(service, self._region),
         }
         response = await self(Request("POST", "/", headers=headers, body=orjson.dumps(payload)))
         answer = response.json()
@@ -88,7 +88,9 @@ def replay(body: bytes) -> Receive:
 class Gateway:
     """The ASGI application of the local AWS."""
 
-    def __init__(self, ministack: Ministack, services: Sequence[Service], on_saved: Callable[[], None]) -> None:
+    def __init__(
+        self, ministack: Ministack, services: Sequence[Service], on_saved: Callable[[], None]
+    ) -> None:
         self._ministack = ministack
         self._services = services
         self._on_saved = on_saved
@@ -168,6 +170,7 @@ def create_app(state_dir: Path, on_saved: Callable[[], None]) -> Gateway:
     """The gateway with all its services; ministack's environment must be set before (see `serve`)."""
     from ministack.app import app
 
-    ministack = Ministack(app, os.environ["AWS_REGION"])
-    services: list[Service] = []
+    region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
+    ministack = Ministack(app, region)
+    services: list[Service] = [IcebergRest(ministack, region, endpoint)]
     return Gateway(ministack, services, on_saved)

@@ -91,6 +91,12 @@ def json_response(payload: Any, status: int = 200, headers: Mapping[str, str] | 
     return Response(status, orjson.dumps(payload), kind | dict(headers or {}))
 
 
+def signature(service: str, region: str) -> str:
+    """An `Authorization` header that names a service and a Region; ministack routes by it and checks no key."""
+    scope = f"Credential=test/20260101/{region}/{service}/aws4_request"
+    return f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"
+
+
 class Upstream(Protocol):
     """ministack in this process, called as if over the wire."""
 

@@ -1,0 +1,279 @@
+"""The Iceberg REST catalog of S3 Tables: every route of a table is answered here.
+
+ministack's own keeps no snapshot log, cannot drop or expire, and takes the table name `transactions`
+for a multi-table commit. What it stores well stays with it: the records of buckets, namespaces and tables,
+and the objects. Routes of namespaces pass on to it.
+
+Source: Apache Iceberg, "REST Catalog API"; Amazon S3, "Accessing tables using the Amazon S3 Tables
+Iceberg REST endpoint".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import orjson
+
+from local_aws.iceberg_errors import IcebergError
+from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName, succeeded
+from local_aws.wire import AwsError, Request, Response, Upstream
+
+_PREFIX = (
+    r"/iceberg/v1/(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+|\d{12}:s3tablescatalog/[^/]+)"
+)
+_TABLES = r"/namespaces/(?P<namespace>[^/]+)/tables"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,254}")
+
+
+class IcebergRest:
+    """The table routes of the Iceberg REST catalog.
+
+    Args:
+        upstream: ministack.
+        region: AWS Region of catalogs that are named `<account>:s3tablescatalog/<bucket>`.
+        endpoint: Where clients reach S3.
+    """
+
+    def __init__(self, upstream: Upstream, region: str, endpoint: str) -> None:
+        self._tables = IcebergTables(upstream)
+        self._region, self._endpoint = region, endpoint
+        self._locks: dict[TableName, asyncio.Lock] = defaultdict(asyncio.Lock)
+        table = rf"{_TABLES}/(?P<table>[^/]+)"
+        routes: Iterable[tuple[str, str, Handler]] = (
+            ("GET", _TABLES, self._list),
+            ("POST", _TABLES, self._create),
+            ("GET", table, self._load),
+            ("HEAD", table, self._exists),
+            ("POST", table, self._commit),
+            ("DELETE", table, self._drop),
+            ("POST", rf"{table}/metrics", self._take_metrics),
+            ("POST", "/transactions/commit", self._commit_transaction),
+            ("POST", "/tables/rename", self._rename),
+        )
+        self._routes = [
+            (method, re.compile(_PREFIX + path + "/?"), handle) for method, path, handle in routes
+        ]
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """Whether this is a route of a table."""
+        return path.startswith("/iceberg/v1/") and self._route(method, path) is not None
+
+    async def handle(self, request: Request) -> Response | None:
+        """Answer a table route."""
+        route = self._route(request.method, request.path)
+        if route is None:
+            return None
+        handle, parts = route
+        try:
+            return await handle(request, parts)
+        except IcebergError:
+            raise
+        except AwsError as error:
+            raise IcebergError(error.status, error.code, error.message) from error
+
+    async def start(self) -> None:
+        """Nothing runs in the background."""
+
+    async def stop(self) -> None:
+        """Nothing runs in the background."""
+
+    def _route(self, method: str, path: str) -> tuple[Handler, dict[str, str]] | None:
+        for verb, pattern, handle in self._routes:
+            if verb == method and (match := pattern.fullmatch(path)):
+                parts = match.groupdict()
+                return handle, parts | {"bucket": bucket_arn(parts["bucket"], self._region)}
+        return None
+
+    async def _list(self, request: Request, parts: Parts) -> Response:
+        await self._require_namespace(parts["bucket"], parts["namespace"])
+        names = await self._tables.names(parts["bucket"], parts["namespace"])
+        return json({"identifiers": [{"namespace": [parts["namespace"]], "name": name} for name in names]})
+
+    async def _create(self, request: Request, parts: Parts) -> Response:
+        from local_aws.iceberg_metadata import create_metadata, dump_metadata, next_metadata_location
+
+        payload = request.json()
+        table = TableName(parts["bucket"], parts["namespace"], str(payload.get("name", "")))
+        check_name(table.name)
+        await self._require_namespace(table.bucket_arn, table.namespace)
+        async with self._locked([table]):
+            if await self._tables.find(table):
+                raise IcebergError(409, "AlreadyExistsException", f"Table already exists: {table}")
+            metadata = await asyncio.to_thread(create_metadata, payload, table.location)
+            location = next_metadata_location(metadata.location, None)
+            stored = StoredTable(location, metadata, dump_metadata(metadata))
+            if payload.get("stage-create"):
+                return self._table_response(stored, staged=True)
+            await self._tables.write_object(stored.location, stored.text)
+            await self._tables.create(table, stored)
+        return self._table_response(stored)
+
+    async def _load(self, request: Request, parts: Parts) -> Response:
+        table = table_name(parts)
+        stored = await self._tables.find(table)
+        if stored is None:
+            raise no_such_table(table)
+        return self._table_response(stored)
+
+    async def _exists(self, request: Request, parts: Parts) -> Response:
+        return Response(204 if await self._tables.find(table_name(parts)) else 404)
+
+    async def _commit(self, request: Request, parts: Parts) -> Response:
+        table = table_name(parts)
+        stored = (await self._commit_all({table: request.json()}))[table]
+        return self._table_response(stored)
+
+    async def _commit_transaction(self, request: Request, parts: Parts) -> Response:
+        changes: dict[TableName, Any] = {}
+        for change in request.json().get("table-changes", []):
+            table = named_table(parts["bucket"], change.get("identifier"))
+            if table in changes:
+                raise IcebergError(400, "BadRequestException", f"Table {table} is in the transaction twice.")
+            changes[table] = change
+        await self._commit_all(changes)
+        return Response(204)
+
+    async def _commit_all(self, changes: Mapping[TableName, Any]) -> dict[TableName, StoredTable]:
+        """Commit to some tables, all or none: every change is checked before the first is stored."""
+        async with self._locked(changes):
+            bases = {table: await self._tables.find(table) for table in changes}
+            made = {
+                t: await asyncio.to_thread(apply_change, t, bases[t], change) for t, change in changes.items()
+            }
+            for stored, _ in made.values():
+                await self._tables.write_object(stored.location, stored.text)
+            for table, (stored, outdated) in made.items():
+                await (self._tables.point_to if bases[table] else self._tables.create)(table, stored)
+                for location in outdated:
+                    await self._tables.delete_object(location)
+        return {table: stored for table, (stored, _) in made.items()}
+
+    async def _drop(self, request: Request, parts: Parts) -> Response:
+        if request.query.get("purgeRequested", "").lower() != "true":
+            message = "S3 Tables drops a table only together with its data: set purgeRequested to true."
+            raise IcebergError(400, "BadRequestException", message)
+        table = table_name(parts)
+        async with self._locked([table]):
+            if not await self._tables.drop(table):
+                raise no_such_table(table)
+        return Response(204)
+
+    async def _rename(self, request: Request, parts: Parts) -> Response:
+        payload = request.json()
+        source, target = (named_table(parts["bucket"], payload.get(key)) for key in ("source", "destination"))
+        check_name(target.name)
+        await self._require_namespace(target.bucket_arn, target.namespace)
+        async with self._locked([source, target]):
+            if await self._tables.find(source) is None:
+                raise no_such_table(source)
+            if await self._tables.find(target) is not None:
+                raise IcebergError(409, "AlreadyExistsException", f"Table already exists: {target}")
+            succeeded(await self._tables.rename(source, target))
+        return Response(204)
+
+    async def _take_metrics(self, request: Request, parts: Parts) -> Response:
+        return Response(204)
+
+    async def _require_namespace(self, bucket: str, namespace: str) -> None:
+        if not await self._tables.namespace_exists(bucket, namespace):
+            raise IcebergError(404, "NoSuchNamespaceException", f"Namespace does not exist: {namespace}")
+
+    @asynccontextmanager
+    async def _locked(self, tables: Iterable[TableName]) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for table in sorted(set(tables), key=lambda t: (t.bucket_arn, t.namespace, t.name)):
+                await stack.enter_async_context(self._locks[table])
+            yield
+
+    def _table_response(self, stored: StoredTable, *, staged: bool = False) -> Response:
+        config = {
+            "s3.endpoint": self._endpoint,
+            "s3.access-key-id": "test",
+            "s3.secret-access-key": "test",
+            "s3.path-style-access": "true",
+            "s3.region": self._region,
+            "client.region": self._region,
+        }
+        head: dict[str, Any] = {"config": config}
+        if not staged:
+            head["metadata-location"] = stored.location
+        # The metadata is long and stored as JSON already, so it is spliced in, not parsed and written again.
+        body = orjson.dumps(head)[:-1] + b',"metadata":' + stored.text + b"}"
+        return Response(200, body, {"content-type": "application/json"})
+
+
+Parts = Mapping[str, str]
+Handler = Callable[[Request, Parts], Awaitable[Response]]
+
+
+def apply_change(
+    table: TableName, base: StoredTable | None, change: Any
+) -> tuple[StoredTable, Iterable[str]]:
+    """The table after a change, and the metadata files that it leaves behind to delete."""
+    from local_aws.iceberg_metadata import (
+        apply_commit,
+        dump_metadata,
+        next_metadata_location,
+        outdated_files,
+        parse_commit,
+    )
+
+    identifier = {"namespace": [table.namespace], "name": table.name}
+    commit = parse_commit(change | {"identifier": identifier})
+    if base is None and not any(requirement.type == "assert-create" for requirement in commit.requirements):
+        raise no_such_table(table)
+    before, location = (base.metadata, base.location) if base else (None, None)
+    metadata = apply_commit(commit, before, location, table.location)
+    after = StoredTable(
+        next_metadata_location(metadata.location, location), metadata, dump_metadata(metadata)
+    )
+    return after, outdated_files(before, metadata)
+
+
+def bucket_arn(prefix: str, region: str) -> str:
+    """The ARN of the table bucket that a route's prefix names."""
+    if prefix.startswith("arn:"):
+        return prefix
+    account, _, bucket = prefix.partition(":s3tablescatalog/")
+    return f"arn:aws:s3tables:{region}:{account}:bucket/{bucket}"
+
+
+def table_name(parts: Parts) -> TableName:
+    """The table that a route names."""
+    return TableName(parts["bucket"], parts["namespace"], parts["table"])
+
+
+def named_table(bucket: str, identifier: Any) -> TableName:
+    """The table that an identifier in a body names."""
+    try:
+        return TableName(bucket, ".".join(identifier["namespace"]), identifier["name"])
+    except (KeyError, TypeError) as error:
+        raise IcebergError(
+            400, "BadRequestException", f"{identifier!r} does not identify a table."
+        ) from error
+
+
+def check_name(name: str) -> None:
+    """Refuse a table name that S3 Tables refuses (Amazon S3, "Table naming rules").
+
+    Raises:
+        IcebergError: BadRequestException.
+    """
+    if not _NAME.fullmatch(name):
+        message = f"The table name {name!r} is not valid: lower-case letters, digits and underscores."
+        raise IcebergError(400, "BadRequestException", message)
+
+
+def no_such_table(table: TableName) -> IcebergError:
+    """The error for a table that does not exist."""
+    return IcebergError(404, "NoSuchTableException", f"Table does not exist: {table}")
+
+
+def json(payload: Any) -> Response:
+    """A JSON response."""
+    return Response(200, orjson.dumps(payload), {"content-type": "application/json"})

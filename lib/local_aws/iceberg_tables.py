@@ -1,0 +1,241 @@
+"""Where the tables of a table bucket are kept: their records in S3 Tables, their files in S3.
+
+Both are ministack's, reached through their public APIs in this process. The metadata of each table's
+current location stays parsed in memory, so that a load costs one look at the table's record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import orjson
+
+from local_aws.iceberg_errors import IcebergError
+from local_aws.wire import AwsError, Request, Response, Upstream, signature
+
+if TYPE_CHECKING:
+    from pyiceberg.table.metadata import TableMetadata
+
+# What ministack writes as the location of a table that was never committed to. No such file exists.
+UNWRITTEN = "/metadata/v0.metadata.json"
+_S3_NAMESPACE = {"s3": "http://s3.amazonaws.com/doc/2006-03-01/"}
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table's full name.
+
+    Attributes:
+        bucket_arn: ARN of the table bucket.
+        namespace: Namespace.
+        name: Table.
+    """
+
+    bucket_arn: str
+    namespace: str
+    name: str
+
+    @property
+    def bucket(self) -> str:
+        """Name of the table bucket."""
+        return self.bucket_arn.rpartition("/")[2]
+
+    @property
+    def location(self) -> str:
+        """Where the table's files are."""
+        return f"s3://{self.bucket}/{self.namespace}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}.{self.name}"
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A table's current metadata.
+
+    Attributes:
+        location: Location of the metadata file.
+        metadata: What it holds, parsed.
+        text: What it holds, as it is stored.
+    """
+
+    location: str
+    metadata: TableMetadata
+    text: bytes
+
+
+class IcebergTables:
+    """The tables of all table buckets.
+
+    Args:
+        upstream: ministack.
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._current: dict[TableName, StoredTable] = {}
+        self._first_write = asyncio.Lock()
+
+    async def find(self, table: TableName) -> StoredTable | None:
+        """A table's current metadata, or None where there is no such table."""
+        location = await self._location(table)
+        if location is not None and location.endswith(UNWRITTEN):
+            location = await self._write_first(table)
+        if location is None:
+            self._current.pop(table, None)
+            return None
+        known = self._current.get(table)
+        if known is None or known.location != location:
+            known = self._current[table] = parse_stored(location, await self.read_object(location))
+        return known
+
+    async def create(self, table: TableName, stored: StoredTable) -> None:
+        """Record a new table whose metadata file is written."""
+        path = f"/tables/{quote(table.bucket_arn, safe='')}/{table.namespace}"
+        body = orjson.dumps({"name": table.name, "format": "ICEBERG"})
+        succeeded(await self._s3tables("PUT", path, table.bucket_arn, body=body))
+        await self.point_to(table, stored)
+
+    async def point_to(self, table: TableName, stored: StoredTable) -> None:
+        """Make a written metadata file the table's current one."""
+        path = f"/tables/{quote(table.bucket_arn, safe='')}/{table.namespace}/{table.name}/metadata-location"
+        body = orjson.dumps({"metadataLocation": stored.location, "versionToken": "any"})
+        succeeded(await self._s3tables("PUT", path, table.bucket_arn, body=body))
+        self._current[table] = stored
+
+    async def drop(self, table: TableName) -> bool:
+        """Delete a table with all its files; False where there is none."""
+        path = f"/tables/{quote(table.bucket_arn, safe='')}/{table.namespace}/{table.name}"
+        response = await self._s3tables("DELETE", path, table.bucket_arn)
+        self._current.pop(table, None)
+        if response.status == 404:
+            return False
+        succeeded(response)
+        await self.delete_objects(table.bucket, f"{table.namespace}/{table.name}/")
+        return True
+
+    async def rename(self, source: TableName, target: TableName) -> Response:
+        """Rename a table within its table bucket; its files stay where they are."""
+        path = f"/tables/{quote(source.bucket_arn, safe='')}/{source.namespace}/{source.name}/rename"
+        body = orjson.dumps({"newNamespaceName": target.namespace, "newName": target.name})
+        self._current.pop(source, None)
+        return await self._s3tables("PUT", path, source.bucket_arn, body=body)
+
+    async def namespace_exists(self, bucket_arn: str, namespace: str) -> bool:
+        """Whether a table bucket has a namespace."""
+        path = f"/namespaces/{quote(bucket_arn, safe='')}/{namespace}"
+        return (await self._s3tables("GET", path, bucket_arn)).status == 200
+
+    async def names(self, bucket_arn: str, namespace: str) -> list[str]:
+        """The tables of a namespace."""
+        path, query = f"/tables/{quote(bucket_arn, safe='')}", {"namespace": namespace}
+        answer = succeeded(await self._s3tables("GET", path, bucket_arn, query=query))
+        return [table["name"] for table in answer["tables"]]
+
+    async def read_object(self, location: str) -> bytes:
+        """The object at an `s3://` address.
+
+        Raises:
+            IcebergError: It is not there.
+        """
+        response = await self._upstream(s3_request("GET", location))
+        if response.status != 200:
+            raise IcebergError(500, "ServiceFailureException", f"{location} is not in S3: {response.status}.")
+        return response.body
+
+    async def write_object(self, location: str, body: bytes) -> None:
+        """Write an object at an `s3://` address."""
+        response = await self._upstream(s3_request("PUT", location, body))
+        if response.status != 200:
+            raise IcebergError(
+                500, "ServiceFailureException", f"S3 did not take {location}: {response.status}."
+            )
+
+    async def delete_object(self, location: str) -> None:
+        """Delete the object at an `s3://` address."""
+        await self._upstream(s3_request("DELETE", location))
+
+    async def delete_objects(self, bucket: str, prefix: str) -> None:
+        """Delete every object under a prefix."""
+        query = {"list-type": "2", "prefix": prefix, "max-keys": "1000"}
+        while True:
+            listing = await self._upstream(s3_request("GET", f"s3://{bucket}", query=query))
+            if listing.status != 200:
+                return
+            contents = ElementTree.fromstring(listing.body)  # noqa: S314 (ministack wrote it, in this process)
+            keys = [key.text or "" for key in contents.findall("s3:Contents/s3:Key", _S3_NAMESPACE)]
+            for key in keys:
+                await self.delete_object(f"s3://{bucket}/{key}")
+            if not keys:
+                return
+
+    async def _location(self, table: TableName) -> str | None:
+        query = {"tableBucketARN": table.bucket_arn, "namespace": table.namespace, "name": table.name}
+        response = await self._s3tables("GET", "/get-table", table.bucket_arn, query=query)
+        return None if response.status == 404 else str(succeeded(response)["metadataLocation"])
+
+    async def _write_first(self, table: TableName) -> str | None:
+        """Write the first metadata file of a table that S3 Tables or CloudFormation made.
+
+        ministack holds that metadata, but answers with the newest metadata file it sees under the
+        table's prefix: one that an earlier table of that name left behind would come back to life.
+        """
+        from local_aws.iceberg_metadata import dump_metadata, next_metadata_location, parse_metadata
+
+        async with self._first_write:
+            location = await self._location(table)
+            if location is None or not location.endswith(UNWRITTEN):
+                return location
+            await self.delete_objects(table.bucket, f"{table.namespace}/{table.name}/metadata/")
+            prefix = quote(table.bucket_arn, safe="")
+            path = f"/iceberg/v1/{prefix}/namespaces/{table.namespace}/tables/{table.name}"
+            answer = succeeded(await self._s3tables("GET", path, table.bucket_arn))
+            metadata = parse_metadata(orjson.dumps(answer["metadata"]))
+            stored = StoredTable(
+                next_metadata_location(metadata.location, None), metadata, dump_metadata(metadata)
+            )
+            await self.write_object(stored.location, stored.text)
+            await self.point_to(table, stored)
+        return stored.location
+
+    async def _s3tables(
+        self, method: str, path: str, bucket_arn: str, query: dict[str, str] | None = None, body: bytes = b""
+    ) -> Response:
+        region = bucket_arn.split(":")[3]
+        headers = {"authorization": signature("s3tables", region), "content-type": "application/json"}
+        return await self._upstream(Request(method, path, query=query or {}, headers=headers, body=body))
+
+
+def parse_stored(location: str, text: bytes) -> StoredTable:
+    """The table that a metadata file describes."""
+    from local_aws.iceberg_metadata import parse_metadata
+
+    return StoredTable(location, parse_metadata(text), text)
+
+
+def s3_request(method: str, location: str, body: bytes = b"", query: dict[str, str] | None = None) -> Request:
+    """A request for the object or the bucket at an `s3://` address."""
+    match = re.fullmatch(r"s3a?://([^/]+)(/.*)?", location, flags=re.DOTALL)
+    if match is None:
+        raise IcebergError(400, "BadRequestException", f"{location!r} is not an s3:// location.")
+    path = f"/{match[1]}{match[2] or ''}"
+    headers = {"authorization": signature("s3", "us-east-1"), "content-length": str(len(body))}
+    return Request(method, path, quote(path), query=query or {}, headers=headers, body=body)
+
+
+def succeeded(response: Response) -> Any:
+    """The JSON of a response that is no error.
+
+    Raises:
+        AwsError: The error that it is.
+    """
+    if response.status < 400:
+        return response.json()
+    answer = response.json()
+    code = str(answer.get("__type", "InternalServerErrorException")).rpartition("#")[2]
+    raise AwsError(code, answer.get("message", ""), response.status)
