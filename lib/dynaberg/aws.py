@@ -1,0 +1,247 @@
+"""Sessions, clients and waits: the one module that knows whether AWS is the local one.
+
+For the target `local` the process's environment is pointed at the local AWS, so that everything else, plain
+boto3, PyAthena and pyiceberg included, reaches it without knowing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import time
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+
+from dynaberg.errors import CredentialsError, LocalAwsError, NotReadyError, SettingsError
+from dynaberg.settings import Settings
+
+if TYPE_CHECKING:
+    from local_aws import Status
+
+LOCAL_PORT = 4566
+LOCAL_REGION = "us-east-1"
+# "Using and configuring retries": standard mode backs off with jitter and retries throttling.
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, max_pool_connections=32
+)
+_CREDENTIALS_CODES = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+_SIGN_IN = "Sign in (`aws sso login`), choose a profile (AWS_PROFILE), or stay local: dynaberg.connect()."
+
+_clients: WeakKeyDictionary[boto3.Session, dict[str, Any]] = WeakKeyDictionary()
+_environment_before: dict[str, str | None] = {}
+
+T = TypeVar("T")
+
+
+def open_session(settings: Settings) -> boto3.Session:
+    """Open a boto3 session on the settings' target.
+
+    Locally the local AWS is started where it does not run yet, and the process's environment is set to it;
+    a later call for the target `aws` puts the environment back.
+
+    Args:
+        settings: The target, the Region and the folder of the local state.
+
+    Returns:
+        A session that has a Region and credentials that were tried.
+
+    Raises:
+        LocalAwsError: The local AWS is not installed or cannot be started.
+        SettingsError: No Region, or an endpoint that is not AWS's.
+        CredentialsError: AWS does not know who is asking.
+    """
+    return _open_local(settings) if settings.target == "local" else _open_aws(settings)
+
+
+def client(session: boto3.Session, name: str) -> Any:
+    """A native boto3 client of the session, made once and kept.
+
+    Args:
+        session: An open session.
+        name: Service, such as `firehose`.
+    """
+    kept = _clients.setdefault(session, {})
+    if name not in kept:
+        kept[name] = session.client(name, config=_CONFIG)
+    return kept[name]
+
+
+def account_id(session: boto3.Session) -> str:
+    """The twelve digits of the account that the session speaks to."""
+    return str(client(session, "sts").get_caller_identity()["Account"])
+
+
+def wait_for(check: Callable[[], T | None], *, timeout: float, what: str, hint: str = "") -> T:
+    """Ask again, at growing intervals, until there is an answer.
+
+    Args:
+        check: Gives the answer, or something false to be asked again.
+        timeout: Deadline in seconds.
+        what: What is waited for, as the subject of "… is not there after 30 s".
+        hint: What to do when the deadline passes.
+
+    Returns:
+        The first answer that is not false.
+
+    Raises:
+        NotReadyError: The deadline passed.
+    """
+    started, pause = time.monotonic(), 0.05
+    while not (answer := check()):
+        if time.monotonic() - started + pause > timeout:
+            msg = f"{what} is not there after {timeout:g} s."
+            raise NotReadyError(msg, hint=hint)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 2.0)
+    return answer
+
+
+# The local AWS ----------------------------------------------------------------------------------
+
+
+def local_aws() -> ModuleType:
+    """The local AWS's door, imported when it is needed first.
+
+    Raises:
+        LocalAwsError: It is not installed.
+    """
+    try:
+        import local_aws as door
+    except ImportError as error:
+        msg = f"The local AWS is not installed: {error}."
+        raise LocalAwsError(msg, hint="pip install 'dynaberg[local]', or connect(target=\"aws\").") from error
+    return door
+
+
+def start_local(settings: Settings) -> Status:
+    """Start the local AWS, or find the one that runs on the settings' state folder.
+
+    Raises:
+        LocalAwsError: It is not installed, its port is taken, or it does not come up.
+    """
+    door = local_aws()
+    try:
+        status: Status = door.start(
+            settings.local_state, port=local_port(), region=settings.region or LOCAL_REGION
+        )
+    except door.LocalAwsError as error:
+        raise LocalAwsError(error.message, hint=error.hint) from error
+    return status
+
+
+def stop_local(settings: Settings) -> None:
+    """Stop the local AWS, its state kept; for the target `aws` there is nothing to stop."""
+    if settings.target != "local":
+        return
+    door = local_aws()
+    try:
+        door.stop(settings.local_state)
+    except door.LocalAwsError as error:
+        raise LocalAwsError(error.message, hint=error.hint) from error
+
+
+def local_port() -> int:
+    """The local AWS's port: `DYNABERG_LOCAL_PORT`, or 4566."""
+    text = os.environ.get("DYNABERG_LOCAL_PORT", str(LOCAL_PORT))
+    if not (text.isascii() and text.isdigit() and 1024 <= int(text) <= 65535):
+        msg = f"DYNABERG_LOCAL_PORT is {text!r}, which is no port."
+        raise SettingsError(msg, hint="Use a number from 1024 to 65535, or unset it.")
+    return int(text)
+
+
+def _open_local(settings: Settings) -> boto3.Session:
+    status = start_local(settings)
+    _enter(local_aws().env(settings.local_state))
+    session = boto3.Session()
+    session.events.register_first("needs-retry", _explain)
+    return session
+
+
+def _enter(environment: Mapping[str, str]) -> None:
+    """Point the process at the local AWS and remember what was there."""
+    in_the_way = [n for n in os.environ if n.startswith("AWS_ENDPOINT_URL_")]
+    in_the_way += [
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    ]
+    for name in {*environment, *in_the_way}:
+        _environment_before.setdefault(name, os.environ.pop(name, None))
+    os.environ.update(environment)
+
+
+def _leave() -> None:
+    """Put the process's environment back to what it was before the local AWS."""
+    for name, value in _environment_before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    _environment_before.clear()
+
+
+# AWS --------------------------------------------------------------------------------------------
+
+
+def _open_aws(settings: Settings) -> boto3.Session:
+    _leave()
+    try:
+        session = boto3.Session(region_name=settings.region or os.environ.get("AWS_REGION"))
+    except BotoCoreError as error:
+        raise CredentialsError(f"AWS's configuration cannot be used: {error}.", hint=_SIGN_IN) from error
+    if not session.region_name:
+        msg = "No AWS Region is set."
+        raise SettingsError(
+            msg, hint='Set AWS_REGION, or name it: connect(target="aws", region="eu-central-1").'
+        )
+    session.events.register_first("needs-retry", _explain)
+    _refuse_loopback(client(session, "sts").meta.endpoint_url)
+    try:
+        account_id(session)
+    except (BotoCoreError, ClientError) as error:
+        raise CredentialsError(f"AWS does not know who is asking: {error}.", hint=_SIGN_IN) from error
+    return session
+
+
+def _refuse_loopback(endpoint: str) -> None:
+    if is_loopback(endpoint):
+        msg = f"The target is `aws`, but AWS's address is set to {endpoint}, which is this machine."
+        raise SettingsError(msg, hint="Unset AWS_ENDPOINT_URL (and the keys that `dynaberg local env` set).")
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether an address is on this machine."""
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _explain(
+    response: tuple[Any, Mapping[str, Any]] | None, caught_exception: Exception | None, **_: Any
+) -> None:
+    """Raise what no retry can help: a local AWS that is gone, credentials that have expired."""
+    if isinstance(caught_exception, EndpointConnectionError):
+        endpoint = str(caught_exception.kwargs["endpoint_url"])
+        if is_loopback(endpoint):
+            msg = f"The local AWS at {endpoint} does not answer."
+            raise LocalAwsError(msg, hint="Start it with `dynaberg local start`.") from caught_exception
+    error = response[1].get("Error", {}) if response else {}
+    if error.get("Code") in _CREDENTIALS_CODES:
+        msg = f"AWS does not take the credentials: {error.get('Message', error['Code'])}."
+        raise CredentialsError(msg, hint=_SIGN_IN)

@@ -1,0 +1,335 @@
+"""The deployer: change set, execution, stack events as progress, outputs.
+
+"CloudFormation stack creation events" and "Create a stack from change sets" describe the statuses used here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pandas as pd
+from botocore.exceptions import ClientError
+from tqdm.auto import tqdm
+
+from dynaberg import aws
+from dynaberg.errors import DeploymentError, NotFoundError
+
+DEADLINE_SECONDS = 1800
+RESOURCE_COLUMNS = ["resource", "type", "name", "status", "seconds"]
+_MADE_BY = {
+    "foundation": "wb.enable_cdc(), notebook 01_enable_cdc",
+    "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
+}
+_USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
+_NEVER_CREATED = {"ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"}
+_NOTHING_TO_DO = re.compile(r"didn't contain changes|No updates are to be performed", re.IGNORECASE)
+# What CloudFormation's reason looks like, and what helps against it; the first that fits.
+_HINTS = (
+    (r"already exists|AlreadyExists|name exists", "The name is taken. Choose another in cdk.context.json, or remove what has it."),
+    (r"[Nn]ot authorized|AccessDenied|[Ff]orbidden", "Ask for the permission that the reason names, or deploy with a role that has it."),
+    (r"[Ll]imit|[Qq]uota", "Ask for a higher quota in the Service Quotas console, or remove what is not needed."),
+    (r"s3tablescatalog|EntityNotFound", "Integrate S3 Tables with the AWS analytics services, once per account and Region, in the S3 console."),
+    (r"assume|Role", "A new role takes some seconds to be known everywhere. Run it again."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StackResult:
+    """What a deployment did.
+
+    Attributes:
+        name: Name of the stack.
+        changed: Whether anything was created, updated or removed.
+        outputs: The stack's outputs by name.
+        resources: One row per resource: resource, type, name, status, seconds.
+    """
+
+    name: str
+    changed: bool
+    outputs: dict[str, str]
+    resources: pd.DataFrame
+
+
+def deploy_stack(
+    session: boto3.Session,
+    stack_name: str,
+    template_path: Path,
+    parameters: Mapping[str, str],
+    *,
+    tags: Mapping[str, str] | None = None,
+    progress: bool = True,
+) -> StackResult:
+    """Create or update a stack; where nothing has changed, nothing is done.
+
+    Args:
+        session: An open session.
+        stack_name: Name of the stack.
+        template_path: The template, YAML.
+        parameters: The template's parameters.
+        tags: Tags that CloudFormation puts on every resource that takes tags.
+        progress: Whether stack events are shown as they come.
+
+    Raises:
+        DeploymentError: The first resource that failed, with CloudFormation's reason and what helps.
+
+    Example:
+        >>> deploy_stack(session, "dynaberg-foundation", TEMPLATES / "foundation.yaml", parameters).outputs
+    """
+    settle(session, stack_name)
+    if (_describe(session, stack_name) or {}).get("StackStatus") in _NEVER_CREATED:
+        delete_stack(session, stack_name, progress=False)
+    with _change_set(session, stack_name, template_path, parameters, tags or {}) as change_set:
+        changes = change_set["Changes"]
+        if changes:
+            token = f"dynaberg-{uuid4()}"
+            aws.client(session, "cloudformation").execute_change_set(
+                ChangeSetName=change_set["ChangeSetId"], ClientRequestToken=token
+            )
+            events = _follow(session, change_set["StackId"], token, len(changes), "Deploying", progress)
+            _check(events, stack_name)
+    seconds = _seconds(events) if changes else {}
+    return StackResult(
+        stack_name,
+        bool(changes),
+        stack_outputs(session, stack_name),
+        stack_resources(session, stack_name, seconds),
+    )
+
+
+def preview(
+    session: boto3.Session, stack_name: str, template_path: Path, parameters: Mapping[str, str]
+) -> pd.DataFrame:
+    """What a deployment would do, without doing it: action, resource, type, replacement.
+
+    Args:
+        session: An open session.
+        stack_name: Name of the stack.
+        template_path: The template, YAML.
+        parameters: The template's parameters.
+
+    Raises:
+        DeploymentError: CloudFormation does not take the template or the parameters.
+    """
+    with _change_set(session, stack_name, template_path, parameters, {}) as change_set:
+        rows = [
+            (c["Action"], c["LogicalResourceId"], c["ResourceType"], c.get("Replacement", "False"))
+            for c in (change["ResourceChange"] for change in change_set["Changes"])
+        ]
+    return pd.DataFrame(rows, columns=["action", "resource", "type", "replacement"])
+
+
+def delete_stack(session: boto3.Session, stack_name: str, *, progress: bool = True) -> None:
+    """Delete a stack and wait until it is gone; a stack that does not exist is gone already.
+
+    Raises:
+        DeploymentError: The first resource that could not be deleted, with the reason.
+    """
+    settle(session, stack_name)
+    stack = _describe(session, stack_name)
+    if stack is None:
+        return
+    token = f"dynaberg-{uuid4()}"
+    total = len(stack_resources(session, stack_name))
+    aws.client(session, "cloudformation").delete_stack(StackName=stack["StackId"], ClientRequestToken=token)
+    _check(_follow(session, stack["StackId"], token, total, "Removing", progress), stack_name)
+
+
+def stack_exists(session: boto3.Session, stack_name: str) -> bool:
+    """Whether a stack is there and usable: created, and not in the middle of anything."""
+    return (_describe(session, stack_name) or {}).get("StackStatus") in _USABLE
+
+
+def stack_outputs(session: boto3.Session, stack_name: str) -> dict[str, str]:
+    """The outputs of a stack by name.
+
+    Raises:
+        NotFoundError: The stack does not exist; the hint names the notebook that makes it.
+    """
+    stack = _describe(session, stack_name)
+    if stack is None:
+        maker = _MADE_BY.get(stack_name.rpartition("-")[2])
+        msg = f"There is no stack {stack_name!r} in {session.region_name}."
+        raise NotFoundError(msg, hint=f"Make it with {maker}." if maker else "")
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def stack_resources(
+    session: boto3.Session, stack_name: str, seconds: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """The resources of a stack, one row each: resource, type, name, status, seconds.
+
+    Args:
+        session: An open session.
+        stack_name: Name of the stack.
+        seconds: How long the last deployment took, by resource.
+    """
+    pages = (
+        aws.client(session, "cloudformation")
+        .get_paginator("list_stack_resources")
+        .paginate(StackName=stack_name)
+    )
+    rows = [
+        (
+            resource["LogicalResourceId"],
+            resource["ResourceType"],
+            resource.get("PhysicalResourceId", ""),
+            resource["ResourceStatus"],
+            (seconds or {}).get(resource["LogicalResourceId"], 0.0),
+        )
+        for page in pages
+        for resource in page["StackResourceSummaries"]
+        if resource["ResourceStatus"] != "DELETE_COMPLETE"
+    ]
+    return pd.DataFrame(rows, columns=RESOURCE_COLUMNS)
+
+
+def settle(session: boto3.Session, stack_name: str) -> None:
+    """Wait until a stack is in the middle of nothing, such as a deployment whose kernel was interrupted."""
+
+    def settled() -> bool:
+        status = str((_describe(session, stack_name) or {}).get("StackStatus", ""))
+        return status == "REVIEW_IN_PROGRESS" or not status.endswith("_IN_PROGRESS")
+
+    aws.wait_for(settled, timeout=DEADLINE_SECONDS, what=f"The end of what stack {stack_name!r} is doing")
+
+
+def _describe(session: boto3.Session, stack_name: str) -> dict[str, Any] | None:
+    try:
+        answer = aws.client(session, "cloudformation").describe_stacks(StackName=stack_name)
+    except ClientError as error:
+        if "does not exist" in error.response["Error"]["Message"]:
+            return None
+        raise
+    stack: dict[str, Any] = answer["Stacks"][0]
+    return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
+
+
+@contextmanager
+def _change_set(
+    session: boto3.Session,
+    stack_name: str,
+    template_path: Path,
+    parameters: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> Iterator[dict[str, Any]]:
+    """A change set, removed again where it was not executed; without changes its `Changes` are empty."""
+    cloudformation = aws.client(session, "cloudformation")
+    status = (_describe(session, stack_name) or {}).get("StackStatus", "REVIEW_IN_PROGRESS")
+    is_new = status == "REVIEW_IN_PROGRESS"
+    try:
+        made = cloudformation.create_change_set(
+            StackName=stack_name,
+            ChangeSetName=f"dynaberg-{uuid4()}",
+            ChangeSetType="CREATE" if is_new else "UPDATE",
+            TemplateBody=template_path.read_text(encoding="utf-8"),
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+            Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+    except ClientError as error:
+        raise _explained(stack_name, "the template", error.response["Error"]["Message"]) from error
+    change_set = _read_change_set(session, made["Id"])
+    try:
+        if change_set["Status"] == "FAILED" and not _NOTHING_TO_DO.search(change_set["StatusReason"]):
+            raise _explained(stack_name, "the change set", change_set["StatusReason"])
+        yield change_set
+    finally:
+        if (
+            cloudformation.describe_change_set(ChangeSetName=made["Id"])["ExecutionStatus"]
+            != "EXECUTE_COMPLETE"
+        ):
+            cloudformation.delete_change_set(ChangeSetName=made["Id"])
+            if is_new:
+                cloudformation.delete_stack(StackName=made["StackId"])
+
+
+def _read_change_set(session: boto3.Session, change_set_id: str) -> dict[str, Any]:
+    cloudformation = aws.client(session, "cloudformation")
+
+    def made() -> dict[str, Any] | None:
+        answer: dict[str, Any] = cloudformation.describe_change_set(ChangeSetName=change_set_id)
+        return answer if answer["Status"] in ("CREATE_COMPLETE", "FAILED") else None
+
+    return aws.wait_for(made, timeout=300, what="CloudFormation's change set")
+
+
+def _follow(
+    session: boto3.Session, stack_id: str, token: str, total: int, verb: str, progress: bool
+) -> list[dict[str, Any]]:
+    """Show a stack's events as they come, until the operation is over; all of them, oldest first."""
+    stack_name = stack_id.split("/")[1]
+    started, pause, done = time.monotonic(), 0.05, 0
+    with tqdm(total=total, desc=f"{verb} {stack_name}", unit="resource", disable=not progress) as bar:
+        while True:
+            events = _events(session, stack_id, token)
+            finished = {
+                e["LogicalResourceId"] for e in events if _is_over(e) and e["PhysicalResourceId"] != stack_id
+            }
+            if len(finished) > done:
+                bar.update(min(len(finished), total) - done)
+                bar.set_postfix_str(events[-1]["LogicalResourceId"])
+                done, pause = min(len(finished), total), 0.05
+            if any(e["PhysicalResourceId"] == stack_id and _is_over(e) for e in events):
+                # A change set also lists what a false condition leaves out.
+                bar.total = done
+                bar.set_postfix_str("")
+                return events
+            if time.monotonic() - started > DEADLINE_SECONDS:
+                msg = f"Stack {stack_name!r} is not done after {DEADLINE_SECONDS} s."
+                raise DeploymentError(
+                    msg, hint="Run it again: it waits for what is under way and goes on from there."
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, 2.0)
+
+
+def _events(session: boto3.Session, stack_id: str, token: str) -> list[dict[str, Any]]:
+    """The events of one operation, oldest first; CloudFormation gives the newest first."""
+    pages = (
+        aws.client(session, "cloudformation")
+        .get_paginator("describe_stack_events")
+        .paginate(StackName=stack_id)
+    )
+    found: list[dict[str, Any]] = []
+    for page in pages:
+        ours = [event for event in page["StackEvents"] if event.get("ClientRequestToken") == token]
+        found += ours
+        if len(ours) < len(page["StackEvents"]):
+            break
+    return found[::-1]
+
+
+def _is_over(event: Mapping[str, Any]) -> bool:
+    status = event["ResourceStatus"]
+    return status.endswith(("_COMPLETE", "_FAILED")) and "CLEANUP" not in status
+
+
+def _seconds(events: list[dict[str, Any]]) -> dict[str, float]:
+    """How long each resource took, from its first event to its last."""
+    times = pd.DataFrame(
+        [(e["LogicalResourceId"], e["Timestamp"]) for e in events], columns=["resource", "at"]
+    ).groupby("resource")["at"]
+    return {str(k): v.total_seconds() for k, v in (times.max() - times.min()).items()}
+
+
+def _check(events: list[dict[str, Any]], stack_name: str) -> None:
+    """Raise the first failure of an operation, if there was one."""
+    failed = [e for e in events if e["ResourceStatus"].endswith("FAILED")]
+    causes = [e for e in failed if "cancelled" not in e.get("ResourceStatusReason", "").lower()]
+    if causes:
+        what = f"{causes[0]['LogicalResourceId']} ({causes[0]['ResourceType']})"
+        raise _explained(stack_name, what, causes[0].get("ResourceStatusReason", causes[0]["ResourceStatus"]))
+
+
+def _explained(stack_name: str, what: str, reason: str) -> DeploymentError:
+    default = "CloudFormation's console shows the stack's events; after the fix, run it again."
+    hint = next((words for pattern, words in _HINTS if re.search(pattern, reason)), default)
+    return DeploymentError(f"Stack {stack_name!r}: {what} failed: {reason}", hint=hint)

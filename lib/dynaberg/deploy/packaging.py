@@ -1,0 +1,62 @@
+"""The Lambda's code: a zip that comes out the same, byte for byte, wherever it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import ClientError
+
+from dynaberg import aws
+from dynaberg.contract import Contract
+
+FUNCTIONS = Path(__file__).resolve().parents[1] / "functions"
+# The earliest moment that a zip can hold: the same sources make the same bytes.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def package(contract: Contract, folder: Path = FUNCTIONS) -> bytes:
+    """Zip the functions as the package `functions`, the contract beside them.
+
+    Args:
+        contract: What the functions convert by; it goes in as `contract.json`.
+        folder: The folder of the functions.
+
+    Returns:
+        The zip's bytes, the same for the same sources.
+    """
+    files = {f"functions/{path.name}": path.read_bytes() for path in folder.glob("*.py")}
+    files["contract.json"] = contract.to_lambda_json().encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            # Lambda runs the code as another user: everyone may read.
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, files[name])
+    return buffer.getvalue()
+
+
+def upload(session: boto3.Session, bucket: str, code: bytes) -> str:
+    """Upload a package under its SHA-256, where it is not there yet.
+
+    Args:
+        session: An open session.
+        bucket: The code bucket.
+        code: The package.
+
+    Returns:
+        The object's key.
+    """
+    s3, key = aws.client(session, "s3"), f"code/{hashlib.sha256(code).hexdigest()}.zip"
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchKey", "NotFound"):
+            raise
+        s3.put_object(Bucket=bucket, Key=key, Body=code)
+    return key
