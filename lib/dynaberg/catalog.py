@@ -1,0 +1,129 @@
+"""The Iceberg REST catalog of the table bucket, and its native pyiceberg tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from dynaberg.errors import NotFoundError
+
+if TYPE_CHECKING:
+    import boto3
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+
+    from dynaberg.settings import Settings
+
+
+def table_bucket_arn(session: boto3.Session, settings: Settings) -> str:
+    """ARN of the table bucket that the settings name.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the table bucket and of the namespace.
+
+    Raises:
+        NotFoundError: No such table bucket in this account and Region.
+    """
+    pages = session.client("s3tables").get_paginator("list_table_buckets").paginate()
+    arns = {bucket["name"]: bucket["arn"] for page in pages for bucket in page["tableBuckets"]}
+    if settings.table_bucket_name not in arns:
+        hint = "Create it with wb.enable_cdc() (01_enable_cdc)."
+        raise NotFoundError.among("table bucket", settings.table_bucket_name, arns, hint=hint)
+    return arns[settings.table_bucket_name]
+
+
+def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
+    """Open the Iceberg REST catalog of the table bucket.
+
+    The address is that of the session's S3 Tables client with `/iceberg` behind it, so it is the same
+    call on AWS and locally. Source: Amazon S3 User Guide, "Accessing tables using the Amazon S3 Tables
+    Iceberg REST endpoint".
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the table bucket and of the namespace.
+
+    Returns:
+        A native pyiceberg catalog.
+
+    Raises:
+        NotFoundError: No such table bucket.
+
+    Example:
+        >>> open_catalog(boto3.Session(), settings).list_tables("analytics")
+    """
+    from pyiceberg.catalog.rest import RestCatalog
+
+    endpoint = session.client("s3tables").meta.endpoint_url
+    region = session.region_name
+    return RestCatalog(
+        settings.table_bucket_name,
+        **{
+            "uri": f"{endpoint}/iceberg",
+            "warehouse": table_bucket_arn(session, settings),
+            "rest.sigv4-enabled": "true",
+            "rest.signing-name": "s3tables",
+            "rest.signing-region": region,
+            "client.region": region,
+            "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+        }
+        | _credentials(session)
+        | _object_endpoint(session),
+    )
+
+
+def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:
+    """Load a table of the namespace.
+
+    Args:
+        catalog: Iceberg REST catalog, from `open_catalog`.
+        settings: Names of the table bucket and of the namespace.
+        name: Table, without the namespace.
+
+    Returns:
+        A native pyiceberg table.
+
+    Raises:
+        NotFoundError: No such table; the message names those that exist.
+    """
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+    try:
+        return catalog.load_table((settings.namespace, name))
+    except (NoSuchTableError, NoSuchNamespaceError) as error:
+        hint = "The Iceberg tables come with wb.deploy_firehose() (02_deploy_firehose)."
+        raise NotFoundError.among("table", name, table_names(catalog, settings), hint=hint) from error
+
+
+def table_names(catalog: Catalog, settings: Settings) -> list[str]:
+    """Names of the tables of the namespace; a namespace that does not exist has none."""
+    from pyiceberg.exceptions import NoSuchNamespaceError
+
+    try:
+        return sorted(identifier[-1] for identifier in catalog.list_tables(settings.namespace))
+    except NoSuchNamespaceError:
+        return []
+
+
+def _credentials(session: boto3.Session) -> dict[str, str]:
+    """Static keys are handed on; those that expire are left to each client, which renews them itself."""
+    from botocore.credentials import RefreshableCredentials
+
+    credentials = session.get_credentials()
+    if credentials is None or isinstance(credentials, RefreshableCredentials):
+        return {} if session.profile_name == "default" else {"client.profile-name": session.profile_name}
+    keys = credentials.get_frozen_credentials()
+    properties = {
+        "client.access-key-id": keys.access_key,
+        "client.secret-access-key": keys.secret_key,
+        "client.session-token": keys.token,
+    }
+    return {name: value for name, value in properties.items() if value}
+
+
+def _object_endpoint(session: boto3.Session) -> dict[str, str]:
+    """Where the objects are, unless that is Amazon S3, whose address Arrow knows itself."""
+    endpoint = session.client("s3").meta.endpoint_url
+    amazon = (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    return {} if amazon else {"s3.endpoint": endpoint}

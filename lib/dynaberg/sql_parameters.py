@@ -1,0 +1,132 @@
+"""Parameters of Athena SQL: found in the text, written as the literals that Athena binds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any
+
+from dynaberg.errors import QueryError
+
+# Strings, quoted identifiers and comments come first, so that a colon or a question mark inside them is text.
+_TOKEN = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (?P<name>:[A-Za-z_]\w*) | (?P<place>\?)""",
+    re.DOTALL | re.VERBOSE,
+)
+_AWARE_HINT = "Give it a time zone: datetime(…, tzinfo=timezone.utc), or datetime.now(timezone.utc)."
+
+
+def bind(sql: str, params: Mapping[str, Any] | Sequence[Any] | None) -> tuple[str, list[str]]:
+    """The statement with `?` placeholders, and one literal for each.
+
+    Athena binds the literals (`ExecutionParameters` of StartQueryExecution); no value becomes part of the
+    statement. Source: Amazon Athena User Guide, "Use parameterized queries".
+
+    Args:
+        sql: One statement; `:name` stands for a parameter of a mapping, `?` for one of a sequence.
+        params: The values by name or by place, or None.
+
+    Returns:
+        The statement as Athena takes it, and the literals in the order of its question marks.
+
+    Raises:
+        QueryError: A placeholder without a value, a value without a placeholder, a type without a literal.
+
+    Example:
+        >>> bind("SELECT * FROM t WHERE id = :id", {"id": "O'Hara"})
+        ("SELECT * FROM t WHERE id = ?", ["'O''Hara'"])
+    """
+    if isinstance(params, str):
+        msg = f"`params` is the text {params!r}; values by name or by place are wanted."
+        raise QueryError(msg, hint='Write {"id": …} for `:id`, or […] for `?`.')
+    return _bind_names(sql, params) if isinstance(params, Mapping) else _bind_places(sql, params or ())
+
+
+def _bind_names(sql: str, params: Mapping[str, Any]) -> tuple[str, list[str]]:
+    names: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        if not match["name"]:
+            return match[0]
+        names.append(match["name"][1:])
+        return "?"
+
+    rewritten = _TOKEN.sub(replace, sql)
+    for name in names:
+        if name not in params:
+            near = get_close_matches(name, params, n=1)
+            msg = f"The statement has the placeholder :{name}, and there is no value of that name."
+            raise QueryError(msg, hint=f"Did you mean :{near[0]}?" if near else f'Add {{"{name}": …}}.')
+    for name in params.keys() - set(names):
+        msg = f"There is a value for {name!r}, and the statement has no :{name}."
+        raise QueryError(msg, hint="Write the placeholder without quotation marks, or drop the value.")
+    return rewritten, [literal(params[name]) for name in names]
+
+
+def _bind_places(sql: str, params: Sequence[Any]) -> tuple[str, list[str]]:
+    tokens = list(_TOKEN.finditer(sql))
+    named = [match["name"] for match in tokens if match["name"]]
+    if named:
+        name = named[0][1:]
+        msg = f"The statement has the placeholder :{name}, and there is no value of that name."
+        raise QueryError(msg, hint=f'Pass the values by name: {{"{name}": …}}.')
+    places = sum(1 for match in tokens if match["place"])
+    if places != len(params):
+        msg = f"The statement has {places} question marks, and {len(params)} values were given."
+        raise QueryError(msg, hint="Give one value for each, in their order.")
+    return sql, [literal(value) for value in params]
+
+
+def literal(value: Any) -> str:
+    """A value as an Athena literal.
+
+    Args:
+        value: str, bool, int, Decimal, float, date, timezone-aware datetime, bytes or None.
+
+    Raises:
+        QueryError: A naive datetime, or a type that has no literal.
+    """
+    if value is None:
+        return "NULL"
+    # bool before int and datetime before date: the latter are their base classes.
+    for kind, write in _LITERALS.items():
+        if isinstance(value, kind):
+            return write(value)
+    if hasattr(value, "item") and value.item() is not value:
+        return literal(value.item())
+    msg = f"{value!r} is a {type(value).__name__}, which is no parameter that Athena can bind."
+    raise QueryError(msg, hint="Bind a str, bool, int, Decimal, float, date, aware datetime, bytes or None.")
+
+
+def _moment(value: datetime) -> str:
+    if value.utcoffset() is None:
+        msg = f"{value.isoformat()} has no time zone, so it is no moment."
+        raise QueryError(msg, hint=_AWARE_HINT)
+    return f"TIMESTAMP '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC'"
+
+
+def _decimal(value: Decimal) -> str:
+    if not value.is_finite():
+        msg = f"{value} is no number that a decimal can hold."
+        raise QueryError(msg, hint="Bind None, or float('nan') for a double column.")
+    return f"DECIMAL '{value:f}'"
+
+
+def _double(value: float) -> str:
+    names = {"nan": "nan()", "inf": "infinity()", "-inf": "-infinity()"}
+    return names.get(repr(float(value)), f"DOUBLE '{float(value)!r}'")
+
+
+_LITERALS: dict[type, Callable[[Any], str]] = {
+    str: lambda value: "'" + value.replace("'", "''") + "'",
+    bool: lambda value: str(value).lower(),
+    int: str,
+    Decimal: _decimal,
+    float: _double,
+    datetime: _moment,
+    date: lambda value: f"DATE '{value.isoformat()}'",
+    bytes: lambda value: f"X'{value.hex()}'",
+}
