@@ -1,0 +1,29 @@
+"""Pictures: a DataFrame in, matplotlib Axes out. Each title states what the data says."""
+
+from dynaberg.plots.answers import plot_hourly, plot_risk_by_region
+from dynaberg.plots.canvas import use_style
+from dynaberg.plots.pipeline import plot_delivery, plot_flow, plot_operations, plot_resources
+from dynaberg.plots.tables import (
+    plot_diff,
+    plot_distribution,
+    plot_file_sizes,
+    plot_item_history,
+    plot_profile,
+    plot_snapshots,
+)
+
+__all__ = [
+    "plot_delivery",
+    "plot_diff",
+    "plot_distribution",
+    "plot_file_sizes",
+    "plot_flow",
+    "plot_hourly",
+    "plot_item_history",
+    "plot_operations",
+    "plot_profile",
+    "plot_resources",
+    "plot_risk_by_region",
+    "plot_snapshots",
+    "use_style",
+]

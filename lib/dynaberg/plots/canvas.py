@@ -1,0 +1,55 @@
+"""What every picture shares: the style, the colors of a change, and how axes are made and written on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+BLUE, ORANGE, RED, GRAY, INK = "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#333333"
+# Color and hatch of a change, so that print and color blindness keep the difference.
+CHANGES = {
+    "INSERT": (BLUE, ""),
+    "MODIFY": (ORANGE, "///"),
+    "REMOVE": (RED, "..."),
+    "added": (BLUE, ""),
+    "changed": (ORANGE, "///"),
+    "removed": (RED, "..."),
+}
+
+
+def use_style() -> None:
+    """Use Dynaberg's matplotlib style from here on."""
+    plt.style.use(Path(__file__).parents[1] / "dynaberg.mplstyle")
+
+
+def new_axes(height: float = 3.5) -> Axes:
+    """Axes of a figure of its own, 8 inches wide."""
+    return plt.subplots(figsize=(8, height))[1]
+
+
+def finish(ax: Axes, title: str, *, x: str, y: str, counts: str = "y") -> Axes:
+    """Write the finding and the labels; number the axis of the counts with thousands."""
+    ax.set_title(title)
+    ax.set(xlabel=x, ylabel=y)
+    getattr(ax, f"{counts}axis").set_major_formatter("{x:,.0f}")
+    return ax
+
+
+def write_at(ax: Axes, x: float, y: float, words: str, *, ha: str = "center", color: str = INK) -> None:
+    """Write words at a point of the data: above it when centered, beside it otherwise."""
+    lift, va = (5, "bottom") if ha == "center" else (0, "center")
+    ax.annotate(words, (x, y), (0, lift), textcoords="offset points", ha=ha, va=va, color=color, fontsize=8.5)
+
+
+def in_utc(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The frame, with a column of moments in UTC."""
+    return frame.assign(**{column: pd.to_datetime(frame[column], utc=True)})
+
+
+def seconds_since(start: pd.Timestamp, moments: Iterable[pd.Timestamp]) -> list[float]:
+    """Moments as seconds after a start."""
+    return [(moment - start).total_seconds() for moment in moments]

@@ -1,0 +1,142 @@
+"""Pictures of the pipeline: its stages, the changes that went in, and how they arrived."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
+
+from dynaberg.plots.canvas import (
+    BLUE,
+    CHANGES,
+    GRAY,
+    INK,
+    finish,
+    in_utc,
+    new_axes,
+    seconds_since,
+    write_at,
+)
+
+# The stages of the flow, in order: what each is called, and the kind of resource that stands for it.
+STAGES = (
+    ("DynamoDB table", r"dynamodb.*table"),
+    ("Lambda forwarder", r"lambda.*function"),
+    ("Firehose stream", r"firehose.*stream|delivery stream"),
+    ("table bucket", r"table ?bucket"),
+    ("change log", r"change log"),
+    ("current table", r"current table"),
+)
+
+
+def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw the flow from the source table to the current table: what exists, and what is still missing.
+
+    Args:
+        resources: From `Workbench.list_resources`; `kind` and `name` are read.
+        ax: Axes to draw on.
+    """
+    ax = ax or new_axes(height=2.1)
+    names = [_name_of_kind(resources, pattern) for _, pattern in STAGES]
+    for place, ((label, _), name) in enumerate(zip(STAGES, names, strict=True)):
+        _draw_stage(ax, place, label, name)
+    missing = [label for (label, _), name in zip(STAGES, names, strict=True) if not name]
+    rest = f"still missing: {', '.join(missing)}" if missing else "nothing is missing"
+    ax.set_title(f"{len(STAGES) - len(missing)} of {len(STAGES)} stages stand; {rest}")
+    ax.set(xlim=(-0.5, len(STAGES) - 0.5), ylim=(-0.75, 0.4))
+    ax.axis("off")
+    return ax
+
+
+def plot_operations(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how many changes of each operation were made, second by second.
+
+    Args:
+        counts: `moment` (a whole second), `operation`, `changes`.
+        ax: Axes to draw on.
+    """
+    ax = ax or new_axes()
+    long = in_utc(counts, "moment")
+    wide = long.pivot_table(index="moment", columns="operation", values="changes", aggfunc="sum")
+    wide = wide[[name for name in CHANGES if name in wide]].fillna(0).astype(float)
+    at, bottom = seconds_since(wide.index[0], wide.index), np.zeros(len(wide))
+    for operation, values in wide.items():
+        color, hatch = CHANGES[str(operation)]
+        ax.bar(at, values, 0.9, bottom, color=color, hatch=hatch, edgecolor="white", label=operation)
+        bottom += values.to_numpy()
+    shares = ", ".join(f"{share:.0%} {name}" for name, share in (wide.sum() / bottom.sum()).items())
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    start = f"seconds since {wide.index[0]:%Y-%m-%d %H:%M:%S} UTC"
+    return finish(ax, f"{bottom.sum():,.0f} changes: {shares}", x=start, y="changes a second")
+
+
+def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw the changes as they were made, and as snapshots of the change log brought them in.
+
+    Args:
+        counts: As for `plot_operations`.
+        snapshots: Of the change log, from `Workbench.snapshots`.
+        ax: Axes to draw on.
+    """
+    ax = ax or new_axes()
+    made = in_utc(counts, "moment").groupby("moment")["changes"].sum().cumsum()
+    start, last = made.index[0], made.index[-1]
+    arrived = snapshots[snapshots["committed_at"] >= start]
+    at, times = seconds_since(start, made.index), seconds_since(start, arrived["committed_at"])
+    totals = arrived["added_records"].cumsum().tolist()
+    ax.plot(at, made, color=BLUE)
+    ax.step([0, *times], [0, *totals], where="post", color=INK, linestyle="--")
+    ax.plot(times, totals, "o", color=INK)
+    write_at(ax, at[-1], made.iloc[-1], "made in DynamoDB", color=BLUE)
+    write_at(ax, times[-1], totals[-1] / 2, "in the change log  ", ha="right")
+    ax.set_ylim(0, made.iloc[-1] * 1.15)
+    lag = (arrived["committed_at"].iloc[-1] - last).total_seconds()
+    title = f"{len(arrived)} snapshots brought the changes in, the last {lag:.0f} s after the last change"
+    start_words = f"seconds since {start:%Y-%m-%d %H:%M:%S} UTC"
+    return finish(ax, title, x=start_words, y="changes, running total")
+
+
+def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how many resources of each kind there were, and how many are left.
+
+    Args:
+        before: From `Workbench.list_resources`, before the clean-up.
+        after: The same, after it.
+        ax: Axes to draw on.
+    """
+    counts = before["kind"].value_counts().sort_values(ascending=True)
+    left = after["kind"].value_counts().reindex(counts.index, fill_value=0)
+    ax = ax or new_axes(height=1.3 + 0.24 * len(counts))
+    ax.barh(counts.index, counts, color="white", edgecolor=GRAY, hatch="///")
+    ax.barh(counts.index, left, color=BLUE)
+    for place, (then, now) in enumerate(zip(counts, left, strict=True)):
+        write_at(ax, then, place, f"  {then} → {now}", ha="left")
+    ax.set_xlim(0, max(counts.max(), 1) * 1.15)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(visible=False)
+    title = f"{len(before) - len(after)} of {len(before)} resources were removed; {len(after)} are left"
+    return finish(ax, title, x="resources (hatched: removed)", y="", counts="x")
+
+
+def _name_of_kind(resources: pd.DataFrame, pattern: str) -> str:
+    kinds = resources["kind"].astype("string")
+    found = resources.loc[kinds.str.contains(pattern, case=False, regex=True), "name"]
+    return str(found.iloc[0]) if len(found) else ""
+
+
+def _draw_stage(ax: Axes, place: int, label: str, name: str) -> None:
+    """One box of the flow, its name below: filled where it exists, dashed where it does not."""
+    box = FancyBboxPatch((place - 0.4, -0.3), 0.8, 0.6, boxstyle="round,pad=0,rounding_size=0.07")
+    box.set(facecolor="#e3f0fb" if name else "white", edgecolor=BLUE if name else GRAY)
+    box.set_linestyle("-" if name else "--")
+    ax.add_patch(box)
+    ax.text(place, 0, label.replace(" ", "\n"), ha="center", va="center", weight="bold", color=INK)
+    words = "\n".join(wrap(name, 18)) or "not yet"
+    ax.text(place, -0.38, words, ha="center", va="top", fontsize=8, color=INK)
+    if place:
+        arrow = {"arrowstyle": "->", "color": INK, "shrinkA": 1, "shrinkB": 1}
+        ax.annotate("", (place - 0.4, 0), (place - 0.6, 0), arrowprops=arrow)
