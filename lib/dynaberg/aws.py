@@ -76,7 +76,8 @@ def client(session: boto3.Session, name: str) -> Any:
     """
     kept = _clients.setdefault(session, {})
     if name not in kept:
-        kept[name] = session.client(name, config=_CONFIG)
+        make: Any = session.client
+        kept[name] = make(name, config=_CONFIG)
     return kept[name]
 
 
@@ -164,7 +165,7 @@ def local_port() -> int:
 
 
 def _open_local(settings: Settings) -> boto3.Session:
-    status = start_local(settings)
+    start_local(settings)
     _enter(local_aws().env(settings.local_state))
     session = boto3.Session()
     session.events.register_first("needs-retry", _explain)

@@ -33,12 +33,24 @@ _NEVER_CREATED = {"ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"}
 _NOTHING_TO_DO = re.compile(r"didn't contain changes|No updates are to be performed", re.IGNORECASE)
 # What CloudFormation's reason looks like, and what helps against it; the first that fits.
 _HINTS = (
-    (r"already exists|AlreadyExists|name exists", "The name is taken. Choose another in cdk.context.json, or remove what has it."),
-    (r"[Nn]ot authorized|AccessDenied|[Ff]orbidden", "Ask for the permission that the reason names, or deploy with a role that has it."),
-    (r"[Ll]imit|[Qq]uota", "Ask for a higher quota in the Service Quotas console, or remove what is not needed."),
-    (r"s3tablescatalog|EntityNotFound", "Integrate S3 Tables with the AWS analytics services, once per account and Region, in the S3 console."),
+    (
+        r"already exists|AlreadyExists|name exists",
+        "The name is taken. Choose another in cdk.context.json, or remove what has it.",
+    ),
+    (
+        r"[Nn]ot authorized|AccessDenied|[Ff]orbidden",
+        "Ask for the permission that the reason names, or deploy with a role that has it.",
+    ),
+    (
+        r"[Ll]imit|[Qq]uota",
+        "Ask for a higher quota in the Service Quotas console, or remove what is not needed.",
+    ),
+    (
+        r"s3tablescatalog|EntityNotFound",
+        "Integrate S3 Tables with AWS analytics services, once per account and Region, in the S3 console.",
+    ),
     (r"assume|Role", "A new role takes some seconds to be known everywhere. Run it again."),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
