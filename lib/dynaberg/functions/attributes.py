@@ -1,0 +1,237 @@
+"""DynamoDB attributes, `{"N": "12.30"}`, to the JSON values that a column's type takes, exactly.
+
+Source of the attribute's forms: "AttributeValue", Amazon DynamoDB API Reference.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta, timezone
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
+from json import JSONEncoder
+from typing import Any
+
+Attribute = Mapping[str, Any]
+Converter = Callable[[Any], Any]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017  the Lambda may run an older Python than ours
+to_json = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+
+# DynamoDB's numbers lie between 1E-130 and 9.9…E+125: with 38 digits after the point they fit in this.
+_EXACT = Context(prec=200, traps=[Inexact, InvalidOperation])
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(
+    _DATE.pattern + r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6}0*)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
+)
+_SET_MEMBERS = {"SS": "S", "NS": "N", "BS": "B"}
+
+
+class ConversionError(Exception):
+    """A change record that does not fit the table contract.
+
+    Args:
+        code: What kind of trouble, such as `Conversion.WrongType`.
+        message: What happened, with the value.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = f"Conversion.{code}"
+        self.message = message
+
+
+def converter_for(parsed_type: Any) -> Converter:
+    """The function that turns a DynamoDB attribute into the JSON value of a column.
+
+    Args:
+        parsed_type: A column's type as `Contract.to_lambda_json` writes it.
+    """
+    if parsed_type == "json":
+        return _attribute_text
+    readers = _readers(parsed_type)
+
+    def convert(attribute: Any) -> Any:
+        tag, value = unpack(attribute)
+        if tag == "NULL":
+            return None
+        if tag not in readers:
+            taken = " or ".join(readers)
+            raise ConversionError(
+                "WrongType", f"is a DynamoDB {tag}, and its type takes {taken}: {shorten(value)}"
+            )
+        return readers[tag](value)
+
+    return convert
+
+
+def unpack(attribute: Any) -> tuple[str, Any]:
+    """The type letter and the value of an attribute."""
+    if not isinstance(attribute, dict) or len(attribute) != 1:
+        raise ConversionError("NotDynamoDbJson", f"is no DynamoDB attribute: {shorten(attribute)}")
+    return next(iter(attribute.items()))
+
+
+def shorten(value: Any) -> str:
+    """A value for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _readers(parsed_type: Any) -> dict[str, Converter]:
+    """What reads each of the DynamoDB types that a column type takes."""
+    if isinstance(parsed_type, str):
+        return _SIMPLE_READERS[parsed_type]
+    ((kind, inner),) = parsed_type.items()
+    return _NESTED_READERS[kind](inner)
+
+
+def _decimal_readers(inner: list[int]) -> dict[str, Converter]:
+    precision, scale = inner
+    return {"N": lambda text: _read_decimal(text, precision, scale)}
+
+
+def _list_readers(inner: Any) -> dict[str, Converter]:
+    convert = converter_for(inner)
+    readers: dict[str, Converter] = {"L": lambda items: [convert(item) for item in _expect(items, list)]}
+    return readers | {tag: _set_reader(member, convert) for tag, member in _SET_MEMBERS.items()}
+
+
+def _set_reader(member: str, convert: Converter) -> Converter:
+    return lambda items: [convert({member: item}) for item in _expect(items, list)]
+
+
+def _map_readers(inner: Any) -> dict[str, Converter]:
+    convert = converter_for(inner)
+    return {"M": lambda items: {name: convert(item) for name, item in _expect(items, dict).items()}}
+
+
+def _struct_readers(inner: dict[str, Any]) -> dict[str, Converter]:
+    members = {name: converter_for(member) for name, member in inner.items()}
+    return {
+        "M": lambda items: {
+            name: convert(items[name]) for name, convert in members.items() if name in _expect(items, dict)
+        }
+    }
+
+
+def _attribute_text(attribute: Any) -> str:
+    unpack(attribute)
+    return to_json(attribute)
+
+
+def _expect(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise ConversionError("NotDynamoDbJson", f"holds a {type(value).__name__}: {shorten(value)}")
+    return value
+
+
+def _read_text(value: Any) -> Any:
+    return _expect(value, str)
+
+
+def _read_boolean(value: Any) -> Any:
+    return _expect(value, bool)
+
+
+def _read_number(text: Any) -> Decimal:
+    if not _NUMBER.fullmatch(_expect(text, str)):
+        raise ConversionError("NotDynamoDbJson", f"is no number: {shorten(text)}")
+    return Decimal(text)
+
+
+def _read_integer(text: Any, bits: int) -> int:
+    if isinstance(text, str) and len(text) < bits // 4 and text.isdecimal():
+        return int(text)
+    number = _read_number(text)
+    limit = 2 ** (bits - 1)
+    if not -limit <= number < limit:
+        raise ConversionError("OutOfRange", f"is outside of what {bits} bits hold: {shorten(text)}")
+    if number != number.to_integral_value():
+        raise ConversionError("OutOfRange", f"is no whole number: {shorten(text)}")
+    return int(number)
+
+
+def _read_decimal(text: Any, precision: int, scale: int) -> str:
+    try:
+        number = _read_number(text).quantize(Decimal(1).scaleb(-scale), context=_EXACT)
+    except DecimalException as error:
+        message = f"has more than {scale} digits after the point, or is far too large: {shorten(text)}"
+        raise ConversionError("OutOfRange", message) from error
+    if abs(number) >= Decimal(10) ** (precision - scale):
+        raise ConversionError("OutOfRange", f"is too large for decimal({precision},{scale}): {shorten(text)}")
+    return f"{abs(number) if number == 0 else number:f}"
+
+
+def _read_double(text: Any) -> float:
+    return float(_read_number(text))
+
+
+def _read_date(text: Any) -> str:
+    try:
+        return (
+            date.fromisoformat(text).isoformat() if _DATE.fullmatch(_read_text(text)) else _refuse_date(text)
+        )
+    except ValueError:
+        return _refuse_date(text)
+
+
+def _refuse_date(text: str) -> str:
+    raise ConversionError("WrongFormat", f"is no date such as 2026-01-31: {shorten(text)}")
+
+
+def _read_moment(text: Any) -> int:
+    """Microseconds since 1970."""
+    if not _MOMENT.fullmatch(_read_text(text)):
+        raise ConversionError(
+            "WrongFormat",
+            f"is no moment such as 2026-01-31T12:00:00.000000Z, with its offset: {shorten(text)}",
+        )
+    try:
+        return (datetime.fromisoformat(text.replace("Z", "+00:00")) - EPOCH) // timedelta(microseconds=1)
+    except ValueError as error:
+        raise ConversionError("WrongFormat", f"is no moment: {shorten(text)}") from error
+
+
+def _read_binary(text: Any) -> str:
+    try:
+        base64.b64decode(_expect(text, str), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ConversionError("NotDynamoDbJson", f"is no base64 text: {shorten(text)}") from error
+    return str(text)
+
+
+_SIMPLE_READERS: dict[str, dict[str, Converter]] = {
+    "string": {"S": _read_text},
+    "int": {"N": lambda text: _read_integer(text, 32)},
+    "long": {"N": lambda text: _read_integer(text, 64)},
+    "double": {"N": _read_double},
+    "boolean": {"BOOL": _read_boolean},
+    "date": {"S": _read_date},
+    "timestamptz": {"S": _read_moment},
+    "binary": {"B": _read_binary},
+}
+_NESTED_READERS: dict[str, Callable[[Any], dict[str, Converter]]] = {
+    "decimal": _decimal_readers,
+    "list": _list_readers,
+    "map": _map_readers,
+    "struct": _struct_readers,
+}
+
+
+def has_unnamed_members(parsed_type: Any, attribute: Any) -> bool:
+    """Whether a nested attribute has members that its column's structs do not name."""
+    tag, value = unpack(attribute)
+    match parsed_type, tag:
+        case {"list": inner}, "L":
+            return any(has_unnamed_members(inner, item) for item in value)
+        case {"map": inner}, "M":
+            return any(has_unnamed_members(inner, item) for item in value.values())
+        case {"struct": members}, "M":
+            return any(
+                name not in members or has_unnamed_members(members[name], value[name]) for name in value
+            )
+    return False
