@@ -62,13 +62,17 @@ def test_the_style_is_ours_and_its_colors_are_written_out():
 
 def test_flow_names_what_exists_and_what_is_missing():
     resources = pd.DataFrame(
-        {"kind": ["AWS::DynamoDB::Table", "AWS::S3Tables::TableBucket"], "name": ["orders", "lake"]}
+        {
+            "kind": ["AWS::DynamoDB::Table", "Iceberg table", "Iceberg table", "Iceberg table"],
+            "name": ["orders", "sales.hourly", "sales.orders_changes", "sales.orders"],
+        }
     )
     ax = plots.plot_flow(resources)
-    assert title(ax).startswith("2 of 6 stages stand; still missing: Lambda forwarder")
-    assert texts(ax).count("not yet") == 4
-    assert "orders" in texts(ax)
-    assert [patch.get_linestyle() for patch in ax.patches].count("--") == 4
+    assert title(ax).startswith("3 of 6 stages stand; still missing: Lambda forwarder, Firehose stream")
+    assert texts(ax).count("not yet") == 3
+    assert texts(ax).count("orders") == 2
+    assert "hourly" not in texts(ax)
+    assert [patch.get_linestyle() for patch in ax.patches].count("--") == 3
 
 
 def test_flow_of_nothing_is_drawn_too():
@@ -168,7 +172,10 @@ def test_file_sizes_are_read_in_the_unit_of_a_reader(size, words):
 
 
 def test_resources_removed_and_left():
-    before = pd.DataFrame({"kind": ["Bucket", "Bucket", "Role"], "name": list("abc")})
+    before = pd.DataFrame(
+        {"kind": ["AWS::S3::Bucket", "AWS::S3::Bucket", "Iceberg table"], "name": list("abc")}
+    )
     ax = plots.plot_resources(before, before.iloc[:1])
     assert title(ax) == "2 of 3 resources were removed; 1 are left"
     assert sorted(texts(ax)) == ["1 → 0", "2 → 1"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Iceberg table", "S3 Bucket"]

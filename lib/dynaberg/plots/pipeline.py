@@ -23,14 +23,14 @@ from dynaberg.plots.canvas import (
 )
 
 # The stages of the flow, in order: what each is called, and the kind of resource that stands for it.
-STAGES = (
-    ("DynamoDB table", r"dynamodb.*table"),
-    ("Lambda forwarder", r"lambda.*function"),
-    ("Firehose stream", r"firehose.*stream|delivery stream"),
-    ("table bucket", r"table ?bucket"),
-    ("change log", r"change log"),
-    ("current table", r"current table"),
-)
+STAGES = {
+    "DynamoDB table": "AWS::DynamoDB::Table",
+    "Lambda forwarder": "AWS::Lambda::Function",
+    "Firehose stream": "AWS::KinesisFirehose::DeliveryStream",
+    "table bucket": "AWS::S3Tables::TableBucket",
+    "change log": "Iceberg table",
+    "current table": "Iceberg table",
+}
 
 
 def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -41,10 +41,10 @@ def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax: Axes to draw on.
     """
     ax = ax or new_axes(height=2.1)
-    names = [_name_of_kind(resources, pattern) for _, pattern in STAGES]
-    for place, ((label, _), name) in enumerate(zip(STAGES, names, strict=True)):
-        _draw_stage(ax, place, label, name)
-    missing = [label for (label, _), name in zip(STAGES, names, strict=True) if not name]
+    names = [_name_of_stage(resources, stage) for stage in STAGES]
+    for place, (stage, name) in enumerate(zip(STAGES, names, strict=True)):
+        _draw_stage(ax, place, stage, name)
+    missing = [stage for stage, name in zip(STAGES, names, strict=True) if not name]
     rest = f"still missing: {', '.join(missing)}" if missing else "nothing is missing"
     ax.set_title(f"{len(STAGES) - len(missing)} of {len(STAGES)} stages stand; {rest}")
     ax.set(xlim=(-0.5, len(STAGES) - 0.5), ylim=(-0.75, 0.4))
@@ -108,8 +108,8 @@ def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None
         after: The same, after it.
         ax: Axes to draw on.
     """
-    counts = before["kind"].value_counts().sort_values(ascending=True)
-    left = after["kind"].value_counts().reindex(counts.index, fill_value=0)
+    counts = _kinds(before).value_counts().sort_values(ascending=True)
+    left = _kinds(after).value_counts().reindex(counts.index, fill_value=0)
     ax = ax or new_axes(height=1.3 + 0.24 * len(counts))
     ax.barh(counts.index, counts, color="white", edgecolor=GRAY, hatch="///")
     ax.barh(counts.index, left, color=BLUE)
@@ -122,10 +122,19 @@ def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None
     return finish(ax, title, x="resources (hatched: removed)", y="", counts="x")
 
 
-def _name_of_kind(resources: pd.DataFrame, pattern: str) -> str:
-    kinds = resources["kind"].astype("string")
-    found = resources.loc[kinds.str.contains(pattern, case=False, regex=True), "name"]
-    return str(found.iloc[0]) if len(found) else ""
+def _kinds(resources: pd.DataFrame) -> pd.Series:
+    return resources["kind"].astype("string").str.removeprefix("AWS::").str.replace("::", " ")
+
+
+def _name_of_stage(resources: pd.DataFrame, stage: str) -> str:
+    """The name of the resource that stands for a stage; empty where there is none yet."""
+    found = [str(name) for name in resources.loc[resources["kind"] == STAGES[stage], "name"]]
+    logs = [name for name in found if name.endswith("_changes")]
+    if stage == "change log":
+        found = logs
+    if stage == "current table":
+        found = [name for name in found if f"{name}_changes" in logs]
+    return found[0] if found else ""
 
 
 def _draw_stage(ax: Axes, place: int, label: str, name: str) -> None:
@@ -135,7 +144,9 @@ def _draw_stage(ax: Axes, place: int, label: str, name: str) -> None:
     box.set_linestyle("-" if name else "--")
     ax.add_patch(box)
     ax.text(place, 0, label.replace(" ", "\n"), ha="center", va="center", weight="bold", color=INK)
-    words = "\n".join(wrap(name, 18)) or "not yet"
+    # A table bucket is known by its ARN, an Iceberg table by its namespace and name.
+    short = name.rpartition("/")[2].rpartition(".")[2]
+    words = "\n".join(wrap(short, 20)) or "not yet"
     ax.text(place, -0.38, words, ha="center", va="top", fontsize=8, color=INK)
     if place:
         arrow = {"arrowstyle": "->", "color": INK, "shrinkA": 1, "shrinkB": 1}
