@@ -1,0 +1,313 @@
+"""AWS on this machine: DynamoDB, Lambda, Firehose, S3 Tables, Athena and more, on one loopback port.
+
+    import local_aws
+
+    status = local_aws.start(Path("data/local"))
+    os.environ.update(local_aws.env(status.endpoint, status.region))
+    boto3.client("dynamodb").list_tables()
+
+This is the door: it starts, finds and stops the server process and imports the standard library only.
+Everything else goes over HTTP. IAM and Lake Formation are not enforced.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from local_aws import process, saved_state
+
+__all__ = ["LocalAwsError", "Status", "env", "reset", "start", "status", "stop"]
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 4566
+HEALTH_PATH = "/_local_aws/health"
+_OURS = ("state", "s3", "clean", "clean.new", "firehose", "duckdb", "athena")
+_OUR_FILES = ("clean.json", "gateway.json", "local-aws.log", "start.lock")
+
+
+class LocalAwsError(Exception):
+    """The local AWS cannot be started, stopped or reset.
+
+    Args:
+        message: What happened, with the value, as a sentence.
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Status:
+    """A local AWS that runs.
+
+    Attributes:
+        endpoint: Its address, such as `http://127.0.0.1:4566`.
+        port: TCP port, bound on 127.0.0.1 only.
+        pid: Process id of the server.
+        region: AWS Region that it plays.
+        state_dir: Folder of its state.
+        started_at: When it started.
+        restored: What it began from: `empty`, `clean` (all that was there when it stopped) or `unclean`
+            (it had not been stopped cleanly; what happened after `restored_from` is lost).
+        restored_from: When the state it began from was saved.
+        memory_bytes: Resident memory of all its processes.
+    """
+
+    endpoint: str
+    port: int
+    pid: int
+    region: str
+    state_dir: Path
+    started_at: datetime
+    restored: str
+    restored_from: datetime | None
+    memory_bytes: int
+
+
+def start(
+    state_dir: Path, *, port: int = DEFAULT_PORT, region: str = "us-east-1", timeout_seconds: float = 30
+) -> Status:
+    """Start the local AWS, or find the one that runs on this state folder.
+
+    It runs in a process of its own that outlives this one, by `sys.executable` or, so that it can live in
+    an environment of its own, by the interpreter that `LOCAL_AWS_PYTHON` names.
+
+    Args:
+        state_dir: Folder of its state; made where it is missing.
+        port: TCP port on 127.0.0.1.
+        region: AWS Region to play.
+        timeout_seconds: How long to wait for it, in seconds.
+
+    Returns:
+        Where it is, and what it began from.
+
+    Raises:
+        LocalAwsError: The port is taken, a state file is damaged, the extra is not installed, or the
+            process ended or stayed silent.
+    """
+    state_dir = state_dir.resolve()
+    state_dir.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + timeout_seconds
+    with _only_one(state_dir, deadline):
+        running = status(state_dir)
+        if running:
+            return running
+        _wait_for_end(state_dir, deadline)
+        _check_state(state_dir)
+        _check_port(port)
+        options = ["--state-dir", str(state_dir), "--port", str(port), "--region", region]
+        pid = process.spawn(options, state_dir / "local-aws.log")
+        return _wait_for_health(state_dir, pid, deadline)
+
+
+def stop(state_dir: Path, *, timeout_seconds: float = 60) -> bool:
+    """Stop the local AWS and wait until it has saved its state.
+
+    Args:
+        state_dir: Folder of its state.
+        timeout_seconds: How long to wait before it is killed, in seconds.
+
+    Returns:
+        Whether one was running.
+
+    Raises:
+        LocalAwsError: It had to be killed.
+    """
+    state_dir = state_dir.resolve()
+    pid = _recorded(state_dir).get("pid")
+    if pid is None or not process.is_server(pid):
+        return False
+    os.kill(pid, signal.SIGTERM)
+    if process.ends(pid, time.monotonic() + timeout_seconds):
+        return True
+    os.kill(pid, signal.SIGKILL)
+    process.ends(pid, time.monotonic() + 10)
+    msg = f"The local AWS (process {pid}) did not stop within {timeout_seconds:g} s and was killed."
+    raise LocalAwsError(msg, hint="Start it again: it begins from its last clean state and says so.")
+
+
+def status(state_dir: Path) -> Status | None:
+    """The local AWS that runs on a state folder, or None.
+
+    Args:
+        state_dir: Folder of its state.
+    """
+    state_dir = state_dir.resolve()
+    recorded = _recorded(state_dir)
+    if not recorded or not process.is_alive(recorded["pid"]):
+        return None
+    health = _health(recorded["port"])
+    if health is None or health.get("pid") != recorded["pid"]:
+        return None
+    known = recorded | health | {"state_dir": state_dir}
+    for name in ("started_at", "restored_from"):
+        known[name] = known[name] and datetime.fromisoformat(known[name])
+    return Status(**{field.name: known[field.name] for field in fields(Status)})
+
+
+def env(endpoint: str, region: str = "us-east-1") -> dict[str, str]:
+    """The environment by which any AWS client reaches the local AWS and nothing else.
+
+    `AWS_PROFILE` and `AWS_SESSION_TOKEN` must be unset besides.
+
+    Args:
+        endpoint: Address of the local AWS.
+        region: AWS Region that it plays.
+    """
+    variables = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    proxies = {name for name in os.environ if name.lower() in ("http_proxy", "all_proxy")}
+    past = {"no_proxy", "NO_PROXY"} if proxies else set()
+    return variables | {name: _bypassing_proxies(os.environ.get(name, "")) for name in past}
+
+
+def reset(state_dir: Path) -> None:
+    """Stop the local AWS and delete all its state.
+
+    Args:
+        state_dir: Folder of its state; what else lies there is left.
+
+    Raises:
+        LocalAwsError: The folder is not one that the local AWS has used.
+    """
+    state_dir = state_dir.resolve()
+    if not state_dir.exists():
+        return
+    if not any((state_dir / name).exists() for name in ("clean", *_OUR_FILES)) and any(state_dir.iterdir()):
+        msg = f"{state_dir} is not a state folder of the local AWS; nothing was deleted."
+        raise LocalAwsError(msg, hint="Name the folder that `status` shows, `data/local` by default.")
+    stop(state_dir)
+    for name in _OURS:
+        shutil.rmtree(state_dir / name, ignore_errors=True)
+    for name in _OUR_FILES:
+        (state_dir / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _only_one(state_dir: Path, deadline: float) -> Iterator[None]:
+    with (state_dir / "start.lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    msg = f"Another process has been starting the local AWS on {state_dir} all the time."
+                    raise LocalAwsError(msg, hint="Look at its local-aws.log, and start it again.") from error
+                time.sleep(0.05)
+        yield
+
+
+def _check_state(state_dir: Path) -> None:
+    damaged = saved_state.damaged_file(state_dir)
+    if damaged:
+        msg = f"The state folder of the local AWS is damaged: {damaged} is not JSON. Nothing was deleted."
+        hint = "Put the file back from a copy, or delete all state with `python -m local_aws reset`."
+        raise LocalAwsError(msg, hint=hint)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            msg = f"Port {port} is in use{_listener(port)}, so the local AWS cannot listen on it."
+            hint = "Use another port (`--port`, or DYNABERG_LOCAL_PORT), or stop the process that has it."
+            raise LocalAwsError(msg, hint=hint) from error
+
+
+def _listener(port: int) -> str:
+    try:
+        import psutil
+
+        pids = {
+            c.pid
+            for c in psutil.net_connections("tcp")
+            if c.laddr and c.laddr.port == port and c.status == "LISTEN"
+        }
+        names = [f"{psutil.Process(pid).name()}, process {pid}" for pid in pids if pid]
+    except (ImportError, PermissionError, OSError, RuntimeError):
+        return ""
+    return f" ({names[0]})" if names else ""
+
+
+def _wait_for_health(state_dir: Path, pid: int, deadline: float) -> Status:
+    while True:
+        found = status(state_dir)
+        if found and found.pid == pid:
+            return found
+        if not process.is_alive(pid):
+            raise _died(state_dir)
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGTERM)
+            msg = f"The local AWS did not answer in time. Its log:\n{_log_tail(state_dir)}"
+            raise LocalAwsError(msg, hint="Start it again, with more time where the machine is busy.")
+        time.sleep(0.03)
+
+
+def _died(state_dir: Path) -> LocalAwsError:
+    tail = _log_tail(state_dir)
+    if "ModuleNotFoundError" in tail:
+        python = process.interpreter()
+        missing = tail.rpartition("No module named")[2].strip()
+        msg = f"The local AWS is not installed for {python}: there is no module {missing}."
+        return LocalAwsError(msg, hint="Install it: pip install 'dynaberg[local]'")
+    msg = f"The local AWS ended while it started. The end of {state_dir / 'local-aws.log'}:\n{tail}"
+    return LocalAwsError(msg, hint="Mend what the log says, or begin anew with `python -m local_aws reset`.")
+
+
+def _log_tail(state_dir: Path, lines: int = 15) -> str:
+    text = (state_dir / "local-aws.log").read_text(encoding="utf-8", errors="replace")
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _wait_for_end(state_dir: Path, deadline: float) -> None:
+    pid = _recorded(state_dir).get("pid")
+    if pid is not None and process.is_server(pid) and not process.ends(pid, deadline):
+        msg = f"The local AWS (process {pid}) neither answers nor ends."
+        raise LocalAwsError(msg, hint="Stop it: `python -m local_aws stop`.")
+
+
+def _recorded(state_dir: Path) -> dict[str, Any]:
+    try:
+        return dict(saved_state.read_json(state_dir / "gateway.json"))
+    except ValueError:
+        return {}
+
+
+def _health(port: int) -> dict[str, Any] | None:
+    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+    try:
+        connection.request("GET", HEALTH_PATH)
+        return dict(json.loads(connection.getresponse().read()))
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+def _bypassing_proxies(hosts: str) -> str:
+    return hosts if HOST in hosts.split(",") else f"{hosts},{HOST}".lstrip(",")

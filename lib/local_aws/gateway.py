@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 
+from local_aws import HEALTH_PATH
 from local_aws.iceberg_rest import IcebergRest
-from local_aws.wire import AwsError, Request, Response, Service, request_from_scope, signature
+from local_aws.wire import AwsError, Request, Response, Service, json_response, request_from_scope, signature
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -86,14 +88,28 @@ def replay(body: bytes) -> Receive:
 
 
 class Gateway:
-    """The ASGI application of the local AWS."""
+    """The ASGI application of the local AWS.
+
+    Args:
+        ministack: What answers the rest.
+        services: What is asked first, in order.
+        about: What health tells of this process.
+        on_started: Called when everything is restored and started.
+        on_saved: Called when everything is stopped and saved.
+    """
 
     def __init__(
-        self, ministack: Ministack, services: Sequence[Service], on_saved: Callable[[], None]
+        self,
+        ministack: Ministack,
+        services: Sequence[Service],
+        about: Mapping[str, Any],
+        on_started: Callable[[], None],
+        on_saved: Callable[[], None],
     ) -> None:
         self._ministack = ministack
         self._services = services
-        self._on_saved = on_saved
+        self._about = about
+        self._on_started, self._on_saved = on_started, on_saved
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -107,6 +123,9 @@ class Gateway:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = next((v for k, v in scope["headers"] if k.lower() == b"x-amz-target"), b"").decode("latin-1")
         method, path = scope["method"], scope["path"]
+        if path == HEALTH_PATH:
+            await send_response(send, self._health())
+            return
         service = next((s for s in self._services if s.claims(method, path, target)), None)
         if service is None:
             await self._ministack.app(scope, receive, send)
@@ -118,23 +137,48 @@ class Gateway:
         else:
             await send_response(send, response)
 
+    def _health(self) -> Response:
+        names = [type(service).__name__ for service in self._services]
+        return json_response(dict(self._about) | {"services": names, "memory_bytes": memory_bytes()})
+
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def services_stop_first() -> dict[str, Any]:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 for service in reversed(self._services):
-                    await service.stop()
+                    await stop_service(service)
             return message
 
         async def services_start_last(message: Mapping[str, Any]) -> None:
             if message["type"] == "lifespan.startup.complete":
                 for service in self._services:
                     await service.start()
+                self._on_started()
             if message["type"] == "lifespan.shutdown.complete":
                 self._on_saved()
             await send(message)
 
         await self._ministack.app(scope, services_stop_first, services_start_last)
+
+
+async def stop_service(service: Service) -> None:
+    """Stop a service; one that fails must not keep the others running and the state unsaved."""
+    try:
+        await service.stop()
+    except Exception:
+        log.exception("%s did not stop cleanly", type(service).__name__)
+
+
+def memory_bytes() -> int:
+    """Resident memory of this process and all that it started."""
+    import psutil
+
+    here = psutil.Process()
+    total = 0
+    for process in (here, *here.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
 
 
 async def answer(service: Service, request: Request) -> Response | None:
@@ -166,11 +210,13 @@ async def send_response(send: Send, response: Response) -> None:
     await send({"type": "http.response.body", "body": response.body})
 
 
-def create_app(state_dir: Path, on_saved: Callable[[], None]) -> Gateway:
+def create_app(
+    state_dir: Path, about: Mapping[str, Any], on_started: Callable[[], None], on_saved: Callable[[], None]
+) -> Gateway:
     """The gateway with all its services; ministack's environment must be set before (see `serve`)."""
     from ministack.app import app
 
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
     ministack = Ministack(app, region)
     services: list[Service] = [IcebergRest(ministack, region, endpoint)]
-    return Gateway(ministack, services, on_saved)
+    return Gateway(ministack, services, about, on_started, on_saved)

@@ -10,26 +10,17 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-HOST = "127.0.0.1"
-
-
-def client_environment(endpoint: str, region: str) -> dict[str, str]:
-    """What any AWS client needs in its environment to reach the local AWS and nothing else."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+from local_aws import DEFAULT_PORT, HOST, env, saved_state
 
 
 def server_environment(state_dir: Path, port: int, region: str) -> dict[str, str]:
-    """ministack's settings: loopback only, everything kept under the state folder."""
-    return client_environment(f"http://{HOST}:{port}", region) | {
+    """What ministack is set to: loopback only, everything kept under the state folder."""
+    return env(f"http://{HOST}:{port}", region) | {
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
         "GATEWAY_PORT": str(port),
@@ -44,7 +35,20 @@ def server_environment(state_dir: Path, port: int, region: str) -> dict[str, str
     }
 
 
-async def serve(state_dir: Path, port: int) -> None:
+class SaveErrors(logging.Handler):
+    """Counts what ministack could not save; it only logs that."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.count = 0
+        logging.getLogger("persistence").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count one."""
+        self.count += 1
+
+
+async def serve(state_dir: Path, about: Mapping[str, Any]) -> None:
     """Serve until SIGTERM or SIGINT, then save the state."""
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
@@ -52,10 +56,12 @@ async def serve(state_dir: Path, port: int) -> None:
     from local_aws.gateway import create_app
 
     config = Config()
-    config.bind = [f"{HOST}:{port}"]
+    config.bind = [f"{HOST}:{about['port']}"]
+    config.loglevel = "WARNING"
     config.keep_alive_timeout = 75
-    config.shutdown_timeout = 120
+    config.graceful_timeout = 3
     config.startup_timeout = 60
+    config.shutdown_timeout = 120
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -63,20 +69,50 @@ async def serve(state_dir: Path, port: int) -> None:
     async def wait_for_stop() -> None:
         await stopping.wait()
 
-    app = create_app(state_dir, on_saved=lambda: None)
+    errors = SaveErrors()
+
+    def on_saved() -> None:
+        if not errors.count:
+            saved_state.mark_saved(state_dir)
+
+    app = create_app(state_dir, about, lambda: saved_state.mark_running(state_dir), on_saved)
     await hypercorn_serve(app, config, shutdown_trigger=wait_for_stop)  # type: ignore[arg-type]
+
+
+def run(state_dir: Path, port: int, region: str) -> None:
+    """Restore the state, then serve."""
+    started_at = datetime.now(UTC)
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    os.environ.update(server_environment(state_dir, port, region))
+    state_dir.mkdir(parents=True, exist_ok=True)
+    restored = saved_state.restore(state_dir)
+    about = {
+        "pid": os.getpid(),
+        "port": port,
+        "endpoint": f"http://{HOST}:{port}",
+        "region": region,
+        "started_at": started_at.isoformat(),
+        "restored": restored.kind,
+        "restored_from": restored.saved_at and restored.saved_at.isoformat(),
+    }
+    record = state_dir / "gateway.json"
+    saved_state.write_json(record, about)
+    try:
+        asyncio.run(serve(state_dir, about))
+    finally:
+        record.unlink(missing_ok=True)
 
 
 def main() -> None:
     """Run the server process."""
     parser = argparse.ArgumentParser(prog="python -m local_aws.serve")
     parser.add_argument("--state-dir", type=Path, required=True)
-    parser.add_argument("--port", type=int, default=4566)
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--region", default="us-east-1")
     options = parser.parse_args()
-    os.environ.update(server_environment(options.state_dir, options.port, options.region))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(serve(options.state_dir, options.port))
+    run(options.state_dir.resolve(), options.port, options.region)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def json_response(payload: Any, status: int = 200, headers: Mapping[str, str] | 
 
 
 def signature(service: str, region: str) -> str:
-    """An `Authorization` header that names a service and a Region; ministack routes by it and checks no key."""
+    """An `Authorization` header that names service and Region; ministack routes by it, checking no key."""
     scope = f"Credential=test/20260101/{region}/{service}/aws4_request"
     return f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"
 

@@ -1,0 +1,65 @@
+"""No test reaches AWS: at import, every AWS client of this process is pointed at a dead port here."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import local_aws
+from local_aws import Status
+
+NOWHERE = "http://127.0.0.1:1"
+UNWANTED = (
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CA_BUNDLE",
+)
+MARKED_FOLDERS = ("integration", "notebooks", "browser", "aws")
+
+
+def guard_environment() -> None:
+    """Dummy credentials, no profile, no configuration files, and an endpoint where nobody listens."""
+    for name in (*UNWANTED, *(n for n in os.environ if n.startswith(("AWS_ENDPOINT_URL_", "DYNABERG_")))):
+        os.environ.pop(name, None)
+    os.environ.update(local_aws.env(NOWHERE))
+    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+
+
+guard_environment()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by the folder that it lies in."""
+    for item in items:
+        for folder in MARKED_FOLDERS:
+            if folder in item.path.relative_to(Path(__file__).parent).parts[:1]:
+                item.add_marker(folder)
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session", name="local_aws")
+def _local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Status]:
+    """One local AWS for all tests, with this process's AWS clients pointed at it."""
+    state_dir = tmp_path_factory.mktemp("local-aws")
+    status = local_aws.start(state_dir, port=free_port())
+    os.environ.update(local_aws.env(status.endpoint, status.region))
+    try:
+        yield status
+    finally:
+        guard_environment()
+        local_aws.stop(state_dir)
