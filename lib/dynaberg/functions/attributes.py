@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from json import JSONEncoder
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 Attribute = Mapping[str, Any]
 Converter = Callable[[Any], Any]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017  the Lambda may run an older Python than ours
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 to_json = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 # DynamoDB's numbers lie between 1E-130 and 9.9…E+125: with 38 digits after the point they fit in this.
@@ -34,14 +34,18 @@ class ConversionError(Exception):
     """A change record that does not fit the table contract.
 
     Args:
-        code: What kind of trouble, such as `Conversion.WrongType`.
+        kind: What kind of trouble, such as `WrongType`.
         message: What happened, with the value.
     """
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = f"Conversion.{code}"
-        self.message = message
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind, self.message = kind, message
+
+    @property
+    def code(self) -> str:
+        """The error code, such as `Conversion.WrongType`."""
+        return f"Conversion.{self.kind}"
 
 
 def converter_for(parsed_type: Any) -> Converter:

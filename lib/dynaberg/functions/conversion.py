@@ -19,6 +19,8 @@ _ROW_IMAGES = {"INSERT": "NewImage", "MODIFY": "NewImage", "REMOVE": "Keys"}
 # Kinesis records name their precision; those of DynamoDB Streams name none and count seconds.
 _MICROSECONDS: dict[Any, int] = {None: 1_000_000, "MILLISECOND": 1_000, "MICROSECOND": 1}
 _SEQUENCE_DIGITS = 40
+# "Amazon Data Firehose Quota": the largest record, before it is encoded in base64.
+MAX_ROW_BYTES = 1000 * 1024
 # Compiling a shape takes milliseconds: a table of endlessly many shapes is better off on the exact path.
 _MAX_SHAPES = 64
 
@@ -41,6 +43,7 @@ class ChangeConverter:
         self._key = tuple(contract["key"])
         self._types = {column["name"]: column["type"] for column in columns}
         self._converters = {name: converter_for(parsed) for name, parsed in self._types.items()}
+        self._nested = {n: t for n, t in self._types.items() if isinstance(t, dict) and "decimal" not in t}
         self._masks = {column["name"]: MASKS[column["mask"]] for column in columns if column["mask"]}
         self._shapes: dict[tuple[str, ...], Shape | None] = {}
         self._checked_sources: set[str] = set()
@@ -71,10 +74,7 @@ class ChangeConverter:
             body = self._exact_body(
                 _image(change, image_name), change.get("OldImage") and _image(change, "OldImage")
             )
-        try:
-            return f"{{{head},{body}}}".encode()
-        except UnicodeEncodeError as error:
-            raise ConversionError("NotDynamoDbJson", f"It holds half a character: {error}") from error
+        return _encode(f"{{{head},{body}}}")
 
     def _head(self, record: Mapping[str, Any], change: Mapping[str, Any], received_at_us: int) -> str:
         """The members of a change row that are not of the item."""
@@ -139,14 +139,26 @@ class ChangeConverter:
         try:
             return self._converters[name](attribute)
         except ConversionError as error:
-            raise ConversionError(error.code, f"Attribute `{name}` {error.message}") from error
+            raise ConversionError(error.kind, f"Attribute `{name}` {error.message}") from error
 
     def _is_unmapped(self, name: str, attribute: Any) -> bool:
         """Whether the contract does not name the attribute, or not all that is nested in it."""
         if name in self._types:
-            return has_unnamed_members(self._types[name], attribute)
+            return name in self._nested and has_unnamed_members(self._types[name], attribute)
         unpack(attribute)
         return True
+
+
+def _encode(text: str) -> bytes:
+    try:
+        row = text.encode()
+    except UnicodeEncodeError as error:
+        raise ConversionError("NotDynamoDbJson", f"It holds half a character: {error.reason}") from error
+    if len(row) > MAX_ROW_BYTES:
+        raise ConversionError(
+            "TooLarge", f"Its row has {len(row):,} bytes, and Firehose takes {MAX_ROW_BYTES:,}"
+        )
+    return row
 
 
 def _image(change: Mapping[str, Any], name: str) -> Mapping[str, Any]:
