@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -110,6 +111,7 @@ class Gateway:
         self._services = services
         self._about = about
         self._on_started, self._on_saved = on_started, on_saved
+        self._stopping = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -139,16 +141,20 @@ class Gateway:
 
     def _health(self) -> Response:
         names = [type(service).__name__ for service in self._services]
-        return json_response(dict(self._about) | {"services": names, "memory_bytes": memory_bytes()})
+        state = {"services": names, "stopping": self._stopping, "memory_bytes": memory_bytes()}
+        return json_response(dict(self._about) | state)
+
+    async def stop_services(self) -> None:
+        """Stop the services, while requests are still answered: what they have in hand may need it."""
+        self._stopping = True
+        for service in reversed(self._services):
+            try:
+                await service.stop()
+            except Exception:
+                # The others must stop and the state must be saved all the same.
+                log.exception("%s did not stop cleanly", type(service).__name__)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def services_stop_first() -> dict[str, Any]:
-            message = await receive()
-            if message["type"] == "lifespan.shutdown":
-                for service in reversed(self._services):
-                    await stop_service(service)
-            return message
-
         async def services_start_last(message: Mapping[str, Any]) -> None:
             if message["type"] == "lifespan.startup.complete":
                 for service in self._services:
@@ -158,15 +164,7 @@ class Gateway:
                 self._on_saved()
             await send(message)
 
-        await self._ministack.app(scope, services_stop_first, services_start_last)
-
-
-async def stop_service(service: Service) -> None:
-    """Stop a service; one that fails must not keep the others running and the state unsaved."""
-    try:
-        await service.stop()
-    except Exception:
-        log.exception("%s did not stop cleanly", type(service).__name__)
+        await self._ministack.app(scope, receive, services_start_last)
 
 
 def memory_bytes() -> int:
@@ -219,4 +217,9 @@ def create_app(
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
     ministack = Ministack(app, region)
     services: list[Service] = [IcebergRest(ministack, region, endpoint)]
+    for module, name in (("local_aws.firehose", "Firehose"), ("local_aws.athena", "Athena")):
+        try:
+            services.append(getattr(import_module(module), name)(ministack, state_dir, endpoint))
+        except (ImportError, AttributeError) as error:
+            log.warning("%s is not there yet: %s", name, error)
     return Gateway(ministack, services, about, on_started, on_saved)

@@ -18,6 +18,9 @@ from typing import Any
 from local_aws import DEFAULT_PORT, HOST, env, saved_state
 
 
+client_environment = env
+
+
 def server_environment(state_dir: Path, port: int, region: str) -> dict[str, str]:
     """What ministack is set to: loopback only, everything kept under the state folder."""
     return env(f"http://{HOST}:{port}", region) | {
@@ -66,9 +69,6 @@ async def serve(state_dir: Path, about: Mapping[str, Any]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
-    async def wait_for_stop() -> None:
-        await stopping.wait()
-
     errors = SaveErrors()
 
     def on_saved() -> None:
@@ -76,6 +76,11 @@ async def serve(state_dir: Path, about: Mapping[str, Any]) -> None:
             saved_state.mark_saved(state_dir)
 
     app = create_app(state_dir, about, lambda: saved_state.mark_running(state_dir), on_saved)
+
+    async def wait_for_stop() -> None:
+        await stopping.wait()
+        await app.stop_services()
+
     await hypercorn_serve(app, config, shutdown_trigger=wait_for_stop)  # type: ignore[arg-type]
 
 
