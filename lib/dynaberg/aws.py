@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -19,14 +19,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
+from dynaberg import local
 from dynaberg.errors import CredentialsError, LocalAwsError, NotReadyError, SettingsError
 from dynaberg.settings import Settings
 
-if TYPE_CHECKING:
-    from local_aws import Status
-
-LOCAL_PORT = 4566
-LOCAL_REGION = "us-east-1"
 # "Using and configuring retries": standard mode backs off with jitter and retries throttling.
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, max_pool_connections=32
@@ -114,59 +110,17 @@ def wait_for(check: Callable[[], T | None], *, timeout: float, what: str, hint: 
 # The local AWS ----------------------------------------------------------------------------------
 
 
-def local_aws() -> ModuleType:
-    """The local AWS's door, imported when it is needed first.
-
-    Raises:
-        LocalAwsError: It is not installed.
-    """
-    try:
-        import local_aws as door
-    except ImportError as error:
-        msg = f"The local AWS is not installed: {error}."
-        raise LocalAwsError(msg, hint="pip install 'dynaberg[local]', or connect(target=\"aws\").") from error
-    return door
-
-
-def start_local(settings: Settings) -> Status:
-    """Start the local AWS, or find the one that runs on the settings' state folder.
-
-    Raises:
-        LocalAwsError: It is not installed, its port is taken, or it does not come up.
-    """
-    door = local_aws()
-    try:
-        status: Status = door.start(
-            settings.local_state, port=local_port(), region=settings.region or LOCAL_REGION
-        )
-    except door.LocalAwsError as error:
-        raise LocalAwsError(error.message, hint=error.hint) from error
-    return status
-
-
-def stop_local(settings: Settings) -> None:
-    """Stop the local AWS, its state kept; for the target `aws` there is nothing to stop."""
-    if settings.target != "local":
-        return
-    door = local_aws()
-    try:
-        door.stop(settings.local_state)
-    except door.LocalAwsError as error:
-        raise LocalAwsError(error.message, hint=error.hint) from error
-
-
-def local_port() -> int:
-    """The local AWS's port: `DYNABERG_LOCAL_PORT`, or 4566."""
-    text = os.environ.get("DYNABERG_LOCAL_PORT", str(LOCAL_PORT))
-    if not (text.isascii() and text.isdigit() and 1024 <= int(text) <= 65535):
-        msg = f"DYNABERG_LOCAL_PORT is {text!r}, which is no port."
-        raise SettingsError(msg, hint="Use a number from 1024 to 65535, or unset it.")
-    return int(text)
+def stop_local(settings: Settings) -> bool:
+    """Stop the local AWS, its state kept, and say whether it ran; for the target `aws` there is none."""
+    return settings.target == "local" and local.stop(settings)
 
 
 def _open_local(settings: Settings) -> boto3.Session:
-    start_local(settings)
-    _enter(local_aws().env(settings.local_state))
+    status = local.start(settings)
+    if status.restored == "unclean":
+        msg = f"The local AWS was not stopped cleanly; what came after {status.restored_from} is lost."
+        warnings.warn(msg, stacklevel=4)
+    _enter(local.environment(status))
     session = boto3.Session()
     session.events.register_first("needs-retry", _explain)
     return session
@@ -241,7 +195,7 @@ def _explain(
         endpoint = str(caught_exception.kwargs["endpoint_url"])
         if is_loopback(endpoint):
             msg = f"The local AWS at {endpoint} does not answer."
-            raise LocalAwsError(msg, hint="Start it with `dynaberg local start`.") from caught_exception
+            raise LocalAwsError(msg, hint=local.START) from caught_exception
     error = response[1].get("Error", {}) if response else {}
     if error.get("Code") in _CREDENTIALS_CODES:
         msg = f"AWS does not take the credentials: {error.get('Message', error['Code'])}."

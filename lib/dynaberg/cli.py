@@ -1,0 +1,177 @@
+"""The command line: `dynaberg …`. Imports stay inside the commands, so that `dynaberg local env` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dynaberg import local
+from dynaberg.errors import DynabergError, LocalAwsError
+from dynaberg.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dynaberg.workbench import Workbench
+
+Command = Callable[[argparse.Namespace], int]
+UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code: 0, 1 for an error that is explained, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except DynabergError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`| head`); without this Python complains once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dynaberg", description="A DynamoDB table's changes in Iceberg tables."
+    )
+    parser.add_argument("--target", help="local (the default) or aws; for every command but `local`")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    group = commands.add_parser("local", help="the local AWS: start, stop, status, env, reset")
+    actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
+    for name, (run, text) in _LOCAL.items():
+        actions.add_parser(name, help=text, description=text).set_defaults(run=run)
+    made = {
+        name: commands.add_parser(name, help=text, description=text) for name, (_, text) in _COMMANDS.items()
+    }
+    for name, command in made.items():
+        command.set_defaults(run=_COMMANDS[name][0])
+    made["walk"].add_argument("--html", type=Path, metavar="DIR", help="keep executed copies as HTML pages")
+    made["walk"].add_argument("notebook", nargs="*", help="notebooks to run, 04_query or 04; by default all")
+    made["clean-up"].add_argument(
+        "--confirm", required=True, metavar="NAME", help="the workbench's name, typed"
+    )
+    made["sql"].add_argument("statement", help="the statement, in quotes")
+    return parser
+
+
+# dynaberg local … -------------------------------------------------------------------------------
+
+
+def _local_start(_: argparse.Namespace) -> int:
+    status = local.start(_local_settings())
+    print(f"The local AWS runs at {status.endpoint} (process {status.pid}), state in {status.state_dir}.")
+    if status.restored == "unclean":
+        print(f"It was not stopped cleanly; it began from what was saved at {status.restored_from}.")
+    print('Other AWS clients reach it after: eval "$(dynaberg local env)"')
+    return 0
+
+
+def _local_stop(_: argparse.Namespace) -> int:
+    stopped = local.stop(_local_settings())
+    print("The local AWS has stopped; its state is kept." if stopped else "The local AWS was not running.")
+    return 0
+
+
+def _local_status(_: argparse.Namespace) -> int:
+    status = local.status(_local_settings())
+    if status is None:
+        print(f"The local AWS does not run. {local.START}")
+        return 1
+    print(f"endpoint  {status.endpoint}\nregion    {status.region}\nprocess   {status.pid}")
+    print(f"since     {status.started_at:%Y-%m-%d %H:%M:%S %Z}, from {status.restored} state")
+    print(f"memory    {status.memory_bytes / 2**20:.0f} MiB\nstate     {status.state_dir}")
+    return 0
+
+
+def _local_env(_: argparse.Namespace) -> int:
+    status = local.status(_local_settings())
+    if status is None:
+        msg = "The local AWS does not run."
+        raise LocalAwsError(msg, hint=local.START)
+    for name, value in local.environment(status).items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(f"unset {' '.join(UNSET)}")
+    return 0
+
+
+def _local_reset(_: argparse.Namespace) -> int:
+    settings = _local_settings()
+    local.reset(settings)
+    print(f"The local AWS has stopped, and its state in {settings.local_state} is deleted.")
+    return 0
+
+
+def _local_settings() -> Settings:
+    return load_settings(target="local")
+
+
+# dynaberg … -------------------------------------------------------------------------------------
+
+
+def _walk(options: argparse.Namespace) -> int:
+    from dynaberg.walk import walk
+
+    return walk(load_settings(target=options.target), options.notebook, options.html)
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    workbench = _workbench(options)
+    _show(workbench.enable_cdc())
+    _show(workbench.deploy_firehose())
+    return 0
+
+
+def _clean_up(options: argparse.Namespace) -> int:
+    _show(_workbench(options).clean_up(confirm=options.confirm))
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    report = _workbench(options).doctor()
+    _show(report)
+    return 0 if report["ok"].all() else 1
+
+
+def _sql(options: argparse.Namespace) -> int:
+    _show(_workbench(options).query(options.statement).df)
+    return 0
+
+
+def _workbench(options: argparse.Namespace) -> Workbench:
+    from dynaberg.workbench import connect
+
+    return connect(options.target)
+
+
+def _show(frame: pd.DataFrame) -> None:
+    print(frame.to_string(index=False) if len(frame) else "nothing")
+
+
+_LOCAL: dict[str, tuple[Command, str]] = {
+    "start": (_local_start, "start it, or find the one that runs"),
+    "stop": (_local_stop, "stop it and keep its state"),
+    "status": (_local_status, "where it is, since when, how much memory it takes"),
+    "env": (_local_env, "print what other AWS clients need in their environment"),
+    "reset": (_local_reset, "stop it and delete its state"),
+}
+_COMMANDS: dict[str, tuple[Command, str]] = {
+    "walk": (_walk, "run the notebooks in order"),
+    "deploy": (_deploy, "deploy the foundation, the Iceberg tables and the delivery"),
+    "clean-up": (_clean_up, "remove everything that was created, the data too"),
+    "doctor": (_doctor, "check every precondition, each with its fix"),
+    "sql": (_sql, "run one Athena SQL statement and print its rows"),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""The doctor: every precondition, met or not, each with its fix. It only looks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import boto3
+import pandas as pd
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dynaberg import aws, deploy, local
+from dynaberg.contract import load_contract
+from dynaberg.display import mask_account
+from dynaberg.errors import DynabergError
+from dynaberg.settings import CONTEXT_FILE, Settings
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+COLUMNS = ["check", "ok", "found", "fix"]
+MINIMUM_BYTES = 2 * 2**30
+Check = Callable[[boto3.Session, Settings], tuple[bool, str, str]]
+
+
+def doctor(session: boto3.Session, settings: Settings) -> pd.DataFrame:
+    """Check every precondition of the workbench, each with its fix.
+
+    Args:
+        session: An open session.
+        settings: What the workbench is set to.
+
+    Returns:
+        One row per check: check, ok, found, fix (empty where nothing is to be done).
+
+    Example:
+        >>> report = doctor(session, settings)
+        >>> report[~report["ok"]]
+    """
+    checks = {**_EVERYWHERE, **(_LOCALLY if settings.target == "local" else _ON_AWS), **_DEPLOYED}
+    return pd.DataFrame(
+        [_row(name, check, session, settings) for name, check in checks.items()], columns=COLUMNS
+    )
+
+
+def _row(name: str, check: Check, session: boto3.Session, settings: Settings) -> tuple[str, bool, str, str]:
+    try:
+        ok, found, fix = check(session, settings)
+    except DynabergError as error:
+        ok, found, fix = False, error.message, error.hint
+    except (BotoCoreError, ClientError) as error:
+        ok, found, fix = False, str(error), "Ask for the permission to look, or for the resource."
+    return name, ok, found, "" if ok else fix
+
+
+# This machine -----------------------------------------------------------------------------------
+
+
+def _python(_: boto3.Session, __: Settings) -> tuple[bool, str, str]:
+    from packaging.specifiers import SpecifierSet
+
+    wanted = metadata.metadata("dynaberg")["Requires-Python"]
+    version = sys.version.split()[0]
+    return version in SpecifierSet(wanted), version, f"Use Python {wanted}."
+
+
+def _packages(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    """The installed versions against the ranges of pyproject.toml."""
+    from packaging.requirements import Requirement
+
+    extra = {"extra": "local" if settings.target == "local" else ""}
+    wanted = [Requirement(text) for text in metadata.requires("dynaberg") or []]
+    wanted = [w for w in wanted if w.marker is None or w.marker.evaluate(extra)]
+    unmet = [f"{w.name} {_version(w.name)} (needs {w.specifier})" for w in wanted if not _meets(w)]
+    found = ", ".join(unmet) or f"{len(wanted)} packages in their ranges"
+    return not unmet, found, "make setup, or pip install -e '.[local]'."
+
+
+def _meets(wanted: Requirement) -> bool:
+    version = _version(wanted.name)
+    return version != "missing" and wanted.specifier.contains(version, prereleases=True)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _disk(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    free = shutil.disk_usage(settings.root.resolve()).free
+    return free >= MINIMUM_BYTES, f"{free / 2**30:.1f} GiB free", "Free some: 2 GiB are enough."
+
+
+def _memory(_: boto3.Session, __: Settings) -> tuple[bool, str, str]:
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return installed >= MINIMUM_BYTES, f"{installed / 2**30:.1f} GiB", "Use a machine with 2 GiB or more."
+
+
+def _settings(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    path = settings.root / CONTEXT_FILE
+    return path.is_file(), str(path), "Without it the defaults hold; README.md shows one."
+
+
+def _contract(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    contract = load_contract(settings.root / "data" / "tables" / f"{settings.table_name}.yaml")
+    return True, f"{len(contract.columns)} columns, key {', '.join(contract.key)}", ""
+
+
+# The account ------------------------------------------------------------------------------------
+
+
+def _local_aws(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    running = local.status(settings)
+    if running is None:
+        return False, "does not run", local.START
+    return (
+        True,
+        f"{running.endpoint}, {running.memory_bytes / 2**20:.0f} MiB, from {running.restored} state",
+        "",
+    )
+
+
+def _region(session: boto3.Session, _: Settings) -> tuple[bool, str, str]:
+    found = session.get_available_regions("s3tables")
+    region = str(session.region_name)
+    return region in found, region, "S3 Tables is not known in this Region; choose another."
+
+
+def _credentials(session: boto3.Session, _: Settings) -> tuple[bool, str, str]:
+    return True, f"account {mask_account(aws.account_id(session))}", ""
+
+
+def _analytics(session: boto3.Session, _: Settings) -> tuple[bool, str, str]:
+    """Athena and Firehose see table buckets through the federated catalog `s3tablescatalog`."""
+    fix = 'S3 console, "Table buckets", "Enable integration": once per account and Region.'
+    try:
+        aws.client(session, "glue").get_catalog(CatalogId="s3tablescatalog")
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "EntityNotFoundException":
+            return False, "s3tablescatalog does not exist", fix
+        raise
+    return True, "s3tablescatalog exists", ""
+
+
+# What is deployed -------------------------------------------------------------------------------
+
+
+def _foundation(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    outputs = deploy.outputs(session, settings, "foundation")
+    return True, f"{deploy.stack_name(settings, 'foundation')} on table {outputs['SourceTableName']}", ""
+
+
+def _change_stream(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    name = deploy.outputs(session, settings, "foundation")["SourceTableName"]
+    table = aws.client(session, "dynamodb").describe_table(TableName=name)["Table"]
+    view = table.get("StreamSpecification", {}).get("StreamViewType", "no stream")
+    ok = table["TableStatus"] == "ACTIVE" and view == "NEW_AND_OLD_IMAGES"
+    return ok, f"table {table['TableStatus']}, {view}", "wb.enable_cdc() sets it again."
+
+
+def _workgroup(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    name = deploy.outputs(session, settings, "foundation")["WorkGroupName"]
+    workgroup = aws.client(session, "athena").get_work_group(WorkGroup=name)["WorkGroup"]
+    location = workgroup["Configuration"].get("ResultConfiguration", {}).get("OutputLocation", "")
+    ok = workgroup["State"] == "ENABLED" and bool(location)
+    return ok, f"{name}, results in {location or 'nowhere'}", "wb.enable_cdc() sets it again."
+
+
+def _delivery(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    outputs = deploy.outputs(session, settings, "delivery")
+    stream = aws.client(session, "firehose").describe_delivery_stream(
+        DeliveryStreamName=outputs["DeliveryStreamName"]
+    )["DeliveryStreamDescription"]
+    ok = stream["DeliveryStreamStatus"] == "ACTIVE"
+    return ok, f"delivery stream {stream['DeliveryStreamStatus']}", "wb.deploy_firehose() makes it again."
+
+
+def _forwarder(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    name = deploy.outputs(session, settings, "delivery")["ForwarderName"]
+    answer = aws.client(session, "lambda").list_event_source_mappings(FunctionName=name)
+    states = {mapping["State"] for mapping in answer["EventSourceMappings"]}
+    fix = "wb.deploy_firehose() makes its event source mapping again."
+    return states == {"Enabled"}, ", ".join(sorted(states)) or "reads nothing", fix
+
+
+_EVERYWHERE: dict[str, Check] = {
+    "Python": _python,
+    "packages": _packages,
+    "disk": _disk,
+    "memory": _memory,
+    "settings": _settings,
+    "table contract": _contract,
+}
+_LOCALLY: dict[str, Check] = {"local AWS": _local_aws}
+_ON_AWS: dict[str, Check] = {
+    "Region": _region,
+    "credentials": _credentials,
+    "analytics integration": _analytics,
+}
+_DEPLOYED: dict[str, Check] = {
+    "foundation": _foundation,
+    "change stream": _change_stream,
+    "Athena workgroup": _workgroup,
+    "delivery": _delivery,
+    "forwarder": _forwarder,
+}
