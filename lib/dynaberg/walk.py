@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +64,14 @@ def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None
         NotFoundError: A notebook that does not exist.
     """
     paths = find_notebooks(settings.root / "notebooks", names)
+    # The kernels' environment: they connect to where the walk was told to go.
+    environment = {"DYNABERG_TARGET": settings.target, "DYNABERG_NAME": settings.name}
     stops: list[Stop] = []
     pages: list[Future[Path]] = []
     tqdm.write(f"Walking through {len(paths)} notebooks on the {settings.target} target.\n")
     with ThreadPoolExecutor(max_workers=1) as exporter:
         for path in paths:
-            stop = run_notebook(path)
+            stop = run_notebook(path, environment=environment)
             stops.append(stop)
             tqdm.write(f"  {stop.name:<20}{stop.seconds:6.1f} s   {stop.failure or stop.headline}")
             if html:
@@ -95,12 +98,15 @@ def find_notebooks(folder: Path, names: Sequence[str] = ()) -> list[Path]:
     return [path for stem, path in known.items() if not wanted or stem in wanted or stem[:2] in wanted]
 
 
-def run_notebook(path: Path, *, parameters: dict[str, Any] | None = None) -> Stop:
+def run_notebook(
+    path: Path, *, parameters: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> Stop:
     """Execute one notebook in a kernel of its own.
 
     Args:
         path: The notebook; its folder is the working directory.
         parameters: Values that take the place of those in the cell tagged `parameters`.
+        environment: Variables for the kernel, on top of those of this process.
 
     Returns:
         The executed notebook; a failing cell ends it and is told in `failure`.
@@ -120,7 +126,7 @@ def run_notebook(path: Path, *, parameters: dict[str, Any] | None = None) -> Sto
     )
     began, failure = time.perf_counter(), ""
     try:
-        client.execute()
+        client.execute(env={**os.environ, **(environment or {})})
     except (CellExecutionError, CellTimeoutError) as error:
         failure = _describe_failure(notebook, error)
     except DeadKernelError:
