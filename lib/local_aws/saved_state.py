@@ -6,8 +6,9 @@ every start keeps the last clean state aside, as hard links (ministack replaces 
 one), and a start that finds no mark of a clean stop goes back to what was kept.
 
     <state folder>/state  s3       ministack's
+                   firehose        the journals of the delivery streams
                    clean.json      the mark of a clean stop; absent while running
-                   clean/          the last clean state: state, s3, clean.json
+                   clean/          the last clean state: state, s3, firehose, clean.json
                    gateway.json    where the running one is
                    local-aws.log
 
@@ -27,7 +28,7 @@ from typing import Any
 
 MARK = "clean.json"
 KEPT = "clean"
-_FOLDERS = ("state", "s3")
+_FOLDERS = ("state", "s3", "firehose")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,335 @@
+"""The delivery of one stream: read, transform, convert, buffer, flush, again and again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+import pyarrow as pa
+from botocore.exceptions import BotoCoreError, ClientError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError
+from pyiceberg.table import Table
+from requests.exceptions import RequestException
+
+from local_aws.checkpoint import Plan, Position, load_checkpoint
+from local_aws.error_records import ICEBERG_FAILED, FailedRecord, error_objects
+from local_aws.firehose_config import DeliveryConfig, Destination
+from local_aws.iceberg_sink import (
+    FLUSH_PROPERTY,
+    POSITION_PROPERTY,
+    STREAM_PROPERTY,
+    TableBucket,
+    append_once,
+)
+from local_aws.journal import Records
+from local_aws.json_rows import RowConverter
+from local_aws.transformation import route
+
+if TYPE_CHECKING:
+    from local_aws.delivery_clients import DeliveryClients
+
+CHUNK_BYTES = 2**20
+COALESCE_SECONDS = 0.01
+IDLE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 5.0
+
+TROUBLE = (CommitFailedException, RESTError, RequestException, BotoCoreError, ClientError, OSError)
+"""What may pass by itself: somebody else committed, a service is away, a bucket is missing."""
+
+log = logging.getLogger(__name__)
+
+
+def pauses_seconds() -> Iterator[float]:
+    """Growing pauses between attempts, without end."""
+    pause_seconds = 0.05
+    while True:
+        yield pause_seconds
+        pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+
+
+class Source(Protocol):
+    """Where the records of a stream come from."""
+
+    waiting_bytes: int
+
+    @property
+    def position(self) -> Position:
+        """After the last record taken."""
+
+    @property
+    def waiting_since_ms(self) -> int | None:
+        """Arrival of the oldest record not yet taken, epoch milliseconds."""
+
+    def poll(self) -> None:
+        """Look for new records."""
+
+    def take(self, limit_bytes: int, end: Any = None) -> Records:
+        """Take waiting records, up to a size and a position."""
+
+    def again(self, position: Any) -> Source:
+        """The same source from an earlier position on."""
+
+    def committed(self, position: Any) -> None:
+        """Everything before a position is delivered and need not be kept."""
+
+
+class StoppedError(Exception):
+    """The worker is told to end."""
+
+
+class BeginAgainError(Exception):
+    """What was buffered cannot be delivered as it is: it has to be read and converted again."""
+
+
+@dataclass
+class Buffer:
+    """What was read and converted and is not yet flushed.
+
+    Attributes:
+        batches: Rows for each table.
+        converters: The schema they were converted to.
+        failures: Records that go to the error bucket.
+        records: Number of records that came in.
+        size_bytes: Their bytes.
+        since_ms: Arrival of the oldest, epoch milliseconds.
+    """
+
+    batches: dict[Destination, list[pa.RecordBatch]] = field(default_factory=dict)
+    converters: dict[Destination, RowConverter] = field(default_factory=dict)
+    failures: list[FailedRecord] = field(default_factory=list)
+    records: int = 0
+    size_bytes: int = 0
+    since_ms: int | None = None
+
+    def tables(self) -> Iterator[tuple[Destination, pa.Table]]:
+        """The rows of each table."""
+        for destination, batches in self.batches.items():
+            rows = pa.Table.from_batches(batches)
+            if rows.num_rows:
+                yield destination, rows
+
+
+class StreamDelivery(threading.Thread):
+    """Delivers one stream until it is stopped or the stream is gone.
+
+    Args:
+        folder: The stream's folder, with its checkpoint.
+        config: The stream.
+        source: Where its records come from, at the committed position.
+        clients: The AWS services.
+    """
+
+    def __init__(
+        self, folder: Path, config: DeliveryConfig, source: Source, clients: DeliveryClients
+    ) -> None:
+        super().__init__(name=folder.name, daemon=True)
+        self.folder = folder
+        self.config = config
+        self._source = source
+        self._clients = clients
+        self._checkpoint = load_checkpoint(folder, source.position)
+        self._buffer = Buffer()
+        self._buckets: dict[str, TableBucket] = {}
+        self._given_up: dict[Destination, str] = {}
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+
+    def wake(self) -> None:
+        """Look for new records now."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Finish the flush in hand, then end."""
+        self._stopping.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Deliver until stopped; what fails is noted and begun again from the checkpoint."""
+        pauses = pauses_seconds()
+        while not self._stopping.is_set():
+            try:
+                self._deliver_plan()
+                self._read_and_flush()
+                pauses = pauses_seconds()
+            except StoppedError:
+                return
+            except BeginAgainError as reason:
+                log.info("%s: %s", self.folder.name, reason)
+                self._begin_again()
+            except Exception as error:
+                log.exception("%s: delivery failed", self.folder.name)
+                self._note_error(error)
+                self._begin_again()
+                self._stopping.wait(next(pauses))
+
+    def _begin_again(self) -> None:
+        """Forget what was read since the checkpoint; it is still in the source."""
+        self._buffer = Buffer()
+        self._source = self._source.again(self._checkpoint.committed)
+
+    def _read_and_flush(self) -> None:
+        """One look at the source, and a flush where one is due."""
+        self._source.poll()
+        while self._source.waiting_bytes >= CHUNK_BYTES and not self._full():
+            self._read(CHUNK_BYTES)
+        wait_seconds = self._seconds_until_due()
+        if wait_seconds <= 0:
+            self._flush()
+        else:
+            self._woken.wait(min(wait_seconds, IDLE_SECONDS))
+            self._woken.clear()
+            self._stopping.wait(COALESCE_SECONDS)
+
+    def _full(self) -> bool:
+        return self._buffer.size_bytes >= self.config.buffer_bytes
+
+    def _seconds_until_due(self) -> float:
+        since_ms = self._buffer.since_ms or self._source.waiting_since_ms
+        if since_ms is None:
+            return IDLE_SECONDS
+        if self._buffer.size_bytes + self._source.waiting_bytes >= self.config.buffer_bytes:
+            return 0.0
+        return since_ms / 1000 + self.config.buffer_seconds - time.time()
+
+    def _flush(self) -> None:
+        """Take the rest of what is due, and deliver it."""
+        while self._source.waiting_bytes and not self._full():
+            self._read(CHUNK_BYTES)
+        self._save(plan=Plan(uuid.uuid4().hex, self._source.position))
+        self._deliver_plan()
+
+    def _read(self, limit_bytes: int, end: Position | None = None) -> bool:
+        """Take a portion from the source into the buffer; False where there is none."""
+        before = self._source.waiting_bytes
+        since_ms = self._source.waiting_since_ms
+        records = self._source.take(limit_bytes, end)
+        if self._source.waiting_bytes == before:
+            return False
+        routed = route(records, self.config, self._clients.lambda_)
+        self._buffer.failures += routed.failures
+        for destination, portion in routed.by_destination.items():
+            self._convert(destination, portion)
+        self._buffer.records += len(records)
+        self._buffer.size_bytes += before - self._source.waiting_bytes
+        self._buffer.since_ms = self._buffer.since_ms or since_ms
+        return True
+
+    def _convert(self, destination: Destination, records: Records) -> None:
+        """Convert records to a table's schema; those that do not fit become failures."""
+        if destination in self._given_up:
+            self._fail(destination, records, "Iceberg.CommitFailed", self._given_up[destination])
+            return
+        try:
+            converter = self._buffer.converters.get(destination) or self._bucket().converter(destination)
+        except NoSuchTableError:
+            message = f"Table {destination.database}.{destination.table} does not exist."
+            self._fail(destination, records, "Iceberg.NoSuchTable", message)
+            return
+        self._buffer.converters[destination] = converter
+        batch, failures = converter.convert(records.data)
+        self._buffer.batches.setdefault(destination, []).append(batch)
+        for index, failure in failures.items():
+            one = Records([records.data[index]], [records.arrived_ms[index]])
+            self._fail(destination, one, failure.code, failure.message)
+
+    def _bucket(self) -> TableBucket:
+        arn = self.config.table_bucket_arn
+        if arn not in self._buckets:
+            self._buckets[arn] = self._clients.table_bucket(arn)
+        return self._buckets[arn]
+
+    def _fail(
+        self, destination: Destination, records: Records, code: str, message: str, attempts: int = 1
+    ) -> None:
+        prefix = destination.error_prefix
+        self._buffer.failures += [
+            FailedRecord(ICEBERG_FAILED, data, arrived_ms, code, message, prefix, attempts)
+            for data, arrived_ms in zip(records.data, records.arrived_ms, strict=True)
+        ]
+
+    def _deliver_plan(self) -> None:
+        """Do the planned flush, if there is one; after a restart its records are read again first."""
+        plan = self._checkpoint.plan
+        if plan is None:
+            return
+        if self._source.position != plan.end:
+            self._source.poll()
+            while self._read(CHUNK_BYTES, plan.end):
+                pass
+        snapshots = sum(self._append(destination, rows, plan) for destination, rows in self._buffer.tables())
+        self._write_failures(plan)
+        self._finish(plan, snapshots)
+
+    def _append(self, destination: Destination, rows: pa.Table, plan: Plan) -> bool:
+        """Append to one table, again and again until the stream's retry duration is over."""
+        summary = {
+            STREAM_PROPERTY: self.folder.name,
+            FLUSH_PROPERTY: plan.flush_id,
+            POSITION_PROPERTY: orjson.dumps(plan.end).decode(),
+        }
+        deadline = time.monotonic() + self.config.retry_seconds
+        for pause_seconds in pauses_seconds():
+            try:
+                table = self._table(destination)
+                return append_once(table, rows, summary)
+            except TROUBLE as error:
+                self._note_error(error)
+                if time.monotonic() > deadline:
+                    self._given_up[destination] = f"Not committed in {self.config.retry_seconds} s: {error}"
+                    raise BeginAgainError("a table is given up") from error
+            self._pause(pause_seconds)
+        raise AssertionError("the pauses never end")
+
+    def _table(self, destination: Destination) -> Table:
+        """The table as it is now, if its schema is still the one that the rows were converted to."""
+        try:
+            converter = self._bucket().converter(destination)
+        except NoSuchTableError as error:
+            raise BeginAgainError("a table was dropped") from error
+        if converter is not self._buffer.converters[destination]:
+            raise BeginAgainError("a table's schema has changed")
+        return self._bucket().table(destination)
+
+    def _write_failures(self, plan: Plan) -> None:
+        """Write the failures of a flush to the error bucket, however long that takes."""
+        config, now_ms = self.config, round(time.time() * 1000)
+        objects = error_objects(self._buffer.failures, config.name, config.version, plan.flush_id, now_ms)
+        for key, body in objects:
+            for pause_seconds in pauses_seconds():
+                try:
+                    self._clients.s3.put_object(Bucket=self.config.error_bucket, Key=key, Body=body)
+                    break
+                except TROUBLE as error:
+                    self._note_error(error)
+                self._pause(pause_seconds)
+
+    def _finish(self, plan: Plan, snapshots: int) -> None:
+        """The flush is done: commit its position."""
+        total = self._checkpoint.snapshots + snapshots
+        self._save(committed=plan.end, plan=None, snapshots=total, last_error=None)
+        self._source.committed(plan.end)
+        buffer, self._buffer = self._buffer, Buffer()
+        self._given_up.clear()
+        since_ms = buffer.since_ms or round(time.time() * 1000)
+        self._clients.report(self.config, buffer.records, buffer.size_bytes, since_ms, buffer.failures)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise StoppedError
+
+    def _note_error(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if text != self._checkpoint.last_error:
+            log.warning("%s: %s", self.folder.name, text)
+            self._save(last_error=text)
+
+    def _save(self, **changes: Any) -> None:
+        self._checkpoint = self._checkpoint.but(**changes)
+        self._checkpoint.store(self.folder)
