@@ -111,7 +111,7 @@ def query(
     def wait(query_id: str) -> None:
         _wait(connection.client, query_id, progress, timeout)
 
-    binding = {"parameters": literals, "paramstyle": "qmark"} if literals else {}
+    binding: Any = {"parameters": literals, "paramstyle": "qmark"} if literals else {}
     try:
         cursor.execute(statement, on_start_query_execution=wait, **binding)
     except Error as error:

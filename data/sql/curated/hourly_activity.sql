@@ -1,0 +1,13 @@
+-- What was bought, hour by hour: volume, money, customers and refusals for each kind of merchant and payment.
+SELECT
+    "date",
+    "hour",
+    merchant_category,
+    payment_method,
+    count(*) AS transactions,
+    sum(amount) AS total_amount,
+    count(DISTINCT customer_id) AS customers,
+    count_if(status = 'DECLINED') AS declined,
+    count_if(amount_threshold = 'HIGH') AS high_amount
+FROM transactions
+GROUP BY "date", "hour", merchant_category, payment_method

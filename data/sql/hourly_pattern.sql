@@ -1,0 +1,15 @@
+-- Hourly transaction pattern of one day, the busiest combinations first.
+SELECT
+    "date",
+    "hour",
+    merchant_category,
+    payment_method,
+    count(*) AS transaction_count,
+    sum(amount) AS total_amount,
+    count(DISTINCT customer_id) AS unique_customers,
+    count_if(status = 'DECLINED') AS declined_transactions,
+    count_if(amount_threshold = 'HIGH') AS high_amount_transactions
+FROM transactions
+WHERE "date" = :day
+GROUP BY "date", "hour", merchant_category, payment_method
+ORDER BY "hour", total_amount DESC

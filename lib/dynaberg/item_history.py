@@ -1,0 +1,162 @@
+"""The history of one DynamoDB item, attribute by attribute, from the change log."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from dynaberg.attributes import read_any, reader_for
+from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.query import query
+
+if TYPE_CHECKING:
+    import boto3
+    import pandas as pd
+
+    from dynaberg.column_types import ParsedType
+    from dynaberg.contract import Contract
+    from dynaberg.settings import Settings
+
+_NESTED = ("list", "map", "struct")
+_COLUMNS = ["changed_at", "operation", "attribute", "before", "after", "received_at", "sequence_number"]
+
+
+def item_history(
+    session: boto3.Session, settings: Settings, contract: Contract, key: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Every version of one DynamoDB item: which attribute changed when, and from what to what.
+
+    A change that was delivered twice counts once.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        contract: The table contract.
+        key: The item's key, `{"transaction_id": "TXN_…", "timestamp": 1700000000000}`.
+
+    Returns:
+        One row per version and changed attribute, the oldest first: changed_at, operation, attribute, before,
+        after, received_at, sequence_number. Numbers are exact.
+
+    Raises:
+        SettingsError: The key's columns are not those of the table.
+        NotFoundError: The change log has no change of this key.
+
+    Example:
+        >>> item_history(session, settings, contract, {"transaction_id": "TXN_1", "timestamp": 1})
+    """
+    import pandas as pd
+
+    versions = _read_versions(session, settings, contract, key)
+    rows = [row for version in versions for row in _changed_attributes(contract, version)]
+    frame = pd.DataFrame(rows, columns=_COLUMNS)
+    values = {
+        name: pd.Series([row[_COLUMNS.index(name)] for row in rows], dtype=object)
+        for name in ("before", "after")
+    }
+    return frame.assign(**values)
+
+
+def _read_versions(
+    session: boto3.Session, settings: Settings, contract: Contract, key: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    if set(key) != set(contract.key):
+        msg = (
+            f"The key has {', '.join(map(str, key)) or 'nothing'}; the table's has {', '.join(contract.key)}."
+        )
+        example = ", ".join(f'"{name}": …' for name in contract.key)
+        raise SettingsError(msg, hint=f"Write {{{example}}}.")
+    columns = ", ".join(_selected(column.name, column.parsed_type) for column in contract.columns)
+    condition = " AND ".join(f'"{name}" = ?' for name in contract.key)
+    sql = (
+        "SELECT change_id, operation, changed_at, sequence_number, received_at, old_image, unmapped, "
+        f'{columns}\nFROM "{contract.log_name}"\nWHERE {condition}\nORDER BY changed_at, sequence_number, change_id'
+    )
+    found = query(session, settings, sql, [key[name] for name in contract.key]).df
+    if found.empty:
+        named = ", ".join(f"{name}={key[name]!r}" for name in contract.key)
+        msg = f"The change log {contract.log_name!r} has no change of {named}."
+        raise NotFoundError(
+            msg, hint="Take a key from the table, or wait for its delivery: wb.wait_for_delivery()."
+        )
+    versions = found.drop_duplicates("change_id").astype(object)
+    rows: list[Any] = versions.where(versions.notna(), None).to_dict("records")
+    return rows
+
+
+def _selected(name: str, parsed: ParsedType) -> str:
+    """A column as the statement reads it; Athena writes nested values as text that only JSON makes exact."""
+    nested = isinstance(parsed, dict) and next(iter(parsed)) in _NESTED
+    return f'json_format(CAST("{name}" AS JSON)) AS "{name}"' if nested else f'"{name}"'
+
+
+def _changed_attributes(contract: Contract, version: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    before, after = _before(contract, version), _after(contract, version)
+    for name in [*before, *(name for name in after if name not in before)]:
+        old, new = before.get(name), after.get(name)
+        if name not in contract.key and old != new:
+            moments = version["received_at"], version["sequence_number"]
+            yield version["changed_at"], version["operation"], name, old, new, *moments
+
+
+def _before(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:
+    image = json.loads(version["old_image"] or "{}")
+    types = {column.name: column.parsed_type for column in contract.columns}
+    known = {name: _read(types[name], image[name]) for name in types if name in image}
+    return known | {name: read_any(image[name]) for name in image if name not in types}
+
+
+def _read(parsed: ParsedType, attribute: Any) -> Any:
+    try:
+        value = reader_for(parsed)(attribute)
+    except (KeyError, ValueError, ArithmeticError):
+        return read_any(attribute)
+    return dict(value) if isinstance(parsed, dict) and "map" in parsed and value is not None else value
+
+
+def _after(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:
+    if version["operation"] == "REMOVE":
+        return {}
+    columns = {column.name: _revive(column.parsed_type, version[column.name]) for column in contract.columns}
+    unmapped = json.loads(version["unmapped"] or "{}")
+    present = {name: value for name, value in columns.items() if value is not None}
+    return present | {
+        name: read_any(attribute) for name, attribute in unmapped.items() if name not in present
+    }
+
+
+def _revive(parsed: ParsedType, value: Any) -> Any:
+    """A column's value from the result; nested ones come as JSON text."""
+    nested = isinstance(parsed, dict) and next(iter(parsed)) in _NESTED
+    if value is None:
+        return None
+    if parsed == "json":
+        return reader_for(parsed)(json.loads(value))
+    return _from_json(parsed, json.loads(value, parse_float=Decimal)) if nested else value
+
+
+def _from_json(parsed: ParsedType, value: Any) -> Any:
+    """A nested value from the JSON that Athena casts it to."""
+    if value is None:
+        return None
+    match parsed:
+        case {"list": inner}:
+            return [_from_json(inner, item) for item in value]
+        case {"map": inner}:
+            return {name: _from_json(inner, item) for name, item in value.items()}
+        case {"struct": dict(members)}:
+            return {name: _from_json(inner, value.get(name)) for name, inner in members.items()}
+        case {"decimal": _}:
+            return Decimal(value)
+        case "date":
+            return date.fromisoformat(value)
+        case "timestamptz":
+            return datetime.fromisoformat(value.replace(" UTC", "+00:00"))
+        case "binary":
+            return base64.b64decode(value)
+        case _:
+            return value

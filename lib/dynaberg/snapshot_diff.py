@@ -1,0 +1,129 @@
+"""What changed between two snapshots, planned from the manifests: files that both have are not read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dynaberg.differences import compare, to_long_form
+from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.snapshots import Moment, resolve_snapshot
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.table import FileScanTask, Table
+
+    from dynaberg.contract import Contract
+
+
+def changes_between(
+    table: Table, contract: Contract, a: Moment, b: Moment, *, key: Sequence[str] = ()
+) -> pd.DataFrame:
+    """What changed in a table from one snapshot to another, value by value.
+
+    Data files that both snapshots hold with the same deletes are not read; of a file that got further
+    deletes only the rows are compared that these hit. Columns are those of the table today.
+
+    Args:
+        table: Native pyiceberg table.
+        contract: The table contract, for the key of its tables.
+        a: Timezone-aware moment or snapshot id to compare from.
+        b: Timezone-aware moment or snapshot id to compare to.
+        key: Columns that tell rows apart; by default the table's identifier fields.
+
+    Returns:
+        One row per differing value: the key columns, change (`added`, `removed`, `changed`), column, before,
+        after. A row that was added or removed has a line for each column that has a value.
+
+    Raises:
+        SettingsError: A moment without a time zone, or a table without a key.
+        NotFoundError: There is no such snapshot, or no such key column.
+
+    Example:
+        >>> changes_between(table, contract, snaps.snapshot_id.iloc[0], snaps.snapshot_id.iloc[-1])
+    """
+    first, second = resolve_snapshot(table, a), resolve_snapshot(table, b)
+    key = _key(table, contract, key)
+    before = {task.file.file_path: task for task in table.scan(snapshot_id=first.snapshot_id).plan_files()}
+    after = {task.file.file_path: task for task in table.scan(snapshot_id=second.snapshot_id).plan_files()}
+    removed = _rows_only_in(table, before, after)
+    added = _rows_only_in(table, after, before)
+    return to_long_form(compare(removed, added, key), key, table.schema().column_names)
+
+
+def _key(table: Table, contract: Contract, given: Sequence[str]) -> tuple[str, ...]:
+    name, columns = table.name()[-1], table.schema().column_names
+    known = {contract.log_name: ("change_id",), contract.table: contract.key}
+    key = tuple(given) or known.get(name) or tuple(table.schema().identifier_field_names())
+    if not key:
+        msg = f"Table {name!r} has no identifier fields, so its rows cannot be told apart."
+        raise SettingsError(msg, hint=f"Name the columns that tell them apart: key=({columns[0]!r}, …).")
+    for column in key:
+        if column not in columns:
+            raise NotFoundError.among("column", column, columns)
+    return key
+
+
+def _rows_only_in(table: Table, here: dict[str, FileScanTask], there: dict[str, FileScanTask]) -> pa.Table:
+    """Rows of the files that are only here, and rows that only there are under a delete."""
+    import pyarrow as pa
+
+    parts = [_read(table, [task for path, task in here.items() if path not in there])]
+    for path, task in here.items():
+        other = there.get(path)
+        if other is not None:
+            positions = _positions_deleted(table, other, task)
+            if len(positions):
+                parts.append(_read_at(table, task, positions))
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _positions_deleted(table: Table, there: FileScanTask, here: FileScanTask) -> np.ndarray[Any, Any]:
+    """Positions in a data file that are deleted there, and not here."""
+    import numpy as np
+
+    theirs = {file.file_path: file for file in there.delete_files}
+    ours = {file.file_path: file for file in here.delete_files}
+    if theirs.keys() == ours.keys():
+        return np.array([], dtype=np.int64)
+    path = here.file.file_path
+    return np.setdiff1d(_deleted(table, theirs.values(), path), _deleted(table, ours.values(), path))
+
+
+def _deleted(table: Table, files: Any, data_path: str) -> np.ndarray[Any, Any]:
+    """Positions of a data file that position delete files name (Iceberg spec, "Position Delete Files")."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    positions = [np.array([], dtype=np.int64)]
+    for file in files:
+        deletes = _read_deletes(table, file)
+        hits = deletes.filter(pc.equal(deletes.column("file_path"), data_path))
+        positions.append(hits.column("pos").to_numpy())
+    return np.concatenate(positions)
+
+
+def _read_deletes(table: Table, file: DataFile) -> pa.Table:
+    from pyarrow import parquet
+
+    with table.io.new_input(file.file_path).open() as stream:
+        return parquet.read_table(stream, columns=["file_path", "pos"])
+
+
+def _read(table: Table, tasks: list[FileScanTask]) -> pa.Table:
+    """Live rows of whole files, with the columns of today's schema."""
+    from pyiceberg.expressions import AlwaysTrue
+    from pyiceberg.io.pyarrow import ArrowScan
+
+    return ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue()).to_table(tasks)
+
+
+def _read_at(table: Table, task: FileScanTask, positions: np.ndarray[Any, Any]) -> pa.Table:
+    """Rows of one file by position, whatever deletes lie over them."""
+    import pyarrow as pa
+    from pyiceberg.table import FileScanTask
+
+    return _read(table, [FileScanTask(task.file)]).take(pa.array(positions))

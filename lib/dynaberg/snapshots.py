@@ -1,0 +1,146 @@
+"""The snapshots of an Iceberg table, and the one that a moment means."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from dynaberg.errors import NotFoundError, SettingsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
+
+Moment = datetime | SupportsIndex
+
+# Rows under a position delete are deleted too, though the file that holds them stays.
+_COUNTS = {
+    "added_records": (("added-records",), ()),
+    "deleted_records": (("deleted-records", "added-position-deletes"), ("removed-position-deletes",)),
+    "total_records": (("total-records",), ("total-position-deletes",)),
+    "added_files": (("added-data-files",), ()),
+    "total_files": (("total-data-files",), ()),
+    "added_bytes": (("added-files-size",), ()),
+    "total_bytes": (("total-files-size",), ()),
+}
+
+
+def snapshots(table: Table) -> pd.DataFrame:
+    """The snapshots of a table, oldest first, from its metadata alone.
+
+    Args:
+        table: Native pyiceberg table.
+
+    Returns:
+        One row per snapshot: committed_at (UTC), snapshot_id, parent_id, operation, added_records,
+        deleted_records, total_records (rows under position deletes do not count), added_files, total_files,
+        added_bytes, total_bytes.
+
+    Example:
+        >>> snapshots(wb.load_table("transactions")).tail()
+    """
+    import pandas as pd
+
+    rows = [_row(snapshot) for snapshot in sorted(table.snapshots(), key=_order)]
+    names = ["committed_at", "snapshot_id", "parent_id", "operation", *_COUNTS]
+    frame = pd.DataFrame(rows, columns=names)
+    integers = dict.fromkeys(["snapshot_id", "parent_id", *_COUNTS], "Int64")
+    return frame.astype({**integers, "operation": "str", "committed_at": "datetime64[ms, UTC]"})
+
+
+def _order(snapshot: Snapshot) -> tuple[int, int]:
+    return snapshot.sequence_number or 0, snapshot.timestamp_ms
+
+
+def _row(snapshot: Snapshot) -> dict[str, Any]:
+    summary: Any = snapshot.summary or {}
+    row: dict[str, Any] = {
+        "committed_at": committed_at(snapshot),
+        "snapshot_id": snapshot.snapshot_id,
+        "parent_id": snapshot.parent_snapshot_id,
+        "operation": snapshot.summary.operation.value if snapshot.summary else "",
+    }
+    for name, (plus, minus) in _COUNTS.items():
+        known = [summary.get(key) for key in plus if summary.get(key) is not None]
+        less = sum(int(summary.get(key) or 0) for key in minus)
+        row[name] = sum(map(int, known)) - less if known or name.startswith(("added", "deleted")) else None
+    return row
+
+
+def committed_at(snapshot: Snapshot) -> datetime:
+    """When a snapshot was committed, in UTC."""
+    return datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
+
+
+def snapshot_at(table: Table, when: datetime) -> Snapshot:
+    """The snapshot that was current at a moment: the last one committed at or before it.
+
+    Args:
+        table: Native pyiceberg table.
+        when: Timezone-aware moment; naive values are refused.
+
+    Raises:
+        SettingsError: `when` has no time zone, or is no datetime.
+        NotFoundError: The table has no snapshot, or none so early; the message names the first and the last.
+
+    Example:
+        >>> snapshot_at(table, datetime.now(timezone.utc) - timedelta(minutes=5)).snapshot_id
+    """
+    moment_ms = _milliseconds(when)
+    # The log says what was current when; after a roll-back the snapshots alone would not.
+    entries = [(entry.timestamp_ms, entry.snapshot_id) for entry in table.history()]
+    known = entries or [(snapshot.timestamp_ms, snapshot.snapshot_id) for snapshot in table.snapshots()]
+    before = [entry for entry in sorted(known, key=lambda entry: entry[0]) if entry[0] <= moment_ms]
+    snapshot = table.snapshot_by_id(before[-1][1]) if before else None
+    if snapshot is None:
+        raise _nothing_at(table, f"at {when.isoformat()}")
+    return snapshot
+
+
+def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
+    """The snapshot that a moment or a snapshot id means.
+
+    Args:
+        table: Native pyiceberg table.
+        moment: Timezone-aware moment, or the id of a snapshot.
+
+    Raises:
+        SettingsError: The moment has no time zone.
+        NotFoundError: There is no such snapshot; the message names the first and the last.
+    """
+    if not isinstance(moment, SupportsIndex):
+        return snapshot_at(table, moment)
+    snapshot = table.snapshot_by_id(index(moment))
+    if snapshot is None:
+        raise _nothing_at(table, f"with the id {moment}")
+    return snapshot
+
+
+def _milliseconds(when: Any) -> float:
+    if not isinstance(when, datetime):
+        msg = f"{when!r} is a {type(when).__name__}, and a moment or a snapshot id is wanted."
+        raise SettingsError(msg, hint="Write datetime.now(timezone.utc) - timedelta(minutes=5), for example.")
+    if when.utcoffset() is None:
+        msg = f"{when.isoformat()} has no time zone, so it is no moment."
+        hint = "Use datetime.now(timezone.utc), or .astimezone() for the zone of this machine."
+        raise SettingsError(msg, hint=hint)
+    return when.timestamp() * 1000
+
+
+def _nothing_at(table: Table, asked: str) -> NotFoundError:
+    name = table.name()[-1]
+    ordered = sorted(table.snapshots(), key=_order)
+    if not ordered:
+        return NotFoundError(
+            f"Table {name!r} has no snapshot yet.", hint="Deliver changes into it, then look again."
+        )
+    first, last = ordered[0], ordered[-1]
+    span = f"The first is {_named(first)}, the last {_named(last)}."
+    hint = "Take a moment between them, or an id from wb.snapshots(…)."
+    return NotFoundError(f"Table {name!r} has no snapshot {asked}. {span}", hint=hint)
+
+
+def _named(snapshot: Snapshot) -> str:
+    return f"{snapshot.snapshot_id} of {committed_at(snapshot).isoformat(timespec='milliseconds')}"
