@@ -153,7 +153,7 @@ def status(state_dir: Path) -> Status | None:
     if not recorded or not process.is_alive(recorded["pid"]):
         return None
     health = _health(recorded["port"])
-    if health is None or health["pid"] != recorded["pid"] or health["stopping"]:
+    if health is None or health.get("pid") != recorded["pid"] or health["stopping"]:
         return None
     known = recorded | health | {"state_dir": state_dir}
     for name in ("started_at", "restored_from"):

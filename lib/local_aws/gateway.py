@@ -19,6 +19,8 @@ import orjson
 
 from local_aws import HEALTH_PATH
 from local_aws.iceberg_rest import IcebergRest
+from local_aws.iceberg_tables import IcebergTables
+from local_aws.s3tables import S3Tables
 from local_aws.wire import AwsError, Request, Response, Service, json_response, request_from_scope, signature
 
 Scope = Mapping[str, Any]
@@ -216,7 +218,8 @@ def create_app(
 
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
     ministack = Ministack(app, region)
-    services: list[Service] = [IcebergRest(ministack, region, endpoint)]
+    tables = IcebergTables(ministack)
+    services: list[Service] = [IcebergRest(tables, region, endpoint), S3Tables(tables)]
     for module, name in (("local_aws.firehose", "Firehose"), ("local_aws.athena", "Athena")):
         try:
             services.append(getattr(import_module(module), name)(ministack, state_dir, endpoint))

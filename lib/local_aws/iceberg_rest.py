@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from local_aws.iceberg_errors import IcebergError
 from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName, succeeded
-from local_aws.wire import AwsError, Request, Response, Upstream
+from local_aws.wire import AwsError, Request, Response
 
 _PREFIX = (
     r"/iceberg/v1/(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+|\d{12}:s3tablescatalog/[^/]+)"
 )
-_TABLES = r"/namespaces/(?P<namespace>[^/]+)/tables"
+_NAMESPACE = r"/namespaces/(?P<namespace>[^/]+)"
+_TABLES = rf"{_NAMESPACE}/tables"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,254}")
 
 
@@ -34,17 +33,18 @@ class IcebergRest:
     """The table routes of the Iceberg REST catalog.
 
     Args:
-        upstream: ministack.
+        tables: The tables.
         region: AWS Region of catalogs that are named `<account>:s3tablescatalog/<bucket>`.
         endpoint: Where clients reach S3.
     """
 
-    def __init__(self, upstream: Upstream, region: str, endpoint: str) -> None:
-        self._tables = IcebergTables(upstream)
+    def __init__(self, tables: IcebergTables, region: str, endpoint: str) -> None:
+        self._tables = tables
         self._region, self._endpoint = region, endpoint
-        self._locks: dict[TableName, asyncio.Lock] = defaultdict(asyncio.Lock)
         table = rf"{_TABLES}/(?P<table>[^/]+)"
         routes: Iterable[tuple[str, str, Handler]] = (
+            ("HEAD", _NAMESPACE, self._namespace_exists),
+            ("DELETE", _NAMESPACE, self._drop_namespace),
             ("GET", _TABLES, self._list),
             ("POST", _TABLES, self._create),
             ("GET", table, self._load),
@@ -89,6 +89,19 @@ class IcebergRest:
                 return handle, parts | {"bucket": bucket_arn(parts["bucket"], self._region)}
         return None
 
+    async def _namespace_exists(self, request: Request, parts: Parts) -> Response:
+        return Response(
+            204 if await self._tables.namespace_exists(parts["bucket"], parts["namespace"]) else 404
+        )
+
+    async def _drop_namespace(self, request: Request, parts: Parts) -> Response:
+        bucket, namespace = parts["bucket"], parts["namespace"]
+        await self._require_namespace(bucket, namespace)
+        if await self._tables.names(bucket, namespace):
+            raise IcebergError(409, "NamespaceNotEmptyException", f"Namespace is not empty: {namespace}")
+        await self._tables.drop_namespace(bucket, namespace)
+        return Response(204)
+
     async def _list(self, request: Request, parts: Parts) -> Response:
         await self._require_namespace(parts["bucket"], parts["namespace"])
         names = await self._tables.names(parts["bucket"], parts["namespace"])
@@ -101,7 +114,7 @@ class IcebergRest:
         table = TableName(parts["bucket"], parts["namespace"], str(payload.get("name", "")))
         check_name(table.name)
         await self._require_namespace(table.bucket_arn, table.namespace)
-        async with self._locked([table]):
+        async with self._tables.locked([table]):
             if await self._tables.find(table):
                 raise IcebergError(409, "AlreadyExistsException", f"Table already exists: {table}")
             metadata = await asyncio.to_thread(create_metadata, payload, table.location)
@@ -140,7 +153,7 @@ class IcebergRest:
 
     async def _commit_all(self, changes: Mapping[TableName, Any]) -> dict[TableName, StoredTable]:
         """Commit to some tables, all or none: every change is checked before the first is stored."""
-        async with self._locked(changes):
+        async with self._tables.locked(changes):
             bases = {table: await self._tables.find(table) for table in changes}
             made = {
                 t: await asyncio.to_thread(apply_change, t, bases[t], change) for t, change in changes.items()
@@ -158,7 +171,7 @@ class IcebergRest:
             message = "S3 Tables drops a table only together with its data: set purgeRequested to true."
             raise IcebergError(400, "BadRequestException", message)
         table = table_name(parts)
-        async with self._locked([table]):
+        async with self._tables.locked([table]):
             if not await self._tables.drop(table):
                 raise no_such_table(table)
         return Response(204)
@@ -168,7 +181,7 @@ class IcebergRest:
         source, target = (named_table(parts["bucket"], payload.get(key)) for key in ("source", "destination"))
         check_name(target.name)
         await self._require_namespace(target.bucket_arn, target.namespace)
-        async with self._locked([source, target]):
+        async with self._tables.locked([source, target]):
             if await self._tables.find(source) is None:
                 raise no_such_table(source)
             if await self._tables.find(target) is not None:
@@ -182,13 +195,6 @@ class IcebergRest:
     async def _require_namespace(self, bucket: str, namespace: str) -> None:
         if not await self._tables.namespace_exists(bucket, namespace):
             raise IcebergError(404, "NoSuchNamespaceException", f"Namespace does not exist: {namespace}")
-
-    @asynccontextmanager
-    async def _locked(self, tables: Iterable[TableName]) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for table in sorted(set(tables), key=lambda t: (t.bucket_arn, t.namespace, t.name)):
-                await stack.enter_async_context(self._locks[table])
-            yield
 
     def _table_response(self, stored: StoredTable, *, staged: bool = False) -> Response:
         config = {

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -26,7 +29,7 @@ UNWRITTEN = "/metadata/v0.metadata.json"
 _S3_NAMESPACE = {"s3": "http://s3.amazonaws.com/doc/2006-03-01/"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class TableName:
     """A table's full name.
 
@@ -80,6 +83,15 @@ class IcebergTables:
         self._upstream = upstream
         self._current: dict[TableName, StoredTable] = {}
         self._first_write = asyncio.Lock()
+        self._locks: dict[TableName, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @asynccontextmanager
+    async def locked(self, tables: Iterable[TableName]) -> AsyncIterator[None]:
+        """Keep all others from changing some tables."""
+        async with AsyncExitStack() as stack:
+            for table in sorted(set(tables)):
+                await stack.enter_async_context(self._locks[table])
+            yield
 
     async def find(self, table: TableName) -> StoredTable | None:
         """A table's current metadata, or None where there is no such table."""
@@ -94,12 +106,13 @@ class IcebergTables:
             known = self._current[table] = parse_stored(location, await self.read_object(location))
         return known
 
-    async def create(self, table: TableName, stored: StoredTable) -> None:
-        """Record a new table whose metadata file is written."""
+    async def create(self, table: TableName, stored: StoredTable) -> dict[str, Any]:
+        """Record a new table whose metadata file is written; the answer of CreateTable."""
         path = f"/tables/{quote(table.bucket_arn, safe='')}/{table.namespace}"
         body = orjson.dumps({"name": table.name, "format": "ICEBERG"})
-        succeeded(await self._s3tables("PUT", path, table.bucket_arn, body=body))
+        answer: dict[str, Any] = succeeded(await self._s3tables("PUT", path, table.bucket_arn, body=body))
         await self.point_to(table, stored)
+        return answer
 
     async def point_to(self, table: TableName, stored: StoredTable) -> None:
         """Make a written metadata file the table's current one."""
@@ -131,11 +144,34 @@ class IcebergTables:
         path = f"/namespaces/{quote(bucket_arn, safe='')}/{namespace}"
         return (await self._s3tables("GET", path, bucket_arn)).status == 200
 
+    async def drop_namespace(self, bucket_arn: str, namespace: str) -> None:
+        """Delete a namespace."""
+        path = f"/namespaces/{quote(bucket_arn, safe='')}/{namespace}"
+        succeeded(await self._s3tables("DELETE", path, bucket_arn))
+
+    async def namespaces(self, bucket_arn: str) -> list[str]:
+        """The namespaces of a table bucket; none where there is no such bucket."""
+        response = await self._s3tables("GET", f"/namespaces/{quote(bucket_arn, safe='')}", bucket_arn)
+        return (
+            []
+            if response.status == 404
+            else [item["namespace"][0] for item in succeeded(response)["namespaces"]]
+        )
+
     async def names(self, bucket_arn: str, namespace: str) -> list[str]:
         """The tables of a namespace."""
+        return [record["name"] for record in await self.records(bucket_arn, namespace)]
+
+    async def records(self, bucket_arn: str, namespace: str) -> list[dict[str, Any]]:
+        """What ListTables tells of the tables of a namespace."""
         path, query = f"/tables/{quote(bucket_arn, safe='')}", {"namespace": namespace}
         answer = succeeded(await self._s3tables("GET", path, bucket_arn, query=query))
-        return [table["name"] for table in answer["tables"]]
+        return list(answer["tables"])
+
+    async def record(self, table: TableName) -> Response:
+        """The answer of GetTable."""
+        query = {"tableBucketARN": table.bucket_arn, "namespace": table.namespace, "name": table.name}
+        return await self._s3tables("GET", "/get-table", table.bucket_arn, query=query)
 
     async def read_object(self, location: str) -> bytes:
         """The object at an `s3://` address.
@@ -175,8 +211,7 @@ class IcebergTables:
                 return
 
     async def _location(self, table: TableName) -> str | None:
-        query = {"tableBucketARN": table.bucket_arn, "namespace": table.namespace, "name": table.name}
-        response = await self._s3tables("GET", "/get-table", table.bucket_arn, query=query)
+        response = await self.record(table)
         return None if response.status == 404 else str(succeeded(response)["metadataLocation"])
 
     async def _write_first(self, table: TableName) -> str | None:

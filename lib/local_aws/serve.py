@@ -17,7 +17,6 @@ from typing import Any
 
 from local_aws import DEFAULT_PORT, HOST, env, saved_state
 
-
 client_environment = env
 
 

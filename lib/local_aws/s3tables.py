@@ -1,0 +1,191 @@
+"""S3 Tables where ministack is more lenient, or does less, than AWS.
+
+What AWS refuses is refused (names, a namespace that is not there, deleting what is not empty), a table's
+data goes with it, and CreateTable keeps partition spec, sort order and properties.
+
+Source: Amazon S3 API Reference, "S3 Tables"; User Guide, "Table bucket, namespace, and table naming rules".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName
+from local_aws.wire import AwsError, Request, Response, json_response
+
+_ARN = r"(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+)"
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo", "aws")
+_RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", "--x-s3", "--table-s3")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,254}")
+
+
+class S3Tables:
+    """The stricter part of the S3 Tables API (a `Service`).
+
+    Args:
+        tables: The tables, shared with the Iceberg REST catalog.
+    """
+
+    def __init__(self, tables: IcebergTables) -> None:
+        self._tables = tables
+        routes: Iterable[tuple[str, str, Handler]] = (
+            ("PUT", "/buckets", self._create_table_bucket),
+            ("DELETE", f"/buckets/{_ARN}", self._delete_table_bucket),
+            ("PUT", f"/namespaces/{_ARN}", self._create_namespace),
+            ("DELETE", rf"/namespaces/{_ARN}/(?P<namespace>[^/]+)", self._delete_namespace),
+            ("PUT", rf"/tables/{_ARN}/(?P<namespace>[^/]+)", self._create_table),
+            ("DELETE", rf"/tables/{_ARN}/(?P<namespace>[^/]+)/(?P<table>[^/]+)", self._delete_table),
+            ("GET", "/get-table", self._get_table),
+        )
+        self._routes = [(method, re.compile(path), handle) for method, path, handle in routes]
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """Whether this may be a call that ministack takes too lightly."""
+        return any(verb == method and pattern.fullmatch(path) for verb, pattern, _ in self._routes)
+
+    async def handle(self, request: Request) -> Response | None:
+        """Refuse what AWS refuses; None where ministack may answer."""
+        if "/s3/aws4_request" in request.headers.get("authorization", ""):
+            return None  # an S3 bucket that is called `buckets`
+        for method, pattern, handle in self._routes:
+            if method == request.method and (match := pattern.fullmatch(request.path)):
+                return await handle(request, match.groupdict())
+        return None
+
+    async def start(self) -> None:
+        """Nothing runs in the background."""
+
+    async def stop(self) -> None:
+        """Nothing runs in the background."""
+
+    async def _create_table_bucket(self, request: Request, parts: Parts) -> Response | None:
+        name = str(request.json().get("name", ""))
+        reserved = name.startswith(_RESERVED_PREFIXES) or name.endswith(_RESERVED_SUFFIXES)
+        if reserved or not _BUCKET_NAME.fullmatch(name):
+            raise AwsError("BadRequestException", "The specified bucket name is not valid.")
+        return None
+
+    async def _delete_table_bucket(self, request: Request, parts: Parts) -> Response | None:
+        if await self._tables.namespaces(parts["bucket"]):
+            raise AwsError("ConflictException", "The bucket that you tried to delete is not empty.", 409)
+        return None
+
+    async def _create_namespace(self, request: Request, parts: Parts) -> Response | None:
+        given = request.json().get("namespace") or [""]
+        if len(given) != 1 or not is_name(given[0]) or given[0].startswith("aws"):
+            raise AwsError("BadRequestException", "The specified namespace name is not valid.")
+        return None
+
+    async def _delete_namespace(self, request: Request, parts: Parts) -> Response | None:
+        if await self._tables.names(parts["bucket"], parts["namespace"]):
+            message = "The namespace that you tried to delete is not empty."
+            raise AwsError("ConflictException", message, 409)
+        return None
+
+    async def _create_table(self, request: Request, parts: Parts) -> Response | None:
+        payload = request.json()
+        table = TableName(parts["bucket"], parts["namespace"], str(payload.get("name", "")))
+        if not is_name(table.name):
+            raise AwsError("BadRequestException", "The specified table name is not valid.")
+        if not await self._tables.namespace_exists(table.bucket_arn, table.namespace):
+            raise AwsError("NotFoundException", "The specified namespace does not exist.", 404)
+        description = (payload.get("metadata") or {}).get("iceberg")
+        if not description:
+            return None
+        return json_response(await self._create_described(table, description))
+
+    async def _create_described(self, table: TableName, description: Mapping[str, Any]) -> dict[str, Any]:
+        from local_aws.iceberg_metadata import create_metadata, dump_metadata, next_metadata_location
+
+        async with self._tables.locked([table]):
+            if await self._tables.find(table):
+                message = "A table with an identical name already exists in the namespace."
+                raise AwsError("ConflictException", message, 409)
+            try:
+                metadata = await asyncio.to_thread(
+                    create_metadata, create_request(description), table.location
+                )
+            except AwsError as error:
+                message = f"The specified metadata is not valid: {error.message}"
+                raise AwsError("BadRequestException", message) from error
+            location = next_metadata_location(table.location, None)
+            stored = StoredTable(location, metadata, dump_metadata(metadata))
+            await self._tables.write_object(stored.location, stored.text)
+            return await self._tables.create(table, stored)
+
+    async def _delete_table(self, request: Request, parts: Parts) -> Response | None:
+        table = TableName(parts["bucket"], parts["namespace"], parts["table"])
+        async with self._tables.locked([table]):
+            if not await self._tables.drop(table):
+                raise AwsError("NotFoundException", "The specified table does not exist.", 404)
+        return Response(204)
+
+    async def _get_table(self, request: Request, parts: Parts) -> Response | None:
+        arn = request.query.get("tableArn")
+        if not arn:
+            return None
+        bucket, _, rest = arn.partition("/table/")
+        for namespace in await self._tables.namespaces(bucket) if rest else ():
+            for record in await self._tables.records(bucket, namespace):
+                if record["tableARN"] == arn:
+                    return await self._tables.record(TableName(bucket, namespace, record["name"]))
+        raise AwsError("NotFoundException", "The specified table does not exist.", 404)
+
+
+Parts = Mapping[str, str]
+Handler = Callable[[Request, Parts], Awaitable[Response | None]]
+
+
+def is_name(name: str) -> bool:
+    """Whether S3 Tables takes a name for a namespace or a table."""
+    return _NAME.fullmatch(name) is not None
+
+
+def create_request(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of an Iceberg `createTable` request, from the `metadata.iceberg` of a CreateTable call."""
+    if "schemaV2" in description:
+        given = description["schemaV2"]
+        schema = {"fields": given["fields"], "identifier-field-ids": given.get("identifierFieldIds", [])}
+    else:
+        given = description.get("schema") or {}
+        fields = enumerate(given.get("fields") or [], start=1)
+        schema = {"fields": [{"id": number, "required": False} | field for number, field in fields]}
+    return {
+        "schema": schema | {"type": "struct", "schema-id": 0},
+        "partition-spec": partition_spec(description.get("partitionSpec")),
+        "write-order": sort_order(description.get("writeOrder")),
+        "properties": description.get("properties") or {},
+    }
+
+
+def partition_spec(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Iceberg's spelling of a partition spec."""
+    fields = enumerate((given or {}).get("fields") or [], start=1000)
+    spelled = [
+        {
+            "source-id": f["sourceId"],
+            "field-id": f.get("fieldId", number),
+            "transform": f["transform"],
+            "name": f["name"],
+        }
+        for number, f in fields
+    ]
+    return {"spec-id": 0, "fields": spelled} if spelled else None
+
+
+def sort_order(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Iceberg's spelling of a sort order."""
+    spelled = [
+        {
+            "source-id": field["sourceId"],
+            "transform": field["transform"],
+            "direction": field["direction"],
+            "null-order": field["nullOrder"],
+        }
+        for field in (given or {}).get("fields") or []
+    ]
+    return {"order-id": 1, "fields": spelled} if spelled else None
