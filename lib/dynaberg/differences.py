@@ -99,7 +99,7 @@ def _unequal(first: pa.ChunkedArray, second: pa.ChunkedArray) -> np.ndarray[Any,
     import pyarrow.compute as pc
 
     if pa.types.is_nested(first.type) or pa.types.is_nested(second.type):
-        pairs = zip(first.to_pylist(), second.to_pylist(), strict=True)
+        pairs = zip(_plain_values(first), _plain_values(second), strict=True)
         return np.fromiter((a != b for a, b in pairs), bool, len(first))
     if first.type != second.type:
         second = second.cast(first.type)
@@ -185,4 +185,27 @@ def _values(rows: pa.Table, name: str, positions: np.ndarray[Any, Any]) -> pd.Se
     import pandas as pd
     import pyarrow as pa
 
-    return pd.Series(rows.column(name).take(pa.array(positions)).to_pylist(), dtype=object)
+    return pd.Series(_plain_values(rows.column(name).take(pa.array(positions))), dtype=object)
+
+
+def _types() -> Any:
+    from pyarrow import types
+
+    return types
+
+
+def _plain_values(column: pa.ChunkedArray) -> list[Any]:
+    """Python values, maps as dicts: the order of a map's entries means nothing."""
+    values: list[Any] = column.to_pylist()
+    return [_plain(value, column.type) for value in values] if _types().is_nested(column.type) else values
+
+
+def _plain(value: Any, type_: pa.DataType) -> Any:
+    types = _types()
+    if value is None or not types.is_nested(type_):
+        return value
+    if types.is_map(type_):
+        return {name: _plain(item, type_.item_type) for name, item in value}
+    if types.is_struct(type_):
+        return {field.name: _plain(value[field.name], field.type) for field in type_}
+    return [_plain(item, type_.value_type) for item in value]

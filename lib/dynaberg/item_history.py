@@ -74,7 +74,8 @@ def _read_versions(
     condition = " AND ".join(f'"{name}" = ?' for name in contract.key)
     sql = (
         "SELECT change_id, operation, changed_at, sequence_number, received_at, old_image, unmapped, "
-        f'{columns}\nFROM "{contract.log_name}"\nWHERE {condition}\nORDER BY changed_at, sequence_number, change_id'
+        f'{columns}\nFROM "{contract.log_name}"\nWHERE {condition}\n'
+        "ORDER BY changed_at, sequence_number, change_id"
     )
     found = query(session, settings, sql, [key[name] for name in contract.key]).df
     if found.empty:
