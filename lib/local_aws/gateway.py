@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -17,7 +18,8 @@ from urllib.parse import urlencode
 
 import orjson
 
-from local_aws import HEALTH_PATH
+from local_aws import HEALTH_PATH, cloudformation_gaps
+from local_aws.event_sources import EventSources
 from local_aws.iceberg_rest import IcebergRest
 from local_aws.iceberg_tables import IcebergTables
 from local_aws.s3tables import S3Tables
@@ -29,6 +31,8 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger(__name__)
+
+_ICEBERG_BUCKET = re.compile(r"/(iceberg[a-z0-9.-]+)(/.*)?$", re.DOTALL)
 
 
 class Ministack:
@@ -78,6 +82,26 @@ class Ministack:
             message = answer.get("message") or answer.get("Message") or ""
             raise AwsError(code, message, response.status)
         return answer
+
+
+def by_host(app: App) -> App:
+    """Let S3 buckets have names that begin with `iceberg`.
+
+    ministack takes such a path for its REST catalog, so they are addressed by host name, as S3 also allows.
+    """
+
+    async def addressed(scope: Scope, receive: Receive, send: Send) -> None:
+        match = _ICEBERG_BUCKET.match(scope.get("path", ""))
+        if match and scope["type"] == "http":
+            bucket, path = match.groups()
+            raw = scope.get("raw_path") or scope["path"].encode()
+            host = (b"host", f"{bucket}.s3.localhost".encode())
+            headers = [host, *((name, value) for name, value in scope["headers"] if name.lower() != b"host")]
+            bare = {"path": path or "/", "raw_path": raw[len(bucket) + 1 :] or b"/", "headers": headers}
+            scope = {**scope, **bare}
+        await app(scope, receive, send)
+
+    return addressed
 
 
 def replay(body: bytes) -> Receive:
@@ -217,7 +241,8 @@ def create_app(
     from ministack.app import app
 
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
-    ministack = Ministack(app, region)
+    cloudformation_gaps.install()
+    ministack = Ministack(by_host(app), region)
     tables = IcebergTables(ministack)
     services: list[Service] = [IcebergRest(tables, region, endpoint), S3Tables(tables)]
     for module, name in (("local_aws.firehose", "Firehose"), ("local_aws.athena", "Athena")):
@@ -225,4 +250,5 @@ def create_app(
             services.append(getattr(import_module(module), name)(ministack, state_dir, endpoint))
         except (ImportError, AttributeError) as error:
             log.warning("%s is not there yet: %s", name, error)
+    services.append(EventSources(ministack, region))
     return Gateway(ministack, services, about, on_started, on_saved)

@@ -147,45 +147,15 @@ def is_name(name: str) -> bool:
 
 def create_request(description: Mapping[str, Any]) -> dict[str, Any]:
     """The body of an Iceberg `createTable` request, from the `metadata.iceberg` of a CreateTable call."""
-    if "schemaV2" in description:
-        given = description["schemaV2"]
-        schema = {"fields": given["fields"], "identifier-field-ids": given.get("identifierFieldIds", [])}
-    else:
-        given = description.get("schema") or {}
-        fields = enumerate(given.get("fields") or [], start=1)
-        schema = {"fields": [{"id": number, "required": False} | field for number, field in fields]}
+    given = description.get("schemaV2") or description.get("schema") or {}
+    columns = enumerate(given.get("fields") or [], start=1)
+    schema = {"type": "struct", "schema-id": 0, "identifier-field-ids": given.get("identifier-field-ids", [])}
+    spec, order = description.get("partitionSpec"), description.get("writeOrder")
+    partitions = enumerate((spec or {}).get("fields") or [], start=1000)
     return {
-        "schema": schema | {"type": "struct", "schema-id": 0},
-        "partition-spec": partition_spec(description.get("partitionSpec")),
-        "write-order": sort_order(description.get("writeOrder")),
-        "properties": description.get("properties") or {},
+        "schema": schema
+        | {"fields": [{"id": number, "required": False} | column for number, column in columns]},
+        "partition-spec": spec and {"fields": [{"field-id": number} | field for number, field in partitions]},
+        "write-order": order,
+        "properties": description.get("properties"),
     }
-
-
-def partition_spec(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Iceberg's spelling of a partition spec."""
-    fields = enumerate((given or {}).get("fields") or [], start=1000)
-    spelled = [
-        {
-            "source-id": f["sourceId"],
-            "field-id": f.get("fieldId", number),
-            "transform": f["transform"],
-            "name": f["name"],
-        }
-        for number, f in fields
-    ]
-    return {"spec-id": 0, "fields": spelled} if spelled else None
-
-
-def sort_order(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Iceberg's spelling of a sort order."""
-    spelled = [
-        {
-            "source-id": field["sourceId"],
-            "transform": field["transform"],
-            "direction": field["direction"],
-            "null-order": field["nullOrder"],
-        }
-        for field in (given or {}).get("fields") or []
-    ]
-    return {"order-id": 1, "fields": spelled} if spelled else None

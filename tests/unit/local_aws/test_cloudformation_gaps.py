@@ -1,0 +1,29 @@
+"""What `cloudformation_gaps` relies on in ministack, and that it is the version this was read in."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import pytest
+
+from local_aws import cloudformation_gaps
+
+
+def test_ministack_is_the_version_whose_private_parts_were_read() -> None:
+    assert version("ministack") == "1.5.33"
+
+
+@pytest.mark.parametrize("kind", cloudformation_gaps.BEFORE_CREATE)
+def test_create_handlers_take_what_the_checks_hand_on(kind: str) -> None:
+    provisioners = pytest.importorskip("ministack.services.cloudformation.provisioners")
+    create = inspect.unwrap(provisioners._RESOURCE_HANDLERS[kind]["create"])
+    assert list(inspect.signature(create).parameters) == ["logical_id", "props", "stack_name"]
+
+
+@pytest.mark.parametrize("kind", cloudformation_gaps.AROUND_DELETE)
+def test_delete_handlers_take_what_the_checks_hand_on(kind: str) -> None:
+    provisioners = pytest.importorskip("ministack.services.cloudformation.provisioners")
+    handler = provisioners._RESOURCE_HANDLERS[kind]
+    assert list(inspect.signature(inspect.unwrap(handler["delete"])).parameters) == ["physical_id", "props"]
+    assert not handler.get("delete_with_logical_id")
