@@ -70,11 +70,7 @@ class ChangeConverter:
             body = self._plain_body(change.get(image_name), change.get("OldImage"))
         except (AttributeError, KeyError, TypeError):
             body = None
-        if body is None:
-            body = self._exact_body(
-                _image(change, image_name), change.get("OldImage") and _image(change, "OldImage")
-            )
-        return _encode(f"{{{head},{body}}}")
+        return _encode(f"{{{head},{body or self._exact_body(change, image_name)}}}")
 
     def _head(self, record: Mapping[str, Any], change: Mapping[str, Any], received_at_us: int) -> str:
         """The members of a change row that are not of the item."""
@@ -120,10 +116,16 @@ class ChangeConverter:
             shape = None
         return self._shapes.setdefault(names, shape)
 
-    def _exact_body(self, image: Mapping[str, Any], old_image: Mapping[str, Any] | None) -> str:
+    def _exact_body(self, change: Mapping[str, Any], image_name: str) -> str:
         """The members that are of the item, whatever their values are."""
-        image = mask_image(image, self._masks)
-        old_image = mask_image(old_image, self._masks) if old_image else None
+        image = mask_image(_image(change, image_name), self._masks)
+        old_image = mask_image(_image(change, "OldImage"), self._masks) if change.get("OldImage") else None
+        try:
+            return self._members(image, old_image)
+        except RecursionError as error:
+            raise ConversionError("NotDynamoDbJson", "It is nested too deep") from error
+
+    def _members(self, image: Mapping[str, Any], old_image: Mapping[str, Any] | None) -> str:
         row = {name: self._value(name, image[name]) for name in self._types if name in image}
         for name in self._key:
             if row.get(name) is None:

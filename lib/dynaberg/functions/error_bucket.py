@@ -8,12 +8,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from .attributes import ConversionError
+from .log import log
+
 PREFIX = "errors/conversion-failed"
+_CHANGE_IDS_LOGGED = 100
 
 
 @dataclass(frozen=True)
@@ -21,25 +26,25 @@ class Failure:
     """A change record that could not be converted.
 
     Attributes:
-        record: The change record.
-        code: Such as `Conversion.WrongType`.
-        message: What happened, with the value.
+        raw: The change record as it came, in bytes.
+        change_id: The change's id, or a question mark where it has none.
+        error: Why not.
     """
 
-    record: Any
-    code: str
-    message: str
-
-    @property
-    def change_id(self) -> str:
-        """The change's id, as far as it has one."""
-        return str(self.record.get("eventID")) if isinstance(self.record, Mapping) else "?"
+    raw: bytes
+    change_id: str
+    error: ConversionError
 
 
-def write_failures(
+def change_id_of(record: Any) -> str:
+    """The id of a change record, as far as it has one."""
+    return str(record.get("eventID", "?")) if isinstance(record, dict) else "?"
+
+
+def keep_failures(
     s3: Any, bucket: str, failures: Sequence[Failure], *, received_at_us: int, function_arn: str
 ) -> str:
-    """Write failures as one object of JSON lines.
+    """Write failures as one object of JSON lines, and log their ids.
 
     Args:
         s3: A boto3 S3 client.
@@ -52,10 +57,18 @@ def write_failures(
         The object's key. The same for the same failures in an hour: a retried batch writes it again.
     """
     received = datetime.fromtimestamp(received_at_us // 1_000_000, UTC)
-    digest = hashlib.sha256("\n".join(failure.change_id for failure in failures).encode()).hexdigest()
+    digest = hashlib.sha256(b"\n".join(failure.raw for failure in failures)).hexdigest()
     key = f"{PREFIX}/{received:%Y/%m/%d/%H}/{digest[:32]}.jsonl"
     lines = [_error_record(failure, received_at_us // 1_000, function_arn) for failure in failures]
     s3.put_object(Bucket=bucket, Key=key, Body="".join(f"{line}\n" for line in lines).encode())
+    log(
+        "ERROR",
+        "changes not converted",
+        failed=len(failures),
+        error_codes=Counter(failure.error.code for failure in failures),
+        change_ids=[failure.change_id for failure in failures[:_CHANGE_IDS_LOGGED]],
+        object=key,
+    )
     return key
 
 
@@ -64,10 +77,10 @@ def _error_record(failure: Failure, received_at_ms: int, function_arn: str) -> s
         {
             "attemptsMade": 1,
             "arrivalTimestamp": received_at_ms,
-            "errorCode": failure.code,
-            "errorMessage": failure.message,
+            "errorCode": failure.error.code,
+            "errorMessage": failure.error.message,
             "attemptEndingTimestamp": received_at_ms,
-            "rawData": base64.b64encode(json.dumps(failure.record).encode()).decode(),
+            "rawData": base64.b64encode(failure.raw).decode(),
             "lambdaArn": function_arn,
         }
     )

@@ -1,0 +1,28 @@
+"""What a Lambda makes once and keeps from one invocation to the next."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from .conversion import ChangeConverter
+
+CONTRACT_FILE = Path(__file__).resolve().parents[1] / "contract.json"
+
+
+@cache
+def converter() -> ChangeConverter:
+    """The converter of the contract that lies beside the package."""
+    return ChangeConverter(json.loads(CONTRACT_FILE.read_text(encoding="utf-8")))
+
+
+@cache
+def client(name: str) -> Any:
+    """A client that gives up early: what is retried, and for how long, is decided in delivery.py."""
+    config = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
+    return boto3.client(name, config=config)  # type: ignore[call-overload]

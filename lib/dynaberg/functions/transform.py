@@ -1,0 +1,77 @@
+"""Pattern 2: the Lambda that Firehose calls to transform what it read from Kinesis.
+
+Environment: `ERROR_BUCKET_NAME`. The table contract lies beside the package.
+Source of the forms: "Transform source data in Amazon Data Firehose", Amazon Data Firehose Developer Guide.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import time
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .attributes import ConversionError
+from .error_bucket import Failure, change_id_of, keep_failures
+from .log import log
+from .resources import client, converter
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Convert a batch of change records that came through Kinesis; every record id comes back.
+
+    `Ok` carries the change row. A record that does not fit the contract is `Dropped` once it lies in the
+    error bucket with its reason; where that fails it is `ProcessingFailed`, and Firehose itself keeps it.
+    """
+    received_at_us = time.time_ns() // 1_000
+    answers: dict[str, dict[str, Any]] = {}
+    failures: dict[str, Failure] = {}
+    for record in event["records"]:
+        record_id, raw = record["recordId"], _decode(record["data"])
+        change = _parse(raw)
+        try:
+            row = converter().to_row(change, received_at_us)
+            answers[record_id] = {"result": "Ok", "data": base64.b64encode(row).decode()}
+        except ConversionError as error:
+            failures[record_id] = Failure(raw, change_id_of(change), error)
+            answers[record_id] = {"result": "Dropped", "data": record["data"]}
+    if failures and not _keep(list(failures.values()), received_at_us, context.invoked_function_arn):
+        for record_id in failures:
+            answers[record_id]["result"] = "ProcessingFailed"
+    log("INFO", "changes transformed", records=len(answers), failed=len(failures))
+    return {"records": [{"recordId": record_id, **answer} for record_id, answer in answers.items()]}
+
+
+def _decode(data: str) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except binascii.Error:
+        return data.encode()
+
+
+def _parse(raw: bytes) -> Any:
+    """The record, or what came instead of one, as text."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return raw.decode(errors="replace")
+
+
+def _keep(failures: list[Failure], received_at_us: int, function_arn: str) -> bool:
+    """Whether the failures lie in the error bucket now."""
+    try:
+        keep_failures(
+            client("s3"),
+            os.environ["ERROR_BUCKET_NAME"],
+            failures,
+            received_at_us=received_at_us,
+            function_arn=function_arn,
+        )
+    except (BotoCoreError, ClientError) as error:
+        log("ERROR", "error bucket refused", failed=len(failures), error=type(error).__name__)
+        return False
+    return True
