@@ -36,8 +36,8 @@ USING (
 ON t."id" = s."id" AND t."timestamp" = s."timestamp"
 WHEN MATCHED AND s.operation = 'REMOVE' THEN DELETE
 WHEN MATCHED AND (t.changed_at <> s.changed_at OR t.sequence_number <> s.sequence_number)
-  THEN UPDATE SET "id" = s."id", "timestamp" = s."timestamp", "date" = s."date", "changed_at" = s."changed_at", \
-"sequence_number" = s."sequence_number"
+  THEN UPDATE SET "id" = s."id", "timestamp" = s."timestamp", "date" = s."date", \
+"changed_at" = s."changed_at", "sequence_number" = s."sequence_number"
 WHEN NOT MATCHED AND s.operation <> 'REMOVE' THEN INSERT ("id", "timestamp", "date", "changed_at", \
 "sequence_number") VALUES (s."id", s."timestamp", s."date", s."changed_at", s."sequence_number")"""
 
