@@ -1,0 +1,79 @@
+"""Athena: its API over DuckDB on the Iceberg tables of the local AWS.
+
+Workgroups, named queries and prepared statements are kept by ministack; queries, results and the metadata of
+table buckets are answered here. Nothing heavy is imported before the first query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local_aws.wire import Request, Response, Upstream, json_response
+
+if TYPE_CHECKING:
+    from local_aws.athena.api import Operations
+
+TARGET = "AmazonAthena."
+METADATA = ("GetDataCatalog", "ListDatabases", "GetDatabase", "ListTableMetadata", "GetTableMetadata")
+QUERIES = (
+    "StartQueryExecution",
+    "StopQueryExecution",
+    "GetQueryExecution",
+    "BatchGetQueryExecution",
+    "ListQueryExecutions",
+    "GetQueryResults",
+    "GetQueryRuntimeStatistics",
+)
+
+
+class Athena:
+    """The Athena service of the local AWS.
+
+    Args:
+        upstream: ministack.
+        state_dir: The state folder; DuckDB's files go to `duckdb/` in it.
+        endpoint: The local AWS itself, for the catalog and the data files.
+    """
+
+    def __init__(self, upstream: Upstream, state_dir: Path, endpoint: str) -> None:
+        self._upstream, self._folder, self._endpoint = upstream, state_dir / "duckdb", endpoint
+        self._operations: Operations | None = None
+        self._lock = asyncio.Lock()
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """Queries and metadata; the rest is ministack's."""
+        return target.startswith(TARGET) and target.removeprefix(TARGET) in (*QUERIES, *METADATA)
+
+    async def handle(self, request: Request) -> Response | None:
+        """Answers an operation, or leaves the Glue catalog's to ministack."""
+        operations = await self._loaded()
+        name, payload = request.operation, request.json()
+        if name in METADATA:
+            found = await operations.metadata(name, payload)
+            return None if found is None else json_response(found)
+        return json_response(await operations.by_name[name](payload))
+
+    async def start(self) -> None:
+        """Nothing runs before the first request."""
+
+    async def stop(self) -> None:
+        """Ends what runs."""
+        if self._operations is not None:
+            await self._operations.close()
+
+    async def _loaded(self) -> Operations:
+        async with self._lock:
+            if self._operations is None:
+                region = os.environ.get("AWS_REGION", "us-east-1")
+                self._operations = await asyncio.to_thread(load, self._upstream, self._folder, self._endpoint, region)
+            return self._operations
+
+
+def load(upstream: Upstream, folder: Path, endpoint: str, region: str) -> Operations:
+    """Imports DuckDB, sqlglot and pyiceberg."""
+    from local_aws.athena.api import Operations
+
+    return Operations(upstream, folder, endpoint, region)

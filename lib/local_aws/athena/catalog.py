@@ -1,0 +1,84 @@
+"""The Iceberg catalogs of the table buckets, through pyiceberg; called in worker threads only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, RESTError
+from pyiceberg.table import Table
+from sqlglot import exp
+
+from local_aws.athena.engine import CATALOG_PREFIX, bucket_arn
+from local_aws.athena.errors import QueryError
+
+
+class Catalogs:
+    """Catalogs by Athena's names, `s3tablescatalog/<bucket>`.
+
+    Args:
+        endpoint: The local AWS.
+        region: Its region.
+    """
+
+    def __init__(self, endpoint: str, region: str) -> None:
+        self._endpoint, self._region = endpoint, region
+        self._open: dict[str, RestCatalog] = {}
+
+    def get(self, catalog: str) -> RestCatalog:
+        """The catalog of a table bucket.
+
+        Raises:
+            QueryError: CATALOG_NOT_FOUND.
+        """
+        bucket = catalog.removeprefix(CATALOG_PREFIX)
+        if bucket == catalog:
+            raise QueryError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' not found")
+        if catalog not in self._open:
+            properties: dict[str, Any] = {
+                "type": "rest",
+                "uri": f"{self._endpoint}/iceberg",
+                "warehouse": bucket_arn(bucket, self._region),
+                "rest.sigv4-enabled": "true",
+                "rest.signing-name": "s3tables",
+                "rest.signing-region": self._region,
+                "s3.endpoint": self._endpoint,
+                "s3.access-key-id": "test",
+                "s3.secret-access-key": "test",
+                "s3.region": self._region,
+            }
+            try:
+                loaded = load_catalog(catalog, **properties)
+            except (RESTError, NoSuchNamespaceError) as error:
+                raise QueryError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' not found") from error
+            assert isinstance(loaded, RestCatalog)  # noqa: S101 - says the type to mypy
+            self._open[catalog] = loaded
+        return self._open[catalog]
+
+    def load(self, catalog: str, database: str, table: str, node: exp.Expression | None = None) -> Table:
+        """A table as it is now.
+
+        Raises:
+            QueryError: TABLE_NOT_FOUND.
+        """
+        try:
+            return self.get(catalog).load_table((database, table))
+        except (NoSuchTableError, NoSuchNamespaceError) as error:
+            name = f"{catalog}.{database}.{table}"
+            raise QueryError("TABLE_NOT_FOUND", f"Table '{name}' does not exist", node) from error
+
+    def databases(self, catalog: str) -> list[str]:
+        """The namespaces of a table bucket."""
+        return sorted(".".join(name) for name in self.get(catalog).list_namespaces())
+
+    def tables(self, catalog: str, database: str) -> list[str]:
+        """The tables of a namespace.
+
+        Raises:
+            QueryError: SCHEMA_NOT_FOUND.
+        """
+        try:
+            return sorted(name[-1] for name in self.get(catalog).list_tables(database))
+        except NoSuchNamespaceError as error:
+            raise QueryError("SCHEMA_NOT_FOUND", f"Schema '{database}' does not exist") from error

@@ -1,0 +1,46 @@
+"""The two SQL dialects: Athena's as it is read here, DuckDB's as it is written.
+
+Reading leaves every function call as it was written (`exp.Anonymous`), so that `functions.FUNCTIONS` alone decides
+what a name means; sqlglot's own translation of functions is not used.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.dialects.trino import Trino
+
+SPECIAL_CALLS = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "LISTAGG")
+
+
+class AthenaSql(Trino):
+    """Athena's DML, function calls kept as they are written."""
+
+    class Parser(Trino.Parser):
+        """Knows only the calls with a grammar of their own."""
+
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            name: parser for name, parser in Trino.Parser.FUNCTION_PARSERS.items() if name in SPECIAL_CALLS
+        }
+
+
+def at_version(generator: DuckDB.Generator, node: exp.Version) -> str:
+    """`AT (VERSION => 123)`: DuckDB's time travel."""
+    return f"AT (VERSION => {generator.sql(node, 'expression')})"
+
+
+class DuckSql(DuckDB):
+    """DuckDB's SQL with its time travel."""
+
+    class Generator(DuckDB.Generator):
+        """Writes `AT (VERSION => …)`."""
+
+        TRANSFORMS: ClassVar[dict[Any, Any]] = {**DuckDB.Generator.TRANSFORMS, exp.Version: at_version}
+
+
+def to_duckdb(tree: exp.Expression) -> str:
+    """A translated tree as DuckDB's SQL."""
+    return tree.sql(dialect=DuckSql, normalize_functions=False, copy=True)

@@ -1,0 +1,158 @@
+"""Which table a name means: catalogs, databases, time travel and metadata tables."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from local_aws.athena import metadata_tables
+from local_aws.athena.catalog import Catalogs
+from local_aws.athena.dialect import to_duckdb
+from local_aws.athena.engine import Engine
+from local_aws.athena.errors import QueryError
+from local_aws.athena.translate import rewrite
+
+Node = exp.Expression
+
+
+@dataclass
+class Context:
+    """What unqualified names mean, and where a query runs.
+
+    Attributes:
+        engine: The database.
+        cursor: The query's own cursor.
+        catalogs: The Iceberg catalogs.
+        catalog: The catalog of names without one.
+        database: The database of names without one.
+        region: The region of the table buckets.
+    """
+
+    engine: Engine
+    cursor: duckdb.DuckDBPyConnection
+    catalogs: Catalogs
+    catalog: str
+    database: str
+
+    def describe(self, sql: str) -> list[str]:
+        """The types of a query's columns, by DuckDB's names."""
+        return [row[1] for row in self.cursor.execute(f"DESCRIBE {sql}").fetchall()]
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table's full name."""
+
+    catalog: str
+    database: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.catalog}.{self.database}.{self.table}"
+
+
+def resolve(context: Context, node: exp.Table) -> TableName:
+    """The full name of a table as it is written.
+
+    Raises:
+        QueryError: Where the context lacks the database or the catalog.
+    """
+    catalog, database = node.catalog or context.catalog, node.db or context.database
+    if not database:
+        raise QueryError("MISSING_SCHEMA_NAME", "Schema must be specified when session schema is not set", node)
+    name = TableName(catalog.lower(), database.lower(), node.name.lower())
+    if name.catalog in ("", "awsdatacatalog"):
+        raise QueryError("TABLE_NOT_FOUND", f"Table 'awsdatacatalog.{name.database}.{name.table}' does not exist", node)
+    context.engine.attach(name.catalog)
+    return name
+
+
+def qualify(context: Context, tree: Node) -> None:
+    """Gives every table of a tree its full name, its snapshot or its metadata, in place."""
+    for node in list(tree.find_all(exp.Table)):
+        if not node.db and is_cte(node):
+            continue
+        if isinstance(node.this, exp.Anonymous):
+            raise QueryError("NOT_SUPPORTED", f"Table function {node.name} is not supported locally", node)
+        if node.db.lower() == "information_schema":
+            replace_by_rows(context, node, metadata_tables.information_schema(context.catalogs, node.catalog or context.catalog, node.name.lower(), node))  # fmt: skip
+        elif "$" in node.name:
+            base, _, kind = node.name.partition("$")
+            plain = node.copy()
+            plain.set("this", exp.to_identifier(base))
+            name = resolve(context, plain)
+            table = context.catalogs.load(name.catalog, name.database, name.table, node)
+            replace_by_rows(context, node, metadata_tables.rows_of(table, kind.lower(), node))
+        else:
+            pin(context, node)
+
+
+def pin(context: Context, node: exp.Table) -> None:
+    """A data table, as it is or as it was."""
+    name = resolve(context, node)
+    version = node.args.get("version")
+    if version is not None:
+        snapshot = snapshot_of(context, name, version, node)
+        node.set("version", exp.Version(this="VERSION", kind="AS OF", expression=exp.Literal.number(snapshot)))
+    if not node.alias and not isinstance(node.parent, (exp.Insert, exp.Update, exp.Delete)):
+        node.set("alias", exp.TableAlias(this=exp.to_identifier(name.table, quoted=True)))
+    for part, value in (("catalog", name.catalog), ("db", name.database), ("this", name.table)):
+        meta = node.args[part].meta if node.args.get(part) else {}
+        identifier = exp.to_identifier(value, quoted=True)
+        identifier.meta.update(meta)
+        node.set(part, identifier)
+
+
+def is_cte(node: exp.Table) -> bool:
+    """Whether a name without database is that of a WITH clause around it."""
+    scope: Node | None = node
+    while scope is not None:
+        clause = scope.args.get("with_")
+        if clause is not None and any(cte.alias.lower() == node.name.lower() for cte in clause.expressions):
+            return True
+        scope = scope.parent
+    return False
+
+
+def replace_by_rows(context: Context, node: exp.Table, rows: pa.Table) -> None:
+    """Puts rows at hand in the place of a table."""
+    view = f"metadata_{abs(hash((node.sql(), id(node))))}"
+    context.cursor.register(view, rows)
+    alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name, quoted=True))
+    node.replace(exp.Table(this=exp.to_identifier(view), alias=alias))
+
+
+def snapshot_of(context: Context, name: TableName, version: exp.Version, node: exp.Table) -> int:
+    """The snapshot that `FOR VERSION AS OF` or `FOR TIMESTAMP AS OF` means."""
+    table = context.catalogs.load(name.catalog, name.database, name.table, node)
+    value = constant(context, version.expression)
+    kinds: dict[type, Callable[[], int | None]] = {
+        int: lambda: value if table.snapshot_by_id(value) else None,
+        str: lambda: table.snapshot_by_name(value) and table.snapshot_by_name(value).snapshot_id,
+        datetime.datetime: lambda: metadata_tables.snapshot_as_of(table, value),
+        datetime.date: lambda: metadata_tables.snapshot_as_of(table, datetime.datetime.combine(value, datetime.time())),
+    }
+    is_moment = isinstance(value, datetime.date)
+    if is_moment != (version.name.upper() == "TIMESTAMP") or type(value) not in kinds:
+        raise QueryError("TYPE_MISMATCH", f"Type of {version.name} AS OF is not supported: {value}", node)
+    snapshot = kinds[type(value)]()
+    if snapshot is None:
+        if is_moment:
+            raise QueryError("INVALID_ARGUMENTS", f"No version history table \"{name.database}\".\"{name.table}\" at or before {value.isoformat()}", node)
+        raise QueryError("INVALID_ARGUMENTS", f"Iceberg snapshot ID does not exists: {value}", node)
+    return snapshot
+
+
+def constant(context: Context, expression: Node) -> object:
+    """The value of an expression without columns."""
+    sql = to_duckdb(rewrite(exp.Select(expressions=[expression.copy()])))
+    row = context.cursor.execute(sql).fetchone()
+    value = row[0] if row else None
+    if isinstance(value, datetime.datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=datetime.UTC)
+    return value

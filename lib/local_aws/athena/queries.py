@@ -1,0 +1,62 @@
+"""Running a query: translated, its texts written to a file at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from local_aws.athena import naming, names, typed, unnest
+from local_aws.athena.dialect import to_duckdb
+from local_aws.athena.engine import bytes_read
+from local_aws.athena.names import Context
+from local_aws.athena.results import as_text_query
+from local_aws.athena.translate import rewrite
+from local_aws.athena.types import column_info
+
+Node = exp.Expression
+
+
+@dataclass
+class Outcome:
+    """What a statement left.
+
+    Attributes:
+        columns: `ColumnInfo` of each column.
+        rows: How many rows are in the file.
+        update_count: Rows changed, for DML.
+        bytes_scanned: Bytes read from data files.
+    """
+
+    columns: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    rows: int = 0
+    update_count: int | None = None
+    bytes_scanned: int = 0
+
+
+def translate(context: Context, tree: Node) -> Node:
+    """A query in Athena's SQL as DuckDB's."""
+    names.qualify(context, tree)
+    tree = rewrite(tree)
+    unnest.rewrite_unnest(tree, context.describe)
+    typed.rewrite_typed(tree, context.describe)
+    return tree
+
+
+def run_query(context: Context, tree: Node, file: Path) -> Outcome:
+    """Runs a query and writes its rows as CSV, without header, to a file."""
+    columns = naming.output_names(tree)
+    sql = to_duckdb(translate(context, tree))
+    described = context.cursor.execute(f"DESCRIBE {sql}").fetchall()
+    kinds = [duckdb.sqltype(row[1]) for row in described]
+    found = [name or row[0] for name, row in zip(columns or [None] * len(described), described, strict=True)]
+    text = as_text_query(sql, kinds)
+    context.cursor.execute(f"COPY ({text}) TO '{file}' (FORMAT csv, HEADER false, FORCE_QUOTE *, NULLSTR '')")
+    count = context.cursor.fetchone()
+    scanned = bytes_read(context.cursor)
+    infos = [column_info(name, str(row[1])) for name, row in zip(found, described, strict=True)]
+    return Outcome(infos, int(count[0]) if count else 0, None, scanned)

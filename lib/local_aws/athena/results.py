@@ -1,0 +1,143 @@
+"""Results as Athena writes them: text, in a CSV object on S3, read back in pages.
+
+`<OutputLocation>/<id>.csv` has a header and every value in double quotes; a NULL is nothing between commas
+(Athena's user guide, "Work with query results and recent queries").
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+
+Row = list[str | None]
+FIELD = re.compile(r'"((?:[^"]|"")*)"|([^",\n]*)')
+
+TEXTS = {
+    "DOUBLE": "trino_double_text({0})",
+    "FLOAT": "trino_double_text({0})",
+    "HUGEINT": "CAST(CAST({0} AS BIGINT) AS VARCHAR)",
+    "BLOB": "trino_binary_text({0})",
+    "TIMESTAMP": "trino_timestamp_text({0})",
+    "TIMESTAMP_MS": "trino_timestamp_text(CAST({0} AS TIMESTAMP))",
+    "TIMESTAMP_S": "trino_timestamp_text(CAST({0} AS TIMESTAMP))",
+    "TIMESTAMP_NS": "trino_timestamp_text(CAST({0} AS TIMESTAMP))",
+    "TIMESTAMP WITH TIME ZONE": "(trino_timestamp_text({0}) || ' UTC')",
+    "TIME": "(strftime(DATE '2000-01-01' + {0}, '%H:%M:%S.%g'))",
+    "INTERVAL": "trino_interval_text({0})",
+    "VARCHAR": "{0}",
+}
+
+
+def text_of(value: str, kind: duckdb.sqltypes.DuckDBPyType, depth: int = 0) -> str:
+    """The SQL that writes a value as Athena's result text.
+
+    Args:
+        value: SQL of the value.
+        kind: Its DuckDB type.
+        depth: How many arrays and maps stand around it; names the lambda's variable.
+    """
+    variable = f"e{depth}"
+    if kind.id == "list" or kind.id == "array":
+        element = f"coalesce({text_of(variable, kind.children[0][1], depth + 1)}, 'null')"
+        return f"('[' || array_to_string(list_transform({value}, lambda {variable}: {element}), ', ') || ']')"
+    if kind.id == "map":
+        key, item = (child[1] for child in kind.children)
+        entry = f"{text_of(f'{variable}.key', key, depth + 1)} || '=' || coalesce({text_of(f'{variable}.value', item, depth + 1)}, 'null')"
+        return f"('{{' || array_to_string(list_transform(map_entries({value}), lambda {variable}: {entry}), ', ') || '}}')"
+    if kind.id == "struct":
+        fields = [f"'{name}=' || coalesce({text_of(f'({value}).{quoted(name)}', child, depth + 1)}, 'null')" for name, child in kind.children]
+        joined = " || ', ' || ".join(fields)
+        return f"CASE WHEN {value} IS NOT NULL THEN '{{' || {joined} || '}}' END"
+    return TEXTS.get(str(kind), "CAST({0} AS VARCHAR)").replace("{0}", value)
+
+
+def quoted(name: str) -> str:
+    """A name as DuckDB's delimited identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def as_text_query(sql: str, kinds: Sequence[duckdb.sqltypes.DuckDBPyType]) -> str:
+    """A query whose columns are the texts of another's, in its order."""
+    names = [f"c{i}" for i in range(len(kinds))]
+    texts = [text_of(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    return f"SELECT {', '.join(texts)} FROM ({sql}) AS result({', '.join(names)})"
+
+
+def header(columns: Sequence[str]) -> bytes:
+    """The first line of the CSV object; the file at hand goes without."""
+    return (",".join(quoted(column) for column in columns) + "\n").encode()
+
+
+def write_text(path: Path, rows: Sequence[Row]) -> None:
+    """The plain text of SHOW, DESCRIBE and DDL: columns between tabs, no header."""
+    path.write_text("".join("\t".join(value or "" for value in row) + "\n" for row in rows))
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """A result that is at hand as rows."""
+    with path.open("w", newline="") as file:
+        for row in rows:
+            file.write(",".join("" if value is None else quoted(value) for value in row) + "\n")
+
+
+def read_page(path: Path, offset: int, count: int) -> tuple[list[Row], int | None]:
+    """Some rows of a CSV result.
+
+    Args:
+        path: The file.
+        offset: Where the first row begins, in bytes; 0 is the header.
+        count: How many rows at most.
+
+    Returns:
+        The rows, and where the next one begins, or None at the end.
+    """
+    rows: list[Row] = []
+    with path.open("rb") as file:
+        file.seek(offset)
+        for record in records(file):
+            if len(rows) == count:
+                return rows, offset
+            rows.append(fields(record.decode()))
+            offset += len(record)
+    return rows, None
+
+
+def records(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines of a CSV, joined where a line break stands inside quotes."""
+    record = b""
+    for line in lines:
+        record += line
+        if record.count(b'"') % 2 == 0:
+            yield record
+            record = b""
+
+
+def fields(record: str) -> Row:
+    """The values of one record; nothing between commas is a NULL, two quotes an empty text."""
+    record = record.removesuffix("\n")
+    if '""' not in record and record.startswith('"') and ",," not in record and not record.endswith(","):
+        return list(next(csv.reader([record]))) if "\n" not in record else slow_fields(record)
+    return slow_fields(record)
+
+
+def slow_fields(record: str) -> Row:
+    """As `fields`, for records with NULLs, quotes or line breaks inside."""
+    values: Row = []
+    position = 0
+    while True:
+        found = FIELD.match(record, position)
+        if found is None:
+            break
+        values.append(found[1].replace('""', '"') if found[1] is not None else None)
+        position = found.end()
+        if position >= len(record):
+            break
+        position += 1
+        if position == len(record):
+            values.append(None)
+            break
+    return values

@@ -1,0 +1,106 @@
+"""One statement, from its text to its outcome; runs in a worker thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from pyiceberg.exceptions import CommitFailedException
+from sqlglot import exp
+
+from local_aws.athena import ddl, dml, merge, show
+from local_aws.athena.catalog import Catalogs
+from local_aws.athena.engine import Engine
+from local_aws.athena.errors import QueryCancelled, QueryError, from_duckdb
+from local_aws.athena.executions import Execution
+from local_aws.athena.names import Context
+from local_aws.athena.queries import Outcome, run_query
+from local_aws.athena.results import write_csv, write_text
+from local_aws.athena.statements import kind_of, read
+from local_aws.athena.types import column_info
+
+CHANGES: Mapping[str, Callable[[Context, Any], Outcome]] = {
+    "INSERT": dml.run_insert,
+    "UPDATE": dml.run_update,
+    "DELETE": dml.run_delete,
+    "MERGE": merge.run_merge,
+}
+DEFINITIONS: Mapping[str, Callable[[Context, str], Outcome]] = {
+    "CREATE_TABLE": ddl.run_create_table,
+    "DROP_TABLE": ddl.run_drop_table,
+    "CREATE_DATABASE": ddl.run_create_database,
+    "DROP_DATABASE": ddl.run_drop_database,
+    "ALTER_TABLE": ddl.run_alter_table,
+}
+
+
+class Runner:
+    """Runs executions on the engine.
+
+    Args:
+        engine: The database.
+        catalogs: The Iceberg catalogs.
+    """
+
+    def __init__(self, engine: Engine, catalogs: Catalogs) -> None:
+        self.engine, self.catalogs = engine, catalogs
+        self._cursors: dict[str, duckdb.DuckDBPyConnection] = {}
+
+    def run(self, execution: Execution) -> Outcome:
+        """Runs a statement; its file lies in the scratch folder then.
+
+        Raises:
+            QueryError: What Athena would say.
+            QueryCancelled: It was stopped.
+        """
+        tree: list[exp.Expression] = []
+        with self.engine.cursor() as cursor:
+            self._cursors[execution.id] = cursor
+            try:
+                if execution.is_finished:
+                    raise QueryCancelled
+                execution.started_at = time.time()
+                cursor.execute("BEGIN")
+                context = Context(self.engine, cursor, self.catalogs, execution.catalog, execution.database)
+                return self._run(context, execution, tree)
+            except duckdb.InterruptException as error:
+                raise QueryCancelled from error
+            except duckdb.Error as error:
+                raise from_duckdb(error, tree[0] if tree else None) from error
+            except CommitFailedException as error:
+                raise QueryError("ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {error}") from error  # fmt: skip
+            finally:
+                self._cursors.pop(execution.id, None)
+
+    def stop(self, execution_id: str) -> None:
+        """Interrupts a running statement."""
+        if cursor := self._cursors.get(execution_id):
+            cursor.interrupt()
+
+    def _run(self, context: Context, execution: Execution, trees: list[exp.Expression]) -> Outcome:
+        kind = kind_of(execution.query)
+        file = execution.file = self.engine.scratch / execution.id
+        if kind.is_query:
+            tree = read(execution.query, execution.parameters)
+            trees.append(tree.copy())
+            if change := CHANGES.get(kind.name):
+                return change(context, tree)
+            return run_query(context, tree, file)
+        if kind.name == "CREATE_TABLE_AS_SELECT":
+            return ddl.run_create_as(context, execution.query, execution.parameters)
+        if definition := DEFINITIONS.get(kind.name):
+            outcome = definition(context, execution.query)
+            return text_outcome(file, [], []) if not outcome.columns else outcome
+        if kind.type == "UTILITY":
+            return text_outcome(file, *show.run_show(context, execution.query, execution.parameters))
+        raise QueryError("NOT_SUPPORTED", f"{kind.name} is not supported locally yet")
+
+
+def text_outcome(file: Path, names: Any, rows: list[list[str | None]]) -> Outcome:
+    """Lines of text, kept once for reading in pages and once as the object on S3."""
+    write_csv(file, rows)
+    write_text(file.with_suffix(".txt"), rows)
+    return Outcome([column_info(name, "VARCHAR") for name in names], len(rows))

@@ -1,0 +1,323 @@
+"""A query in Athena's SQL becomes DuckDB's: names, functions, casts, operators.
+
+`rewrite` changes what can be changed without knowing types; `typed.rewrite_typed` does the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import sqlglot
+from sqlglot import exp
+
+from local_aws.athena.dialect import DuckSql
+from local_aws.athena.errors import QueryError
+from local_aws.athena.formats import joda_to_strftime, mysql_to_strftime
+from local_aws.athena.functions import FUNCTIONS, Function
+
+Node = exp.Expression
+T = exp.DataType.Type
+
+FORMATS: Mapping[str, Callable[[str], str]] = {
+    "date_format": mysql_to_strftime,
+    "date_parse": mysql_to_strftime,
+    "format_datetime": joda_to_strftime,
+    "parse_datetime": joda_to_strftime,
+}
+EXTRACT_FIELDS = {"DAY_OF_WEEK": "ISODOW", "DOW": "ISODOW", "DAY_OF_YEAR": "DOY", "YEAR_OF_WEEK": "ISOYEAR", "YOW": "ISOYEAR", "DAY_OF_MONTH": "DAY"}  # fmt: skip
+WHOLE_NUMBERS = {T.TINYINT, T.SMALLINT, T.INT, T.BIGINT}
+NULL_IF_ANY_IS = {"greatest", "least"}
+
+
+def call(name: str, *arguments: Node) -> exp.Anonymous:
+    """A call of one of DuckDB's functions, or of a macro."""
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def rewrite(tree: Node) -> Node:
+    """A tree with every function, cast and operator in DuckDB's spelling, as far as types do not matter."""
+    for node in reversed(list(tree.walk(bfs=True))):
+        change = CHANGES.get(type(node))
+        if change is None:
+            continue
+        changed = change(node)
+        if changed is not node:
+            if node is tree:
+                tree = changed
+            else:
+                node.replace(changed)
+    return tree.transform(without_marks, copy=False)
+
+
+def change_function(node: exp.Anonymous) -> Node:
+    """A function call, by its row in the table."""
+    name = str(node.this).lower()
+    if name in INNER_NAMES:
+        return node
+    if name == "row":
+        return exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(f"field{i}"), expression=value) for i, value in enumerate(node.expressions)])  # fmt: skip
+    function = FUNCTIONS.get(name)
+    if function is None:
+        raise QueryError("FUNCTION_NOT_FOUND", f"Function '{name}' not registered", node)
+    if name in FORMATS:
+        node.set("expressions", [node.expressions[0], literal_format(node, FORMATS[name])])
+    if name in NULL_IF_ANY_IS:
+        return null_if_any_is(node)
+    if change := SHAPES.get(name):
+        return change(node)
+    if function.is_template:
+        return expand_template(function, node)
+    node.set("this", function.target)
+    return node
+
+
+def literal_format(node: exp.Anonymous, translate: Callable[[str], str]) -> Node:
+    """The pattern of a date function, which must be known before the query runs."""
+    pattern = node.expressions[1] if len(node.expressions) > 1 else None
+    if not isinstance(pattern, exp.Literal) or not pattern.is_string:
+        raise QueryError("NOT_SUPPORTED", f"{node.this}: locally the pattern must be a literal", node)
+    return exp.Literal.string(translate(pattern.this))
+
+
+def null_if_any_is(node: exp.Anonymous) -> Node:
+    """`greatest` and `least` are NULL where any argument is; DuckDB leaves NULLs out."""
+    tests = [exp.Is(this=argument.copy(), expression=exp.Null()) for argument in node.expressions]
+    return exp.Case(ifs=[exp.If(this=exp.or_(*tests), true=exp.Null())], default=node.copy())
+
+
+def reduce_shape(node: exp.Anonymous) -> Node:
+    """`reduce(array, start, (s, x) -> …, s -> …)`: the last step applies the output lambda to the state."""
+    array, start, step, output = node.expressions
+    folded = call("list_reduce", array, step, start)
+    if not isinstance(output, exp.Lambda):
+        raise QueryError("NOT_SUPPORTED", "reduce: the output must be a lambda", node)
+    wrapped = call("list_transform", exp.Array(expressions=[folded]), output)
+    return exp.Bracket(this=wrapped, expressions=[exp.Literal.number(1)], offset=1)
+
+
+def concat_shape(node: exp.Anonymous) -> Node:
+    """`concat` is NULL where any argument is, as `||` is."""
+    first, *others = node.expressions
+    for other in others:
+        first = exp.DPipe(this=first, expression=other)
+    return exp.Paren(this=first)
+
+
+def approx_percentile_shape(node: exp.Anonymous) -> Node:
+    """Without weights only: DuckDB's quantile takes none."""
+    if len(node.expressions) != 2:
+        raise QueryError("NOT_SUPPORTED", "approx_percentile: weights are not supported locally", node)
+    node.set("this", "approx_quantile")
+    return node
+
+
+def zip_with_shape(node: exp.Anonymous) -> Node:
+    """`zip_with(a, b, (x, y) -> …)`: one lambda over pairs."""
+    left, right, function = node.expressions
+    names = dict(zip([p.name.lower() for p in function.expressions], (1, 2), strict=True))
+    return call("list_transform", call("list_zip", left, right), pair_lambda(function, names))
+
+
+def pair_lambda(function: Node, names: Mapping[str, int]) -> exp.Lambda:
+    """A lambda of two parameters as one of a pair."""
+    body = function.this.copy()
+    for node in list(body.find_all(exp.Identifier)):
+        position = names.get(node.name.lower())
+        if position is None or isinstance(node.parent, exp.Anonymous):
+            continue
+        target = node.parent if isinstance(node.parent, exp.Column) else node
+        pair = exp.Bracket(this=exp.to_identifier("pair"), expressions=[exp.Literal.number(position)], offset=1)
+        if target is body:
+            body = pair
+        else:
+            target.replace(pair)
+    return exp.Lambda(this=body, expressions=[exp.to_identifier("pair")])
+
+
+def map_lambda(keys: str, values: str) -> Callable[[exp.Anonymous], Node]:
+    """A function over the entries of a map; `{f}` is the lambda, `{m}` the map."""
+
+    def shape(node: exp.Anonymous) -> Node:
+        source, function = node.expressions
+        first, second = (p.name.lower() for p in function.expressions)
+        entry = pair_lambda(function, {first: 1, second: 2})
+        rows = call("list_zip", call("map_keys", source), call("map_values", source.copy()))
+        if keys == "filter":
+            kept = call("list_filter", rows, entry)
+            return call("map_from_entries", kept)
+        pairs = [part(rows, entry, choice) for choice in (keys, values)]
+        return call("map", *pairs)
+
+    return shape
+
+
+def part(rows: Node, entry: exp.Lambda, choice: str) -> Node:
+    """Keys or values of the map that `map_lambda` builds."""
+    if choice == "lambda":
+        return call("list_transform", rows.copy(), entry.copy())
+    position = exp.Literal.number(1 if choice == "key" else 2)
+    body = exp.Bracket(this=exp.to_identifier("pair"), expressions=[position], offset=1)
+    return call("list_transform", rows.copy(), exp.Lambda(this=body, expressions=[exp.to_identifier("pair")]))
+
+
+SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
+    "reduce": reduce_shape,
+    "concat": concat_shape,
+    "approx_percentile": approx_percentile_shape,
+    "zip_with": zip_with_shape,
+    "map_filter": map_lambda("filter", ""),
+    "transform_keys": map_lambda("lambda", "value"),
+    "transform_values": map_lambda("key", "lambda"),
+}
+INNER_NAMES = {"AGG", "trino_divide", "trino_modulo", "trino_varchar"}
+
+
+def expand_template(function: Function, node: exp.Anonymous) -> Node:
+    """The template of a function with its arguments."""
+    numbered = re.sub(r"\{(\d)\}", r"__argument_\1", function.spellings[0]).replace("{none}", "")
+    body = sqlglot.parse_one(numbered, dialect=DuckSql)
+    for column in list(body.find_all(exp.Column)):
+        if column.name.startswith("__argument_"):
+            index = int(column.name.removeprefix("__argument_"))
+            if index >= len(node.expressions):
+                raise QueryError("FUNCTION_NOT_FOUND", f"Unexpected parameters for function {function.name}", node)
+            column.replace(node.expressions[index].copy())
+    return body
+
+
+def change_wrapper(node: exp.Filter | exp.Window) -> Node:
+    """A FILTER or OVER around a template belongs to the aggregate inside."""
+    body = node.this
+    marker = next((a for a in body.find_all(exp.Anonymous) if a.this == "AGG"), None)
+    if marker is None or marker is body:
+        return node
+    wrapped = node.copy()
+    wrapped.set("this", marker.copy())
+    marker.replace(wrapped)
+    return body.copy()
+
+
+def without_marks(node: Node) -> Node:
+    """The tree once every wrapper has found its aggregate."""
+    return node.expressions[0] if isinstance(node, exp.Anonymous) and node.this == "AGG" else node
+
+
+def change_cast(node: exp.Cast) -> Node:
+    """A cast with Trino's rounding, truncation and text."""
+    to, value = node.to, node.this
+    if to.this == T.JSON:
+        return call("to_json", value)
+    from_json = is_json(value)
+    if from_json and to.this in (T.VARCHAR, T.TEXT):
+        return call("json_extract_string", value, exp.Literal.string("$"))
+    if to.this in (T.VARCHAR, T.TEXT, T.CHAR):
+        return text_cast(node, to)
+    if to.this in WHOLE_NUMBERS and not isinstance(value, exp.Literal) and not from_json:
+        node.set("this", call("trino_whole", value))
+    elif to.this in WHOLE_NUMBERS and isinstance(value, exp.Literal) and value.is_string:
+        node.set("this", call("trino_whole", value))
+    if to.this == T.DECIMAL and not to.expressions:
+        node.set("to", decimal_of(value))
+    return truncated_timestamp(node)
+
+
+def text_cast(node: exp.Cast, to: exp.DataType) -> Node:
+    """CAST AS VARCHAR, cut to its length."""
+    text: Node = node if isinstance(node, exp.TryCast) else call("trino_varchar", node.this)
+    if not to.expressions:
+        return text
+    length = to.expressions[0].copy()
+    cut = call("substr", text.copy(), exp.Literal.number(1), length)
+    return call("rpad", cut, length.copy(), exp.Literal.string(" ")) if to.this == T.CHAR else cut
+
+
+def truncated_timestamp(node: exp.Cast) -> Node:
+    """CAST AS TIMESTAMP is of milliseconds; a literal keeps its digits."""
+    if isinstance(node.this, exp.Literal) or node.to.this not in (T.TIMESTAMP, T.TIMESTAMPTZ):
+        return node
+    digits = int(node.to.expressions[0].name) if node.to.expressions else 3
+    if digits >= 6:
+        return node
+    return call("date_trunc", exp.Literal.string("millisecond" if digits else "second"), node.copy())
+
+
+def decimal_of(value: Node) -> exp.DataType:
+    """`DECIMAL '1.50'` has the digits it is written with; a bare DECIMAL is decimal(38, 0)."""
+    if isinstance(value, exp.Literal) and value.is_string and re.fullmatch(r"[+-]?\d*\.?\d*", value.this):
+        whole, _, fraction = value.this.lstrip("+-").partition(".")
+        precision = max(len(whole.lstrip("0")) + len(fraction), 1)
+        return exp.DataType.build(f"DECIMAL({precision}, {len(fraction)})")
+    return exp.DataType.build("DECIMAL(38, 0)")
+
+
+JSON_CALLS = {"json_extract", "json_parse", "json_array_get", "trino_json_parse", "trino_json_extract", "trino_json_array_get", "to_json"}  # fmt: skip
+
+
+def is_json(node: Node) -> bool:
+    """Whether an expression is JSON by its own words."""
+    return isinstance(node, exp.Anonymous) and str(node.this).lower() in JSON_CALLS
+
+
+def change_interval_sum(node: exp.Add | exp.Sub) -> Node:
+    """A date and an interval make a date."""
+    if not (touches_time(node.left) or touches_time(node.right)):
+        return node
+    name = "trino_plus" if isinstance(node, exp.Add) else "trino_minus"
+    return call(name, node.left, node.right)
+
+
+def touches_time(node: Node) -> bool:
+    """Whether an operand speaks of dates or intervals, or is a column that might be one."""
+    if isinstance(node, (exp.Literal, exp.Neg)):
+        return False
+    return node.find(exp.Interval, exp.CurrentDate, exp.CurrentTimestamp, exp.Cast, exp.Column, exp.Anonymous) is not None  # fmt: skip
+
+
+def change_column(node: exp.Column) -> Node:
+    """Hidden columns."""
+    if node.name.lower() == "$path":
+        node.set("this", exp.to_identifier("filename", quoted=True))
+    elif node.name.startswith("$"):
+        raise QueryError("COLUMN_NOT_FOUND", f"Column '{node.name}' cannot be resolved", node)
+    return node
+
+
+def change_extract(node: exp.Extract) -> Node:
+    """Trino's names of fields."""
+    field = EXTRACT_FIELDS.get(node.name.upper())
+    if field:
+        node.set("this", exp.var(field))
+    return node
+
+
+def change_now(node: exp.CurrentTimestamp) -> Node:
+    """The current time has milliseconds."""
+    return call("date_trunc", exp.Literal.string("millisecond"), exp.Anonymous(this="now"))
+
+
+def change_local_now(node: exp.Localtimestamp) -> Node:
+    """The current time without zone; the session's zone is UTC."""
+    return exp.cast(change_now(exp.CurrentTimestamp()), "TIMESTAMP")
+
+
+def change_at_time_zone(node: exp.AtTimeZone) -> Node:
+    """The wall clock in a zone; a timestamp without zone is first a moment in UTC."""
+    node.set("this", exp.Paren(this=exp.Cast(this=node.this, to=exp.DataType.build("TIMESTAMPTZ"))))
+    return node
+
+
+CHANGES: Mapping[type[Node], Callable[..., Node]] = {
+    exp.Anonymous: change_function,
+    exp.Filter: change_wrapper,
+    exp.Window: change_wrapper,
+    exp.Cast: change_cast,
+    exp.TryCast: change_cast,
+    exp.Add: change_interval_sum,
+    exp.Sub: change_interval_sum,
+    exp.Column: change_column,
+    exp.Extract: change_extract,
+    exp.CurrentTimestamp: change_now,
+    exp.Localtimestamp: change_local_now,
+    exp.AtTimeZone: change_at_time_zone,
+}

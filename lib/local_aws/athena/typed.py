@@ -1,0 +1,317 @@
+"""The part of the translation that needs types: DuckDB itself is asked for them.
+
+Decimal division, text of decimals, averages, subscripts and comparisons of different types mean in Athena what
+depends on the operands' types. For every SELECT, innermost first, the operands are described by DuckDB in the
+scope of that SELECT; a type that cannot be known (a lambda's variable) leaves the expression as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+
+from local_aws.athena.dialect import DuckSql, to_duckdb
+from local_aws.athena.errors import QueryError
+from local_aws.athena.types import DecimalType, decimal_type, family, text_name
+
+Node = exp.Expression
+Describe = Callable[[str], list[str]]
+AGGREGATES = ("sum", "avg", "count", "min", "max", "count_if", "arg_max_null", "arg_min_null", "any_value", "approx_quantile", "list", "string_agg")  # fmt: skip
+
+
+def rewrite_typed(tree: Node, describe: Describe) -> None:
+    """Rewrites in place what depends on types.
+
+    Args:
+        tree: A tree that `translate.rewrite` made, tables qualified.
+        describe: The column types of a query, by DuckDB's names.
+    """
+    for select in selects(tree):
+        for level in levels(select):
+            operands = [operand for node in level for operand in OPERANDS[type(node)](node)]
+            types = iter(operand_types(select, operands, describe))
+            for node in level:
+                count = len(OPERANDS[type(node)](node))
+                RULES[type(node)](node, [next(types) for _ in range(count)])
+
+
+def selects(node: Node) -> Iterator[exp.Select]:
+    """Every SELECT, each after those it reads from."""
+    for key in sorted(node.args, key=lambda k: SCOPE_ORDER.get(k, 9)):
+        value = node.args[key]
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, exp.Expression):
+                yield from selects(child)
+    if isinstance(node, exp.Select):
+        yield node
+
+
+SCOPE_ORDER = {"with_": 0, "from_": 1, "joins": 2, "laterals": 3}
+
+
+def levels(select: exp.Select) -> Iterator[list[Node]]:
+    """The typed expressions of one SELECT, without those of its sub-queries; innermost first."""
+    by_height: dict[int, list[Node]] = {}
+
+    def visit(node: Node) -> int:
+        if isinstance(node, exp.Select) and node is not select:
+            return 0
+        height = max((visit(child) for child in node.iter_expressions()), default=0)
+        if type(node) in RULES and not in_from_clause(node, select):
+            height += 1
+            by_height.setdefault(height, []).append(node)
+        return height
+
+    visit(select)
+    yield from (by_height[height] for height in sorted(by_height))
+
+
+def in_from_clause(node: Node, select: exp.Select) -> bool:
+    """Whether an expression stands in a VALUES or UNNEST of the FROM clause, where columns have no names yet."""
+    while node is not select and node.parent is not None:
+        if isinstance(node, (exp.Values, exp.Unnest, exp.Lateral)):
+            return True
+        node = node.parent
+    return False
+
+
+def operand_types(select: exp.Select, operands: Sequence[Node], describe: Describe) -> list[str | None]:
+    """The types of expressions in the scope of a SELECT."""
+    known: dict[str, str | None] = {}
+    unknown = []
+    for operand in operands:
+        text = to_duckdb(operand)
+        if text not in known:
+            known[text] = literal_type(operand)
+            if known[text] is None:
+                unknown.append((text, operand))
+    for has_aggregate in (False, True):
+        group = [(text, node) for text, node in unknown if contains_aggregate(node) is has_aggregate]
+        known.update(zip((text for text, _ in group), described(select, group, describe), strict=True))
+    return [known[to_duckdb(operand)] for operand in operands]
+
+
+def literal_type(node: Node) -> str | None:
+    """The type of a plain literal."""
+    if isinstance(node, exp.Null):
+        return "NULL"
+    if not isinstance(node, exp.Literal):
+        return None
+    if node.is_string:
+        return "TEXT LITERAL"
+    if node.name.isdigit():
+        return "INTEGER" if int(node.name) < 2**31 else "BIGINT"
+    if "e" in node.name.lower():
+        return "DOUBLE"
+    whole, _, fraction = node.name.partition(".")
+    return f"DECIMAL({max(len(whole.lstrip('0')) + len(fraction), 1)},{len(fraction)})"
+
+
+def contains_aggregate(node: Node) -> bool:
+    """Whether an expression has an aggregate outside a window."""
+    return any(
+        str(a.this).lower() in AGGREGATES and not isinstance(a.parent, exp.Window)
+        for a in node.find_all(exp.Anonymous)
+    )
+
+
+def described(select: exp.Select, group: Sequence[tuple[str, Node]], describe: Describe) -> list[str | None]:
+    """The types of some expressions, one by one where they cannot be described together."""
+    if not group:
+        return []
+    scope = exp.Select(with_=visible_ctes(select))
+    scope.set("from_", select.args["from_"].copy() if select.args.get("from_") else None)
+    scope.set("joins", [join.copy() for join in select.args.get("joins") or []])
+    scope.set("laterals", [lateral.copy() for lateral in select.args.get("laterals") or []])
+
+    def types(nodes: Sequence[Node]) -> list[str]:
+        asked = scope.copy()
+        asked.set("expressions", [exp.alias_(node.copy(), f"c{i}") for i, node in enumerate(nodes)])
+        return describe(to_duckdb(asked))
+
+    try:
+        return list(types([node for _, node in group]))
+    except duckdb.Error:
+        return [one_type(types, node) for _, node in group]
+
+
+def one_type(types: Callable[[Sequence[Node]], list[str]], node: Node) -> str | None:
+    """The type of one expression, or None where it has none by itself."""
+    try:
+        return types([node])[0]
+    except duckdb.Error:
+        return None
+
+
+def visible_ctes(select: exp.Select) -> exp.With | None:
+    """The WITH clauses around a SELECT."""
+    found: list[exp.CTE] = []
+    recursive = False
+    node: Node | None = select
+    inner: Node | None = None
+    while node is not None:
+        clause = node.args.get("with_")
+        if clause is not None and clause is not inner:
+            found = [cte.copy() for cte in clause.expressions] + found
+            recursive = recursive or bool(clause.args.get("recursive"))
+        if isinstance(node, exp.With):
+            before = []
+            for cte in node.expressions:
+                if cte is inner:
+                    break
+                before.append(cte.copy())
+            found = before + found
+        inner, node = (node if isinstance(node, (exp.CTE, exp.With)) else inner), node.parent
+    return exp.With(expressions=found, recursive=recursive) if found else None
+
+
+def both(node: Node) -> list[Node]:
+    """The operands of a binary operator."""
+    return [node.this, node.expression]
+
+
+def apply_division(node: Node, types: Sequence[str | None]) -> None:
+    """Whole numbers divide to whole numbers, decimals to decimals, by zero is an error."""
+    name = "trino_divide" if isinstance(node, exp.Div) else "trino_modulo"
+    operands = [exp.Paren(this=node.this) if isinstance(node.this, exp.Binary) else node.this, node.expression]
+    left, right = (decimal_type(t) for t in types)
+    if left and right and any(t and t.startswith("DECIMAL") for t in types):
+        node.replace(decimal_operation(node, operands, left, right))
+        return
+    node.replace(exp.Anonymous(this=name, expressions=[operand.copy() for operand in operands]))
+
+
+def decimal_operation(node: Node, operands: Sequence[Node], left: DecimalType, right: DecimalType) -> Node:
+    """Decimal division and remainder (Trino, "Decimal functions and operators")."""
+    if isinstance(node, exp.Mod):
+        divisor = exp.Anonymous(this="trino_nonzero", expressions=[operands[1].copy()])
+        return exp.Paren(this=exp.Mod(this=operands[0].copy(), expression=divisor))
+    scale = max(left.scale, right.scale)
+    precision = min(38, left.precision + right.scale + max(right.scale - left.scale, 0))
+    power = 10 ** (scale - left.scale + right.scale)
+    numerator = f"{unscaled(operands[0], left)} * CAST({power} AS HUGEINT)"
+    quotient = f"trino_decimal_divide({numerator}, {unscaled(operands[1], right)})"
+    step = f"CAST('{10**-scale:.{scale}f}' AS DECIMAL({max(scale, 1)}, {scale}))"
+    text = f"CAST(CAST({quotient} AS DECIMAL({38 - scale}, 0)) * {step} AS DECIMAL({max(precision, scale)}, {scale}))"
+    return sqlglot.parse_one(text, dialect=DuckSql)
+
+
+def unscaled(operand: Node, kind: DecimalType) -> str:
+    """A decimal as a whole number of its smallest units."""
+    text = to_duckdb(operand)
+    if kind.scale == 0:
+        return f"CAST({text} AS HUGEINT)"
+    if kind.precision + kind.scale + 1 <= 38:
+        return f"CAST(CAST({text} AS DECIMAL({kind.precision}, {kind.scale})) * {10**kind.scale}::DECIMAL({kind.scale + 1}, 0) AS HUGEINT)"
+    return f"CAST(replace(CAST({text} AS VARCHAR), '.', '') AS HUGEINT)"
+
+
+def apply_text(node: Node, types: Sequence[str | None]) -> None:
+    """A decimal's text has its own digits."""
+    if types[0] and types[0].startswith("DECIMAL"):
+        node.replace(exp.cast(node.expressions[0].copy(), "VARCHAR"))
+    elif types[0] == "JSON":
+        json = node.expressions[0].copy()
+        node.replace(exp.Anonymous(this="json_extract_string", expressions=[json, exp.Literal.string("$")]))
+
+
+COMPARISONS = {exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}
+
+
+def apply_comparison(node: Node, types: Sequence[str | None]) -> None:
+    """Only like may be compared with like."""
+    refuse_unlike(node, types[0], types[1], COMPARISONS[type(node)])
+
+
+def apply_in(node: Node, types: Sequence[str | None]) -> None:
+    """IN and BETWEEN compare each value."""
+    for other in types[1:]:
+        refuse_unlike(node, types[0], other, "=" if isinstance(node, exp.In) else "BETWEEN")
+
+
+def refuse_unlike(node: Node, left: str | None, right: str | None, operator: str) -> None:
+    """DuckDB would convert silently; Athena refuses."""
+    if left is None or right is None or "NULL" in (left, right) or family(left) == family(right):
+        return
+    message = f"Cannot apply operator: {text_name(left)} {operator} {text_name(right)}"
+    raise QueryError("TYPE_MISMATCH", message, node)
+
+
+def apply_subscript(node: Node, types: Sequence[str | None]) -> None:
+    """A missing key or index is an error, not NULL."""
+    if not isinstance(node, exp.Bracket) or node.args.get("checked") or types[0] is None:
+        return
+    name = "trino_map_subscript" if types[0].startswith("MAP") else "trino_subscript"
+    if types[0].endswith("]") or types[0].startswith("MAP"):
+        node.replace(exp.Anonymous(this=name, expressions=[node.this.copy(), subscript(node)]))
+
+
+def subscript(node: exp.Bracket) -> Node:
+    """The key or index of a subscript; sqlglot keeps whole-number indexes from 0."""
+    key: Node = node.expressions[0].copy()
+    return key
+
+
+def apply_average(node: Node, types: Sequence[str | None]) -> None:
+    """The average of decimals is a decimal of the same type."""
+    if str(node.this).lower() == "avg" and types[0] and types[0].startswith("DECIMAL"):
+        target = node.parent if isinstance(node.parent, (exp.Filter, exp.Window)) else node
+        if isinstance(target.parent, exp.Window) and target.arg_key == "this":
+            target = target.parent
+        target.replace(exp.cast(target.copy(), types[0]))
+
+
+def apply_call(node: Node, types: Sequence[str | None]) -> None:
+    """Functions whose meaning depends on the type of the first argument."""
+    if rule := CALL_RULES.get(str(node.this).lower()):
+        rule(node, types)
+
+
+def call_operands(node: Node) -> list[Node]:
+    """The first argument of a function that has a rule."""
+    if str(node.this).lower() not in CALL_RULES or not node.expressions:
+        return []
+    first = node.expressions[0]
+    return [first.expressions[0]] if isinstance(first, exp.Distinct) else [first]
+
+
+def apply_cardinality(node: Node, types: Sequence[str | None]) -> None:
+    """The size of a map."""
+    if types[0] and types[0].startswith("MAP"):
+        sized = exp.Anonymous(this="cardinality", expressions=[node.expressions[0].copy()])
+        node.replace(exp.cast(sized, "BIGINT"))
+
+
+def apply_reverse(node: Node, types: Sequence[str | None]) -> None:
+    """An array backwards."""
+    if types[0] and types[0].endswith("]"):
+        node.set("this", "list_reverse")
+
+
+CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {
+    "trino_varchar": apply_text,
+    "avg": apply_average,
+    "trino_cardinality": apply_cardinality,
+    "reverse": apply_reverse,
+}
+RULES: Mapping[type[Node], Callable[[Node, Sequence[str | None]], None]] = {
+    exp.Div: apply_division,
+    exp.Mod: apply_division,
+    exp.Bracket: apply_subscript,
+    exp.Anonymous: apply_call,
+    exp.In: apply_in,
+    exp.Between: apply_in,
+    **dict.fromkeys(COMPARISONS, apply_comparison),
+}
+OPERANDS: Mapping[type[Node], Callable[[Node], list[Node]]] = {
+    exp.Div: both,
+    exp.Mod: both,
+    exp.Bracket: lambda node: [node.this],
+    exp.Anonymous: call_operands,
+    exp.In: lambda node: [node.this, *node.expressions],
+    exp.Between: lambda node: [node.this, node.args["low"], node.args["high"]],
+    **dict.fromkeys(COMPARISONS, both),
+}

@@ -1,0 +1,89 @@
+"""DuckDB's types by Athena's names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+PLAIN = {
+    "BOOLEAN": "boolean", "TINYINT": "tinyint", "SMALLINT": "smallint", "INTEGER": "integer", "BIGINT": "bigint",
+    "HUGEINT": "bigint", "UBIGINT": "bigint", "UINTEGER": "bigint", "FLOAT": "real", "DOUBLE": "double", "VARCHAR": "varchar", "BLOB": "varbinary",
+    "DATE": "date", "TIME": "time", "TIMESTAMP": "timestamp", "TIMESTAMP_MS": "timestamp", "TIMESTAMP_S": "timestamp", "TIMESTAMP_NS": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamp with time zone", "INTERVAL": "interval day to second", "UUID": "uuid", "JSON": "json", '"NULL"': "unknown", "NULL": "unknown",
+}  # fmt: skip
+PRECISION = {"tinyint": 3, "smallint": 5, "integer": 10, "bigint": 19, "real": 17, "double": 17, "varchar": 2147483647, "varbinary": 1073741824, "timestamp": 3, "timestamp with time zone": 3}  # fmt: skip
+WHOLE_DIGITS = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 38}
+FAMILIES = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UBIGINT", "UINTEGER", "UTINYINT", "FLOAT", "DOUBLE", "DECIMAL"), "number"),
+    **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"), "time"),
+    **dict.fromkeys(("VARCHAR", "TEXT LITERAL"), "text"),
+}  # fmt: skip
+
+
+class DecimalType(NamedTuple):
+    """A decimal's digits in all, and behind the point."""
+
+    precision: int
+    scale: int
+
+
+def decimal_type(name: str | None) -> DecimalType | None:
+    """The decimal that an operand becomes in decimal arithmetic, or None where it does not."""
+    if name is None:
+        return None
+    if found := re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", name):
+        return DecimalType(int(found[1]), int(found[2]))
+    return DecimalType(WHOLE_DIGITS[name], 0) if name in WHOLE_DIGITS else None
+
+
+def family(name: str) -> str:
+    """What a type may be compared with."""
+    plain = name.partition("(")[0]
+    if name.endswith("]"):
+        return "array"
+    return FAMILIES.get(plain, plain)
+
+
+def text_name(name: str) -> str:
+    """A type as messages and `typeof` write it."""
+    if name == "TEXT LITERAL":
+        return "varchar"
+    if found := re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", name):
+        return f"decimal({found[1]},{found[2]})"
+    if name.endswith("[]"):
+        return f"array({text_name(name[:-2])})"
+    return PLAIN.get(name, name.lower())
+
+
+def column_type(name: str) -> str:
+    """The type of a result column, as `ColumnInfo` names it."""
+    if name.endswith("]"):
+        return "array"
+    for prefix, kind in (("DECIMAL", "decimal"), ("MAP", "map"), ("STRUCT", "row"), ("ENUM", "varchar")):
+        if name.startswith(prefix):
+            return kind
+    return PLAIN.get(name, "varchar")
+
+
+def column_info(column: str, name: str) -> Mapping[str, Any]:
+    """`ColumnInfo` of a result column.
+
+    Args:
+        column: The column's name.
+        name: DuckDB's type.
+    """
+    kind = column_type(name)
+    digits = decimal_type(name) if kind == "decimal" else None
+    return {
+        "CatalogName": "hive",
+        "SchemaName": "",
+        "TableName": "",
+        "Name": column,
+        "Label": column,
+        "Type": kind,
+        "Precision": digits.precision if digits else PRECISION.get(kind, 0),
+        "Scale": digits.scale if digits else 3 if kind.startswith("timestamp") else 0,
+        "Nullable": "UNKNOWN",
+        "CaseSensitive": kind == "varchar",
+    }

@@ -1,0 +1,111 @@
+"""What Athena's parser refuses, and what DuckDB would accept beyond it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from trino_sql_validator import validate
+
+from local_aws.athena.dialect import AthenaSql
+from local_aws.athena.errors import QueryError
+
+Node = exp.Expression
+
+VERSION = re.compile(r"\bFOR\s+(VERSION|TIMESTAMP)\s+AS\s+OF\b", re.IGNORECASE)
+
+
+class SyntaxProblem(QueryError):
+    """A statement that Athena's parser refuses; `StartQueryExecution` itself fails."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        super().__init__("SYNTAX_ERROR", f"line {line}:{column}: {message}")
+
+
+def parse(sql: str) -> Node:
+    """A query or DML statement as Athena reads it.
+
+    Raises:
+        SyntaxProblem: Where Athena's grammar has no such statement.
+    """
+    result = validate(sql, dialect="trino", jinja="reject", function_arguments="off")
+    if not result.valid and result.error is not None:
+        end = sql.count("\n") + 1, len(sql) - sql.rfind("\n")
+        line, column = result.error.line or end[0], result.error.column or end[1]
+        raise SyntaxProblem(grammar_words(result.error.message), line, column)
+    if result.statement_count != 1:
+        raise SyntaxProblem("Only one sql statement is allowed. Got: " + sql.strip())
+    try:
+        tree = sqlglot.parse_one(sql, dialect=AthenaSql)
+    except SqlglotError as error:
+        problem = getattr(error, "errors", [{}])[0]
+        raise SyntaxProblem(f"mismatched input '{problem.get('highlight', '')}'", problem.get("line") or 1, problem.get("col") or 1) from error  # fmt: skip
+    for node in tree.walk():
+        if refused := REFUSED.get(type(node)):
+            refused(node)
+    return tree
+
+
+def grammar_words(message: str) -> str:
+    """A parser's message in the words of Athena's."""
+    message = message.removeprefix("sql parser error: ")
+    if found := re.fullmatch(r"Expected: (.*), found: (.*)", message, re.DOTALL):
+        seen = "<EOF>" if found[2] == "EOF" else found[2]
+        return f"mismatched input '{seen}'. Expecting: {found[1]}"
+    return f"mismatched input: {message}"
+
+
+def unexpected(node: Node, text: str) -> SyntaxProblem:
+    """Something of DuckDB's that Athena's grammar lacks."""
+    places = [n.meta for n in node.walk() if "line" in n.meta]
+    first = min(places, key=lambda meta: meta["start"], default=None)
+    line, column = (first["line"], first["col"] - (first["end"] - first["start"])) if first else (1, 1)
+    return SyntaxProblem(f"mismatched input '{text}'", line, column)
+
+
+def refuse_bracket_array(node: Node) -> None:
+    """`[1, 2]` for `ARRAY[1, 2]`."""
+    if node.args.get("bracket_notation"):
+        raise unexpected(node, "[")
+
+
+def refuse_braces(node: Node) -> None:
+    """`{'a': 1}` for a ROW or a MAP."""
+    raise unexpected(node, "{")
+
+
+def refuse_star_options(node: Node) -> None:
+    """`* EXCLUDE (…)`, `* REPLACE (…)`."""
+    for option in ("except_", "except", "replace", "rename"):
+        if node.args.get(option):
+            raise unexpected(node, option.strip("_").upper())
+
+
+def refuse_select_options(node: Node) -> None:
+    """FROM-first, DISTINCT ON, QUALIFY and GROUP BY or ORDER BY ALL."""
+    distinct = node.args.get("distinct")
+    if distinct is not None and distinct.args.get("on"):
+        raise unexpected(distinct, "ON")
+    if node.args.get("qualify"):
+        raise unexpected(node.args["qualify"], "QUALIFY")
+    order = node.args.get("order")
+    for term in order.expressions if order else []:
+        if isinstance(term.this, exp.Column) and term.name.upper() == "ALL" and not term.this.args["this"].quoted:
+            raise unexpected(term, "ALL")
+
+
+def refuse_ilike(node: Node) -> None:
+    """ILIKE."""
+    raise unexpected(node, "ILIKE")
+
+
+REFUSED: Mapping[type[Node], Callable[[Node], None]] = {
+    exp.Array: refuse_bracket_array,
+    exp.Struct: refuse_braces,
+    exp.Star: refuse_star_options,
+    exp.Select: refuse_select_options,
+    exp.ILike: refuse_ilike,
+}
