@@ -122,6 +122,8 @@ def run_notebook(
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
+        # The kernel warns on the terminal that its loopback sockets are not encrypted.
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
         on_cell_complete=lambda **_: bar.update(),
     )
     began, failure = time.perf_counter(), ""

@@ -10,23 +10,22 @@ from dynaberg.plots.canvas import BLUE, INK, ORANGE, finish, new_axes
 
 
 def plot_hourly(hourly: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw transactions and their amount by hour of the day.
+    """Draw transactions by hour of the day, and what share of them was declined.
 
     Args:
-        hourly: `hour` (0 to 23), `transactions`, `total_amount`; several rows an hour are summed.
+        hourly: `hour` (0 to 23), `transactions`, `declined`; several rows an hour are summed.
         ax: Axes to draw on.
     """
     ax = ax or new_axes()
-    by_hour = hourly[["hour", "transactions", "total_amount"]].astype(float).groupby("hour").sum()
-    counts, amounts = by_hour["transactions"], by_hour["total_amount"]
+    by_hour = hourly[["hour", "transactions", "declined"]].astype(float).groupby("hour").sum()
+    counts = by_hour["transactions"]
     peak = counts.idxmax()
     bars = ax.bar(by_hour.index, counts, 0.85, color=np.where(by_hour.index == peak, ORANGE, BLUE))
-    ax.bar_label(bars, [f"{amount / 1000:,.0f}k" for amount in amounts], fontsize=8, padding=2)
+    ax.bar_label(bars, [f"{share:.0%}" for share in by_hour["declined"] / counts], fontsize=8, padding=2)
     ax.set_xticks(by_hour.index)
-    share = counts.max() / counts.sum()
-    title = f"The busiest hour is {peak:.0f}:00, with {share:.0%} of {counts.sum():,.0f} transactions"
-    finish(ax, title, x="hour of the day (UTC); above a bar: the amount, in thousands", y="transactions")
-    return ax
+    title = f"The busiest hour is {peak:.0f}:00, with {counts.max() / counts.sum():.0%}"
+    words = "hour of the day (UTC); above a bar: the share that was declined"
+    return finish(ax, f"{title} of {counts.sum():,.0f} transactions", x=words, y="transactions")
 
 
 def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -40,14 +38,14 @@ def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         resources: From `Workbench.list_resources`; `kind` and `name` are read.
         ax: Axes to draw on.
     """
-    ax = ax or new_axes(height=2.1)
+    ax = ax or new_axes(height=2.2)
     names = [_name_of_stage(resources, stage) for stage in STAGES]
     for place, (stage, name) in enumerate(zip(STAGES, names, strict=True)):
         _draw_stage(ax, place, stage, name)
     missing = [stage for stage, name in zip(STAGES, names, strict=True) if not name]
     rest = f"still missing: {', '.join(missing)}" if missing else "nothing is missing"
     ax.set_title(f"{len(STAGES) - len(missing)} of {len(STAGES)} stages stand; {rest}")
-    ax.set(xlim=(-0.5, len(STAGES) - 0.5), ylim=(-0.75, 0.4))
+    ax.set(xlim=(-0.5, len(STAGES) - 0.5), ylim=(-0.9, 0.4))
     ax.axis("off")
     return ax
 
@@ -146,7 +144,7 @@ def _draw_stage(ax: Axes, place: int, label: str, name: str) -> None:
     ax.text(place, 0, label.replace(" ", "\n"), ha="center", va="center", weight="bold", color=INK)
     # A table bucket is known by its ARN, an Iceberg table by its namespace and name.
     short = name.rpartition("/")[2].rpartition(".")[2]
-    words = "\n".join(wrap(short, 20)) or "not yet"
+    words = (short if len(short) <= 20 else short.replace("-", "-\n")) or "not yet"
     ax.text(place, -0.38, words, ha="center", va="top", fontsize=8, color=INK)
     if place:
         arrow = {"arrowstyle": "->", "color": INK, "shrinkA": 1, "shrinkB": 1}
