@@ -64,7 +64,10 @@ class ChangeConverter:
         change = record.get("dynamodb") if isinstance(record, dict) else None
         if not isinstance(change, dict):
             raise ConversionError("NotAChangeRecord", f"It has no `dynamodb`: {shorten(record)}")
-        head = self._head(record, change, received_at_us)
+        try:
+            head = self._head(record, change, received_at_us)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise ConversionError("NotAChangeRecord", f"It cannot be read: {error}") from error
         image_name = _ROW_IMAGES[record["eventName"]]
         try:
             body = self._plain_body(change.get(image_name), change.get("OldImage"))
