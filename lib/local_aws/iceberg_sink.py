@@ -7,15 +7,20 @@ checkpoint, finds its snapshot and appends nothing.
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.table import Table
+from pyiceberg.io.pyarrow import write_file
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table, WriteTask
 
 from local_aws.firehose_config import Destination
 from local_aws.json_rows import RowConverter
+from local_aws.partitions import partitions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3tables import S3TablesClient
@@ -107,8 +112,23 @@ def append_once(table: Table, rows: pa.Table, summary: dict[str, str]) -> bool:
     """
     if holds_flush(table, summary[FLUSH_PROPERTY]):
         return False
-    table.append(rows, snapshot_properties=summary)
+    transaction = table.transaction()
+    with transaction.update_snapshot(snapshot_properties=summary).fast_append() as snapshot:
+        for data_file in write_data_files(table, rows):
+            snapshot.append_data_file(data_file)
+    transaction.commit_transaction()
     return True
+
+
+def write_data_files(table: Table, rows: pa.Table) -> Iterator[DataFile]:
+    """Write rows to Parquet files, one for each partition."""
+    spec, schema, write_uuid = table.spec(), table.schema(), uuid.uuid4()
+    parts = [(None, rows)] if spec.is_unpartitioned() else partitions(rows, spec, schema)
+    tasks = (
+        WriteTask(write_uuid, number, schema, part.combine_chunks().to_batches(), partition_key=key)
+        for number, (key, part) in enumerate(parts)
+    )
+    return write_file(table.io, table.metadata, tasks)
 
 
 def holds_flush(table: Table, flush_id: str) -> bool:

@@ -9,7 +9,8 @@ limitations", Deliver data to Apache Iceberg Tables, Amazon Data Firehose Develo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -35,7 +36,8 @@ from pyiceberg.types import (
 from local_aws.json_values import Convert, MismatchError, RoundedNumberError, converter
 
 Row = dict[str, Any]
-WholeColumn = Callable[[list[Any], set[type], pa.DataType], pa.Array | None]
+Values = tuple[Any, ...]
+WholeColumn = Callable[[Values, set[type], pa.DataType], pa.Array | None]
 
 INVALID_JSON = "Iceberg.InvalidJson"
 MISSING_COLUMN = "Iceberg.MissingColumnWithinRecord"
@@ -104,65 +106,62 @@ class RowConverter:
             The rows of those that fit, and why the others (by their index) do not.
         """
         failures: dict[int, Failure] = {}
-        rows = parse(data, failures)
-        arrays = [self._array(column, rows, data, failures) for column in self._columns]
+        rows = parse(data, self.arrow_schema.names, failures)
+        columns: Iterable[Values] = zip(*rows, strict=True) if rows else ((),) * len(self._columns)
+        arrays = [
+            whole_or_one_by_one(column, values, data, failures)
+            for column, values in zip(self._columns, columns, strict=True)
+        ]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
         if failures:
             batch = batch.filter(pa.array([index not in failures for index in range(len(rows))]))
         return batch, failures
 
-    def _array(
-        self, column: Column, rows: list[Row], data: Sequence[bytes], failures: dict[int, Failure]
-    ) -> pa.Array:
-        name = column.name
-        values = [row.get(name) for row in rows]
-        kinds = set(map(type, values))
-        kinds.discard(type(None))
-        try:
-            array = (
-                column.whole(values, kinds, column.arrow_type)
-                if kinds
-                else pa.nulls(len(rows), column.arrow_type)
-            )
-        except (pa.ArrowException, OverflowError):
-            array = None
-        if array is None:
-            array = one_by_one(column, values, data, failures)
-        if column.required and array.null_count:
-            missing = Failure(
-                MISSING_COLUMN, f"Column {name} is required and the record has no value for it."
-            )
-            for index in (i for i, value in enumerate(values) if value is None):
-                failures.setdefault(index, missing)
-        return array
 
-
-def parse(data: Sequence[bytes], failures: dict[int, Failure]) -> list[Row]:
-    """The objects in the records; an empty one stands for a record that holds none."""
+def parse(data: Sequence[bytes], names: list[str], failures: dict[int, Failure]) -> list[Values]:
+    """The columns' values in every record; a record that holds no object gives nulls and a failure."""
     loads = orjson.loads
     try:
-        rows = [loads(record) for record in data]
-    except orjson.JSONDecodeError:
-        rows = [loads_or_fail(record, index, failures) for index, record in enumerate(data)]
-    if set(map(type, rows)) - {dict}:
-        for index, row in enumerate(rows):
-            if type(row) is not dict:
-                failures.setdefault(index, Failure(INVALID_JSON, "The record is not a JSON object."))
-                rows[index] = {}
-    return rows
+        # Values are picked while the object is still in the processor's cache.
+        return [tuple(map(loads(record).get, names)) for record in data]
+    except (orjson.JSONDecodeError, AttributeError):
+        rows = (object_or_failure(record, index, failures) for index, record in enumerate(data))
+        return [tuple(map(row.get, names)) for row in rows]
 
 
-def loads_or_fail(record: bytes, index: int, failures: dict[int, Failure]) -> Any:
-    """Parse one record; a record that is not one JSON document becomes a failure."""
+def object_or_failure(record: bytes, index: int, failures: dict[int, Failure]) -> Row:
+    """Parse one record; a record that is not one JSON object becomes a failure."""
     try:
-        return orjson.loads(record)
+        row = orjson.loads(record)
     except orjson.JSONDecodeError as error:
         failures[index] = Failure(INVALID_JSON, f"The record is not one JSON object: {error}.")
         return {}
+    if type(row) is not dict:
+        failures[index] = Failure(INVALID_JSON, "The record is not a JSON object.")
+        return {}
+    return row
+
+
+def whole_or_one_by_one(
+    column: Column, values: Values, data: Sequence[bytes], failures: dict[int, Failure]
+) -> pa.Array:
+    """Convert a column at once if that works, and value by value if not."""
+    kinds = set(map(type, values))
+    kinds.discard(type(None))
+    array = None
+    with suppress(pa.ArrowException, OverflowError):
+        array = column.whole(values, kinds, column.arrow_type) if kinds else None
+    if array is None:
+        array = one_by_one(column, values, data, failures)
+    if column.required and array.null_count:
+        message = f"Column {column.name} is required and the record has no value for it."
+        for index in (i for i, value in enumerate(values) if value is None):
+            failures.setdefault(index, Failure(MISSING_COLUMN, message))
+    return array
 
 
 def one_by_one(
-    column: Column, values: list[Any], data: Sequence[bytes], failures: dict[int, Failure]
+    column: Column, values: Values, data: Sequence[bytes], failures: dict[int, Failure]
 ) -> pa.Array:
     """Convert a column value by value; what does not fit becomes a failure and null."""
     converted: list[Any] = []
@@ -201,14 +200,14 @@ def whole_column(kind: IcebergType) -> WholeColumn:
     return WHOLE_COLUMNS.get(type(kind), no_whole_column)
 
 
-def no_whole_column(values: list[Any], kinds: set[type], arrow_type: pa.DataType) -> None:
+def no_whole_column(values: Values, kinds: set[type], arrow_type: pa.DataType) -> None:
     """Types that are always converted value by value."""
 
 
 def plain_column(*accepted: type) -> WholeColumn:
     """Columns of JSON values that Arrow takes as they are."""
 
-    def convert(values: list[Any], kinds: set[type], arrow_type: pa.DataType) -> pa.Array | None:
+    def convert(values: Values, kinds: set[type], arrow_type: pa.DataType) -> pa.Array | None:
         return pa.array(values, arrow_type) if kinds.issubset(accepted) else None
 
     return convert
@@ -217,7 +216,7 @@ def plain_column(*accepted: type) -> WholeColumn:
 def text_column(pattern: str) -> WholeColumn:
     """Columns of text that Arrow reads rightly where all of it matches a pattern."""
 
-    def convert(values: list[Any], kinds: set[type], arrow_type: pa.DataType) -> pa.Array | None:
+    def convert(values: Values, kinds: set[type], arrow_type: pa.DataType) -> pa.Array | None:
         if kinds != {str}:
             return None
         text = pa.array(values, pa.string())
@@ -230,7 +229,7 @@ def text_column(pattern: str) -> WholeColumn:
 def either(*ways: WholeColumn) -> WholeColumn:
     """The first way that takes the column."""
 
-    def convert(values: list[Any], kinds: set[type], arrow_type: pa.DataType) -> pa.Array | None:
+    def convert(values: Values, kinds: set[type], arrow_type: pa.DataType) -> pa.Array | None:
         arrays = (way(values, kinds, arrow_type) for way in ways)
         return next((array for array in arrays if array is not None), None)
 

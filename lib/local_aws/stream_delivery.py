@@ -35,7 +35,7 @@ from local_aws.transformation import route
 if TYPE_CHECKING:
     from local_aws.delivery_clients import DeliveryClients
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**19
 COALESCE_SECONDS = 0.01
 IDLE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
