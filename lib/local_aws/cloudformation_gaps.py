@@ -8,13 +8,45 @@ the gateway, so its table of handlers is the only place. Private parts of minist
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from local_aws.wire import Request
+
 Properties = Mapping[str, Any]
 CreateCheck = Callable[[Properties], None]
 DeleteCheck = Callable[[str, Properties], None]
+
+
+class CloudFormationGaps:
+    """Sees the first CloudFormation call coming and installs the checks (a `Service`).
+
+    Not at the start: it makes ministack load all its services, which takes two seconds.
+    """
+
+    def __init__(self) -> None:
+        self._installing = asyncio.Lock()
+        self._installed = False
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """Whether this may be a CloudFormation call: those of the query protocol have no target."""
+        return not self._installed and method == "POST" and path == "/" and not target
+
+    async def handle(self, request: Request) -> None:
+        """Install the checks before the first call; ministack answers it."""
+        if "/cloudformation/aws4_request" in request.headers.get("authorization", ""):
+            async with self._installing:
+                if not self._installed:
+                    await asyncio.to_thread(install)
+                    self._installed = True
+
+    async def start(self) -> None:
+        """Nothing runs in the background."""
+
+    async def stop(self) -> None:
+        """Nothing runs in the background."""
 
 
 def install() -> None:

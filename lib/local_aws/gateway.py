@@ -18,8 +18,10 @@ from urllib.parse import urlencode
 
 import orjson
 
-from local_aws import HEALTH_PATH, cloudformation_gaps
+from local_aws import HEALTH_PATH
+from local_aws.cloudformation_gaps import CloudFormationGaps
 from local_aws.event_sources import EventSources
+from local_aws.firehose import Firehose
 from local_aws.iceberg_rest import IcebergRest
 from local_aws.iceberg_tables import IcebergTables
 from local_aws.s3tables import S3Tables
@@ -241,14 +243,17 @@ def create_app(
     from ministack.app import app
 
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
-    cloudformation_gaps.install()
     ministack = Ministack(by_host(app), region)
     tables = IcebergTables(ministack)
-    services: list[Service] = [IcebergRest(tables, region, endpoint), S3Tables(tables)]
-    for module, name in (("local_aws.firehose", "Firehose"), ("local_aws.athena", "Athena")):
-        try:
-            services.append(getattr(import_module(module), name)(ministack, state_dir, endpoint))
-        except (ImportError, AttributeError) as error:
-            log.warning("%s is not there yet: %s", name, error)
-    services.append(EventSources(ministack, region))
+    services: list[Service] = [
+        IcebergRest(tables, region, endpoint),
+        S3Tables(tables),
+        CloudFormationGaps(),
+        Firehose(ministack, state_dir, endpoint),
+        EventSources(ministack, region),
+    ]
+    try:
+        services.append(import_module("local_aws.athena").Athena(ministack, state_dir, endpoint))
+    except (ImportError, AttributeError) as error:
+        log.warning("Athena is not there yet: %s", error)
     return Gateway(ministack, services, about, on_started, on_saved)
