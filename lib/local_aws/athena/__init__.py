@@ -1,7 +1,7 @@
 """Athena: its API over DuckDB on the Iceberg tables of the local AWS.
 
 Workgroups, named queries and prepared statements are kept by ministack; queries, results and the metadata of
-table buckets are answered here. Nothing heavy is imported before the first query.
+table buckets are answered here. DuckDB, sqlglot and pyiceberg are imported in a thread, once the gateway is up.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from local_aws.wire import Request, Response, Upstream, json_response
 if TYPE_CHECKING:
     from local_aws.athena.api import Operations
 
+WARM_UP_AFTER_SECONDS = 2.0
 TARGET = "AmazonAthena."
 METADATA = ("GetDataCatalog", "ListDatabases", "GetDatabase", "ListTableMetadata", "GetTableMetadata")
 QUERIES = (
@@ -42,6 +43,7 @@ class Athena:
         self._upstream, self._folder, self._endpoint = upstream, state_dir / "duckdb", endpoint
         self._operations: Operations | None = None
         self._lock = asyncio.Lock()
+        self._warming: asyncio.Task[None] | None = None
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """Queries and metadata; the rest is ministack's."""
@@ -57,10 +59,18 @@ class Athena:
         return json_response(await operations.by_name[name](payload))
 
     async def start(self) -> None:
-        """Nothing runs before the first request."""
+        """Imports and opens the database in the background, so that the first query need not wait for it."""
+        self._warming = asyncio.create_task(self._warm_up())
+
+    async def _warm_up(self) -> None:
+        await asyncio.sleep(WARM_UP_AFTER_SECONDS)
+        operations = await self._loaded()
+        await asyncio.to_thread(operations.engine.open)
 
     async def stop(self) -> None:
         """Ends what runs."""
+        if self._warming is not None:
+            self._warming.cancel()
         if self._operations is not None:
             await self._operations.close()
 

@@ -16,7 +16,9 @@ SPECIAL_CALLS = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING",
 
 
 class AthenaSql(Trino):
-    """Athena's DML, function calls kept as they are written."""
+    """Athena's DML, function calls and subscripts kept as they are written."""
+
+    INDEX_OFFSET = 0
 
     class Parser(Trino.Parser):
         """Knows only the calls with a grammar of their own."""
@@ -32,13 +34,32 @@ def at_version(generator: DuckDB.Generator, node: exp.Version) -> str:
     return f"AT (VERSION => {generator.sql(node, 'expression')})"
 
 
+def ignore_nulls(generator: DuckDB.Generator, node: exp.IgnoreNulls) -> str:
+    """`lag(x, 1 IGNORE NULLS)`: DuckDB has it inside the brackets."""
+    return generator.sql(node, "this").removesuffix(")") + " IGNORE NULLS)"
+
+
 class DuckSql(DuckDB):
-    """DuckDB's SQL with its time travel."""
+    """DuckDB's SQL; templates are read with their calls as they are written, too."""
+
+    INDEX_OFFSET = 0
+
+    class Parser(DuckDB.Parser):
+        """Knows only the calls with a grammar of their own."""
+
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            name: parser for name, parser in DuckDB.Parser.FUNCTION_PARSERS.items() if name in SPECIAL_CALLS
+        }
 
     class Generator(DuckDB.Generator):
-        """Writes `AT (VERSION => …)`."""
+        """Writes `AT (VERSION => …)` and `lag(x IGNORE NULLS)`."""
 
-        TRANSFORMS: ClassVar[dict[Any, Any]] = {**DuckDB.Generator.TRANSFORMS, exp.Version: at_version}
+        TRANSFORMS: ClassVar[dict[Any, Any]] = {
+            **DuckDB.Generator.TRANSFORMS,
+            exp.Version: at_version,
+            exp.IgnoreNulls: ignore_nulls,
+        }
 
 
 def to_duckdb(tree: exp.Expression) -> str:

@@ -52,15 +52,19 @@ class Engine:
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of its own for one query; the first call opens the database."""
-        with self._lock:
-            if self._connection is None:
-                self._connection = self._open()
-            cursor = self._connection.cursor()
+        cursor = self.open().cursor()
         try:
             cursor.execute("SET enable_profiling = 'no_output'; SET profiling_coverage = 'ALL'")
             yield cursor
         finally:
             cursor.close()
+
+    def open(self) -> duckdb.DuckDBPyConnection:
+        """The database; the first call makes it."""
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._open()
+            return self._connection
 
     def close(self) -> None:
         """Forget everything."""
@@ -81,9 +85,8 @@ class Engine:
         bucket = catalog.removeprefix(CATALOG_PREFIX)
         if bucket == catalog:
             raise QueryError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' not found")
+        connection = self.open()
         with self._lock:
-            connection = self._connection or self._open()
-            self._connection = connection
             if catalog in self._attached:
                 return
             try:

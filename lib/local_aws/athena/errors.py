@@ -74,18 +74,20 @@ def find_name(tree: exp.Expression | None, kind: type[exp.Expression], name: str
     return next((node for node in tree.find_all(kind) if node.name.lower() == name.lower()), None)
 
 
-def from_duckdb(error: Exception, tree: exp.Expression | None = None) -> QueryError:
+def from_duckdb(error: Exception, tree: exp.Expression | None = None, catalog: str = "", database: str = "") -> QueryError:
     """What DuckDB refused, in Athena's words.
 
     Args:
         error: DuckDB's exception.
         tree: The statement as it was written, for the position.
+        catalog: The catalog of unqualified names.
+        database: The database of unqualified names.
     """
     text = str(error)
     first_line = text.partition("\n")[0]
     if found := re.search(r"Table with name \"?([^\"]+?)\"? does not exist", text):
         node = find_name(tree, exp.Table, found[1])
-        return QueryError("TABLE_NOT_FOUND", f"Table '{table_text(node, found[1])}' does not exist", node)
+        return QueryError("TABLE_NOT_FOUND", f"Table '{table_text(node, catalog, database, found[1])}' does not exist", node)
     if found := re.search(r"(?:Referenced|does not have a) column (?:named )?\"([^\"]+)\"", text):
         return QueryError("COLUMN_NOT_FOUND", f"Column '{found[1]}' cannot be resolved", find_name(tree, exp.Column, found[1]))
     if found := re.search(r"Referenced table \"([^\"]+)\" not found", text):
@@ -99,8 +101,8 @@ def from_duckdb(error: Exception, tree: exp.Expression | None = None) -> QueryEr
     return QueryError(kind, first_line.partition(": ")[2] or first_line)
 
 
-def table_text(node: exp.Expression | None, name: str) -> str:
+def table_text(node: exp.Expression | None, catalog: str, database: str, name: str) -> str:
     """`catalog.database.table` as Athena's messages write it."""
     if not isinstance(node, exp.Table):
         return name
-    return ".".join(part.name for part in node.parts)
+    return f"{node.catalog or catalog}.{node.db or database}.{node.name}".lower()

@@ -90,7 +90,8 @@ INNER = [  # not Athena's: what the translator and the macros below call
         "(x BIGINT) := CAST(x AS VARCHAR)", "(x HUGEINT) := CAST(x AS VARCHAR)",
         "(x TIMESTAMP) := trino_timestamp_text(x)", "(x DATE) := CAST(x AS VARCHAR)",
         "(x TIMESTAMPTZ) := trino_timestamp_text(x) || ' UTC'"),
-    row("nonzero", "a divisor", "(x) := CASE WHEN x = 0 THEN CAST('DIVISION_BY_ZERO' AS BIGINT) ELSE x END"),
+    row("nonzero", "a divisor", "(x) := CASE WHEN x = 0 THEN CAST('DIVISION_BY_ZERO' AS BIGINT) ELSE x END",
+        "(x INTEGER) := CASE WHEN x = 0 THEN CAST('DIVISION_BY_ZERO' AS INTEGER) ELSE x END"),
     row("divide", "whole numbers give whole numbers", "(a, b) := a / b",
         "(a INTEGER, b INTEGER) := a // trino_nonzero(b)", "(a BIGINT, b BIGINT) := a // trino_nonzero(b)",
         "(a HUGEINT, b HUGEINT) := a // trino_nonzero(b)", "(a DOUBLE, b DOUBLE) := a / b"),
@@ -105,6 +106,9 @@ INNER = [  # not Athena's: what the translator and the macros below call
     row("map_subscript", "a map's value; an absent key is an error", """(m, k) := CASE
         WHEN m IS NULL OR k IS NULL THEN NULL
         WHEN NOT map_contains(m, k) THEN m[CASE WHEN CAST('KEY_NOT_PRESENT ' || k AS BIGINT) = 0 THEN k END] ELSE m[k] END"""),
+    row("map_of_pairs", "a map; the first of equal keys", """(pairs) := CASE
+        WHEN len(list_distinct(list_transform(pairs, lambda p: p[1]))) = len(pairs) THEN map_from_entries(pairs)
+        ELSE map_from_entries(list_filter(pairs, lambda p, i: list_position(list_transform(pairs, lambda q: q[1]), p[1]) = i)) END"""),
     row("plus", "a date plus an interval is a date", "(a, b) := a + b",
         "(a DATE, b INTERVAL) := CAST(a + b AS DATE)", "(a INTERVAL, b DATE) := CAST(a + b AS DATE)"),
     row("minus", "a date minus an interval is a date, dates apart are days", "(a, b) := a - b",
@@ -265,7 +269,7 @@ AGGREGATES = [
     row("approx_percentile", "", "approx_quantile"),
     row("geometric_mean", "", "geomean"),
     row("histogram", "how often each value comes", "histogram"),
-    row("map_agg", "", "map_from_entries(AGG(list(row({0}, {1}))))"),
+    row("map_agg", "the first of equal keys", "trino_map_of_pairs(AGG(list(row({0}, {1}))))"),
     row("bitwise_and_agg", "", "bit_and"), row("bitwise_or_agg", "", "bit_or"), row("bitwise_xor_agg", "", "bit_xor"),
     row("listagg", "", "string_agg"),
     row("entropy", "of counts", "(-1 * AGG(sum({0})))"),

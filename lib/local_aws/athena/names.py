@@ -106,6 +106,10 @@ def pin(context: Context, node: exp.Table) -> None:
         identifier = exp.to_identifier(value, quoted=True)
         identifier.meta.update(meta)
         node.set(part, identifier)
+    if version is not None:
+        alias = node.args["alias"]
+        node.set("alias", None)
+        node.replace(exp.Subquery(this=exp.Select(expressions=[exp.Star()], from_=exp.From(this=node.copy())), alias=alias.copy()))  # fmt: skip
 
 
 def is_cte(node: exp.Table) -> bool:

@@ -57,6 +57,8 @@ def change_function(node: exp.Anonymous) -> Node:
         return node
     if name == "row":
         return exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(f"field{i}"), expression=value) for i, value in enumerate(node.expressions)])  # fmt: skip
+    if change := SHAPES.get(name):
+        return change(node)
     function = FUNCTIONS.get(name)
     if function is None:
         raise QueryError("FUNCTION_NOT_FOUND", f"Function '{name}' not registered", node)
@@ -64,8 +66,6 @@ def change_function(node: exp.Anonymous) -> Node:
         node.set("expressions", [node.expressions[0], literal_format(node, FORMATS[name])])
     if name in NULL_IF_ANY_IS:
         return null_if_any_is(node)
-    if change := SHAPES.get(name):
-        return change(node)
     if function.is_template:
         return expand_template(function, node)
     node.set("this", function.target)
@@ -93,7 +93,7 @@ def reduce_shape(node: exp.Anonymous) -> Node:
     if not isinstance(output, exp.Lambda):
         raise QueryError("NOT_SUPPORTED", "reduce: the output must be a lambda", node)
     wrapped = call("list_transform", exp.Array(expressions=[folded]), output)
-    return exp.Bracket(this=wrapped, expressions=[exp.Literal.number(1)], offset=1)
+    return exp.Bracket(this=wrapped, expressions=[exp.Literal.number(1)])
 
 
 def concat_shape(node: exp.Anonymous) -> Node:
@@ -127,7 +127,7 @@ def pair_lambda(function: Node, names: Mapping[str, int]) -> exp.Lambda:
         if position is None or isinstance(node.parent, exp.Anonymous):
             continue
         target = node.parent if isinstance(node.parent, exp.Column) else node
-        pair = exp.Bracket(this=exp.to_identifier("pair"), expressions=[exp.Literal.number(position)], offset=1)
+        pair = exp.Bracket(this=exp.to_identifier("pair"), expressions=[exp.Literal.number(position)])
         if target is body:
             body = pair
         else:
@@ -157,7 +157,7 @@ def part(rows: Node, entry: exp.Lambda, choice: str) -> Node:
     if choice == "lambda":
         return call("list_transform", rows.copy(), entry.copy())
     position = exp.Literal.number(1 if choice == "key" else 2)
-    body = exp.Bracket(this=exp.to_identifier("pair"), expressions=[position], offset=1)
+    body = exp.Bracket(this=exp.to_identifier("pair"), expressions=[position])
     return call("list_transform", rows.copy(), exp.Lambda(this=body, expressions=[exp.to_identifier("pair")]))
 
 

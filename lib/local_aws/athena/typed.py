@@ -242,17 +242,11 @@ def refuse_unlike(node: Node, left: str | None, right: str | None, operator: str
 
 def apply_subscript(node: Node, types: Sequence[str | None]) -> None:
     """A missing key or index is an error, not NULL."""
-    if not isinstance(node, exp.Bracket) or node.args.get("checked") or types[0] is None:
+    if not isinstance(node, exp.Bracket) or types[0] is None:
         return
     name = "trino_map_subscript" if types[0].startswith("MAP") else "trino_subscript"
     if types[0].endswith("]") or types[0].startswith("MAP"):
-        node.replace(exp.Anonymous(this=name, expressions=[node.this.copy(), subscript(node)]))
-
-
-def subscript(node: exp.Bracket) -> Node:
-    """The key or index of a subscript; sqlglot keeps whole-number indexes from 0."""
-    key: Node = node.expressions[0].copy()
-    return key
+        node.replace(exp.Anonymous(this=name, expressions=[node.this.copy(), node.expressions[0].copy()]))
 
 
 def apply_average(node: Node, types: Sequence[str | None]) -> None:

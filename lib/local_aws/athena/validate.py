@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
 from trino_sql_validator import validate
 
 from local_aws.athena.dialect import AthenaSql
@@ -38,6 +39,7 @@ def parse(sql: str) -> Node:
         raise SyntaxProblem(grammar_words(result.error.message), line, column)
     if result.statement_count != 1:
         raise SyntaxProblem("Only one sql statement is allowed. Got: " + sql.strip())
+    refuse_tokens(sql)
     try:
         tree = sqlglot.parse_one(sql, dialect=AthenaSql)
     except SqlglotError as error:
@@ -58,23 +60,46 @@ def grammar_words(message: str) -> str:
     return f"mismatched input: {message}"
 
 
+BEFORE_SUBSCRIPT = {TokenType.ARRAY, TokenType.VAR, TokenType.IDENTIFIER, TokenType.R_PAREN, TokenType.R_BRACKET}
+
+
+def refuse_tokens(sql: str) -> None:
+    """What DuckDB's grammar has and Athena's has not, as far as two neighboring words tell.
+
+    Raises:
+        SyntaxProblem: For `[1, 2]`, `{'a': 1}`, FROM without SELECT, a file's name as a table and others.
+    """
+    before: Token | None = None
+    for token in AthenaSql().tokenize(sql):
+        kind, last = token.token_type, before.token_type if before else None
+        refused = (
+            (kind == TokenType.L_BRACKET and last not in BEFORE_SUBSCRIPT and not is_word(before))
+            or kind == TokenType.L_BRACE
+            or (kind == TokenType.FROM and last in (None, TokenType.L_PAREN))
+            or (kind == TokenType.STRING and last in (TokenType.FROM, TokenType.JOIN))
+            or (token.text.upper() == "NAME" and before is not None and before.text.upper() == "BY")
+            or (token.text.upper() == "JOIN" and before is not None and before.text.upper() in DUCKDB_JOINS)
+        )
+        if refused:
+            raise SyntaxProblem(f"mismatched input '{token.text}'", token.line, token.col - len(token.text) + 1)
+        before = token
+
+
+DUCKDB_JOINS = ("ASOF", "SEMI", "ANTI", "POSITIONAL")
+
+
+def is_word(token: Token | None) -> bool:
+    """Whether a token may name a column that a subscript follows."""
+    words = ("SELECT", "WHERE", "AND", "OR", "IN", "ON", "BY", "THEN", "ELSE", "WHEN", "VALUES", "AS", "NOT")
+    return token is not None and token.text.isidentifier() and token.text.upper() not in words
+
+
 def unexpected(node: Node, text: str) -> SyntaxProblem:
     """Something of DuckDB's that Athena's grammar lacks."""
     places = [n.meta for n in node.walk() if "line" in n.meta]
     first = min(places, key=lambda meta: meta["start"], default=None)
     line, column = (first["line"], first["col"] - (first["end"] - first["start"])) if first else (1, 1)
     return SyntaxProblem(f"mismatched input '{text}'", line, column)
-
-
-def refuse_bracket_array(node: Node) -> None:
-    """`[1, 2]` for `ARRAY[1, 2]`."""
-    if node.args.get("bracket_notation"):
-        raise unexpected(node, "[")
-
-
-def refuse_braces(node: Node) -> None:
-    """`{'a': 1}` for a ROW or a MAP."""
-    raise unexpected(node, "{")
 
 
 def refuse_star_options(node: Node) -> None:
@@ -97,15 +122,7 @@ def refuse_select_options(node: Node) -> None:
             raise unexpected(term, "ALL")
 
 
-def refuse_ilike(node: Node) -> None:
-    """ILIKE."""
-    raise unexpected(node, "ILIKE")
-
-
 REFUSED: Mapping[type[Node], Callable[[Node], None]] = {
-    exp.Array: refuse_bracket_array,
-    exp.Struct: refuse_braces,
     exp.Star: refuse_star_options,
     exp.Select: refuse_select_options,
-    exp.ILike: refuse_ilike,
 }
