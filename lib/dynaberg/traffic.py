@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +40,7 @@ class TrafficReport:
         finished_at: After the last write; timezone-aware.
         retried_items: Writes that DynamoDB left unprocessed, and that were sent again.
         seed: Seed of the traffic.
+        plan: The changes themselves.
     """
 
     inserts: int
@@ -49,7 +50,7 @@ class TrafficReport:
     finished_at: datetime
     retried_items: int
     seed: int
-    _changes: tuple[Change, ...] = field(repr=False, compare=False)
+    plan: tuple[Change, ...] = field(repr=False)
 
     @property
     def changes(self) -> int:
@@ -74,17 +75,15 @@ class TrafficReport:
     @property
     def df(self) -> pd.DataFrame:
         """How many inserts, updates and deletes there were of each merchant category."""
-        return self._count("merchant_category", [c.transaction.merchant_category for c in self._changes])
+        return self._count("merchant_category", [c.transaction.merchant_category for c in self.plan])
 
     def by_hour(self) -> pd.DataFrame:
         """How many inserts, updates and deletes there were of transactions of each hour, in UTC."""
-        hours = [_hour(change.transaction.timestamp) for change in self._changes]
+        hours = [_hour(change.transaction.timestamp) for change in self.plan]
         return self._count("hour", hours).sort_index()
 
     def _count(self, name: str, groups: Sequence[Any]) -> pd.DataFrame:
-        counts = Counter(
-            (group, change.operation) for group, change in zip(groups, self._changes, strict=True)
-        )
+        counts = Counter((group, change.operation) for group, change in zip(groups, self.plan, strict=True))
         index = pd.Index(sorted(set(groups)), name=name)
         columns = {
             word: [counts[group, operation] for group in index] for operation, word in OPERATIONS.items()
@@ -198,34 +197,60 @@ def _write_all(
     shares: list[list[Change]] = [[] for _ in range(workers)]
     for change in plan:
         shares[int(change.transaction.transaction_id[-4:], 16) % workers].append(change)
-    stop, lock = Event(), Lock()
-    bar = tqdm(total=len(plan), desc=f"Writing to {source_table}", unit=" change", disable=not progress)
-
-    def write_share(share: list[Change]) -> int:
-        retried = 0
+    with (
+        tqdm(total=len(plan), desc=f"Writing to {source_table}", unit=" change", disable=not progress) as bar,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        writing = _Writing(client, source_table, bar.update)
         try:
-            for batch in _batches(share):
-                if stop.is_set():
-                    break
-                retried += _write_batch(client, source_table, batch)
-                with lock:
-                    bar.update(len(batch))
-        except BaseException:
-            stop.set()
-            raise
-        return retried
-
-    with bar, ThreadPoolExecutor(workers) as pool:
-        try:
-            return sum(pool.map(write_share, shares))
+            list(pool.map(writing.write, shares))
         except (BotoCoreError, ClientError, _RefusedError) as error:
-            msg = f"DynamoDB took {bar.n:,} of {len(plan):,} changes, and then no more: {error}"
+            msg = f"DynamoDB took {writing.written:,} of {len(plan):,} changes, and then no more: {error}"
             hint = "What was written is delivered as usual. Wait a little and generate traffic again."
             raise TrafficError(msg, hint=hint) from error
+    return writing.retried
 
 
 class _RefusedError(Exception):
     """Writes that stay unprocessed."""
+
+
+class _Writing:
+    """What the threads share: the client, and how far they are."""
+
+    def __init__(self, client: Any, source_table: str, report: Callable[[int], object]) -> None:
+        self.written = self.retried = 0
+        self._client, self._source_table, self._report = client, source_table, report
+        self._failed, self._lock = Event(), Lock()
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Write changes in their order, until all are written or another thread has failed."""
+        try:
+            for batch in _batches(changes):
+                if self._failed.is_set():
+                    return
+                retried = self._write_batch(batch)
+                with self._lock:
+                    self.written += len(batch)
+                    self.retried += retried
+                    self._report(len(batch))
+        except BaseException:
+            self._failed.set()
+            raise
+
+    def _write_batch(self, batch: Sequence[Change]) -> int:
+        """Write one batch, and again what stays unprocessed; the number of writes that were sent again."""
+        requests, retried = [_request(change) for change in batch], 0
+        for attempt in range(_MAX_ATTEMPTS):
+            answer = self._client.batch_write_item(RequestItems={self._source_table: requests})
+            requests = answer.get("UnprocessedItems", {}).get(self._source_table, [])
+            if not requests:
+                return retried
+            retried += len(requests)
+            longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
+            time.sleep(random.uniform(0, longest))  # noqa: S311
+        msg = f"{len(requests)} writes of a batch stayed unprocessed in {_MAX_ATTEMPTS} attempts"
+        raise _RefusedError(msg)
 
 
 def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
@@ -238,20 +263,6 @@ def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
         batch[change.transaction.transaction_id] = change
     if batch:
         yield list(batch.values())
-
-
-def _write_batch(client: Any, source_table: str, batch: Sequence[Change]) -> int:
-    """Write one batch, and again what stays unprocessed; the number of writes that were sent again."""
-    requests, retried = [_request(change) for change in batch], 0
-    for attempt in range(_MAX_ATTEMPTS):
-        answer = client.batch_write_item(RequestItems={source_table: requests})
-        requests = answer.get("UnprocessedItems", {}).get(source_table, [])
-        if not requests:
-            return retried
-        retried += len(requests)
-        time.sleep(random.uniform(0, min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)))  # noqa: S311
-    msg = f"{len(requests)} writes of a batch stayed unprocessed in {_MAX_ATTEMPTS} attempts"
-    raise _RefusedError(msg)
 
 
 def _request(change: Change) -> dict[str, Any]:
