@@ -190,6 +190,7 @@ class EventSources:
         running.stopping.set()
         done, _ = await asyncio.wait([running.task], timeout=STOP_SECONDS)
         if not done:
+            log.warning("event source mapping %s did not end in %g s", uuid, STOP_SECONDS)
             running.task.cancel()
             await asyncio.wait([running.task])
 

@@ -105,7 +105,7 @@ class StreamReader:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read and deliver until told to stop; what is being delivered then is waited for."""
-        lanes = [asyncio.create_task(self._deliver(lane)) for lane in self._lanes]
+        lanes = [asyncio.create_task(self._deliver(lane, stopping)) for lane in self._lanes]
         reading = asyncio.create_task(self._read())
         stop = asyncio.create_task(stopping.wait())
         try:
@@ -142,9 +142,9 @@ class StreamReader:
         keys = orjson.dumps(record["dynamodb"]["Keys"], option=orjson.OPT_SORT_KEYS)
         return self._lanes[zlib.crc32(keys) % len(self._lanes)]
 
-    async def _deliver(self, lane: Lane) -> None:
+    async def _deliver(self, lane: Lane, stopping: asyncio.Event) -> None:
         try:
-            while True:
+            while not stopping.is_set():
                 batch = await lane.batch(self._mapping)
                 for part in self._disturb(batch):
                     await self._delivery.deliver(part)
