@@ -15,7 +15,7 @@ import orjson
 
 from local_aws.athena import metadata
 from local_aws.athena.catalog import Catalogs
-from local_aws.athena.engine import Engine
+from local_aws.athena.engine import Engine, authorization
 from local_aws.athena.errors import QueryCancelled, QueryError
 from local_aws.athena.executions import Execution, Executions
 from local_aws.athena.results import header, read_page
@@ -157,12 +157,11 @@ class Operations:
     async def _put(self, address: str, body: bytes, kind: str) -> None:
         parts = urlsplit(address)
         path = f"/{parts.netloc}{parts.path}"
-        scope = f"Credential=test/20260101/{self._region}/s3/aws4_request"
         headers = {
             "host": "localhost",
             "content-type": kind,
             "content-length": str(len(body)),
-            "authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0",
+            "authorization": authorization(self._region, "s3"),
         }
         response = await self._upstream(Request("PUT", path, quote(path), {}, headers, body))
         if response.status >= 300:
@@ -250,8 +249,7 @@ class Operations:
         if not file.exists():
             parts = urlsplit(execution.location)
             path = f"/{parts.netloc}{parts.path}"
-            scope = f"Credential=test/20260101/{self._region}/s3/aws4_request"
-            headers = {"host": "localhost", "authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
+            headers = {"host": "localhost", "authorization": authorization(self._region, "s3")}
             response = await self._upstream(Request("GET", path, quote(path), {}, headers))
             if response.status != 200:
                 raise AwsError("InvalidRequestException", f"Could not find results at {execution.location}")

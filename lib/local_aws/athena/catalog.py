@@ -10,7 +10,7 @@ from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, RESTErr
 from pyiceberg.table import Table
 from sqlglot import exp
 
-from local_aws.athena.engine import CATALOG_PREFIX, bucket_arn
+from local_aws.athena.engine import CATALOG_PREFIX, authorization, bucket_arn
 from local_aws.athena.errors import QueryError
 
 
@@ -40,9 +40,7 @@ class Catalogs:
                 "type": "rest",
                 "uri": f"{self._endpoint}/iceberg",
                 "warehouse": bucket_arn(bucket, self._region),
-                "rest.sigv4-enabled": "true",
-                "rest.signing-name": "s3tables",
-                "rest.signing-region": self._region,
+                "header.Authorization": authorization(self._region),
                 "s3.endpoint": self._endpoint,
                 "s3.access-key-id": "test",
                 "s3.secret-access-key": "test",

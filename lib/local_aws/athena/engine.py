@@ -33,6 +33,12 @@ def bucket_arn(bucket: str, region: str) -> str:
     return f"arn:aws:s3tables:{region}:{ACCOUNT}:bucket/{bucket}"
 
 
+def authorization(region: str, service: str = "s3tables") -> str:
+    """The header by which the local AWS knows account, region and service; nobody checks the signature."""
+    scope = f"Credential=test/20260101/{region}/{service}/aws4_request"
+    return f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"
+
+
 class Engine:
     """The database and what is attached to it.
 
@@ -125,14 +131,13 @@ class Engine:
 
     def _add_secrets(self, connection: duckdb.DuckDBPyConnection) -> None:
         host = urlsplit(self._endpoint).netloc
-        credential = f"AWS4-HMAC-SHA256 Credential=test/20260101/{self._region}/s3tables/aws4_request"
         connection.execute(
             "CREATE SECRET objects (TYPE S3, KEY_ID 'test', SECRET 'test', URL_STYLE 'path', USE_SSL false, "
             f"ENDPOINT '{host}', REGION '{self._region}')"
         )
         connection.execute(
             f"CREATE SECRET tables (TYPE HTTP, SCOPE '{self._endpoint}/iceberg', "
-            f"EXTRA_HTTP_HEADERS MAP {{'Authorization': '{credential}, SignedHeaders=host, Signature=0'}})"
+            f"EXTRA_HTTP_HEADERS MAP {{'Authorization': '{authorization(self._region)}'}})"
         )
 
 

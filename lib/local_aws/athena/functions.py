@@ -78,6 +78,9 @@ INNER = [  # not Athena's: what the translator and the macros below call
     row("timestamp_text", "milliseconds, or microseconds where there are any", """(x) := CASE
         WHEN isinf(x) THEN NULL WHEN microsecond(x) % 1000 = 0 THEN strftime(x, '%Y-%m-%d %H:%M:%S.%g')
         ELSE strftime(x, '%Y-%m-%d %H:%M:%S.%f') END"""),
+    row("most_frequent", "the n entries of a map of counts that have the highest", """(m, n) := map_from_entries(
+        list_transform(list_slice(list_reverse_sort(list_transform(map_entries(m), lambda e: {'c': e.value, 'k': e.key})),
+        1, n), lambda e: {'key': e.k, 'value': CAST(e.c AS BIGINT)}))"""),
     row("interval_text", "year to month, or day to second", """(x) := CASE
         WHEN datepart('year', x) <> 0 OR datepart('month', x) <> 0
         THEN CAST(datepart('year', x) * 12 + datepart('month', x) AS BIGINT) // 12 || '-'
@@ -269,6 +272,7 @@ AGGREGATES = [
     row("approx_percentile", "", "approx_quantile"),
     row("geometric_mean", "", "geomean"),
     row("histogram", "how often each value comes", "histogram"),
+    row("approx_most_frequent", "exact here", "trino_most_frequent(AGG(histogram({1})), {0})"),
     row("map_agg", "the first of equal keys", "trino_map_of_pairs(AGG(list(row({0}, {1}))))"),
     row("bitwise_and_agg", "", "bit_and"), row("bitwise_or_agg", "", "bit_or"), row("bitwise_xor_agg", "", "bit_xor"),
     row("listagg", "", "string_agg"),
