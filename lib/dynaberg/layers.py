@@ -172,7 +172,7 @@ def _report(
         "bytes_scanned": bytes_scanned,
         "seconds": round(time.monotonic() - begun, 3),
     }
-    frame = pd.DataFrame([row])
+    frame = pd.DataFrame([row], dtype=object).infer_objects()
     return frame.astype({"log_snapshot_id": "Int64", "snapshot_id": "Int64", "since": "datetime64[us, UTC]"})
 
 
@@ -197,7 +197,7 @@ class Curated:
 
 
 def load_curated(settings: Settings, name: str) -> Curated:
-    """Read `data/sql/curated/<name>.sql`.
+    """Read `data/sql/curated/<name>.sql`: a SELECT, with comments above it.
 
     Raises:
         NotFoundError: No such file; the message names those that exist.
@@ -207,7 +207,9 @@ def load_curated(settings: Settings, name: str) -> Curated:
     if not path.is_file():
         existing = [file.stem for file in folder.glob("*.sql")]
         raise NotFoundError.among("curated table", name, existing, hint=f"Write its SELECT into {path}.")
-    return Curated(name, path.read_text(encoding="utf-8").strip().rstrip(";"))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    select = "\n".join(line for line in lines if not line.startswith("--"))
+    return Curated(name, select.strip().rstrip(";"))
 
 
 def build(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame:

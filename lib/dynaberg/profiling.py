@@ -62,14 +62,14 @@ def profile_columns(
     selected = [part for index, field in enumerate(fields) for part in _aggregates(index, field, keys)]
     sql = f'SELECT count(*) AS "rows", {", ".join(selected)}\nFROM "{table.name()[-1]}"{version}'
     found: Any = query(session, settings, sql).df.astype(object).iloc[0].to_dict()
-    frame = pd.DataFrame([_profile(index, field, found) for index, field in enumerate(fields)])
+    frame = pd.DataFrame([_profile(i, field, found) for i, field in enumerate(fields)], dtype=object)
     return frame.astype({"rows": "Int64", "nulls": "Int64", "approx_distinct": "Int64"})
 
 
 def _aggregates(index: int, field: NestedField, keys: set[str]) -> Iterator[str]:
     """What the statement computes of one column, each named by metric and position."""
     name, kind = '"' + field.name.replace('"', '""') + '"', str(field.field_type)
-    yield f'count(*) - count({name}) AS "nulls_{index}"'
+    yield f'count_if({name} IS NULL) AS "nulls_{index}"'
     if not field.field_type.is_primitive or kind == "binary":
         return
     yield f'approx_distinct({name}) AS "approx_distinct_{index}"'
@@ -85,10 +85,11 @@ def _aggregates(index: int, field: NestedField, keys: set[str]) -> Iterator[str]
 
 
 def _quantile(name: str, kind: str, share: float) -> str:
-    """Athena's sketch takes bigint and double only; the answer is given back in the column's own type."""
-    taken = "bigint" if kind in _INTEGERS else "double"
-    given = {"int": "integer", "long": "bigint", "float": "real"}.get(kind, kind)
-    return f"CAST(approx_percentile(CAST({name} AS {taken}), {share}) AS {given})"
+    """Athena's sketch takes bigint and double only; of a decimal the answer is a decimal again."""
+    if kind in _INTEGERS:
+        return f"approx_percentile(CAST({name} AS bigint), {share})"
+    quantile = f"approx_percentile(CAST({name} AS double), {share})"
+    return f"CAST({quantile} AS {kind})" if kind.startswith("decimal") else quantile
 
 
 def _profile(index: int, field: NestedField, found: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +99,8 @@ def _profile(index: int, field: NestedField, found: dict[str, Any]) -> dict[str,
     values = {
         metric: None if value is pd.NA or value is pd.NaT else value for metric, value in values.items()
     }
+    if values["approx_distinct"] is not None:
+        values["approx_distinct"] = min(values["approx_distinct"], found["rows"] - values["nulls"])
     counts = json.loads(values.pop("top") or "{}")
     top = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     head = {"column": field.name, "type": str(field.field_type), "rows": found["rows"]}

@@ -58,7 +58,8 @@ class QueryResult:
     def summary(self) -> str:
         """Rows, time and bytes, in a line."""
         size = _readable_bytes(self.bytes_scanned)
-        return f"{len(self.df):,} rows in {self.runtime_ms:,} ms, {size} scanned (query {self.query_id})"
+        rows = "1 row" if len(self.df) == 1 else f"{len(self.df):,} rows"
+        return f"{rows} in {self.runtime_ms:,} ms, {size} scanned (query {self.query_id})"
 
     def __len__(self) -> int:
         return len(self.df)

@@ -45,7 +45,8 @@ def snapshots(table: Table) -> pd.DataFrame:
 
     rows = [_row(snapshot) for snapshot in sorted(table.snapshots(), key=_order)]
     names = ["committed_at", "snapshot_id", "parent_id", "operation", *_COUNTS]
-    frame = pd.DataFrame(rows, columns=names)
+    # As objects: a column of ids with a gap in it would otherwise pass through float, and lose digits.
+    frame = pd.DataFrame(rows, columns=names, dtype=object)
     integers = dict.fromkeys(["snapshot_id", "parent_id", *_COUNTS], "Int64")
     return frame.astype({**integers, "operation": "str", "committed_at": "datetime64[ms, UTC]"})
 
