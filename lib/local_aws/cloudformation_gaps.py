@@ -13,6 +13,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from local_aws import ministack_gaps
 from local_aws.wire import Request
 
 Properties = Mapping[str, Any]
@@ -58,6 +59,7 @@ def install() -> None:
         handlers[kind]["create"] = checked_create(check, handlers[kind]["create"])
     for kind, (before, after) in AROUND_DELETE.items():
         handlers[kind]["delete"] = checked_delete(before, handlers[kind]["delete"], after)
+    ministack_gaps.honor_kinesis_stream_specification()
 
 
 def checked_create(check: CreateCheck, create: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,6 +24,7 @@ from local_aws.event_sources import EventSources
 from local_aws.firehose import Firehose
 from local_aws.iceberg_rest import IcebergRest
 from local_aws.iceberg_tables import IcebergTables
+from local_aws.kinesis import Kinesis
 from local_aws.s3tables import S3Tables
 from local_aws.wire import AwsError, Request, Response, Service, json_response, request_from_scope, signature
 
@@ -250,6 +251,7 @@ def create_app(
         S3Tables(tables),
         CloudFormationGaps(),
         Firehose(ministack, state_dir, endpoint),
+        Kinesis(ministack),
         EventSources(ministack, region),
     ]
     try:
