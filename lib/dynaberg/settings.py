@@ -18,7 +18,10 @@ TARGETS = ("local", "aws")
 STREAM_TYPES = ("dynamodb", "kinesis")
 # Names that AWS takes: S3 Tables "Table bucket, namespace, and table naming rules"; Firehose takes no hyphen.
 _PATTERNS = {
-    "table_bucket_name": (r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", "3 to 63 lower-case letters, digits and hyphens"),
+    "table_bucket_name": (
+        r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
+        "3 to 63 lower-case letters, digits and hyphens",
+    ),
     "table_name": (r"[a-z0-9][a-z0-9_]{0,230}", "lower-case letters, digits and underscores"),
     "namespace": (r"[a-z0-9][a-z0-9_]{0,230}", "lower-case letters, digits and underscores"),
     "bucket_name": (r"[a-z0-9][a-z0-9-]{1,24}", "2 to 25 lower-case letters, digits and hyphens"),
@@ -88,7 +91,7 @@ def load_settings(root: Path | None = None, **overrides: Any) -> Settings:
         SettingsError: A file that is not JSON, an unknown key, a value that AWS would not take.
     """
     folder = root or find_root()
-    given = {key: value for key, value in overrides.items() if value is not None}
+    given = pick_settings({k: v for k, v in overrides.items() if v is not None}, "The call")
     environment = {"target": os.environ.get("DYNABERG_TARGET"), "name": os.environ.get("DYNABERG_NAME")}
     known = {"root": folder} | read_context(folder / CONTEXT_FILE)
     known |= {key: value for key, value in environment.items() if value} | given
@@ -111,22 +114,26 @@ def read_context(path: Path) -> dict[str, Any]:
         context = json.loads(text)
     except json.JSONDecodeError as error:
         comma = re.search(r",\s*[}\]]", text)
-        fix = "Remove the comma before the closing bracket." if comma else "Compare it with the one in README.md."
+        fix = (
+            "Remove the comma before the closing bracket."
+            if comma
+            else "Compare it with the one in README.md."
+        )
         msg = f"{path} is not JSON: {error}."
         raise SettingsError(msg, hint=fix) from error
     if not isinstance(context, Mapping):
         msg = f"{path} holds a {type(context).__name__}, and a JSON object is wanted."
         raise SettingsError(msg, hint='Write it as {"table_name": "transactions", …}.')
-    return pick_settings(context, path)
+    return pick_settings(context, str(path))
 
 
-def pick_settings(context: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The keys of a CDK context that are settings; the CDK's own (with a colon, an at sign or a slash) are left."""
+def pick_settings(context: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The keys that are settings; the CDK's own, with a colon, an at sign or a slash, are left."""
     names = {field.name for field in fields(Settings)} - {"root"}
     ours = {key: value for key, value in context.items() if not re.search(r"[:@/]", key)}
     for key in ours.keys() - names:
         near = get_close_matches(key, names, n=1)
-        msg = f"{path} has the key {key!r}, which is no setting. Settings: {', '.join(sorted(names))}."
+        msg = f"{where} has the key {key!r}, which is no setting. Settings: {', '.join(sorted(names))}."
         raise SettingsError(msg, hint=f"Did you mean {near[0]!r}?" if near else "Remove it.")
     return ours
 

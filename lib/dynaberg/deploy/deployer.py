@@ -106,7 +106,7 @@ def deploy_stack(
                 ChangeSetName=change_set["ChangeSetId"], ClientRequestToken=token
             )
             events = _follow(session, change_set["StackId"], token, len(changes), "Deploying", progress)
-            _check(events, stack_name)
+            _check(session, events, stack_name)
     seconds = _seconds(events) if changes else {}
     return StackResult(
         stack_name,
@@ -151,7 +151,7 @@ def delete_stack(session: boto3.Session, stack_name: str, *, progress: bool = Tr
     token = f"dynaberg-{uuid4()}"
     total = len(stack_resources(session, stack_name))
     aws.client(session, "cloudformation").delete_stack(StackName=stack["StackId"], ClientRequestToken=token)
-    _check(_follow(session, stack["StackId"], token, total, "Removing", progress), stack_name)
+    _check(session, _follow(session, stack["StackId"], token, total, "Removing", progress), stack_name)
 
 
 def stack_exists(session: boto3.Session, stack_name: str) -> bool:
@@ -251,7 +251,8 @@ def _change_set(
     change_set = _read_change_set(session, made["Id"])
     try:
         if change_set["Status"] == "FAILED" and not _NOTHING_TO_DO.search(change_set["StatusReason"]):
-            raise _explained(stack_name, "the change set", change_set["StatusReason"])
+            found = _invalid(session, ChangeSetName=made["Id"])
+            raise _explained(stack_name, *(found or ("the change set", change_set["StatusReason"])))
         yield change_set
     finally:
         if (
@@ -332,13 +333,26 @@ def _seconds(events: list[dict[str, Any]]) -> dict[str, float]:
     return {str(k): v.total_seconds() for k, v in (times.max() - times.min()).items()}
 
 
-def _check(events: list[dict[str, Any]], stack_name: str) -> None:
+def _check(session: boto3.Session, events: list[dict[str, Any]], stack_name: str) -> None:
     """Raise the first failure of an operation, if there was one."""
     failed = [e for e in events if e["ResourceStatus"].endswith("FAILED")]
     causes = [e for e in failed if "cancelled" not in e.get("ResourceStatusReason", "").lower()]
-    if causes:
-        what = f"{causes[0]['LogicalResourceId']} ({causes[0]['ResourceType']})"
-        raise _explained(stack_name, what, causes[0].get("ResourceStatusReason", causes[0]["ResourceStatus"]))
+    if not causes:
+        return
+    reason = causes[0].get("ResourceStatusReason", causes[0]["ResourceStatus"])
+    found = _invalid(session, StackName=causes[0]["StackId"]) if "DescribeEvents" in reason else None
+    what = f"{causes[0]['LogicalResourceId']} ({causes[0]['ResourceType']})"
+    raise _explained(stack_name, *(found or (what, reason)))
+
+
+def _invalid(session: boto3.Session, **where: str) -> tuple[str, str] | None:
+    """The resource that CloudFormation refused before it began, and why; an old boto3 cannot ask."""
+    ask = getattr(aws.client(session, "cloudformation"), "describe_events", None)
+    answer = ask(**where, Filters={"FailedEvents": True}) if ask else {"OperationEvents": []}
+    for event in answer["OperationEvents"]:
+        if event["EventType"] == "VALIDATION_ERROR" and event.get("ValidationFailureMode") == "FAIL":
+            return f"{event['LogicalResourceId']} ({event['ResourceType']})", event["ValidationStatusReason"]
+    return None
 
 
 def _explained(stack_name: str, what: str, reason: str) -> DeploymentError:

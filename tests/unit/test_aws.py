@@ -1,0 +1,147 @@
+"""Sessions and waits, without a network."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import boto3
+import pytest
+
+from dynaberg import aws, local
+from dynaberg.errors import CredentialsError, LocalAwsError, NotReadyError, SettingsError
+from dynaberg.settings import Settings
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which nobody has signed in to AWS."""
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@pytest.fixture
+def left() -> Iterator[None]:
+    """Whatever a test enters is left again."""
+    yield
+    aws._leave()
+
+
+@pytest.mark.usefixtures("nobody")
+def test_without_a_region_the_hint_names_where_to_set_it() -> None:
+    with pytest.raises(SettingsError, match="No AWS Region") as caught:
+        aws.open_session(Settings(target="aws"))
+    assert "AWS_REGION" in caught.value.hint
+
+
+@pytest.mark.usefixtures("nobody")
+def test_without_credentials_the_hint_names_how_to_sign_in() -> None:
+    with pytest.raises(CredentialsError, match="does not know who is asking") as caught:
+        aws.open_session(Settings(target="aws", region="eu-central-1"))
+    assert "aws sso login" in caught.value.hint
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_profile_that_does_not_exist_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(CredentialsError, match="nobody"):
+        aws.open_session(Settings(target="aws", region="eu-central-1"))
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"])
+def test_the_target_aws_is_never_this_machine(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:4566")
+    with pytest.raises(SettingsError, match=r"127\.0\.0\.1:4566, which is this machine") as caught:
+        aws.open_session(Settings(target="aws", region="eu-central-1"))
+    assert "AWS_ENDPOINT_URL" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_ours"),
+    [
+        ("http://127.0.0.1:4566", True),
+        ("http://127.8.8.8", True),
+        ("http://[::1]:4566", True),
+        ("http://localhost:4566", True),
+        ("http://s3.localhost:4566", True),
+        ("https://sts.eu-central-1.amazonaws.com", False),
+        ("https://10.0.0.7", False),
+        ("", False),
+    ],
+)
+def test_loopback(endpoint: str, is_ours: bool) -> None:
+    assert aws.is_loopback(endpoint) is is_ours
+
+
+@pytest.mark.usefixtures("nobody", "left")
+def test_the_environment_is_put_back_when_the_local_aws_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {"AWS_PROFILE": "work", "AWS_ACCESS_KEY_ID": "mine", "AWS_ENDPOINT_URL_S3": "https://s3.example"}
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    for port in ("1", "2"):
+        aws._enter({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "test"})
+    assert os.environ["AWS_ENDPOINT_URL"] == "http://127.0.0.1:2"
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "test"
+    assert not {"AWS_PROFILE", "AWS_ENDPOINT_URL_S3"} & os.environ.keys()
+    aws._leave()
+    assert {name: os.environ.get(name) for name in before} == before
+    assert "AWS_ENDPOINT_URL" not in os.environ
+
+
+def test_a_local_aws_that_is_gone_is_explained_at_once() -> None:
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    session.events.register_first("needs-retry", aws._explain)
+    with pytest.raises(LocalAwsError, match=r"at http://127\.0\.0\.1:1/? does not answer") as caught:
+        session.client("sqs", endpoint_url="http://127.0.0.1:1").list_queues()
+    assert "dynaberg local start" in caught.value.hint
+
+
+def test_expired_credentials_are_explained() -> None:
+    answer = (None, {"Error": {"Code": "ExpiredTokenException", "Message": "The security token has expired"}})
+    with pytest.raises(CredentialsError, match="has expired"):
+        aws._explain(answer, None)
+
+
+def test_other_answers_are_left_to_botocore() -> None:
+    aws._explain((None, {"Error": {"Code": "ThrottlingException"}}), None)
+    aws._explain((None, {}), None)
+    aws._explain(None, ConnectionResetError())
+
+
+def test_a_wait_gives_the_first_answer() -> None:
+    asked = count()
+    assert aws.wait_for(lambda: "there" if next(asked) == 2 else None, timeout=5, what="It") == "there"
+
+
+def test_a_wait_that_passes_its_deadline_says_what_was_waited_for() -> None:
+    with pytest.raises(NotReadyError, match=r"The table is not there after 0\.1 s") as caught:
+        aws.wait_for(lambda: None, timeout=0.1, what="The table", hint="Look at the events.")
+    assert caught.value.hint == "Look at the events."
+
+
+@pytest.mark.parametrize("text", ["eighty", "80", "70000", "", "४५६६"])
+def test_a_port_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("DYNABERG_LOCAL_PORT", text)
+    with pytest.raises(SettingsError, match="no port"):
+        local.port()
+
+
+def test_without_the_extra_the_hint_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "local_aws", None)
+    with pytest.raises(LocalAwsError, match="not installed") as caught:
+        aws.open_session(Settings(root=tmp_path))
+    assert "pip install 'dynaberg[local]'" in caught.value.hint
+
+
+def test_on_aws_there_is_nothing_to_stop(tmp_path: Path) -> None:
+    assert aws.stop_local(Settings(target="aws", root=tmp_path)) is False

@@ -1,0 +1,98 @@
+"""Settings, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dynaberg.errors import SettingsError
+from dynaberg.settings import Settings, load_settings
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "cdk.context.json").write_text('{"namespace": "lake"}')
+    return tmp_path
+
+
+def test_the_defaults_are_the_samples() -> None:
+    settings = Settings()
+    assert (settings.table_bucket_name, settings.table_name) == ("streamtablebucket", "transactions")
+    assert (settings.namespace, settings.bucket_name, settings.stream_type) == (
+        "analytics",
+        "streambucket",
+        "dynamodb",
+    )
+    assert settings.log_name == "transactions_changes"
+
+
+def test_the_caller_wins_over_the_environment_and_that_over_the_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DYNABERG_TARGET", "aws")
+    monkeypatch.setenv("DYNABERG_NAME", "from-environment")
+    settings = load_settings(project, target="local")
+    assert (settings.namespace, settings.target, settings.name) == ("lake", "local", "from-environment")
+
+
+def test_the_cdks_own_keys_are_left_alone(project: Path) -> None:
+    (project / "cdk.context.json").write_text(
+        '{"aws:cdk:x": 1, "@aws-cdk/core:y": true, "namespace": "lake"}'
+    )
+    assert load_settings(project).namespace == "lake"
+
+
+def test_a_folder_without_the_file_has_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(tmp_path) == Settings(root=tmp_path)
+
+
+BAD_FILES = {
+    "the blog's trailing comma": (
+        '{"table_name": "transactions",\n "stream_type": "dynamodb",\n}',
+        "is not JSON",
+        "Remove the comma before the closing bracket",
+    ),
+    "no JSON at all": ("table_name: transactions", "is not JSON", "README"),
+    "a list": ("[1, 2]", "holds a list", "Write it as"),
+    "a key misspelt": (
+        '{"tablename": "x"}',
+        "'tablename', which is no setting",
+        "Did you mean 'table_name'?",
+    ),
+    "a key of nobody": ('{"zzz": "x"}', "'zzz', which is no setting", "Remove it"),
+    "a name with a hyphen": ('{"table_name": "my-table"}', "`table_name` is 'my-table'", "underscores"),
+    "a name that is a number": ('{"namespace": 7}', "`namespace` is 7", "lower-case"),
+    "a stream type of nobody": ('{"stream_type": "kafka"}', "`stream_type` is 'kafka'", "dynamodb"),
+}
+
+
+@pytest.mark.parametrize(("text", "message", "hint"), BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_file_is_explained(project: Path, text: str, message: str, hint: str) -> None:
+    (project / "cdk.context.json").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(project)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+BAD_VALUES = {
+    "target": ("locale", "Did you mean 'local'?"),
+    "stream_type": ("dynamo", "Did you mean 'dynamodb'?"),
+    "table_bucket_name": ("Stream_Bucket", "3 to 63 lower-case"),
+    "bucket_name": ("b" * 26, "2 to 25 lower-case"),
+    "name": ("9lives", "a letter first"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "hint"), [(k, v, h) for k, (v, h) in BAD_VALUES.items()])
+def test_a_bad_value_is_explained(key: str, value: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(**{key: value})  # type: ignore[arg-type]
+    assert repr(value) in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_an_unknown_setting_is_explained(project: Path) -> None:
+    with pytest.raises(SettingsError, match="no setting"):
+        load_settings(project, colour="blue")

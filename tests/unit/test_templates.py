@@ -1,0 +1,181 @@
+"""The templates: valid for AWS, and every security promise as a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cfnlint.api import lint
+from cfnlint.decode.cfn_yaml import load
+
+from dynaberg.deploy import PARTS, TEMPLATES
+
+NO_RESOURCE = {"lakeformation:GetDataAccess"}
+HOLDS_DATA = {
+    "AWS::DynamoDB::Table",
+    "AWS::Kinesis::Stream",
+    "AWS::S3::Bucket",
+    "AWS::S3Tables::TableBucket",
+    "AWS::S3Tables::Namespace",
+}
+
+
+def template(part: str) -> dict[str, Any]:
+    return load(str(TEMPLATES / f"{part}.yaml"))  # type: ignore[no-any-return]
+
+
+ALL = {name: resource for part in PARTS for name, resource in template(part)["Resources"].items()}
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    found = {name: resource["Properties"] for name, resource in ALL.items() if resource["Type"] == kind}
+    assert found
+    return found
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def grants() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, role in of_type("AWS::IAM::Role").items():
+        for policy in role["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield f"{name}.{statement['Sid']}", statement
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_cfn_lint_has_nothing_to_say(part: str) -> None:
+    matches = lint((TEMPLATES / f"{part}.yaml").read_text(), regions=["eu-central-1"])
+    assert [str(match) for match in matches] == []
+
+
+def test_cfn_lint_would_say_something() -> None:
+    text = (TEMPLATES / "foundation.yaml").read_text()
+    matches = lint(
+        text.replace("BillingMode: PAY_PER_REQUEST", "BillingMode: FREE"), regions=["eu-central-1"]
+    )
+    assert "E3030" in str(matches[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"), list(grants()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_roles_may_do_what_they_name_and_no_more(name: str, statement: dict[str, Any]) -> None:
+    actions = set(as_list(statement["Action"]))
+    assert statement["Effect"] == "Allow"
+    assert not [action for action in actions if "*" in action], name
+    if actions - NO_RESOURCE:
+        assert "*" not in as_list(statement["Resource"]), name
+
+
+def test_the_forwarder_may_call_what_its_code_calls() -> None:
+    allowed = {a for name, s in grants() if name.startswith("ForwarderRole.") for a in as_list(s["Action"])}
+    by_its_code = {"firehose:PutRecordBatch", "s3:PutObject"}
+    by_its_event_source = {
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:ListStreams",
+        "s3:ListBucket",
+    }
+    by_lambda_itself = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert allowed == by_its_code | by_its_event_source | by_lambda_itself
+
+
+def test_firehose_may_be_used_from_this_account_only() -> None:
+    trust = ALL["FirehoseRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+@pytest.mark.parametrize(("name", "bucket"), of_type("AWS::S3::Bucket").items())
+def test_buckets_are_private_encrypted_and_tidy(name: str, bucket: dict[str, Any]) -> None:
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["LifecycleConfiguration"]["Rules"]
+
+
+@pytest.mark.parametrize("name", of_type("AWS::S3::Bucket"))
+def test_buckets_take_tls_only(name: str) -> None:
+    policies = [p for p in of_type("AWS::S3::BucketPolicy").values() if p["Bucket"] == {"Ref": name}]
+    statement = policies[0]["PolicyDocument"]["Statement"][0]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert statement["Resource"] == [{"Fn::GetAtt": [name, "Arn"]}, {"Fn::Sub": f"${{{name}.Arn}}/*"}]
+
+
+def test_the_source_table_can_be_restored_and_tells_both_images() -> None:
+    table = of_type("AWS::DynamoDB::Table")["SourceTable"]
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert ALL["SourceTable"]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+@pytest.mark.parametrize("name", [name for name, resource in ALL.items() if resource["Type"] in HOLDS_DATA])
+def test_an_edit_never_takes_data_away(name: str) -> None:
+    assert ALL[name]["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize(("name", "group"), of_type("AWS::Logs::LogGroup").items())
+def test_logs_do_not_stay_for_ever(name: str, group: dict[str, Any]) -> None:
+    assert group["RetentionInDays"]
+
+
+def test_firehose_appends_and_keeps_what_failed() -> None:
+    stream = of_type("AWS::KinesisFirehose::DeliveryStream")["DeliveryStream"]
+    destination = stream["IcebergDestinationConfiguration"]
+    assert "DeliveryStreamName" not in stream
+    assert destination["AppendOnly"] is True
+    assert destination["s3BackupMode"] == "FailedDataOnly"
+    assert destination["CloudWatchLoggingOptions"]["Enabled"] is True
+    assert destination["CatalogConfiguration"]["CatalogArn"]["Fn::Sub"].endswith(
+        ":catalog/s3tablescatalog/${TableBucketName}"
+    )
+
+
+def test_the_event_source_loses_nothing_silently() -> None:
+    source = of_type("AWS::Lambda::EventSourceMapping")["ForwarderSource"]
+    assert source["StartingPosition"] == "TRIM_HORIZON"
+    assert source["BisectBatchOnFunctionError"] is True
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["MaximumRecordAgeInSeconds"] < 24 * 3600
+    assert source["DestinationConfig"]["OnFailure"]["Destination"]
+
+
+def test_athena_can_write_to_s3_tables() -> None:
+    configuration = of_type("AWS::Athena::WorkGroup")["WorkGroup"]["WorkGroupConfiguration"]
+    assert configuration["EnforceWorkGroupConfiguration"] is True
+    assert configuration["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
+    assert "RequesterPaysEnabled" not in configuration
+
+
+OUTPUTS = {
+    "foundation": [
+        "SourceTableName",
+        "SourceTableArn",
+        "ChangeStreamArn",
+        "TableBucketArn",
+        "TableBucketName",
+        "Namespace",
+        "ErrorBucketName",
+        "CodeBucketName",
+        "ResultsBucketName",
+        "WorkGroupName",
+    ],
+    "delivery": ["DeliveryStreamName", "DeliveryStreamArn", "ForwarderName"],
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_outputs(part: str) -> None:
+    assert list(template(part)["Outputs"]) == OUTPUTS[part]
+
+
+def test_nothing_is_tied_to_an_account_or_a_partition() -> None:
+    for part in PARTS:
+        text = (TEMPLATES / f"{part}.yaml").read_text()
+        assert "arn:aws:" not in text
+        assert "us-east-1" not in text
