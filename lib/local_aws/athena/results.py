@@ -49,7 +49,10 @@ def text_of(value: str, kind: duckdb.sqltypes.DuckDBPyType, depth: int = 0) -> s
         entry = f"{text_of(f'{variable}.key', key, depth + 1)} || '=' || coalesce({text_of(f'{variable}.value', item, depth + 1)}, 'null')"
         return f"('{{' || array_to_string(list_transform(map_entries({value}), lambda {variable}: {entry}), ', ') || '}}')"
     if kind.id == "struct":
-        fields = [f"'{name}=' || coalesce({text_of(f'({value}).{quoted(name)}', child, depth + 1)}, 'null')" for name, child in kind.children]
+        fields = [
+            f"'{name or f'field{i}'}=' || coalesce({text_of(f'struct_extract_at({value}, {i + 1})', child, depth + 1)}, 'null')"
+            for i, (name, child) in enumerate(kind.children)
+        ]
         joined = " || ', ' || ".join(fields)
         return f"CASE WHEN {value} IS NOT NULL THEN '{{' || {joined} || '}}' END"
     return TEXTS.get(str(kind), "CAST({0} AS VARCHAR)").replace("{0}", value)

@@ -55,8 +55,6 @@ def change_function(node: exp.Anonymous) -> Node:
     name = str(node.this).lower()
     if name in INNER_NAMES:
         return node
-    if name == "row":
-        return exp.Struct(expressions=[exp.PropertyEQ(this=exp.to_identifier(f"field{i}"), expression=value) for i, value in enumerate(node.expressions)])  # fmt: skip
     if change := SHAPES.get(name):
         return change(node)
     function = FUNCTIONS.get(name)
@@ -170,7 +168,7 @@ SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "transform_keys": map_lambda("lambda", "value"),
     "transform_values": map_lambda("key", "lambda"),
 }
-INNER_NAMES = {"AGG", "trino_divide", "trino_modulo", "trino_varchar"}
+INNER_NAMES = {"AGG", "row", "trino_divide", "trino_modulo", "trino_varchar"}
 
 
 def expand_template(function: Function, node: exp.Anonymous) -> Node:

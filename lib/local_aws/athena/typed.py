@@ -244,9 +244,12 @@ def apply_subscript(node: Node, types: Sequence[str | None]) -> None:
     """A missing key or index is an error, not NULL."""
     if not isinstance(node, exp.Bracket) or types[0] is None:
         return
-    name = "trino_map_subscript" if types[0].startswith("MAP") else "trino_subscript"
-    if types[0].endswith("]") or types[0].startswith("MAP"):
+    prefix = "[]" if types[0].endswith("]") else types[0].partition("(")[0]
+    if name := SUBSCRIPTS.get(prefix):
         node.replace(exp.Anonymous(this=name, expressions=[node.this.copy(), node.expressions[0].copy()]))
+
+
+SUBSCRIPTS = {"[]": "trino_subscript", "MAP": "trino_map_subscript", "STRUCT": "struct_extract_at"}
 
 
 def apply_average(node: Node, types: Sequence[str | None]) -> None:

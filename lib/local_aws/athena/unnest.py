@@ -57,7 +57,7 @@ def lateral(node: exp.Unnest, types: Sequence[str | None]) -> Node:
     if names and len(names) != len(columns):
         raise QueryError("MISMATCHED_COLUMN_ALIASES", f"Column alias list has {len(names)} entries but relation has {len(columns)} columns", node)  # fmt: skip
     if names:
-        columns = [exp.alias_(column, name, quoted=True) for column, name in zip(columns, names, strict=True)]
+        columns = [exp.alias_(column.unalias(), name, quoted=True) for column, name in zip(columns, names, strict=True)]
     inner = exp.Subquery(this=exp.Select(expressions=columns))
     table = exp.TableAlias(this=alias.this.copy() if alias and alias.this else exp.to_identifier("unnested"))
     if isinstance(node.parent, exp.Join):
@@ -80,7 +80,10 @@ def unnested(array: Node, kind: str | None) -> list[Node]:
         return [exp.Anonymous(this="unnest", expressions=[exp.Anonymous(this=part, expressions=[array.copy()])]) for part in parts]  # fmt: skip
     if kind and kind.startswith("STRUCT") and kind.endswith("[]"):
         entry = exp.Anonymous(this="unnest", expressions=[array.copy()])
-        return [exp.Dot(this=exp.Paren(this=entry.copy()), expression=exp.to_identifier(name, quoted=True)) for name in field_names(kind)]  # fmt: skip
+        return [
+            exp.alias_(exp.Anonymous(this="struct_extract_at", expressions=[entry.copy(), exp.Literal.number(i)]), name, quoted=True)
+            for i, name in enumerate(field_names(kind), 1)
+        ]
     return [exp.Anonymous(this="unnest", expressions=[array.copy()])]
 
 
@@ -89,4 +92,4 @@ def field_names(kind: str) -> list[str]:
     import duckdb
 
     element = duckdb.sqltype(kind).children[0][1]
-    return [name for name, _ in element.children]
+    return [name or f"field{i}" for i, (name, _) in enumerate(element.children)]
