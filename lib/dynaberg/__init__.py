@@ -1,8 +1,12 @@
 """Dynaberg: the changes of a DynamoDB table, in Iceberg tables, in a notebook.
 
-    >>> import dynaberg
-    >>> wb = dynaberg.connect()
+>>> import dynaberg
+>>> wb = dynaberg.connect()
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from dynaberg.errors import (
     ContractError,
@@ -18,7 +22,9 @@ from dynaberg.errors import (
     TrafficError,
 )
 from dynaberg.settings import Settings
-from dynaberg.workbench import Workbench, connect
+
+if TYPE_CHECKING:
+    from dynaberg.workbench import Workbench, connect
 
 __version__ = "0.1.0"
 
@@ -38,3 +44,13 @@ __all__ = [
     "Workbench",
     "connect",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the workbench when it is asked for: `dynaberg local env` needs neither pandas nor boto3."""
+    if name in ("Workbench", "connect"):
+        from dynaberg import workbench
+
+        return getattr(workbench, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
