@@ -66,12 +66,13 @@ def create_tables(session: boto3.Session, settings: Settings, contract: Contract
 
 def _add_columns(table: Table, wanted: Schema) -> list[str]:
     """Bring a table's columns up to a schema; returns the names of the new ones."""
+    from pyiceberg.exceptions import ValidationError
+
     before = set(table.schema().column_names)
-    update = table.update_schema().union_by_name(wanted)
     try:
-        update.commit()
-    except Exception as error:
-        msg = f"Table {table.name()[-1]!r} cannot take the contract's columns: {error}"
+        table.update_schema().union_by_name(wanted).commit()
+    except (ValidationError, ValueError) as error:
+        msg = f"Table {table.name()[-1]!r} cannot take the contract's columns: {error}."
         hint = "Iceberg widens int to long and a decimal's precision only; give the column a new name."
         raise ContractError(msg, hint=hint) from error
     return [name for name in wanted.column_names if name not in before]
