@@ -1,0 +1,163 @@
+"""What `ministack_gaps` relies on in ministack, and that it is the version this was read in."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ministack.core.responses import AccountRegionScopedDict
+from ministack.services import dynamodb, kinesis, lambda_svc
+
+from local_aws import ministack_gaps
+from local_aws.ministack_gaps import KinesisChange, MappingPosition, TableStream
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders/stream/2026-01-01T00:00:00.000"
+PATCHED = [
+    (lambda_svc, "_iter_all_esms"),
+    (dynamodb, "get_state"),
+    (dynamodb, "load_persisted_state"),
+    (dynamodb, "_fan_out_to_kinesis"),
+    (dynamodb, "_stream_records"),
+    (dynamodb, "_stream_trimmed"),
+    (dynamodb, "_stream_seq_counter"),
+    (dynamodb, "_closed_streams"),
+    (dynamodb, "_tables"),
+    (dynamodb, "_kinesis_destinations"),
+    (kinesis, "_expire_records"),
+    (kinesis, "put_record_internal"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _patches_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in PATCHED:
+        value = getattr(module, name)
+        fresh = AccountRegionScopedDict() if isinstance(value, AccountRegionScopedDict) else value
+        monkeypatch.setattr(module, name, fresh)
+
+
+def change(number: int, created_at: float | None = None) -> dict[str, Any]:
+    moment = int(time.time() if created_at is None else created_at)
+    return {
+        "n": number,
+        "dynamodb": {"ApproximateCreationDateTime": moment, "SequenceNumber": f"{number:030d}"},
+    }
+
+
+def test_ministack_is_the_version_whose_private_parts_were_read() -> None:
+    assert version("ministack") == "1.5.33"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "parameters"),
+    [
+        (lambda_svc, "_iter_all_esms", []),
+        (dynamodb, "_fan_out_to_kinesis", ["table_name", "record"]),
+        (dynamodb, "_enable_kinesis_streaming_destination", ["data"]),
+        (dynamodb, "_disable_kinesis_streaming_destination", ["data"]),
+        (dynamodb, "_update_kinesis_streaming_destination", ["data"]),
+        (kinesis, "_expire_records", ["stream"]),
+        (kinesis, "put_record_internal", ["stream_arn", "partition_key", "data"]),
+    ],
+)
+def test_functions_take_what_is_handed_to_them(module: ModuleType, name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(module, name)).parameters) == parameters
+
+
+@pytest.mark.parametrize("poller", ["_poll_sqs", "_poll_dynamodb_streams"])
+def test_the_pollers_ask_for_the_mappings_where_ours_are_left_out(poller: str) -> None:
+    assert "_iter_all_esms" in getattr(lambda_svc, poller).__code__.co_names
+
+
+def test_our_mappings_are_left_out_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def every_mapping() -> Iterator[tuple[str, str, dict[str, str]]]:
+        yield ACCOUNT, REGION, {"UUID": "ours"}
+        yield ACCOUNT, REGION, {"UUID": "theirs"}
+
+    monkeypatch.setattr(lambda_svc, "_iter_all_esms", every_mapping)
+    ministack_gaps.leave_event_sources(lambda mapping: mapping["UUID"] == "ours")
+    assert [mapping["UUID"] for _, _, mapping in lambda_svc._iter_all_esms()] == ["theirs"]
+
+
+def test_a_stream_is_read_by_position_past_what_has_expired() -> None:
+    dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"LatestStreamArn": ARN})
+    old = change(0, created_at=time.time() - 90_000)
+    dynamodb._stream_records.set_scoped(ACCOUNT, REGION, "orders", [old, *map(change, range(1, 6))])
+    stream = TableStream(ARN)
+    first, records = stream.read(0, 2)
+    assert (first, [record["n"] for record in records], stream.end()) == (1, [1, 2], 6)
+    assert [record["n"] for record in stream.read(4, 10)[1]] == [4, 5]
+
+
+def test_a_stream_that_was_switched_off_is_still_read() -> None:
+    table = {"LatestStreamArn": ARN, "StreamSpecification": {"StreamEnabled": True}}
+    dynamodb._stream_records.set_scoped(ACCOUNT, REGION, "orders", [change(0), change(1)])
+    dynamodb.drop_stream_records("orders", table)
+    assert [record["n"] for record in TableStream(ARN).read(1, 10)[1]] == [1]
+    assert TableStream(ARN.replace("2026", "2025")).read(0, 10) == (0, ())
+
+
+def test_the_records_of_streams_are_saved_and_restored_with_the_tables() -> None:
+    ministack_gaps.keep_stream_records()
+    dynamodb._stream_records.set_scoped(ACCOUNT, REGION, "orders", [change(1), change(2)])
+    dynamodb._stream_trimmed.set_scoped(ACCOUNT, REGION, "orders", 7)
+    dynamodb._stream_seq_counter = 42
+    saved = dynamodb.get_state()
+    assert "tables" in saved
+    dynamodb._stream_records.set_scoped(ACCOUNT, REGION, "orders", [])
+    dynamodb._stream_trimmed.set_scoped(ACCOUNT, REGION, "orders", 0)
+    dynamodb._stream_seq_counter = 0
+    dynamodb.load_persisted_state(saved)
+    dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"LatestStreamArn": ARN})
+    assert [record["n"] for record in TableStream(ARN).read(7, 10)[1]] == [1, 2]
+    assert dynamodb._stream_seq_counter == 42
+
+
+def test_a_state_that_was_saved_without_records_is_restored() -> None:
+    ministack_gaps.keep_stream_records()
+    dynamodb.load_persisted_state({})
+    assert not dynamodb._stream_records.has_any()
+
+
+def test_a_position_is_kept_where_ministack_saves_it() -> None:
+    position = MappingPosition("a-mapping", ACCOUNT, REGION)
+    assert position.get() is None
+    position.set(12)
+    assert lambda_svc.get_state()["dynamodb_stream_positions"].get_scoped(ACCOUNT, REGION, "a-mapping") == 12
+    lambda_svc._dynamodb_stream_positions.pop_scoped(ACCOUNT, REGION, "a-mapping")
+
+
+def test_changes_reach_every_active_kinesis_destination_as_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    put: list[tuple[str, str, bytes]] = []
+    monkeypatch.setattr(kinesis, "put_record_internal", lambda *record: put.append(record))
+    ministack_gaps.send_changes_to_kinesis(
+        lambda table_name, record: None if record["n"] == 0 else KinesisChange(table_name, str.encode)
+    )
+    dynamodb._kinesis_destinations["orders"] = [
+        {
+            "StreamArn": "a",
+            "DestinationStatus": "ACTIVE",
+            "ApproximateCreationDateTimePrecision": "MICROSECOND",
+        },
+        {"StreamArn": "b", "DestinationStatus": "DISABLED"},
+        {"StreamArn": "c", "DestinationStatus": "ACTIVE"},
+    ]
+    for number in (0, 1):
+        dynamodb._fan_out_to_kinesis("orders", {"n": number})
+    assert put == [("a", "orders", b"MICROSECOND"), ("c", "orders", b"MILLISECOND")]
+
+
+def test_expired_kinesis_records_go_and_a_put_copies_nothing() -> None:
+    ministack_gaps.expire_kinesis_records_cheaply()
+    now = time.time()
+    records = [{"ApproximateArrivalTimestamp": now - age} for age in (90_000, 86_500, 60, 1)]
+    stream = {"RetentionPeriodHours": 24, "shards": {"shard": {"records": records}, "empty": {"records": []}}}
+    kinesis._expire_records(stream)
+    assert [round(now - record["ApproximateArrivalTimestamp"]) for record in records] == [60, 1]
+    assert stream["shards"]["shard"]["records"] is records
