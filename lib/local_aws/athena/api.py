@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
-from local_aws.athena import metadata
+from local_aws.athena import metadata, prepared
 from local_aws.athena.catalog import Catalogs
 from local_aws.athena.engine import Engine, authorization
 from local_aws.athena.errors import QueryCancelled, QueryError
@@ -88,13 +88,17 @@ class Operations:
             raise AwsError("InvalidRequestException", "QueryString must have between 1 and 262144 bytes", AthenaErrorCode="INVALID_INPUT")  # fmt: skip
         workgroup = payload.get("WorkGroup") or "primary"
         context = payload.get("QueryExecutionContext") or {}
+        parameters = tuple(payload.get("ExecutionParameters") or ())
+        resolved = await prepared.resolve(self._upstream, workgroup, query, parameters)
         execution = Execution(
             query,
-            tuple(payload.get("ExecutionParameters") or ()),
+            parameters,
             context.get("Catalog") or "",
             context.get("Database") or "",
             workgroup,
             await self._output(workgroup, payload),
+            resolved.query,
+            resolved.parameters,
             token,
         )
         classify(execution)
@@ -124,11 +128,17 @@ class Operations:
         loop = asyncio.get_running_loop()
         try:
             execution.state = "RUNNING" if not execution.is_finished else execution.state
+            if execution.substatement_type in ("PREPARE", "DEALLOCATE"):
+                await prepared.keep_or_drop(self._upstream, execution.workgroup, execution.statement)
             outcome = await loop.run_in_executor(self._threads, self._runner.run, execution)
             execution.columns = list(outcome.columns)
             execution.rows, execution.update_count = outcome.rows, outcome.update_count
             execution.bytes_scanned = outcome.bytes_scanned
             await self._store(execution)
+            if outcome.written:
+                manifest = f"{execution.output}{execution.id}-manifest.csv"
+                await self._put(manifest, "".join(f"{name}\n" for name in outcome.written).encode(), "text/csv")
+                execution.manifest = manifest
             execution.finish("SUCCEEDED")
         except QueryCancelled:
             execution.finish("CANCELLED", "Query cancelled by user")
@@ -267,10 +277,10 @@ def classify(execution: Execution) -> None:
         AwsError: InvalidRequestException with MALFORMED_QUERY.
     """
     try:
-        kind = kind_of(execution.query)
+        kind = kind_of(execution.statement)
         execution.statement_type, execution.substatement_type = kind.type, kind.name
         if kind.is_query:
-            read(execution.query, execution.parameters)
+            read(execution.statement, execution.values)
     except SyntaxProblem as problem:
         raise AwsError("InvalidRequestException", problem.message, AthenaErrorCode="MALFORMED_QUERY") from problem
     except QueryError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
+import requests
 from pyiceberg.catalog import load_catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, RESTError
@@ -54,6 +56,18 @@ class Catalogs:
             self._open[catalog] = loaded
         return self._open[catalog]
 
+    def check(self, catalog: str) -> None:
+        """Makes sure that a table bucket exists.
+
+        Raises:
+            QueryError: CATALOG_NOT_FOUND.
+        """
+        arn = quote(bucket_arn(catalog.removeprefix(CATALOG_PREFIX), self._region), safe="")
+        headers = {"Authorization": authorization(self._region)}
+        if not requests.get(f"{self._endpoint}/buckets/{arn}", headers=headers, timeout=30).ok:
+            self._open.pop(catalog, None)
+            raise QueryError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' not found")
+
     def load(self, catalog: str, database: str, table: str, node: exp.Expression | None = None) -> Table:
         """A table as it is now.
 
@@ -68,6 +82,7 @@ class Catalogs:
 
     def databases(self, catalog: str) -> list[str]:
         """The namespaces of a table bucket."""
+        self.check(catalog)
         return sorted(".".join(name) for name in self.get(catalog).list_namespaces())
 
     def tables(self, catalog: str, database: str) -> list[str]:

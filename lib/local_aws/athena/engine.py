@@ -80,6 +80,10 @@ class Engine:
             self._connection = None
             self._attached.clear()
 
+    def is_attached(self, catalog: str) -> bool:
+        """Whether a catalog is one of the database's."""
+        return catalog in self._attached
+
     def attach(self, catalog: str) -> None:
         """Makes `s3tablescatalog/<bucket>` a catalog of the database, once.
 

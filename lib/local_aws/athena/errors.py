@@ -47,7 +47,7 @@ def position(node: exp.Expression | None) -> str:
 
 PATTERNS: tuple[tuple[str, str, str], ...] = (
     (r"DIVISION_BY_ZERO", "DIVISION_BY_ZERO", "Division by zero"),
-    (r"INVALID_CAST (.*)' to INT", "INVALID_CAST_ARGUMENT", "Cannot cast '{0}' to a whole number"),
+    (r"INVALID_CAST (.*) TO (\w+)' to INT", "INVALID_CAST_ARGUMENT", "Cannot cast '{0}' to {1}"),
     (r"KEY_NOT_PRESENT (.*)' to", "INVALID_FUNCTION_ARGUMENT", "Key not present in map: {0}"),
     (r"SUBSCRIPT (.*)' to", "INVALID_FUNCTION_ARGUMENT", "Array subscript must be less than or equal to array length: {0}"),
     (r"Could not convert string '(.*)' to (\w+)", "INVALID_CAST_ARGUMENT", "Cannot cast '{0}' to {1}"),
@@ -89,7 +89,9 @@ def from_duckdb(error: Exception, tree: exp.Expression | None = None, catalog: s
         node = find_name(tree, exp.Table, found[1])
         return QueryError("TABLE_NOT_FOUND", f"Table '{table_text(node, catalog, database, found[1])}' does not exist", node)
     if found := re.search(r"(?:Referenced|does not have a) column (?:named )?\"([^\"]+)\"", text):
-        return QueryError("COLUMN_NOT_FOUND", f"Column '{found[1]}' cannot be resolved", find_name(tree, exp.Column, found[1]))
+        node = find_name(tree, exp.Column, found[1])
+        name = ".".join(part.name for part in node.parts) if isinstance(node, exp.Column) else found[1]
+        return QueryError("COLUMN_NOT_FOUND", f"Column '{name}' cannot be resolved", node)
     if found := re.search(r"Referenced table \"([^\"]+)\" not found", text):
         node = next((c for c in tree.find_all(exp.Column) if c.table.lower() == found[1].lower()), None) if tree else None
         column = node.sql() if node is not None else found[1]

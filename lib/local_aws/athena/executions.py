@@ -26,6 +26,8 @@ class Execution:
         database: The database of unqualified names.
         workgroup: Its workgroup.
         output: Where results go, an S3 address ending in `/`.
+        statement: What runs: the query, or the prepared statement that it executes.
+        values: The parameters of what runs.
         token: `ClientRequestToken`.
     """
 
@@ -35,6 +37,8 @@ class Execution:
     database: str
     workgroup: str
     output: str
+    statement: str
+    values: tuple[str, ...] = ()
     token: str = ""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     state: str = "QUEUED"
@@ -52,6 +56,7 @@ class Execution:
     columns: list[Mapping[str, Any]] = field(default_factory=list)
     file: Path | None = None
     suffix: str = ".csv"
+    manifest: str = ""
 
     @property
     def location(self) -> str:
@@ -82,7 +87,7 @@ class Execution:
             "QueryPlanningTimeInMillis": self.planning_ms,
             "ServiceProcessingTimeInMillis": 0,
             "ResultReuseInformation": {"ReusedPreviousResult": False},
-        }
+        } | ({"DataManifestLocation": self.manifest} if self.manifest else {})
 
     def as_json(self) -> dict[str, Any]:
         """`QueryExecution`."""

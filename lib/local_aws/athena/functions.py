@@ -116,9 +116,9 @@ INNER = [  # not Athena's: what the translator and the macros below call
         "(a DATE, b INTERVAL) := CAST(a + b AS DATE)", "(a INTERVAL, b DATE) := CAST(a + b AS DATE)"),
     row("minus", "a date minus an interval is a date, dates apart are days", "(a, b) := a - b",
         "(a DATE, b INTERVAL) := CAST(a - b AS DATE)", "(a DATE, b DATE) := to_days(CAST(a - b AS INTEGER))"),
-    row("whole", "rounding half away from zero, as CAST to a whole number does; text must be digits", "(x) := x",
-        "(x DOUBLE) := round(x)", "(x BIGINT) := x", "(x HUGEINT) := x", "(x DECIMAL(38, 18)) := round(x)",
-        "(x VARCHAR) := CASE WHEN regexp_full_match(x, '[+-]?[0-9]+') THEN x ELSE CAST('INVALID_CAST ' || x AS BIGINT)::VARCHAR END"),
+    row("whole", "rounding half away from zero, as CAST to a whole number does; text must be digits", "(x, kind) := x",
+        "(x DOUBLE, kind) := round(x)", "(x BIGINT, kind) := x", "(x HUGEINT, kind) := x",
+        "(x VARCHAR, kind) := CASE WHEN regexp_full_match(x, '[+-]?[0-9]+') THEN x ELSE CAST(CAST('INVALID_CAST ' || x || ' TO ' || kind AS BIGINT) AS VARCHAR) END"),
 ]  # fmt: skip
 
 MATH = [

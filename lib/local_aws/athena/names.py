@@ -43,6 +43,10 @@ class Context:
         """The types of a query's columns, by DuckDB's names."""
         return [row[1] for row in self.cursor.execute(f"DESCRIBE {sql}").fetchall()]
 
+    def columns(self, sql: str) -> list[str]:
+        """The names of a query's columns."""
+        return [row[0] for row in self.cursor.execute(f"DESCRIBE {sql}").fetchall()]
+
 
 @dataclass(frozen=True)
 class TableName:
@@ -68,7 +72,9 @@ def resolve(context: Context, node: exp.Table) -> TableName:
     name = TableName(catalog.lower(), database.lower(), node.name.lower())
     if name.catalog in ("", "awsdatacatalog"):
         raise QueryError("TABLE_NOT_FOUND", f"Table 'awsdatacatalog.{name.database}.{name.table}' does not exist", node)
-    context.engine.attach(name.catalog)
+    if not context.engine.is_attached(name.catalog):
+        context.catalogs.check(name.catalog)
+        context.engine.attach(name.catalog)
     return name
 
 

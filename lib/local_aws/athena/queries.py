@@ -11,6 +11,7 @@ import duckdb
 from sqlglot import exp
 
 from local_aws.athena import naming, names, typed, unnest
+from local_aws.athena.aliases import refuse_aliases
 from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.engine import bytes_read
 from local_aws.athena.names import Context
@@ -30,12 +31,14 @@ class Outcome:
         rows: How many rows are in the file.
         update_count: Rows changed, for DML.
         bytes_scanned: Bytes read from data files.
+        written: The files that UNLOAD wrote.
     """
 
     columns: Sequence[Mapping[str, Any]] = field(default_factory=list)
     rows: int = 0
     update_count: int | None = None
     bytes_scanned: int = 0
+    written: Sequence[str] = ()
 
 
 def translate(context: Context, tree: Node) -> Node:
@@ -44,6 +47,7 @@ def translate(context: Context, tree: Node) -> Node:
     tree = rewrite(tree)
     unnest.rewrite_unnest(tree, context.describe)
     typed.rewrite_typed(tree, context.describe)
+    refuse_aliases(tree, context.columns)
     return tree
 
 

@@ -21,6 +21,7 @@ from local_aws.athena.queries import Outcome, run_query
 from local_aws.athena.results import write_csv, write_text
 from local_aws.athena.statements import kind_of, read
 from local_aws.athena.types import column_info
+from local_aws.athena.unload import run_unload
 
 CHANGES: Mapping[str, Callable[[Context, Any], Outcome]] = {
     "INSERT": dml.run_insert,
@@ -81,21 +82,25 @@ class Runner:
             cursor.interrupt()
 
     def _run(self, context: Context, execution: Execution, trees: list[exp.Expression]) -> Outcome:
-        kind = kind_of(execution.query)
+        kind = kind_of(execution.statement)
         file = execution.file = self.engine.scratch / execution.id
         if kind.is_query:
-            tree = read(execution.query, execution.parameters)
+            tree = read(execution.statement, execution.values)
             trees.append(tree.copy())
             if change := CHANGES.get(kind.name):
                 return change(context, tree)
             return run_query(context, tree, file)
         if kind.name == "CREATE_TABLE_AS_SELECT":
-            return ddl.run_create_as(context, execution.query, execution.parameters)
+            return ddl.run_create_as(context, execution.statement, execution.values)
+        if kind.name == "UNLOAD":
+            return run_unload(context, execution.statement, execution.values)
         if definition := DEFINITIONS.get(kind.name):
-            outcome = definition(context, execution.query)
+            outcome = definition(context, execution.statement)
             return text_outcome(file, [], []) if not outcome.columns else outcome
+        if kind.name in ("PREPARE", "DEALLOCATE"):
+            return text_outcome(file, [], [])
         if kind.type == "UTILITY":
-            return text_outcome(file, *show.run_show(context, execution.query, execution.parameters))
+            return text_outcome(file, *show.run_show(context, execution.statement, execution.values))
         raise QueryError("NOT_SUPPORTED", f"{kind.name} is not supported locally yet")
 
 

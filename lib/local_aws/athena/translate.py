@@ -168,7 +168,7 @@ SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "transform_keys": map_lambda("lambda", "value"),
     "transform_values": map_lambda("key", "lambda"),
 }
-INNER_NAMES = {"AGG", "row", "trino_divide", "trino_modulo", "trino_varchar"}
+INNER_NAMES = {"AGG", "row"}
 
 
 def expand_template(function: Function, node: exp.Anonymous) -> Node:
@@ -211,10 +211,8 @@ def change_cast(node: exp.Cast) -> Node:
         return call("json_extract_string", value, exp.Literal.string("$"))
     if to.this in (T.VARCHAR, T.TEXT, T.CHAR):
         return text_cast(node, to)
-    if to.this in WHOLE_NUMBERS and not isinstance(value, exp.Literal) and not from_json:
-        node.set("this", call("trino_whole", value))
-    elif to.this in WHOLE_NUMBERS and isinstance(value, exp.Literal) and value.is_string:
-        node.set("this", call("trino_whole", value))
+    if to.this in WHOLE_NUMBERS and not from_json:
+        node.set("this", call("trino_whole", value, exp.Literal.string(to.sql(dialect="trino"))))
     if to.this == T.DECIMAL and not to.expressions:
         node.set("to", decimal_of(value))
     return truncated_timestamp(node)

@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from local_aws.athena.dialect import DuckSql, to_duckdb
 from local_aws.athena.errors import QueryError
-from local_aws.athena.types import DecimalType, decimal_type, family, text_name
+from local_aws.athena.types import WHOLE_DIGITS, DecimalType, decimal_type, family, text_name
 
 Node = exp.Expression
 Describe = Callable[[str], list[str]]
@@ -122,10 +122,7 @@ def described(select: exp.Select, group: Sequence[tuple[str, Node]], describe: D
     """The types of some expressions, one by one where they cannot be described together."""
     if not group:
         return []
-    scope = exp.Select(with_=visible_ctes(select))
-    scope.set("from_", select.args["from_"].copy() if select.args.get("from_") else None)
-    scope.set("joins", [join.copy() for join in select.args.get("joins") or []])
-    scope.set("laterals", [lateral.copy() for lateral in select.args.get("laterals") or []])
+    scope = scope_of(select)
 
     def types(nodes: Sequence[Node]) -> list[str]:
         asked = scope.copy()
@@ -136,6 +133,15 @@ def described(select: exp.Select, group: Sequence[tuple[str, Node]], describe: D
         return list(types([node for _, node in group]))
     except duckdb.Error:
         return [one_type(types, node) for _, node in group]
+
+
+def scope_of(select: exp.Select) -> exp.Select:
+    """The WITH and FROM clauses of a SELECT, with nothing selected."""
+    scope = exp.Select(with_=visible_ctes(select))
+    scope.set("from_", select.args["from_"].copy() if select.args.get("from_") else None)
+    scope.set("joins", [join.copy() for join in select.args.get("joins") or []])
+    scope.set("laterals", [lateral.copy() for lateral in select.args.get("laterals") or []])
+    return scope
 
 
 def one_type(types: Callable[[Sequence[Node]], list[str]], node: Node) -> str | None:
@@ -288,9 +294,16 @@ def apply_reverse(node: Node, types: Sequence[str | None]) -> None:
         node.set("this", "list_reverse")
 
 
+def apply_whole(node: Node, types: Sequence[str | None]) -> None:
+    """A decimal is rounded exactly; what is a whole number already needs nothing."""
+    if types[0] and (types[0].startswith("DECIMAL") or types[0] in WHOLE_DIGITS):
+        node.replace(node.expressions[0].copy())
+
+
 CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {
     "trino_varchar": apply_text,
     "avg": apply_average,
+    "trino_whole": apply_whole,
     "trino_cardinality": apply_cardinality,
     "reverse": apply_reverse,
 }
