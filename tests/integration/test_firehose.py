@@ -265,6 +265,7 @@ def test_a_worker_killed_again_and_again_loses_and_repeats_nothing(lake: Lake) -
         while lake.progress(stream).get("snapshots_committed", 0) < snapshots + 1:
             put(stream, *({"id": n} if n % 10 else b"bad %d" % n for n in range(sent, sent + 50)))
             sent += 50
+            time.sleep(0.05)
         time.sleep(rng.random() / 10)
         os.kill(lake.worker()["worker_pid"], signal.SIGKILL)
     lake.wait(stream, sent, timeout_seconds=60)
@@ -300,7 +301,7 @@ def handler(event, context):
             "recordId": record["recordId"],
             "result": "Ok",
             "data": base64.b64encode(json.dumps(row).encode()).decode(),
-            "metadata": {"otfMetadata": {"destinationTableName": table, "destinationDatabaseName": "ns", "operation": "insert"}},
+            "metadata": {"otfMetadata": {"destinationTableName": table, "operation": "insert"}},
         }
     return {"records": [transform(record) for record in event["records"]]}
 """
@@ -347,7 +348,8 @@ Resources:
       IcebergDestinationConfiguration:
         AppendOnly: true
         RoleARN: %(role)s
-        CatalogConfiguration: {CatalogArn: "arn:aws:glue:us-east-1:000000000000:catalog/s3tablescatalog/%(bucket)s"}
+        CatalogConfiguration:
+          CatalogArn: arn:aws:glue:us-east-1:000000000000:catalog/s3tablescatalog/%(bucket)s
         BufferingHints: {IntervalInSeconds: !Ref Seconds, SizeInMBs: 1}
         DestinationTableConfigurationList:
           - {DestinationDatabaseName: ns, DestinationTableName: log}

@@ -43,8 +43,8 @@ class Lambda:
         self.events: list[dict[str, Any]] = []
         self.failing_invocations = failing_invocations
 
-    def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:
-        self.events.append(json.loads(Payload))
+    def invoke(self, **request: Any) -> dict[str, Any]:
+        self.events.append(json.loads(request["Payload"]))
         if len(self.events) <= self.failing_invocations:
             return {"Payload": io.BytesIO(b'{"errorMessage": "no"}'), "FunctionError": "Unhandled"}
         return {"Payload": io.BytesIO(json.dumps(self.function(self.events[-1]["records"])).encode())}
