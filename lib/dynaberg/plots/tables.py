@@ -18,7 +18,6 @@ from dynaberg.plots.canvas import (
     finish,
     in_utc,
     new_axes,
-    seconds_since,
     write_at,
 )
 
@@ -29,24 +28,27 @@ LABELED = 12
 
 
 def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the snapshots of a table on a time line, by how many rows the table then held.
+    """Draw the snapshots of a table in their order, by how many rows the table then held.
 
     Args:
         snapshots: From `Workbench.snapshots`.
         ax: Axes to draw on.
     """
     ax = ax or new_axes()
-    start, rows = snapshots["committed_at"].iloc[0], snapshots["total_records"].astype(float)
-    at = seconds_since(start, snapshots["committed_at"])
-    ax.step(at, rows, where="post", color=GRAY, zorder=1)
-    for operation, group in snapshots.assign(at=at).groupby("operation"):
-        ax.plot(group["at"], group["total_records"], MARKERS.get(str(operation), "o"), ms=8, label=operation)
-    for x, y in list(zip(at, rows, strict=True))[:: max(len(rows) // LABELED, 1)]:
-        write_at(ax, x, y, f"{y:,.0f}")
+    lines = in_utc(snapshots, "committed_at").reset_index(drop=True)
+    rows, moments = lines["total_records"].astype(float), lines["committed_at"]
+    ax.step(rows.index, rows, where="post", color=GRAY, zorder=1)
+    for operation, group in lines.groupby("operation"):
+        ax.plot(group.index, rows[group.index], MARKERS.get(str(operation), "o"), ms=8, label=operation)
+    shown = range(0, len(rows), -(-len(rows) // LABELED))
+    for place in shown:
+        write_at(ax, place, rows[place], f"{rows[place]:,.0f}")
+    ax.set_xticks(list(shown), [f"{moments[place]:%H:%M:%S}" for place in shown])
     ax.set_ylim(0, max(rows.max(), 1) * 1.2)
     ax.legend(title="operation", loc="upper left", bbox_to_anchor=(1, 1), alignment="left")
-    title = f"{len(rows)} snapshots in {at[-1]:,.0f} s, from {rows.iloc[0]:,.0f} to {rows.iloc[-1]:,.0f} rows"
-    return finish(ax, title, x=f"committed, seconds since {start:%Y-%m-%d %H:%M:%S} UTC", y="rows")
+    title = f"{len(rows)} snapshots, from {rows.iloc[0]:,.0f} to {rows.iloc[-1]:,.0f} rows"
+    day = f"{moments[0]:%Y-%m-%d}"
+    return finish(ax, title, x=f"snapshots in their order, committed on {day} at (UTC)", y="rows")
 
 
 def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None) -> Axes:
@@ -106,26 +108,28 @@ def plot_item_history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how many different values, and what share of nulls, each column holds.
+    """Draw about how many different values, and what share of nulls, each column holds.
 
     Args:
         profile: From `Workbench.profile_columns`.
         ax: Axes to draw on.
     """
-    lines = profile.sort_values("distinct").reset_index(drop=True)
+    lines = profile.dropna(subset="approx_distinct").sort_values("approx_distinct").reset_index(drop=True)
     ax = ax or new_axes(height=1.2 + 0.19 * len(lines))
-    rows, distinct = float(lines["rows"].max()), lines["distinct"].astype(float)
+    rows, distinct = float(lines["rows"].max()), lines["approx_distinct"].astype(float)
     ax.hlines(lines.index, 0.8, distinct.clip(lower=0.8), color=GRAY, lw=1)
     ax.plot(distinct.clip(lower=0.8), lines.index, "o", color=BLUE)
     for place, (count, nulls) in enumerate(zip(distinct, lines["nulls"].astype(float), strict=True)):
         words = f"  {count:,.0f}" + (f", {nulls / rows:.1%} null" if nulls else "")
         write_at(ax, max(count, 0.8), place, words, ha="left", color=RED if nulls else INK)
-    few, whole = int((distinct <= 10).sum()), int((distinct >= rows).sum())
+    few, whole = int((distinct <= 10).sum()), int((distinct > 0.95 * rows).sum())
     ax.set_yticks(lines.index, lines["column"], fontsize=8.5)
     ax.set(xscale="log", xlim=(0.8, max(rows, 1) * 8))
     ax.grid(visible=False)
-    title = f"{few} of {len(lines)} columns hold at most 10 values; {whole} tell every row apart"
-    return finish(ax, title, x=f"different values among {rows:,.0f} rows (log scale)", y="", counts="x")
+    title = f"{few} of {len(lines)} columns hold at most 10 values; {whole} tell nearly every row apart"
+    return finish(
+        ax, title, x=f"different values, about, among {rows:,.0f} rows (log scale)", y="", counts="x"
+    )
 
 
 def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = None) -> Axes:
