@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +18,7 @@ from urllib.parse import urlencode
 import orjson
 
 from local_aws import HEALTH_PATH
+from local_aws.athena import Athena
 from local_aws.cloudformation_gaps import CloudFormationGaps
 from local_aws.event_sources import EventSources
 from local_aws.firehose import Firehose
@@ -173,6 +173,16 @@ class Gateway:
         state = {"services": names, "stopping": self._stopping, "memory_bytes": memory_bytes()}
         return json_response(dict(self._about) | state)
 
+    async def _start_services(self) -> Mapping[str, Any]:
+        try:
+            for service in self._services:
+                await service.start()
+        except Exception as error:
+            log.exception("The services did not start")
+            return {"type": "lifespan.startup.failed", "message": str(error)}
+        self._on_started()
+        return {"type": "lifespan.startup.complete"}
+
     async def stop_services(self) -> None:
         """Stop the services, while requests are still answered: what they have in hand may need it."""
         self._stopping = True
@@ -186,9 +196,7 @@ class Gateway:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def services_start_last(message: Mapping[str, Any]) -> None:
             if message["type"] == "lifespan.startup.complete":
-                for service in self._services:
-                    await service.start()
-                self._on_started()
+                message = await self._start_services()
             if message["type"] == "lifespan.shutdown.complete":
                 self._on_saved()
             await send(message)
@@ -253,9 +261,6 @@ def create_app(
         Firehose(ministack, state_dir, endpoint),
         Kinesis(ministack),
         EventSources(ministack, region),
+        Athena(ministack, state_dir, endpoint),
     ]
-    try:
-        services.append(import_module("local_aws.athena").Athena(ministack, state_dir, endpoint))
-    except (ImportError, AttributeError) as error:
-        log.warning("Athena is not there yet: %s", error)
     return Gateway(ministack, services, about, on_started, on_saved)

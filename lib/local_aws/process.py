@@ -32,7 +32,8 @@ def spawn(options: Sequence[str], log: Path) -> int:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [interpreter(), "-m", MODULE, *options],
+            [interpreter(), "-P", "-m", MODULE, *options],
+            cwd=log.parent,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

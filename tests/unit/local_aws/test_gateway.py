@@ -1,0 +1,180 @@
+"""The gateway with a ministack and services of our own making."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from local_aws.gateway import Gateway, Ministack, by_host, replay
+from local_aws.wire import AwsError, Request, Response, json_response
+
+
+class Echo:
+    """An ASGI application that answers with what it was asked, and notes its life."""
+
+    def __init__(self) -> None:
+        self.life: list[str] = []
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            self.life.append("ministack restored")
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.life.append("ministack saved")
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        body = (await receive())["body"]
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        seen = {"path": scope["path"], "body": body.decode(), "host": headers.get("host")}
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", b"text/x")]})
+        await send({"type": "http.response.body", "body": orjson.dumps(seen)})
+
+
+class Parrot:
+    """A service that claims /parrot."""
+
+    def __init__(self, life: list[str], *, fails: bool = False) -> None:
+        self.life, self.fails = life, fails
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        return path.startswith("/parrot") or target == "Parrot.Speak"
+
+    async def handle(self, request: Request) -> Response | None:
+        answers: dict[str, Any] = {
+            "/parrot/error": AwsError("Squawk", "No.", 418),
+            "/parrot/bug": ValueError("moult"),
+        }
+        if request.path in answers:
+            raise answers[request.path]
+        return None if request.path == "/parrot/pass" else json_response({"said": request.body.decode()})
+
+    async def start(self) -> None:
+        if self.fails:
+            msg = "no perch"
+            raise RuntimeError(msg)
+        self.life.append("parrot started")
+
+    async def stop(self) -> None:
+        self.life.append("parrot stopped")
+        if self.fails:
+            msg = "no rest"
+            raise RuntimeError(msg)
+
+
+def gateway(*services: Parrot, echo: Echo | None = None) -> Gateway:
+    echo = echo or Echo()
+    about = {"pid": 1, "restored": "empty"}
+    life = echo.life
+    return Gateway(
+        Ministack(echo, "us-east-1"), services, about, lambda: life.append("up"), lambda: life.append("down")
+    )
+
+
+def ask(app: Any, path: str, body: bytes = b"", *, target: str = "") -> tuple[int, dict[str, Any]]:
+    sent: list[Mapping[str, Any]] = []
+
+    async def send(message: Mapping[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"x-amz-target", target.encode()), (b"host", b"127.0.0.1:4566")]
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "headers": headers}
+    asyncio.run(app(scope, replay(body), send))
+    return sent[0]["status"], orjson.loads(sent[1]["body"])
+
+
+@pytest.mark.parametrize("path", ["/elsewhere", "/parrot/pass"])
+def test_what_no_service_answers_reaches_ministack_with_its_body(path: str) -> None:
+    assert ask(gateway(Parrot([])), path, b"hello") == (
+        200,
+        {"path": path, "body": "hello", "host": "127.0.0.1:4566"},
+    )
+
+
+@pytest.mark.parametrize(("path", "target"), [("/parrot", ""), ("/", "Parrot.Speak")])
+def test_a_service_answers_by_path_or_target(path: str, target: str) -> None:
+    assert ask(gateway(Parrot([])), path, b"hello", target=target) == (200, {"said": "hello"})
+
+
+def test_an_error_has_the_shape_of_aws() -> None:
+    status, answer = ask(gateway(Parrot([])), "/parrot/error")
+    assert (status, answer["__type"], answer["message"]) == (418, "Squawk", "No.")
+
+
+def test_a_bug_is_an_internal_failure_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    status, answer = ask(gateway(Parrot([])), "/parrot/bug")
+    assert (status, answer["__type"]) == (500, "InternalFailure")
+    assert "POST /parrot/bug" in caplog.text
+
+
+def test_health_tells_who_it_is() -> None:
+    status, answer = ask(gateway(Parrot([])), "/_local_aws/health")
+    assert (status, answer["pid"], answer["services"], answer["stopping"]) == (200, 1, ["Parrot"], False)
+    assert answer["memory_bytes"] > 2**20
+
+
+def live(app: Gateway) -> list[str]:
+    """Start and stop an application as hypercorn does; the messages that it sent."""
+    sent: list[str] = []
+
+    async def run() -> None:
+        up, down = asyncio.Event(), asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if not up.is_set():
+                return {"type": "lifespan.startup"}
+            await down.wait()
+            return {"type": "lifespan.shutdown"}
+
+        async def send(message: Mapping[str, Any]) -> None:
+            sent.append(message["type"])
+            up.set()
+
+        lifespan = asyncio.create_task(app({"type": "lifespan"}, receive, send))
+        await up.wait()
+        await app.stop_services()
+        down.set()
+        await lifespan
+
+    asyncio.run(run())
+    return sent
+
+
+def test_services_start_after_ministack_and_stop_before_it() -> None:
+    echo = Echo()
+    sent = live(gateway(Parrot(echo.life), echo=echo))
+    assert echo.life == [
+        "ministack restored",
+        "parrot started",
+        "up",
+        "parrot stopped",
+        "ministack saved",
+        "down",
+    ]
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_a_service_that_fails_neither_hides_nor_spreads() -> None:
+    echo = Echo()
+    sent = live(gateway(Parrot(echo.life), Parrot(echo.life, fails=True), echo=echo))
+    assert sent[0] == "lifespan.startup.failed"
+    assert "up" not in echo.life
+    assert echo.life[-4:] == ["parrot stopped", "parrot stopped", "ministack saved", "down"]
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("/iceberg-lake/a/b", ("/a/b", "iceberg-lake.s3.localhost")),
+        ("/icebergs", ("/", "icebergs.s3.localhost")),
+        ("/iceberg/v1/config", ("/iceberg/v1/config", "127.0.0.1:4566")),
+        ("/other/iceberg-x", ("/other/iceberg-x", "127.0.0.1:4566")),
+    ],
+)
+def test_buckets_called_iceberg_something_are_addressed_by_host(path: str, seen: tuple[str, str]) -> None:
+    _, answer = ask(by_host(Echo()), path)
+    assert (answer["path"], answer["host"]) == seen
