@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynaberg.contract import Column, Contract, load_contract
-from dynaberg.functions import conversion
+from dynaberg.functions import shapes
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.conversion import ChangeConverter
 from dynaberg.transactions_model import plan_changes
@@ -273,7 +273,7 @@ def test_the_fast_path_says_what_the_exact_one_says(
         changed[column.name] = attribute
     change = record("MODIFY", new, before, table="financial-transactions")
     fast, exact = converter_of(TRANSACTIONS), converter_of(TRANSACTIONS)
-    exact._shapes = dict.fromkeys((tuple(new), tuple(before), tuple(change["dynamodb"]["Keys"])))
+    exact._shapes.update(dict.fromkeys((tuple(new), tuple(before), tuple(change["dynamodb"]["Keys"]))))
     assert answer(fast, change) == answer(exact, change)
 
 
@@ -293,7 +293,7 @@ def test_traffic_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> str:
         pytest.fail("the exact path was taken")
 
-    monkeypatch.setattr(ChangeConverter, "_exact_body", refuse)
+    monkeypatch.setattr(ChangeConverter, "_exact_row", refuse)
     converter = converter_of(TRANSACTIONS)
     for change in plan_changes((60, 25, 15), seed=7, now=datetime(2026, 1, 1, tzinfo=UTC)):
         item = change.transaction.item()
@@ -401,7 +401,7 @@ BAD_VALUES = {
     ("at", '{"S":"2026-01-31T12:00:00.1234567Z"}'): ("Conversion.WrongFormat", "is no moment"),
     ("blob", '{"B":"*"}'): ("Conversion.NotDynamoDbJson", "no base64"),
     ("tags", '{"L":[{"N":"1"}]}'): ("Conversion.WrongType", "takes S"),
-    ("words", '{"S":"a","N":"1"}'): ("Conversion.NotDynamoDbJson", "is no DynamoDB attribute"),
+    ("tags", '{"L":[],"N":"1"}'): ("Conversion.NotDynamoDbJson", "is no DynamoDB attribute"),
     ("words", '"a"'): ("Conversion.NotDynamoDbJson", "is no DynamoDB attribute"),
     ("words", "null"): ("Conversion.NotDynamoDbJson", "is no DynamoDB attribute"),
     ("words", '{"S":"\\ud800"}'): ("Conversion.NotDynamoDbJson", "half a character"),
@@ -478,10 +478,10 @@ def test_nesting_beyond_all_measure_is_refused() -> None:
 
 def test_endlessly_many_shapes_are_not_kept() -> None:
     converter = converter_of(CONTRACT)
-    for number in range(3 * conversion._MAX_SHAPES):
+    for number in range(3 * shapes.MAX_SHAPES):
         new = {"id": {"S": "a"}, "sort": {"N": "1"}, f"x{number}": {"S": "y"}}
         assert f"x{number}" in convert(record("INSERT", new), converter)["unmapped"]
-    assert len(converter._shapes) == conversion._MAX_SHAPES
+    assert len(converter._shapes) == shapes.MAX_SHAPES
 
 
 # Masks ----------------------------------------------------------------------------------------------

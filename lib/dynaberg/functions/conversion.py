@@ -13,16 +13,21 @@ from typing import Any
 
 from .attributes import ConversionError, converter_for, has_unnamed_members, shorten, to_json, unpack
 from .masks import MASKS, mask_image
-from .shapes import Shape
+from .shapes import Shapes
 
 _ROW_IMAGES = {"INSERT": "NewImage", "MODIFY": "NewImage", "REMOVE": "Keys"}
 # Kinesis records name their precision; those of DynamoDB Streams name none and count seconds.
 _MICROSECONDS: dict[Any, int] = {None: 1_000_000, "MILLISECOND": 1_000, "MICROSECOND": 1}
 _SEQUENCE_DIGITS = 40
+_HEAD = (
+    "eventID",
+    "eventName",
+    "ApproximateCreationDateTime",
+    "ApproximateCreationDateTimePrecision",
+    "SequenceNumber",
+)
 # "Amazon Data Firehose Quota": the largest record, before it is encoded in base64.
 MAX_ROW_BYTES = 1000 * 1024
-# Compiling a shape takes milliseconds: a table of endlessly many shapes is better off on the exact path.
-_MAX_SHAPES = 64
 
 
 class ChangeConverter:
@@ -45,7 +50,7 @@ class ChangeConverter:
         self._converters = {name: converter_for(parsed) for name, parsed in self._types.items()}
         self._nested = {n: t for n, t in self._types.items() if isinstance(t, dict) and "decimal" not in t}
         self._masks = {column["name"]: MASKS[column["mask"]] for column in columns if column["mask"]}
-        self._shapes: dict[tuple[str, ...], Shape | None] = {}
+        self._shapes = Shapes(self._types, required=self._key, barred=self._masks)
         self._checked_sources: set[str] = set()
 
     def to_row(self, record: Mapping[str, Any], received_at_us: int) -> bytes:
@@ -61,32 +66,63 @@ class ChangeConverter:
         Raises:
             ConversionError: The record does not fit the contract.
         """
+        try:
+            text = self._plain_row(record, received_at_us)
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            text = None
+        return _encode(text or self._exact_row(record, received_at_us))
+
+    def _plain_row(self, record: Mapping[str, Any], received_at_us: int) -> str | None:
+        """The row of a record whose values are all plain; None, or any error, where one is not."""
+        change = record["dynamodb"]
+        image, old_image = change[_ROW_IMAGES[record["eventName"]]], change.get("OldImage")
+        shape = self._shapes[tuple(image)]
+        old_shape = self._shapes[tuple(old_image)] if old_image else shape
+        if shape is None or old_shape is None:
+            return None
+        members = shape.members(image)
+        old_text = old_shape.image_text(old_image) if old_image else "null"
+        if members is None or old_text is None:
+            return None
+        head = self._head(record, change, received_at_us)
+        return f'{{{head},{members},"old_image":{old_text},"unmapped":null}}'
+
+    def _exact_row(self, record: Any, received_at_us: int) -> str:
+        """The row of any record, or the error that says what is wrong with it."""
         change = record.get("dynamodb") if isinstance(record, dict) else None
         if not isinstance(change, dict):
             raise ConversionError("NotAChangeRecord", f"It has no `dynamodb`: {shorten(record)}")
         try:
             head = self._head(record, change, received_at_us)
-        except (OverflowError, TypeError, ValueError) as error:
-            raise ConversionError("NotAChangeRecord", f"It cannot be read: {error}") from error
-        image_name = _ROW_IMAGES[record["eventName"]]
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            found = {name: {**record, **change}.get(name) for name in _HEAD}
+            raise ConversionError("NotAChangeRecord", f"One of these cannot be: {found!r:.300}") from error
+        image = mask_image(_image(change, _ROW_IMAGES[record["eventName"]]), self._masks)
+        old_image = mask_image(_image(change, "OldImage"), self._masks) if change.get("OldImage") else None
         try:
-            body = self._plain_body(change.get(image_name), change.get("OldImage"))
-        except (AttributeError, KeyError, TypeError):
-            body = None
-        return _encode(f"{{{head},{body or self._exact_body(change, image_name)}}}")
+            return f"{{{head},{self._members(image, old_image)}}}"
+        except RecursionError as error:
+            raise ConversionError("NotDynamoDbJson", "It is nested too deep") from error
 
     def _head(self, record: Mapping[str, Any], change: Mapping[str, Any], received_at_us: int) -> str:
-        """The members of a change row that are not of the item."""
-        change_id, operation = record.get("eventID"), record.get("eventName")
-        if not isinstance(change_id, str) or operation not in _ROW_IMAGES:
-            message = f"Its `eventID` is {shorten(change_id)} and its `eventName` {shorten(operation)}"
-            raise ConversionError("NotAChangeRecord", message)
+        """The members of a change row that are not of the item; any error where one cannot be."""
         source = record.get("eventSourceARN") or record.get("tableName")
         if source not in self._checked_sources:
             self._check_source(source)
+        operation = record["eventName"]
+        units = _MICROSECONDS[change.get("ApproximateCreationDateTimePrecision")]
+        changed_at_us = round(change["ApproximateCreationDateTime"] * units)
+        # Padded, so that text order is number order; Kinesis records have none.
+        sequence_number = change.get("SequenceNumber", "0").zfill(_SEQUENCE_DIGITS)
+        if (
+            operation not in _ROW_IMAGES
+            or len(sequence_number) > _SEQUENCE_DIGITS
+            or not sequence_number.isdecimal()
+        ):
+            raise ValueError
         return (
-            f'"change_id":{encode_basestring(change_id)},"operation":"{operation}",'
-            f'"changed_at":{_changed_at_us(change)},"sequence_number":"{_sequence_number(change)}",'
+            f'"change_id":{encode_basestring(record["eventID"])},"operation":"{operation}",'
+            f'"changed_at":{changed_at_us},"sequence_number":"{sequence_number}",'
             f'"received_at":{received_at_us}'
         )
 
@@ -98,37 +134,8 @@ class ChangeConverter:
             raise ConversionError("OtherTable", message)
         self._checked_sources.add(source)
 
-    def _plain_body(self, image: Any, old_image: Any) -> str | None:
-        """The members that are of the item; None, or an error, where a value is not plain."""
-        shape = self._shape(image)
-        members = shape.members(image) if shape else None
-        if members is None or not old_image:
-            return members and f'{members},"old_image":null,"unmapped":null'
-        old_shape = self._shape(old_image)
-        old_text = old_shape.image_text(old_image) if old_shape else None
-        return old_text and f'{members},"old_image":{old_text},"unmapped":null'
-
-    def _shape(self, image: Mapping[str, Any]) -> Shape | None:
-        names = tuple(image)
-        if names in self._shapes or len(self._shapes) >= _MAX_SHAPES:
-            return self._shapes.get(names)
-        plain = self._masks.keys().isdisjoint(names) and set(self._key) <= set(names)
-        try:
-            shape = Shape({name: self._types[name] for name in names}) if plain else None
-        except KeyError:
-            shape = None
-        return self._shapes.setdefault(names, shape)
-
-    def _exact_body(self, change: Mapping[str, Any], image_name: str) -> str:
-        """The members that are of the item, whatever their values are."""
-        image = mask_image(_image(change, image_name), self._masks)
-        old_image = mask_image(_image(change, "OldImage"), self._masks) if change.get("OldImage") else None
-        try:
-            return self._members(image, old_image)
-        except RecursionError as error:
-            raise ConversionError("NotDynamoDbJson", "It is nested too deep") from error
-
     def _members(self, image: Mapping[str, Any], old_image: Mapping[str, Any] | None) -> str:
+        """The members of a change row that are of the item."""
         row = {name: self._value(name, image[name]) for name in self._types if name in image}
         for name in self._key:
             if row.get(name) is None:
@@ -172,20 +179,3 @@ def _image(change: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         message = f"Its `{name}` is {shorten(image)}; the stream's view must be NEW_AND_OLD_IMAGES"
         raise ConversionError("NotAChangeRecord", message)
     return image
-
-
-def _changed_at_us(change: Mapping[str, Any]) -> int:
-    created = change.get("ApproximateCreationDateTime")
-    precision = change.get("ApproximateCreationDateTimePrecision")
-    if not isinstance(created, int | float) or precision not in _MICROSECONDS:
-        message = f"Its `ApproximateCreationDateTime` is {shorten(created)} in {shorten(precision)}"
-        raise ConversionError("NotAChangeRecord", message)
-    return round(created * _MICROSECONDS[precision])
-
-
-def _sequence_number(change: Mapping[str, Any]) -> str:
-    """The sequence number, padded so that text order is number order; Kinesis records have none."""
-    number = change.get("SequenceNumber", "0")
-    if not isinstance(number, str) or not number.isdecimal() or len(number) > _SEQUENCE_DIGITS:
-        raise ConversionError("NotAChangeRecord", f"Its `SequenceNumber` is {shorten(number)}")
-    return number.zfill(_SEQUENCE_DIGITS)

@@ -9,12 +9,14 @@ as they stand. What is not plain is left to the exact path in conversion.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 from operator import getitem
 from typing import Any
 
-_TEXT = r'[^"\\\x00-\x1f]*'
+# Compiling a shape takes milliseconds: a table of endlessly many shapes is better off on the exact path.
+MAX_SHAPES = 64
+_LINE = "[^\n]*"
 _WHOLE = "(?:0|-?[1-9][0-9]{{0,{}}})"
 _DATE = (
     "[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
@@ -22,7 +24,7 @@ _DATE = (
 )
 # By column type: DynamoDB's type letter, the pattern of plain values, the quote around them in JSON.
 _PLAIN_TYPES = {
-    "string": ("S", _TEXT, '"'),
+    "string": ("S", _LINE, '"'),
     "date": ("S", _DATE, '"'),
     "int": ("N", _WHOLE.format(8), ""),
     "long": ("N", _WHOLE.format(17), ""),
@@ -44,9 +46,8 @@ class Shape:
         plain = [_plain_type(parsed) for parsed in types.values()]
         self._tags = [tag for tag, _, _ in plain]
         self._fits = re.compile("\n".join(pattern for _, pattern, _ in plain)).fullmatch
-        self._scales = [
-            (slot, t["decimal"][1]) for slot, t in enumerate(types.values()) if isinstance(t, dict)
-        ]
+        scales = [t["decimal"][1] if isinstance(t, dict) else 0 for t in types.values()]
+        self._scales = [(slot, scale) for slot, scale in enumerate(scales) if scale]
         self._members = _template(
             [f'"{name}":{quote}' for name, (_, _, quote) in zip(types, plain, strict=True)],
             [f"{quote}," for _, _, quote in plain],
@@ -59,10 +60,13 @@ class Shape:
     def members(self, image: Mapping[str, Any]) -> str | None:
         """The image as members of a change row, or None where a value is not plain."""
         values = self._values(image)
-        if not self._fits("\n".join(values)):
+        lines = "\n".join(values)
+        # The line feeds between the values are escaped, and nothing else.
+        if len(encode_basestring(lines)) != len(lines) + len(values) + 1 or not self._fits(lines):
             return None
         for slot, scale in self._scales:
-            values[slot] = _pad(values[slot], scale)
+            if values[slot][-scale - 1 : -scale] != ".":
+                values[slot] = _pad(values[slot], scale)
         return _fill(self._members, values)
 
     def image_text(self, image: Mapping[str, Any]) -> str | None:
@@ -74,10 +78,39 @@ class Shape:
         return f'"{{{_fill(self._attributes, values)}}}"'
 
     def _values(self, image: Mapping[str, Any]) -> list[str]:
-        """The values alone; a KeyError where an attribute has another type than its column."""
-        if sum(map(len, image.values())) != len(self._tags):
-            raise KeyError
+        """The values alone; a KeyError where an attribute has another type than its column.
+
+        DynamoDB takes no attribute of two types, so that none is looked for.
+        """
         return list(map(getitem, image.values(), self._tags))
+
+
+class Shapes(dict[tuple[str, ...], Shape | None]):
+    """The shapes of a table's images by the names of their attributes, each compiled when it is met first.
+
+    Args:
+        types: Parsed type of each column, by name.
+        required: Attributes that an image must have.
+        barred: Attributes that an image must not have.
+    """
+
+    def __init__(self, types: Mapping[str, Any], *, required: Iterable[str], barred: Iterable[str]) -> None:
+        super().__init__()
+        self._types, self._required, self._barred = types, set(required), set(barred)
+
+    def __missing__(self, names: tuple[str, ...]) -> Shape | None:
+        if len(self) >= MAX_SHAPES:
+            return None
+        self[names] = shape = self._compile(names)
+        return shape
+
+    def _compile(self, names: tuple[str, ...]) -> Shape | None:
+        if not self._required <= set(names) or not self._barred.isdisjoint(names):
+            return None
+        try:
+            return Shape({name: self._types[name] for name in names})
+        except KeyError:
+            return None
 
 
 def _plain_type(parsed_type: Any) -> tuple[str, str, str]:
@@ -91,7 +124,7 @@ def _plain_type(parsed_type: Any) -> tuple[str, str, str]:
 
 def _pad(text: str, scale: int) -> str:
     whole, _, fraction = text.partition(".")
-    return text if len(fraction) == scale else f"{whole}.{fraction:0<{scale}}"
+    return f"{whole}.{fraction:0<{scale}}"
 
 
 def _template(before: Sequence[str], after: Sequence[str]) -> list[str]:
