@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,7 @@ _NOTHING_TO_DO = re.compile(r"didn't contain changes|No updates are to be perfor
 _HINTS = (
     (
         r"already exists|AlreadyExists|name exists",
-        "The name is taken. Choose another in cdk.context.json, or remove what has it.",
+        "The name is taken. Choose another in cdk.context.json; clean_up() removes what an old run left.",
     ),
     (
         r"[Nn]ot authorized|AccessDenied|[Ff]orbidden",
@@ -48,6 +46,11 @@ _HINTS = (
     (
         r"s3tablescatalog|EntityNotFound",
         "Integrate S3 Tables with AWS analytics services, once per account and Region, in the S3 console.",
+    ),
+    (r"DELETE_FAILED", "A clean-up did not get to its end. Run clean_up() again, then this."),
+    (
+        r"UPDATE_ROLLBACK_FAILED",
+        "Continue the stack's update rollback in CloudFormation's console, then run this again.",
     ),
     (r"assume|Role", "A new role takes some seconds to be known everywhere. Run it again."),
 )
@@ -96,24 +99,24 @@ def deploy_stack(
         >>> deploy_stack(session, "dynaberg-foundation", TEMPLATES / "foundation.yaml", parameters).outputs
     """
     settle(session, stack_name)
-    if (_describe(session, stack_name) or {}).get("StackStatus") in _NEVER_CREATED:
+    if _status(session, stack_name) in _NEVER_CREATED:
         delete_stack(session, stack_name, progress=False)
-    with _change_set(session, stack_name, template_path, parameters, tags or {}) as change_set:
-        changes = change_set["Changes"]
-        if changes:
-            token = f"dynaberg-{uuid4()}"
-            aws.client(session, "cloudformation").execute_change_set(
-                ChangeSetName=change_set["ChangeSetId"], ClientRequestToken=token
-            )
-            events = _follow(session, change_set["StackId"], token, len(changes), "Deploying", progress)
-            _check(session, events, stack_name)
-    seconds = _seconds(events) if changes else {}
-    return StackResult(
-        stack_name,
-        bool(changes),
+    change_set = _make_change_set(session, stack_name, template_path, parameters, tags or {})
+    events: list[dict[str, Any]] = []
+    if change_set["Changes"]:
+        token = f"dynaberg-{uuid4()}"
+        cloudformation = aws.client(session, "cloudformation")
+        cloudformation.execute_change_set(ChangeSetName=change_set["ChangeSetId"], ClientRequestToken=token)
+        total = len(change_set["Changes"])
+        events = _follow(session, change_set["StackId"], token, total, "Deploying", progress)
+        _check(session, events, stack_name)
+    else:
+        _discard(session, change_set)
+    outputs, resources = (
         stack_outputs(session, stack_name),
-        stack_resources(session, stack_name, seconds),
+        stack_resources(session, stack_name, _seconds(events)),
     )
+    return StackResult(stack_name, bool(events), outputs, resources)
 
 
 def preview(
@@ -130,11 +133,12 @@ def preview(
     Raises:
         DeploymentError: CloudFormation does not take the template or the parameters.
     """
-    with _change_set(session, stack_name, template_path, parameters, {}) as change_set:
-        rows = [
-            (c["Action"], c["LogicalResourceId"], c["ResourceType"], c.get("Replacement", "False"))
-            for c in (change["ResourceChange"] for change in change_set["Changes"])
-        ]
+    change_set = _make_change_set(session, stack_name, template_path, parameters, {})
+    _discard(session, change_set)
+    changes = [change["ResourceChange"] for change in change_set["Changes"]]
+    rows = [
+        (c["Action"], c["LogicalResourceId"], c["ResourceType"], c.get("Replacement", "")) for c in changes
+    ]
     return pd.DataFrame(rows, columns=["action", "resource", "type", "replacement"])
 
 
@@ -156,7 +160,7 @@ def delete_stack(session: boto3.Session, stack_name: str, *, progress: bool = Tr
 
 def stack_exists(session: boto3.Session, stack_name: str) -> bool:
     """Whether a stack is there and usable: created, and not in the middle of anything."""
-    return (_describe(session, stack_name) or {}).get("StackStatus") in _USABLE
+    return _status(session, stack_name) in _USABLE
 
 
 def stack_outputs(session: boto3.Session, stack_name: str) -> dict[str, str]:
@@ -183,11 +187,7 @@ def stack_resources(
         stack_name: Name of the stack.
         seconds: How long the last deployment took, by resource.
     """
-    pages = (
-        aws.client(session, "cloudformation")
-        .get_paginator("list_stack_resources")
-        .paginate(StackName=stack_name)
-    )
+    pager = aws.client(session, "cloudformation").get_paginator("list_stack_resources")
     rows = [
         (
             resource["LogicalResourceId"],
@@ -196,7 +196,7 @@ def stack_resources(
             resource["ResourceStatus"],
             (seconds or {}).get(resource["LogicalResourceId"], 0.0),
         )
-        for page in pages
+        for page in pager.paginate(StackName=stack_name)
         for resource in page["StackResourceSummaries"]
         if resource["ResourceStatus"] != "DELETE_COMPLETE"
     ]
@@ -207,7 +207,7 @@ def settle(session: boto3.Session, stack_name: str) -> None:
     """Wait until a stack is in the middle of nothing, such as a deployment whose kernel was interrupted."""
 
     def settled() -> bool:
-        status = str((_describe(session, stack_name) or {}).get("StackStatus", ""))
+        status = _status(session, stack_name)
         return status == "REVIEW_IN_PROGRESS" or not status.endswith("_IN_PROGRESS")
 
     aws.wait_for(settled, timeout=DEADLINE_SECONDS, what=f"The end of what stack {stack_name!r} is doing")
@@ -224,18 +224,20 @@ def _describe(session: boto3.Session, stack_name: str) -> dict[str, Any] | None:
     return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
 
 
-@contextmanager
-def _change_set(
+def _status(session: boto3.Session, stack_name: str) -> str:
+    return str((_describe(session, stack_name) or {}).get("StackStatus", ""))
+
+
+def _make_change_set(
     session: boto3.Session,
     stack_name: str,
     template_path: Path,
     parameters: Mapping[str, str],
     tags: Mapping[str, str],
-) -> Iterator[dict[str, Any]]:
-    """A change set, removed again where it was not executed; without changes its `Changes` are empty."""
+) -> dict[str, Any]:
+    """A change set to execute or to discard; where nothing would change, its `Changes` are empty."""
     cloudformation = aws.client(session, "cloudformation")
-    status = (_describe(session, stack_name) or {}).get("StackStatus", "REVIEW_IN_PROGRESS")
-    is_new = status == "REVIEW_IN_PROGRESS"
+    is_new = _status(session, stack_name) in ("", "REVIEW_IN_PROGRESS")
     try:
         made = cloudformation.create_change_set(
             StackName=stack_name,
@@ -248,30 +250,25 @@ def _change_set(
         )
     except ClientError as error:
         raise _explained(stack_name, "the template", error.response["Error"]["Message"]) from error
-    change_set = _read_change_set(session, made["Id"])
-    try:
-        if change_set["Status"] == "FAILED" and not _NOTHING_TO_DO.search(change_set["StatusReason"]):
-            found = _invalid(session, ChangeSetName=made["Id"])
-            raise _explained(stack_name, *(found or ("the change set", change_set["StatusReason"])))
-        yield change_set
-    finally:
-        if (
-            cloudformation.describe_change_set(ChangeSetName=made["Id"])["ExecutionStatus"]
-            != "EXECUTE_COMPLETE"
-        ):
-            cloudformation.delete_change_set(ChangeSetName=made["Id"])
-            if is_new:
-                cloudformation.delete_stack(StackName=made["StackId"])
 
-
-def _read_change_set(session: boto3.Session, change_set_id: str) -> dict[str, Any]:
-    cloudformation = aws.client(session, "cloudformation")
-
-    def made() -> dict[str, Any] | None:
-        answer: dict[str, Any] = cloudformation.describe_change_set(ChangeSetName=change_set_id)
+    def ready() -> dict[str, Any] | None:
+        answer: dict[str, Any] = cloudformation.describe_change_set(ChangeSetName=made["Id"])
         return answer if answer["Status"] in ("CREATE_COMPLETE", "FAILED") else None
 
-    return aws.wait_for(made, timeout=300, what="CloudFormation's change set")
+    change_set = aws.wait_for(ready, timeout=300, what=f"The change set of stack {stack_name!r}")
+    if change_set["Status"] == "FAILED" and not _NOTHING_TO_DO.search(change_set["StatusReason"]):
+        found = _invalid(session, ChangeSetName=made["Id"])
+        _discard(session, change_set)
+        raise _explained(stack_name, *(found or ("the change set", change_set["StatusReason"])))
+    return change_set
+
+
+def _discard(session: boto3.Session, change_set: Mapping[str, Any]) -> None:
+    """Delete a change set, and the stack that is nothing but its shell."""
+    cloudformation = aws.client(session, "cloudformation")
+    cloudformation.delete_change_set(ChangeSetName=change_set["ChangeSetId"])
+    if _status(session, change_set["StackId"]) == "REVIEW_IN_PROGRESS":
+        cloudformation.delete_stack(StackName=change_set["StackId"])
 
 
 def _follow(
@@ -279,40 +276,30 @@ def _follow(
 ) -> list[dict[str, Any]]:
     """Show a stack's events as they come, until the operation is over; all of them, oldest first."""
     stack_name = stack_id.split("/")[1]
-    started, pause, done = time.monotonic(), 0.05, 0
     with tqdm(total=total, desc=f"{verb} {stack_name}", unit="resource", disable=not progress) as bar:
-        while True:
+
+        def over() -> list[dict[str, Any]] | None:
             events = _events(session, stack_id, token)
-            finished = {
-                e["LogicalResourceId"] for e in events if _is_over(e) and e["PhysicalResourceId"] != stack_id
-            }
-            if len(finished) > done:
-                bar.update(min(len(finished), total) - done)
-                bar.set_postfix_str(events[-1]["LogicalResourceId"])
-                done, pause = min(len(finished), total), 0.05
-            if any(e["PhysicalResourceId"] == stack_id and _is_over(e) for e in events):
-                # A change set also lists what a false condition leaves out.
-                bar.total = done
-                bar.set_postfix_str("")
-                return events
-            if time.monotonic() - started > DEADLINE_SECONDS:
-                msg = f"Stack {stack_name!r} is not done after {DEADLINE_SECONDS} s."
-                raise DeploymentError(
-                    msg, hint="Run it again: it waits for what is under way and goes on from there."
-                )
-            time.sleep(pause)
-            pause = min(pause * 1.5, 2.0)
+            done = {e["LogicalResourceId"] for e in events if _is_over(e)}
+            bar.set_postfix_str(events[-1]["LogicalResourceId"] if events else "")
+            bar.update(len(done - {stack_name}) - bar.n)
+            return events if stack_name in done else None
+
+        hint = "Run it again: it waits for what is under way and goes on from there."
+        events = aws.wait_for(
+            over, timeout=DEADLINE_SECONDS, what=f"The end of stack {stack_name!r}'s change", hint=hint
+        )
+        # A change set also lists what a false condition leaves out.
+        bar.total = bar.n
+        bar.set_postfix_str("")
+    return events
 
 
 def _events(session: boto3.Session, stack_id: str, token: str) -> list[dict[str, Any]]:
     """The events of one operation, oldest first; CloudFormation gives the newest first."""
-    pages = (
-        aws.client(session, "cloudformation")
-        .get_paginator("describe_stack_events")
-        .paginate(StackName=stack_id)
-    )
+    pager = aws.client(session, "cloudformation").get_paginator("describe_stack_events")
     found: list[dict[str, Any]] = []
-    for page in pages:
+    for page in pager.paginate(StackName=stack_id):
         ours = [event for event in page["StackEvents"] if event.get("ClientRequestToken") == token]
         found += ours
         if len(ours) < len(page["StackEvents"]):
