@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
-from dynaberg import cleanup, deploy
+from dynaberg import aws, cleanup, deploy
 from dynaberg.contract import Contract, load_contract
 from dynaberg.deploy import deployer
 from dynaberg.deploy.packaging import package, upload
@@ -196,6 +197,45 @@ def test_a_name_that_is_taken_is_explained_and_nothing_of_it_touched(
     assert "name is taken" in caught.value.hint
     deploy.delete_stack(session, "deploying-taken")
     assert s3.get_object(Bucket="deploying-others", Key="dear")["Body"].read() == b"data"
+
+
+@pytest.mark.parametrize(
+    "step", ["create_change_set", "describe_change_set", "execute_change_set", "_follow"]
+)
+def test_interrupted_half_way_it_is_run_again(
+    session: boto3.Session, contract: Contract, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    settings = replace(SETTINGS, name="halfway", table_bucket_name="halfwaytables", bucket_name="halfway")
+    owner = deployer if step == "_follow" else aws.client(session, "cloudformation")
+    real = getattr(owner, step)
+
+    def interrupted(*positional: Any, **named: Any) -> None:
+        if step != "_follow":
+            real(*positional, **named)
+        raise KeyboardInterrupt
+
+    halfway = replace(contract, source_table="halfway-transactions")
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, step, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            deploy.enable_cdc(session, settings, halfway)
+    deployed = deploy.enable_cdc(session, settings, halfway)
+    assert len(deployed) == 10
+    assert set(deployed["status"]) == {"CREATE_COMPLETE"}
+    assert len(cleanup.clean_up(session, settings, confirm="halfway")) == 10
+
+
+def test_what_was_never_executed_is_cleaned_up(
+    session: boto3.Session, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, name="never")
+    with monkeypatch.context() as patch:
+        patch.setattr(aws.client(session, "cloudformation"), "execute_change_set", None)
+        with pytest.raises(TypeError):
+            deploy.enable_cdc(session, settings, contract)
+    cleanup.clean_up(session, settings, confirm="never")
+    with pytest.raises(NotFoundError):
+        deploy.outputs(session, settings, "foundation")
 
 
 def test_a_template_that_is_none_is_explained(session: boto3.Session, tmp_path: Path) -> None:
