@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pandas as pd
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from dynaberg import aws, deploy, local
 from dynaberg.contract import load_contract
@@ -127,9 +127,13 @@ def _local_aws(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
 
 
 def _region(session: boto3.Session, _: Settings) -> tuple[bool, str, str]:
-    found = session.get_available_regions("s3tables")
+    """A Region without S3 Tables has no host of that name."""
     region = str(session.region_name)
-    return region in found, region, "S3 Tables is not known in this Region; choose another."
+    try:
+        aws.client(session, "s3tables").list_table_buckets(maxBuckets=1)
+    except EndpointConnectionError:
+        return False, f"no S3 Tables in {region}", 'Choose another Region: connect(target="aws", region=…).'
+    return True, region, ""
 
 
 def _credentials(session: boto3.Session, _: Settings) -> tuple[bool, str, str]:
