@@ -21,6 +21,7 @@ from local_aws import HEALTH_PATH
 from local_aws.athena import Athena
 from local_aws.cloudformation_gaps import CloudFormationGaps
 from local_aws.event_sources import EventSources
+from local_aws.faults import Faults
 from local_aws.firehose import Firehose
 from local_aws.iceberg_rest import IcebergRest
 from local_aws.iceberg_tables import IcebergTables
@@ -35,7 +36,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
-_ICEBERG_BUCKET = re.compile(r"/(iceberg[a-z0-9.-]+)(/.*)?$", re.DOTALL)
+_ICEBERG_BUCKET = re.compile(r"/(?!iceberg/v1/)(iceberg[a-z0-9.-]*)(/.*)?$", re.DOTALL)
 
 
 class Ministack:
@@ -253,14 +254,14 @@ def create_app(
 
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
     ministack = Ministack(by_host(app), region)
-    tables = IcebergTables(ministack)
+    faults, tables = Faults(ministack), IcebergTables(ministack)
     services: list[Service] = [
         IcebergRest(tables, region, endpoint),
         S3Tables(tables),
         CloudFormationGaps(),
         Firehose(ministack, state_dir, endpoint),
         Kinesis(ministack),
-        EventSources(ministack, region),
+        EventSources(faults.upstream, region, faults.disturb),
         Athena(ministack, state_dir, endpoint),
     ]
-    return Gateway(ministack, services, about, on_started, on_saved)
+    return Gateway(ministack, faults.before(services), about, on_started, on_saved)
