@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from local_aws.iceberg_errors import IcebergError
-from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName, succeeded
+from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName, is_name, succeeded
 from local_aws.wire import AwsError, Request, Response
 
 _PREFIX = (
@@ -26,7 +26,6 @@ _PREFIX = (
 )
 _NAMESPACE = r"/namespaces/(?P<namespace>[^/]+)"
 _TABLES = rf"{_NAMESPACE}/tables"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,254}")
 
 
 class IcebergRest:
@@ -43,6 +42,7 @@ class IcebergRest:
         self._region, self._endpoint = region, endpoint
         table = rf"{_TABLES}/(?P<table>[^/]+)"
         routes: Iterable[tuple[str, str, Handler]] = (
+            ("POST", "/namespaces", self._create_namespace),
             ("HEAD", _NAMESPACE, self._namespace_exists),
             ("DELETE", _NAMESPACE, self._drop_namespace),
             ("GET", _TABLES, self._list),
@@ -89,6 +89,12 @@ class IcebergRest:
                 return handle, parts | {"bucket": bucket_arn(parts["bucket"], self._region)}
         return None
 
+    async def _create_namespace(self, request: Request, parts: Parts) -> None:
+        levels = request.json().get("namespace") or [""]
+        if len(levels) != 1:
+            raise IcebergError(400, "BadRequestException", "S3 Tables has namespaces of one level only.")
+        check_name("namespace", levels[0])
+
     async def _namespace_exists(self, request: Request, parts: Parts) -> Response:
         return Response(
             204 if await self._tables.namespace_exists(parts["bucket"], parts["namespace"]) else 404
@@ -112,7 +118,7 @@ class IcebergRest:
 
         payload = request.json()
         table = TableName(parts["bucket"], parts["namespace"], str(payload.get("name", "")))
-        check_name(table.name)
+        check_name("table", table.name)
         await self._require_namespace(table.bucket_arn, table.namespace)
         async with self._tables.locked([table]):
             if await self._tables.find(table):
@@ -179,7 +185,7 @@ class IcebergRest:
     async def _rename(self, request: Request, parts: Parts) -> Response:
         payload = request.json()
         source, target = (named_table(parts["bucket"], payload.get(key)) for key in ("source", "destination"))
-        check_name(target.name)
+        check_name("table", target.name)
         await self._require_namespace(target.bucket_arn, target.namespace)
         async with self._tables.locked([source, target]):
             if await self._tables.find(source) is None:
@@ -214,7 +220,7 @@ class IcebergRest:
 
 
 Parts = Mapping[str, str]
-Handler = Callable[[Request, Parts], Awaitable[Response]]
+Handler = Callable[[Request, Parts], Awaitable[Response | None]]
 
 
 def apply_change(
@@ -264,14 +270,14 @@ def named_table(bucket: str, identifier: Any) -> TableName:
         ) from error
 
 
-def check_name(name: str) -> None:
-    """Refuse a table name that S3 Tables refuses (Amazon S3, "Table naming rules").
+def check_name(kind: str, name: str) -> None:
+    """Refuse a name that S3 Tables refuses.
 
     Raises:
         IcebergError: BadRequestException.
     """
-    if not _NAME.fullmatch(name):
-        message = f"The table name {name!r} is not valid: lower-case letters, digits and underscores."
+    if not is_name(name):
+        message = f"The {kind} name {name!r} is not valid: lower-case letters, digits and underscores."
         raise IcebergError(400, "BadRequestException", message)
 
 

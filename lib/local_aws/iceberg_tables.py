@@ -246,6 +246,11 @@ class IcebergTables:
         return await self._upstream(Request(method, path, query=query or {}, headers=headers, body=body))
 
 
+def is_name(name: str) -> bool:
+    """Whether S3 Tables takes a name for a namespace or a table ("Table bucket, … naming rules")."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9_]{0,254}", name) is not None
+
+
 def parse_stored(location: str, text: bytes) -> StoredTable:
     """The table that a metadata file describes."""
     from local_aws.iceberg_metadata import parse_metadata

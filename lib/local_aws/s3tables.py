@@ -13,14 +13,13 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName
+from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName, is_name
 from local_aws.wire import AwsError, Request, Response, json_response
 
 _ARN = r"(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+)"
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo", "aws")
 _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", "--x-s3", "--table-s3")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,254}")
 
 
 class S3Tables:
@@ -138,11 +137,6 @@ class S3Tables:
 
 Parts = Mapping[str, str]
 Handler = Callable[[Request, Parts], Awaitable[Response | None]]
-
-
-def is_name(name: str) -> bool:
-    """Whether S3 Tables takes a name for a namespace or a table."""
-    return _NAME.fullmatch(name) is not None
 
 
 def create_request(description: Mapping[str, Any]) -> dict[str, Any]:

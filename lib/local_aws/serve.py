@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import logging
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,12 +86,17 @@ async def serve(state_dir: Path, about: Mapping[str, Any]) -> None:
 
 
 def run(state_dir: Path, port: int, region: str) -> None:
-    """Restore the state, then serve."""
+    """Restore the state, then serve; one server at a time on a state folder."""
     started_at = datetime.now(UTC)
     os.environ.pop("AWS_PROFILE", None)
     os.environ.pop("AWS_SESSION_TOKEN", None)
     os.environ.update(server_environment(state_dir, port, region))
     state_dir.mkdir(parents=True, exist_ok=True)
+    lock = (state_dir / "server.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"A local AWS runs on {state_dir} already.")
     restored = saved_state.restore(state_dir)
     about = {
         "pid": os.getpid(),

@@ -379,6 +379,12 @@ def test_a_catalog_may_be_named_as_the_data_catalog_names_it(
     assert federated.load_table(name).scan().to_arrow().num_rows == 3
 
 
+def test_namespaces_have_one_level_and_legal_names(catalog: RestCatalog) -> None:
+    for bad in ("Upper", ("two", "levels")):
+        with pytest.raises(BadRequestError):
+            catalog.create_namespace(bad)
+
+
 def test_a_namespace_with_tables_stays(catalog: RestCatalog) -> None:
     catalog.create_namespace("short_lived")
     catalog.create_table("short_lived.t", SCHEMA)

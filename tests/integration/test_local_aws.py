@@ -146,6 +146,19 @@ def test_a_life_with_a_clean_stop_and_a_kill(state_dir: Path) -> None:
     assert client(status, "s3").get_object(Bucket="things", Key="before")["Body"].read() == b"1"
     catalog(status, arn).load_table("raw.transactions").append(ROWS)
     assert rows(catalog(status, arn), "transactions") == 6
+    second = [
+        sys.executable,
+        "-m",
+        "local_aws.serve",
+        "--state-dir",
+        str(state_dir),
+        "--port",
+        str(free_port()),
+    ]
+    refused = subprocess.run(second, capture_output=True, text=True, check=False)
+    assert refused.stderr == f"A local AWS runs on {state_dir} already.\n"
+    local_aws.reset(state_dir)
+    assert list(state_dir.iterdir()) == []
 
 
 def test_a_port_in_use_is_named_with_its_owner(state_dir: Path) -> None:
