@@ -171,6 +171,8 @@ def test_a_service_that_fails_neither_hides_nor_spreads() -> None:
     [
         ("/iceberg-lake/a/b", ("/a/b", "iceberg-lake.s3.localhost")),
         ("/icebergs", ("/", "icebergs.s3.localhost")),
+        ("/iceberg/v2", ("/v2", "iceberg.s3.localhost")),
+        ("/iceberg-lake/v1/x", ("/v1/x", "iceberg-lake.s3.localhost")),
         ("/iceberg/v1/config", ("/iceberg/v1/config", "127.0.0.1:4566")),
         ("/other/iceberg-x", ("/other/iceberg-x", "127.0.0.1:4566")),
     ],
