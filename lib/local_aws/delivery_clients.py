@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.error_records import FailedRecord
-from local_aws.firehose_config import DeliveryConfig, epoch_ms, normalize, read_config
+from local_aws.firehose_config import DeliveryConfig, normalize, read_config
 from local_aws.iceberg_sink import TableBucket
 
 LOGGED_FAILURES = 10
@@ -39,6 +39,7 @@ class DeliveryClients:
         self.firehose = client("firehose")
         self.lambda_ = client("lambda")
         self.s3 = client("s3")
+        self.kinesis = client("kinesis")
         self._s3tables = client("s3tables")
         self._cloudwatch = client("cloudwatch")
         self._logs = client("logs")
@@ -47,14 +48,25 @@ class DeliveryClients:
         """The tables of a table bucket."""
         return TableBucket(arn, self._endpoint, self._region, self._s3tables)
 
+    def streams_from_kinesis(self) -> list[str]:
+        """Names of the delivery streams that read a Kinesis stream."""
+        names: list[str] = []
+        while True:
+            start = {"ExclusiveStartDeliveryStreamName": names[-1]} if names else {}
+            answer = self.firehose.list_delivery_streams(
+                DeliveryStreamType="KinesisStreamAsSource", Limit=100, **start
+            )
+            names += answer["DeliveryStreamNames"]
+            if not answer["HasMoreDeliveryStreams"]:
+                return names
+
     def describe(self, name: str) -> DeliveryConfig | None:
         """How a delivery stream is set; None where it is gone or has no Iceberg destination."""
         try:
             answer = self.firehose.describe_delivery_stream(DeliveryStreamName=name)
         except self.firehose.exceptions.ResourceNotFoundException:
             return None
-        description = normalize(answer["DeliveryStreamDescription"])
-        return read_config(description, epoch_ms(description["CreateTimestamp"]))
+        return read_config(normalize(answer["DeliveryStreamDescription"]))
 
     def report(
         self,

@@ -12,7 +12,7 @@ from pathlib import Path
 from local_aws.serve import client_environment
 
 WAKE, FINISH = b".", b"q"
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from local_aws.delivery_clients import DeliveryClients
 from local_aws.delivery_process import FINISH
 from local_aws.firehose_config import DeliveryConfig
 from local_aws.journal import JournalSource
-from local_aws.stream_delivery import COALESCE_SECONDS, StreamDelivery
+from local_aws.kinesis_source import KinesisSource
+from local_aws.stream_delivery import COALESCE_SECONDS, Source, StreamDelivery
 
 REFRESH_SECONDS = 1.0
 
@@ -72,32 +73,41 @@ class DeliveryWorker:
 
     def _refresh(self) -> None:
         """Take up new streams and new settings, let go of streams that are gone."""
-        folders = set(stream_folders(self._root))
-        for folder in folders | self._deliveries.keys():
-            try:
+        try:
+            for name in self._clients.streams_from_kinesis():
+                self._make_folder(name)
+            folders = set(stream_folders(self._root))
+            for folder in folders | self._deliveries.keys():
                 config = self._clients.describe(folder.name.rpartition("@")[0])
-            except (BotoCoreError, ClientError) as error:
-                log.info("%s: not described: %s", folder.name, error)
-                continue
-            if config is None or folder not in folders or config.created_ms != created_ms(folder):
-                self._let_go(folder)
-            elif folder in self._deliveries:
-                self._deliveries[folder].config = config
-            else:
-                self._take_up(folder, config)
+                self._settle(folder, config if folder in folders else None)
+        except (BotoCoreError, ClientError) as error:
+            log.info("the gateway does not answer: %s", error)
 
-    def _take_up(self, folder: Path, config: DeliveryConfig) -> None:
-        source = JournalSource(folder, cast("int", load_checkpoint(folder).committed))
-        self._deliveries[folder] = StreamDelivery(folder, config, source, self._clients)
-        self._deliveries[folder].start()
+    def _make_folder(self, name: str) -> None:
+        """Make the folder of a stream that reads Kinesis; the others make theirs with their first record."""
+        if any(folder.name.rpartition("@")[0] == name for folder in self._deliveries):
+            return
+        config = self._clients.describe(name)
+        if config is not None:
+            folder = self._root / config.folder_name
+            folder.mkdir(exist_ok=True)
 
-    def _let_go(self, folder: Path) -> None:
-        delivery = self._deliveries.pop(folder, None)
-        if delivery is not None:
-            delivery.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    def _settle(self, folder: Path, config: DeliveryConfig | None) -> None:
+        delivery = self._deliveries.get(folder)
+        if config is None or config.folder_name != folder.name:
+            self._deliveries.pop(folder, None)
+            if delivery is not None:
+                delivery.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+        elif delivery is not None:
+            delivery.config = config
+        else:
+            delivery = StreamDelivery(folder, config, self._source(folder, config), self._clients)
+            self._deliveries[folder] = delivery
+            delivery.start()
 
-
-def created_ms(folder: Path) -> int:
-    """When the stream of a folder was made, epoch milliseconds."""
-    return int(folder.name.rpartition("@")[2])
+    def _source(self, folder: Path, config: DeliveryConfig) -> Source:
+        if config.source_arn is None:
+            return JournalSource(folder, cast("int", load_checkpoint(folder, 0).committed))
+        position = cast("dict[str, str]", load_checkpoint(folder, {}).committed)
+        return KinesisSource(self._clients.kinesis, config.source_arn, config.source_start_ms, position)

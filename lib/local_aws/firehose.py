@@ -19,7 +19,8 @@ from typing import Any
 from local_aws.checkpoint import load_checkpoint, stream_folders
 from local_aws.delivery_process import DeliveryProcess
 from local_aws.firehose_config import (
-    epoch_ms,
+    epoch_us,
+    folder_name,
     iceberg_description,
     normalize,
     validate_iceberg,
@@ -160,7 +161,7 @@ class Firehose:
             raise
         description = answer["DeliveryStreamDescription"]
         iceberg = iceberg_description(description) is not None
-        folder = self._root / f"{name}@{epoch_ms(description['CreateTimestamp'])}"
+        folder = self._root / folder_name(name, epoch_us(description["CreateTimestamp"]))
         from_kinesis = description["DeliveryStreamType"] == "KinesisStreamAsSource"
         return KnownStream(folder if iceberg else None, from_kinesis, time.monotonic() + CONFIG_SECONDS)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from local_aws.wire import AwsError
@@ -64,7 +65,7 @@ class DeliveryConfig:
     Attributes:
         name: Name of the delivery stream.
         arn: Its ARN.
-        created_ms: When it was made, epoch milliseconds; a new stream of the old name is another one.
+        created_us: When it was made, epoch microseconds; a new stream of the old name is another one.
         version: Counts the changes of its destination; part of an error object's name.
         source_arn: The Kinesis stream it reads, None for Direct PUT.
         source_start_ms: From when on it reads that, epoch milliseconds.
@@ -82,7 +83,7 @@ class DeliveryConfig:
 
     name: str
     arn: str
-    created_ms: int
+    created_us: int
     version: str
     source_arn: str | None
     source_start_ms: int
@@ -96,6 +97,11 @@ class DeliveryConfig:
     error_prefix: str
     log_group: str | None
     log_stream: str | None
+
+    @property
+    def folder_name(self) -> str:
+        """The name of the stream's folder."""
+        return folder_name(self.name, self.created_us)
 
     def destination(self, database: str | None, table: str | None) -> Destination | None:
         """Where a record goes: its own route, completed by the first configured table."""
@@ -216,7 +222,7 @@ def invalid(member: str, value: object, expectation: str) -> AwsError:
     return AwsError("InvalidArgumentException", f"{member} must be {expectation}, and is {value!r}.")
 
 
-def read_config(description: Mapping[str, Any], created_ms: int) -> DeliveryConfig | None:
+def read_config(description: Mapping[str, Any]) -> DeliveryConfig | None:
     """The worker's view of a normalized description, None where the destination is not Iceberg."""
     iceberg = iceberg_description(description)
     if iceberg is None:
@@ -233,10 +239,10 @@ def read_config(description: Mapping[str, Any], created_ms: int) -> DeliveryConf
     return DeliveryConfig(
         name=description["DeliveryStreamName"],
         arn=description["DeliveryStreamARN"],
-        created_ms=created_ms,
+        created_us=epoch_us(description["CreateTimestamp"]),
         version=description["VersionId"],
         source_arn=source["KinesisStreamARN"] if source else None,
-        source_start_ms=epoch_ms(source["DeliveryStartTimestamp"]) if source else 0,
+        source_start_ms=epoch_us(source["DeliveryStartTimestamp"]) // 1000 if source else 0,
         table_bucket_arn=table_bucket_arn(iceberg["CatalogConfiguration"].get("CatalogARN", "")),
         destinations=tuple(
             Destination(
@@ -271,7 +277,12 @@ def read_transformation(processing: Mapping[str, Any]) -> Transformation | None:
     return None
 
 
-def epoch_ms(moment: Any) -> int:
-    """Epoch milliseconds of a timestamp, given as seconds or as a datetime."""
-    seconds = moment if isinstance(moment, (int, float)) else moment.timestamp()
-    return round(seconds * 1000)
+def epoch_us(moment: float | datetime) -> int:
+    """Epoch microseconds of a timestamp, given as seconds or as a datetime."""
+    seconds = moment.timestamp() if isinstance(moment, datetime) else moment
+    return round(seconds * 1_000_000)
+
+
+def folder_name(stream: str, created_us: int) -> str:
+    """The name of a delivery stream's folder."""
+    return f"{stream}@{created_us}"

@@ -266,6 +266,8 @@ def remove_segments(folder: Path, committed: int) -> None:
 class JournalSource(JournalReader):
     """A journal as the source of a delivery stream (a `Source`)."""
 
+    idle_seconds = 1.0
+
     def again(self, position: int) -> JournalSource:
         """The same journal from an earlier position on."""
         return JournalSource(self.folder, position)

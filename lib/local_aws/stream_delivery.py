@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 2**19
 COALESCE_SECONDS = 0.01
-IDLE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
 
 TROUBLE = (CommitFailedException, RESTError, RequestException, BotoCoreError, ClientError, OSError)
@@ -66,6 +66,10 @@ class Source(Protocol):
     @property
     def waiting_since_ms(self) -> int | None:
         """Arrival of the oldest record not yet taken, epoch milliseconds."""
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long to wait before the next look, if nobody calls."""
 
     def poll(self) -> None:
         """Look for new records."""
@@ -183,7 +187,7 @@ class StreamDelivery(threading.Thread):
         if wait_seconds <= 0:
             self._flush()
         else:
-            self._woken.wait(min(wait_seconds, IDLE_SECONDS))
+            self._woken.wait(min(wait_seconds, self._source.idle_seconds))
             self._woken.clear()
             self._stopping.wait(COALESCE_SECONDS)
 
@@ -193,7 +197,7 @@ class StreamDelivery(threading.Thread):
     def _seconds_until_due(self) -> float:
         since_ms = self._buffer.since_ms or self._source.waiting_since_ms
         if since_ms is None:
-            return IDLE_SECONDS
+            return math.inf
         if self._buffer.size_bytes + self._source.waiting_bytes >= self.config.buffer_bytes:
             return 0.0
         return since_ms / 1000 + self.config.buffer_seconds - time.time()
@@ -259,10 +263,10 @@ class StreamDelivery(threading.Thread):
         plan = self._checkpoint.plan
         if plan is None:
             return
-        if self._source.position != plan.end:
+        found = True
+        while found and self._source.position != plan.end:
             self._source.poll()
-            while self._read(CHUNK_BYTES, plan.end):
-                pass
+            found = self._read(CHUNK_BYTES, plan.end)
         snapshots = sum(self._append(destination, rows, plan) for destination, rows in self._buffer.tables())
         self._write_failures(plan)
         self._finish(plan, snapshots)
@@ -332,4 +336,5 @@ class StreamDelivery(threading.Thread):
 
     def _save(self, **changes: Any) -> None:
         self._checkpoint = self._checkpoint.but(**changes)
-        self._checkpoint.store(self.folder)
+        if self.folder.exists():
+            self._checkpoint.store(self.folder)

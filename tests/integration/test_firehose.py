@@ -33,6 +33,7 @@ from local_aws import Status
 
 T = TypeVar("T")
 ROLE = "arn:aws:iam::000000000000:role/delivery"
+ICEBERG_MEMBERS = ("BufferingHints", "ProcessingConfiguration", "S3Configuration")
 SCHEMA = Schema(
     NestedField(1, "id", LongType(), required=True),
     NestedField(2, "amount", DecimalType(18, 2)),
@@ -82,8 +83,9 @@ class Lake:
             ],
             "S3Configuration": {"RoleARN": ROLE, "BucketARN": f"arn:aws:s3:::{self.errors}"},
         }
+        stream = {key: changes.pop(key) for key in list(changes) if key not in ICEBERG_MEMBERS}
         boto3.client("firehose").create_delivery_stream(
-            DeliveryStreamName=name, IcebergDestinationConfiguration=destination | changes
+            DeliveryStreamName=name, IcebergDestinationConfiguration=destination | changes, **stream
         )
         self.streams.append(name)
         return name
@@ -388,6 +390,33 @@ def test_a_deleted_stream_refuses_records(lake: Lake) -> None:
         put(stream, {"id": 2})
     assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
     wait_for(lambda: not lake.progress(stream))
+
+
+def test_a_kinesis_stream_is_a_source(lake: Lake) -> None:
+    table, kinesis = lake.table(), boto3.client("kinesis")
+    name = f"changes-{uuid4().hex[:8]}"
+    kinesis.create_stream(StreamName=name, ShardCount=2)
+    kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    kinesis.put_record(StreamName=name, PartitionKey="early", Data=b'{"id": -1}')
+    arn = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"]
+    source = {"KinesisStreamARN": arn, "RoleARN": ROLE}
+    stream = lake.stream(DeliveryStreamType="KinesisStreamAsSource", KinesisStreamSourceConfiguration=source)
+    with pytest.raises(ClientError, match="KinesisStreamAsSource"):
+        put(stream, {"id": 0})
+    for start in range(0, 1000, 250):
+        records = [
+            {"Data": json.dumps({"id": n}).encode() if n % 100 else b"bad", "PartitionKey": str(n)}
+            for n in range(start, start + 250)
+        ]
+        assert kinesis.put_records(StreamName=name, Records=records)["FailedRecordCount"] == 0
+        if start == 500:
+            wait_for(lambda: lake.progress(stream).get("snapshots_committed"))
+            os.kill(lake.worker()["worker_pid"], signal.SIGKILL)
+    wait_for(lambda: sum(ids(table).values()) >= 990)
+    assert ids(table) == Counter(n for n in range(1000) if n % 100)
+    wait_for(lambda: len(lake.error_records()) >= 10)
+    assert len(lake.error_records()) == 10
+    kinesis.delete_stream(StreamName=name)
 
 
 def test_metrics_tell_what_was_delivered(lake: Lake) -> None:

@@ -75,7 +75,7 @@ def put(firehose: Firehose, *data: bytes, name: str = "orders") -> Any:
     return call(firehose, "PutRecordBatch", DeliveryStreamName=name, Records=records)
 
 
-def journalled(tmp_path: Path, folder: str = "orders@1500") -> list[bytes]:
+def journalled(tmp_path: Path, folder: str = "orders@1500000") -> list[bytes]:
     reader = JournalReader(tmp_path / "firehose" / folder, 0)
     reader.poll()
     return reader.take(2**40).data
@@ -158,10 +158,10 @@ def test_a_deleted_stream_takes_its_buffer_along(
 ) -> None:
     put(firehose, b"old")
     call(firehose, "DeleteDeliveryStream", DeliveryStreamName="orders")
-    assert not (tmp_path / "firehose" / "orders@1500").exists()
+    assert not (tmp_path / "firehose" / "orders@1500000").exists()
     ministack.add("orders", created=2.5)
     put(firehose, b"new")
-    assert journalled(tmp_path, "orders@2500") == [b"new"]
+    assert journalled(tmp_path, "orders@2500000") == [b"new"]
 
 
 def test_create_is_checked_as_aws_does(firehose: Firehose) -> None:
@@ -176,7 +176,7 @@ def test_create_is_checked_as_aws_does(firehose: Firehose) -> None:
 
 def test_status_tells_how_far_delivery_is(firehose: Firehose, tmp_path: Path) -> None:
     put(firehose, b"a", b"b", b"c")
-    Checkpoint(1, snapshots=4, last_error="trouble").store(tmp_path / "firehose" / "orders@1500")
+    Checkpoint(1, snapshots=4, last_error="trouble").store(tmp_path / "firehose" / "orders@1500000")
     response = asyncio.run(firehose.handle(Request("GET", "/_local_aws/firehose")))
     assert response is not None
     [status] = json.loads(response.body)["streams"].values()

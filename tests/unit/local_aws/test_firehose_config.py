@@ -45,6 +45,7 @@ def description(destination: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "DeliveryStreamARN": "arn:stream",
         "DeliveryStreamType": "DirectPut",
         "VersionId": "3",
+        "CreateTimestamp": 1.5,
         "Destinations": [{"DestinationId": "1", "IcebergDestinationDescription": destination}],
     } | changes
 
@@ -74,7 +75,7 @@ def test_other_destinations_are_left_alone() -> None:
         "Destinations": [{"DestinationId": "1", "S3DestinationDescription": {}}],
     }
     assert normalize(other) == other
-    assert read_config(other, 1) is None
+    assert read_config(other) is None
 
 
 def test_the_workers_view() -> None:
@@ -96,11 +97,11 @@ def test_the_workers_view() -> None:
             "DeliveryStartTimestamp": datetime(2026, 1, 1, tzinfo=UTC),
         }
     }
-    config = read_config(
-        normalize(description(iceberg(ProcessingConfiguration=processing), Source=source)), created_ms=5
-    )
+    given = description(iceberg(ProcessingConfiguration=processing), Source=source, CreateTimestamp=5.000001)
+    config = read_config(normalize(given))
     assert config is not None
     assert config.table_bucket_arn == BUCKET
+    assert config.folder_name == "orders@5000001"
     assert (config.buffer_bytes, config.buffer_seconds, config.retry_seconds) == (2**20, 0, 300)
     assert config.transformation == Transformation("arn:function", 2**19, 3)
     assert (config.source_arn, config.source_start_ms) == ("arn:kinesis", 1767225600000)
@@ -111,7 +112,7 @@ def test_the_workers_view() -> None:
 
 def test_a_disabled_transformation_is_none() -> None:
     processing = {"Enabled": False, "Processors": [{"Type": "Lambda", "Parameters": []}]}
-    config = read_config(normalize(description(iceberg(ProcessingConfiguration=processing))), 1)
+    config = read_config(normalize(description(iceberg(ProcessingConfiguration=processing))))
     assert config is not None
     assert config.transformation is None
 

@@ -17,7 +17,7 @@ from local_aws.transformation import batches, route
 CONFIG = DeliveryConfig(
     name="orders",
     arn="arn:aws:firehose:us-east-1:000000000000:deliverystream/orders",
-    created_ms=1,
+    created_us=1,
     version="1",
     source_arn=None,
     source_start_ms=0,

@@ -1,0 +1,184 @@
+"""A Kinesis data stream as the source of a delivery stream.
+
+The position is the last sequence number taken from each shard. A shard that was never read is read from the
+moment on at which the delivery stream was made, as AWS does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from local_aws.journal import Records
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+AHEAD_BYTES = 4 * 2**20
+BUSY_SECONDS = 0.1
+QUIET_SECONDS = 1.0
+SHARDS_SECONDS = 5.0
+
+
+class Fetched(NamedTuple):
+    """A record that was fetched from a shard."""
+
+    sequence_number: str
+    data: bytes
+    arrived_ms: int
+
+
+@dataclass
+class Shard:
+    """One shard, as far as it was read.
+
+    Attributes:
+        shard_id: Its name.
+        taken: Sequence number of the last record taken; None where none was.
+        iterator: Where it is fetched from next; None where that has to be found out.
+        closed: Whether it was split or merged and holds nothing more.
+        fetched: What was fetched and not yet taken.
+    """
+
+    shard_id: str
+    taken: str | None
+    iterator: str | None = None
+    closed: bool = False
+    fetched: deque[Fetched] = field(default_factory=deque)
+
+    @property
+    def last_sequence_number(self) -> str | None:
+        """Sequence number of the last record fetched."""
+        return self.fetched[-1].sequence_number if self.fetched else self.taken
+
+
+class KinesisSource:
+    """Reads all shards of a Kinesis stream, each in its order (a `Source`).
+
+    Args:
+        client: Kinesis.
+        stream_arn: The stream.
+        start_ms: Where shards without a position begin, epoch milliseconds.
+        position: Sequence number of the last delivered record, by shard.
+
+    Attributes:
+        waiting_bytes: Bytes that were fetched by `poll` and not yet taken.
+    """
+
+    def __init__(
+        self, client: KinesisClient, stream_arn: str, start_ms: int, position: Mapping[str, str]
+    ) -> None:
+        self._client = client
+        self._stream_arn = stream_arn
+        self._start_ms = start_ms
+        self._shards = {shard_id: Shard(shard_id, taken) for shard_id, taken in position.items()}
+        self._listed: float | None = None
+        self._idle_seconds = BUSY_SECONDS
+        self.waiting_bytes = 0
+
+    @property
+    def position(self) -> dict[str, str]:
+        """Sequence number of the last record taken, by shard."""
+        return {shard.shard_id: shard.taken for shard in self._shards.values() if shard.taken}
+
+    @property
+    def waiting_since_ms(self) -> int | None:
+        """Arrival of the oldest record not yet taken, epoch milliseconds."""
+        heads = [shard.fetched[0].arrived_ms for shard in self._shards.values() if shard.fetched]
+        return min(heads, default=None)
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long to wait before the next look."""
+        return self._idle_seconds
+
+    def poll(self) -> None:
+        """Fetch from every shard, unless enough is fetched already."""
+        self._list_shards()
+        found = 0
+        for shard in self._shards.values():
+            if not shard.closed and self.waiting_bytes < AHEAD_BYTES:
+                found += self._fetch(shard)
+        self._idle_seconds = BUSY_SECONDS if found else min(2 * self._idle_seconds, QUIET_SECONDS)
+
+    def take(self, limit_bytes: int, end: Mapping[str, str] | None = None) -> Records:
+        """Take fetched records, shard by shard, while they fit into the limit.
+
+        Args:
+            limit_bytes: Where to stop; one record is taken in any case.
+            end: The last sequence number to take of each shard, if not all.
+        """
+        records = Records([], [])
+        size_bytes = 0
+        for shard in self._shards.values():
+            for record in self._heads(shard, end):
+                if records.data and size_bytes + len(record.data) > limit_bytes:
+                    break
+                shard.fetched.popleft()
+                shard.taken = record.sequence_number
+                size_bytes += len(record.data)
+                records.data.append(record.data)
+                records.arrived_ms.append(record.arrived_ms)
+        self.waiting_bytes -= size_bytes
+        return records
+
+    def again(self, position: Mapping[str, str]) -> KinesisSource:
+        """The same stream from an earlier position on."""
+        return KinesisSource(self._client, self._stream_arn, self._start_ms, position)
+
+    def committed(self, position: object) -> None:
+        """Nothing to do: Kinesis keeps records for as long as its retention says."""
+
+    @staticmethod
+    def _heads(shard: Shard, end: Mapping[str, str] | None) -> Iterator[Fetched]:
+        """The records of a shard that may be taken; the caller takes each before it asks for the next."""
+        last = None if end is None else int(end.get(shard.shard_id, -1))
+        while shard.fetched and (last is None or int(shard.fetched[0].sequence_number) <= last):
+            yield shard.fetched[0]
+
+    def _list_shards(self) -> None:
+        now = time.monotonic()
+        if self._listed is not None and now - self._listed < SHARDS_SECONDS:
+            return
+        self._listed = now
+        for page in self._client.get_paginator("list_shards").paginate(StreamARN=self._stream_arn):
+            for listed in page["Shards"]:
+                self._shards.setdefault(listed["ShardId"], Shard(listed["ShardId"], None))
+
+    def _fetch(self, shard: Shard) -> int:
+        """Fetch once from a shard and return the number of records."""
+        try:
+            answer = self._client.get_records(ShardIterator=shard.iterator or self._iterator(shard))
+        except self._client.exceptions.ExpiredIteratorException:
+            shard.iterator = None
+            return 0
+        for record in answer["Records"]:
+            arrived_ms = round(record["ApproximateArrivalTimestamp"].timestamp() * 1000)
+            shard.fetched.append(Fetched(record["SequenceNumber"], record["Data"], arrived_ms))
+            self.waiting_bytes += len(record["Data"])
+        shard.iterator = answer.get("NextShardIterator")
+        shard.closed = shard.iterator is None
+        return len(answer["Records"])
+
+    def _iterator(self, shard: Shard) -> str:
+        last = shard.last_sequence_number
+        if last is None:
+            start = datetime.fromtimestamp(self._start_ms / 1000, UTC)
+            answer = self._client.get_shard_iterator(
+                StreamARN=self._stream_arn,
+                ShardId=shard.shard_id,
+                ShardIteratorType="AT_TIMESTAMP",
+                Timestamp=start,
+            )
+        else:
+            answer = self._client.get_shard_iterator(
+                StreamARN=self._stream_arn,
+                ShardId=shard.shard_id,
+                ShardIteratorType="AFTER_SEQUENCE_NUMBER",
+                StartingSequenceNumber=last,
+            )
+        return answer["ShardIterator"]

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local_aws.kinesis_source import KinesisSource
+
+START_MS = 1_000_000
+
+
+class ExpiredIteratorException(Exception):  # noqa: N818
+    """An iterator that is too old."""
+
+
+class Kinesis:
+    """A Kinesis client over lists of records; an iterator is `shard:index`."""
+
+    class exceptions:  # noqa: N801
+        ExpiredIteratorException = ExpiredIteratorException
+
+    def __init__(self, shards: dict[str, list[bytes]], page: int = 3) -> None:
+        self.shards = shards
+        self.page = page
+        self.closed: set[str] = set()
+        self.expired: set[str] = set()
+
+    def get_paginator(self, _: str) -> Kinesis:
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"Shards": [{"ShardId": shard}]} for shard in self.shards]
+
+    def get_shard_iterator(self, **where: Any) -> dict[str, str]:
+        if where["ShardIteratorType"] == "AT_TIMESTAMP":
+            assert where["Timestamp"] == datetime.fromtimestamp(START_MS / 1000, UTC)
+            return {"ShardIterator": f"{where['ShardId']}:0"}
+        return {"ShardIterator": f"{where['ShardId']}:{int(where['StartingSequenceNumber']) + 1}"}
+
+    def get_records(self, ShardIterator: str) -> dict[str, Any]:  # noqa: N803
+        if ShardIterator in self.expired:
+            raise ExpiredIteratorException
+        shard, _, text = ShardIterator.partition(":")
+        index = int(text)
+        records = self.shards[shard][index : index + self.page]
+        done = shard in self.closed and index + len(records) == len(self.shards[shard])
+        return {
+            "Records": [
+                {
+                    "SequenceNumber": f"{number:05d}",
+                    "Data": data,
+                    "ApproximateArrivalTimestamp": datetime.fromtimestamp(number, UTC),
+                }
+                for number, data in enumerate(records, start=index)
+            ],
+            "NextShardIterator": None if done else f"{shard}:{index + len(records)}",
+        }
+
+
+def drain(source: KinesisSource, limit_bytes: int = 2**20, end: dict[str, str] | None = None) -> list[bytes]:
+    taken: list[bytes] = []
+    while True:
+        source.poll()
+        records = source.take(limit_bytes, end)
+        if not records.data:
+            return taken
+        taken += records.data
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    limit_bytes=st.integers(1, 40),
+    stop_after=st.integers(0, 10),
+)
+def test_every_record_comes_once_and_in_the_order_of_its_shard(
+    sizes: list[int], limit_bytes: int, stop_after: int
+) -> None:
+    shards = {f"shard-{s}": [f"{s}/{n}".encode() for n in range(size)] for s, size in enumerate(sizes)}
+    client: Any = Kinesis(shards)
+    first = KinesisSource(client, "arn", START_MS, {})
+    taken: list[bytes] = []
+    for _ in range(stop_after):
+        first.poll()
+        taken += first.take(limit_bytes).data
+    taken += drain(first.again(first.position), limit_bytes)
+    for name, data in shards.items():
+        prefix = f"{name.removeprefix('shard-')}/".encode()
+        assert [one for one in taken if one.startswith(prefix)] == data
+    assert len(taken) == sum(sizes)
+
+
+def test_a_planned_end_is_reached_again_exactly() -> None:
+    client: Any = Kinesis({"a": [b"a%d" % n for n in range(9)], "b": [b"b%d" % n for n in range(5)]})
+    source = KinesisSource(client, "arn", START_MS, {})
+    source.poll()
+    before = source.take(5).data
+    end = source.position
+    client.shards["b"].append(b"later")
+    again = KinesisSource(client, "arn", START_MS, {})
+    assert sorted(drain(again, end=end)) == sorted(before)
+    assert again.position == end
+
+
+def test_waiting_records_tell_their_size_and_their_age() -> None:
+    client: Any = Kinesis({"a": [b"xx", b"yyy"], "b": []})
+    source = KinesisSource(client, "arn", START_MS, {"a": "00000"})
+    assert source.waiting_since_ms is None
+    source.poll()
+    assert (source.waiting_bytes, source.waiting_since_ms) == (3, 1000)
+    assert source.take(10).arrived_ms == [1000]
+    assert (source.waiting_bytes, source.waiting_since_ms) == (0, None)
+
+
+def test_an_expired_iterator_is_renewed_after_the_last_record_fetched() -> None:
+    client: Any = Kinesis({"a": [b"0", b"1", b"2", b"3"]}, page=2)
+    source = KinesisSource(client, "arn", START_MS, {})
+    source.poll()
+    client.expired = {"a:2"}
+    source.poll()
+    client.expired = set()
+    assert drain(source) == [b"0", b"1", b"2", b"3"]
+
+
+def test_a_closed_shard_is_read_to_its_end_and_its_children_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client: Any = Kinesis({"a": [b"0", b"1"]})
+    client.closed = {"a"}
+    source = KinesisSource(client, "arn", START_MS, {})
+    assert drain(source) == [b"0", b"1"]
+    client.shards["child"] = [b"2"]
+    monkeypatch.setattr("local_aws.kinesis_source.SHARDS_SECONDS", 0)
+    assert drain(source) == [b"2"]
+
+
+def test_a_quiet_stream_is_looked_at_less_often() -> None:
+    client: Any = Kinesis({"a": [b"0"]})
+    source = KinesisSource(client, "arn", START_MS, {})
+    source.poll()
+    busy = source.idle_seconds
+    for _ in range(10):
+        source.poll()
+    assert busy < source.idle_seconds == 1.0
