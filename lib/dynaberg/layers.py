@@ -68,14 +68,14 @@ def _add_columns(table: Table, wanted: Schema) -> list[str]:
     """Bring a table's columns up to a schema; returns the names of the new ones."""
     from pyiceberg.exceptions import ValidationError
 
-    before = set(table.schema().column_names)
+    before = {field.name for field in table.schema().fields}
     try:
         table.update_schema().union_by_name(wanted).commit()
     except (ValidationError, ValueError) as error:
         msg = f"Table {table.name()[-1]!r} cannot take the contract's columns: {error}."
         hint = "Iceberg widens int to long and a decimal's precision only; give the column a new name."
         raise ContractError(msg, hint=hint) from error
-    return [name for name in wanted.column_names if name not in before]
+    return [field.name for field in wanted.fields if field.name not in before]
 
 
 def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -261,7 +261,7 @@ def _create_statement(curated: Curated) -> str:
 
 def _replace_statement(session: boto3.Session, settings: Settings, iceberg: Catalog, curated: Curated) -> str:
     """The MERGE whose one row marked `old` meets, and deletes, every row of the table; the others come in."""
-    names = list(catalog.load_table(iceberg, settings, curated.name).schema().column_names)
+    names = [field.name for field in catalog.load_table(iceberg, settings, curated.name).schema().fields]
     probe = query(session, settings, f"SELECT * FROM (\n{curated.select}\n) LIMIT 0")  # noqa: S608
     wanted = [column.name for column in probe.columns]
     if sorted(wanted) != sorted(names):

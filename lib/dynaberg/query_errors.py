@@ -79,7 +79,8 @@ def _tables(session: boto3.Session, settings: Settings) -> list[str]:
 
 
 def _columns(session: boto3.Session, settings: Settings, table: str) -> list[str]:
-    return catalog.load_table(catalog.open_catalog(session, settings), settings, table).schema().column_names
+    loaded = catalog.load_table(catalog.open_catalog(session, settings), settings, table)
+    return [field.name for field in loaded.schema().fields]
 
 
 _HINTS = {

@@ -51,11 +51,11 @@ def changes_between(
     after = {task.file.file_path: task for task in table.scan(snapshot_id=second.snapshot_id).plan_files()}
     removed = _rows_only_in(table, before, after)
     added = _rows_only_in(table, after, before)
-    return to_long_form(compare(removed, added, key), key, table.schema().column_names)
+    return to_long_form(compare(removed, added, key), key, [field.name for field in table.schema().fields])
 
 
 def _key(table: Table, contract: Contract, given: Sequence[str]) -> tuple[str, ...]:
-    name, columns = table.name()[-1], table.schema().column_names
+    name, columns = table.name()[-1], [field.name for field in table.schema().fields]
     known = {contract.log_name: ("change_id",), contract.table: contract.key}
     key = tuple(given) or known.get(name) or tuple(table.schema().identifier_field_names())
     if not key:

@@ -66,7 +66,11 @@ def _row(snapshot: Snapshot) -> dict[str, Any]:
     for name, (plus, minus) in _COUNTS.items():
         known = [summary.get(key) for key in plus if summary.get(key) is not None]
         less = sum(int(summary.get(key) or 0) for key in minus)
-        row[name] = sum(map(int, known)) - less if known or name.startswith(("added", "deleted")) else None
+        row[name] = sum(map(int, known)) - less
+    # A writer leaves out what is zero; where there are files, a size that is left out is not known.
+    for name, files in (("added_bytes", "added_files"), ("total_bytes", "total_files")):
+        if row[files] and summary.get(_COUNTS[name][0][0]) is None:
+            row[name] = None
     return row
 
 

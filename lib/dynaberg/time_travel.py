@@ -43,7 +43,7 @@ def read_as_of(
         >>> read_as_of(session, settings, table, datetime.now(timezone.utc) - timedelta(hours=1))
     """
     snapshot = resolve_snapshot(table, when)
-    existing = table.schemas()[snapshot.schema_id or 0].column_names
+    existing = [field.name for field in table.schemas()[snapshot.schema_id or 0].fields]
     for name in columns:
         if name != "*" and name not in existing:
             raise NotFoundError.among("column", name, existing)

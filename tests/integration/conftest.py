@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pyiceberg.table import Table
 from dynaberg import catalog, deploy, layers
 from dynaberg.contract import Column, Contract
 from dynaberg.settings import Settings
+from dynaberg.waiting import wait_for_delivery
 from local_aws import Status
 
 TYPES = {
@@ -87,3 +89,69 @@ def make_pipeline(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -
         return Pipeline(session, settings, contract)
 
     return make
+
+
+@dataclass(frozen=True)
+class Story:
+    """A pipeline with a past: forty items, of which some changed and some went between two refreshes.
+
+    Attributes:
+        pipeline: The pipeline, delivered and refreshed.
+        began: Before the first write.
+        first: Snapshot of the current table after the first refresh.
+        between: A moment between the two refreshes.
+        second: Snapshot of the current table after the second refresh.
+    """
+
+    pipeline: Pipeline
+    began: datetime
+    first: int
+    between: datetime
+    second: int
+
+
+def item(number: int, **attributes: Any) -> dict[str, Any]:
+    """An item with an attribute of every type, as DynamoDB JSON."""
+    return {
+        "id": {"S": f"item-{number:02d}"},
+        "at": {"N": str(number)},
+        "status": {"S": "open"},
+        "amount": {"N": f"{number}.10"},
+        "day": {"S": "2026-01-31"},
+        "seen": {"S": "2026-01-31T12:00:00.000001+02:00"},
+        "active": {"BOOL": number % 2 == 0},
+        "ratio": {"N": "0.1"},
+        "raw": {"B": b"\x00\xff"},
+        "tags": {"SS": ["y", "x"]},
+        "prices": {"M": {"b": {"N": "0.10"}, "a": {"N": "2"}}},
+        "place": {"M": {"city": {"S": "Bern"}, "zip": {"N": "3000"}}},
+        "anything": {"M": {"n": {"N": "1.5"}, "l": {"L": [{"NULL": True}]}}},
+        "card": {"S": "4111111111111111"},
+        **attributes,
+    }
+
+
+@pytest.fixture(scope="session")
+def story(make_pipeline: Callable[[str], Pipeline]) -> Story:
+    """The pipeline that the tests of reading share; none of them may change it."""
+    pipeline = make_pipeline("story")
+    session, settings, contract = pipeline.session, pipeline.settings, pipeline.contract
+    began = datetime.now(UTC)
+
+    def deliver() -> int:
+        wait_for_delivery(session, settings, contract, progress=False)
+        return int(layers.refresh(session, settings, contract)["snapshot_id"].iloc[0])
+
+    pipeline.write(*(item(number) for number in range(40)))
+    first = deliver()
+    between = datetime.now(UTC)
+    pipeline.write(
+        item(1, status={"S": "closed"}, amount={"N": "100"}),
+        item(2, prices={"M": {"a": {"N": "3"}}}, extra={"N": "12.30"}, place={"NULL": True}),
+    )
+    dynamodb = session.client("dynamodb")
+    for number in (3, 4):
+        key = {"id": {"S": f"item-{number:02d}"}, "at": {"N": str(number)}}
+        dynamodb.delete_item(TableName=contract.source_table, Key=key)
+    pipeline.write(item(50))
+    return Story(pipeline, began, first, between, deliver())

@@ -1,0 +1,183 @@
+"""Snapshots, reads as of a moment, exact differences that read few files, and the history of an item."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from dynaberg import snapshot_diff, time_travel
+from dynaberg.differences import compare, to_long_form
+from dynaberg.errors import NotFoundError, SettingsError
+
+NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001
+
+
+def lines(frame: Any) -> list[tuple[Any, ...]]:
+    return list(frame.itertuples(index=False, name=None))
+
+
+def test_snapshots_tell_what_each_commit_did(story: Any) -> None:
+    table = story.pipeline.load("transactions")
+    shown = time_travel.snapshots(table)
+    assert str(shown["committed_at"].dtype) == "datetime64[ms, UTC]"
+    assert shown["committed_at"].is_monotonic_increasing
+    assert shown["snapshot_id"].tolist() == [s.snapshot_id for s in table.snapshots()]
+    assert shown["parent_id"].tolist()[1:] == shown["snapshot_id"].tolist()[:-1]
+    assert shown["added_records"].sum() == 43
+    assert shown["deleted_records"].sum() == 4
+    by_id = shown.set_index("snapshot_id")["total_records"]
+    assert (by_id[story.first], by_id[story.second]) == (40, 39)
+
+
+def test_read_as_of_a_moment_is_the_last_snapshot_before_it(story: Any) -> None:
+    pipeline = story.pipeline
+    table = pipeline.load("transactions")
+    assert time_travel.snapshot_at(table, story.between).snapshot_id == story.first
+    assert time_travel.snapshot_at(table, datetime.now(UTC)).snapshot_id == story.second
+    for when in (story.between, story.first, story.between.astimezone()):
+        rows = time_travel.read_as_of(
+            pipeline.session, pipeline.settings, table, when, columns=["id", "amount"]
+        )
+        expected = {f"item-{number:02d}": Decimal(f"{number}.10") for number in range(40)}
+        assert dict(lines(rows)) == expected
+    everything = time_travel.read_as_of(pipeline.session, pipeline.settings, table, story.second)
+    assert list(everything.columns) == [field.name for field in table.schema().fields]
+    assert len(everything) == 39
+
+
+@pytest.mark.parametrize(
+    ("when", "error", "words"),
+    [
+        (NAIVE, SettingsError, "no time zone"),
+        ("yesterday", SettingsError, "'yesterday' is a str"),
+        (datetime(2020, 1, 1, tzinfo=UTC), NotFoundError, "The first is"),
+        (17, NotFoundError, "with the id 17"),
+    ],
+)
+def test_moments_that_are_none(story: Any, when: Any, error: type[Exception], words: str) -> None:
+    pipeline = story.pipeline
+    with pytest.raises(error, match=words) as caught:
+        time_travel.read_as_of(pipeline.session, pipeline.settings, pipeline.load("transactions"), when)
+    assert "Hint: " in str(caught.value)
+
+
+def test_a_column_that_does_not_exist_names_the_nearest(story: Any) -> None:
+    pipeline = story.pipeline
+    table = pipeline.load("transactions")
+    with pytest.raises(NotFoundError, match="'amount'"):
+        time_travel.read_as_of(pipeline.session, pipeline.settings, table, story.first, columns=["amuont"])
+
+
+def test_changes_between_are_exact(story: Any) -> None:
+    table, contract = story.pipeline.load("transactions"), story.pipeline.contract
+    found = time_travel.changes_between(table, contract, story.first, story.second)
+    ordinary = found[~found["column"].isin(["changed_at", "sequence_number"])]
+    assert lines(ordinary[ordinary["change"] == "changed"]) == [
+        ("item-01", 1, "changed", "status", "open", "closed"),
+        ("item-01", 1, "changed", "amount", Decimal("1.10"), Decimal("100.00")),
+        (
+            "item-02",
+            2,
+            "changed",
+            "prices",
+            {"b": Decimal("0.10"), "a": Decimal("2.00")},
+            {"a": Decimal("3.00")},
+        ),
+        ("item-02", 2, "changed", "place", {"city": "Bern", "zip": 3000}, None),
+    ]
+    keys = {change: set(rows["id"]) for change, rows in found.groupby("change")}
+    assert keys == {
+        "added": {"item-50"},
+        "removed": {"item-03", "item-04"},
+        "changed": {"item-01", "item-02"},
+    }
+    naive = [table.scan(snapshot_id=snapshot).to_arrow() for snapshot in (story.first, story.second)]
+    assert lines(found) == lines(
+        to_long_form(compare(*naive, contract.key), contract.key, naive[0].column_names)
+    )
+    back = time_travel.changes_between(table, contract, story.second, story.first)
+    assert len(back) == len(found)
+    assert set(back[back["change"] == "added"]["id"]) == {"item-03", "item-04"}
+    assert time_travel.changes_between(table, contract, story.first, story.between).empty
+
+
+def test_unchanged_files_are_not_read(story: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, contract = story.pipeline.load("transactions_changes"), story.pipeline.contract
+    snapshots = [snapshot.snapshot_id for snapshot in log.snapshots()]
+    read: list[str] = []
+    original = snapshot_diff._read
+    monkeypatch.setattr(
+        snapshot_diff,
+        "_read",
+        lambda table, tasks: (read.extend(task.file.file_path for task in tasks), original(table, tasks))[1],
+    )
+    found = time_travel.changes_between(log, contract, snapshots[0], snapshots[-1])
+    in_first = {task.file.file_path for task in log.scan(snapshot_id=snapshots[0]).plan_files()}
+    in_last = {task.file.file_path for task in log.scan(snapshot_id=snapshots[-1]).plan_files()}
+    assert set(read) == in_last - in_first
+    assert set(found["change"]) == {"added"}
+
+
+def test_a_table_without_a_key_says_so(story: Any) -> None:
+    pipeline = story.pipeline
+    catalog = pipeline.load("transactions").catalog
+    table = catalog.create_table((pipeline.settings.namespace, "keyless"), pipeline.contract.log_schema())
+    table.append(pipeline.load("transactions_changes").scan().to_arrow())
+    snapshot = table.current_snapshot().snapshot_id
+    with pytest.raises(SettingsError, match="'keyless'"):
+        time_travel.changes_between(table, pipeline.contract, snapshot, snapshot)
+    assert time_travel.changes_between(table, pipeline.contract, snapshot, snapshot, key=["id"]).empty
+    with pytest.raises(NotFoundError, match="'idd'"):
+        time_travel.changes_between(table, pipeline.contract, snapshot, snapshot, key=["idd"])
+
+
+def test_the_history_of_an_item(story: Any) -> None:
+    pipeline = story.pipeline
+    session, settings, contract = pipeline.session, pipeline.settings, pipeline.contract
+    history = time_travel.item_history(session, settings, contract, {"id": "item-02", "at": 2})
+    assert list(history.columns) == [
+        "changed_at", "operation", "attribute", "before", "after", "received_at", "sequence_number",
+    ]  # fmt: skip
+    born = history[history["operation"] == "INSERT"].set_index("attribute")["after"].to_dict()
+    card = born.pop("card")
+    assert len(card) == 64, "masked by its hash"
+    assert born == {
+        "status": "open",
+        "amount": Decimal("2.10"),
+        "day": date(2026, 1, 31),
+        "seen": datetime(2026, 1, 31, 10, 0, 0, 1, UTC),
+        "active": True,
+        "ratio": 0.1,
+        "raw": b"\x00\xff",
+        "tags": born["tags"],
+        "prices": {"b": Decimal("0.10"), "a": Decimal("2.00")},
+        "place": {"city": "Bern", "zip": 3000},
+        "anything": '{"M":{"l":{"L":[{"NULL":true}]},"n":{"N":"1.5"}}}',
+    }
+    assert sorted(born["tags"]) == ["x", "y"]
+    modified = history[history["operation"] == "MODIFY"]
+    changed = {row.attribute: (row.before, row.after) for row in modified.itertuples()}
+    assert changed == {
+        "prices": ({"b": Decimal("0.10"), "a": Decimal("2.00")}, {"a": Decimal("3.00")}),
+        "place": ({"city": "Bern", "zip": 3000}, None),
+        "extra": (None, Decimal("12.30")),
+    }
+    removed = time_travel.item_history(session, settings, contract, {"id": "item-03", "at": 3})
+    gone = removed[removed["operation"] == "REMOVE"].set_index("attribute")
+    assert gone["before"]["amount"] == Decimal("3.10")
+    assert gone["after"].isna().all()
+    assert (
+        timedelta(0) <= removed["received_at"].iloc[0] - removed["changed_at"].iloc[0] < timedelta(minutes=5)
+    )
+
+
+def test_a_key_that_is_none(story: Any) -> None:
+    pipeline = story.pipeline
+    arguments = pipeline.session, pipeline.settings, pipeline.contract
+    with pytest.raises(NotFoundError, match="id='nobody'"):
+        time_travel.item_history(*arguments, {"id": "nobody", "at": 1})
+    with pytest.raises(SettingsError, match="the table's has id, at"):
+        time_travel.item_history(*arguments, {"id": "item-01"})
