@@ -70,6 +70,7 @@ class Operations:
         """Stops what runs and closes the database."""
         for task in self._tasks:
             task.cancel()
+        self._runner.stop_all()
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.engine.close)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import duckdb
@@ -77,9 +79,20 @@ class Runner:
                 self._cursors.pop(execution.id, None)
 
     def stop(self, execution_id: str) -> None:
-        """Interrupts a running statement."""
-        if cursor := self._cursors.get(execution_id):
-            cursor.interrupt()
+        """Interrupts a running statement until it has ended: between two of its queries an interrupt does nothing."""
+
+        def interrupt() -> None:
+            while cursor := self._cursors.get(execution_id):
+                with suppress(duckdb.Error):
+                    cursor.interrupt()
+                time.sleep(0.02)
+
+        Thread(target=interrupt, daemon=True).start()
+
+    def stop_all(self) -> None:
+        """Interrupts every running statement."""
+        for execution_id in list(self._cursors):
+            self.stop(execution_id)
 
     def _run(self, context: Context, execution: Execution, trees: list[exp.Expression]) -> Outcome:
         kind = kind_of(execution.statement)
