@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import itertools
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -307,6 +308,30 @@ def test_traffic_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
         assert json.loads(row["old_image"]) == item
 
 
+@pytest.mark.parametrize("year", ["1900", "2023", "2024", "9999"])
+def test_the_calendar(year: str) -> None:
+    days = Contract("t", "source", "id", None, (Column("id", "string"), Column("day", "date")))
+    fast = converter_of(days)
+    for month, number in itertools.product(range(14), range(33)):
+        text = f"{year}-{month:02d}-{number:02d}"
+        change_record = record("INSERT", {"id": {"S": "a"}, "day": {"S": text}})
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            with pytest.raises(ConversionError, match="is no date"):
+                convert(change_record, fast)
+        else:
+            assert convert(change_record, fast)["day"] == text
+
+
+@pytest.mark.parametrize(
+    "digits", ["1234567890123456789012345678.9012345678", "-0.0000000001", "9" * 28, "1E+27"]
+)
+def test_38_digits_are_exact(digits: str) -> None:
+    assert Decimal(convert_item(big={"N": digits})["big"]) == Decimal(digits)
+    assert json.loads(convert_item(anything={"N": digits})["anything"]) == {"N": digits}
+
+
 # The columns of the log -----------------------------------------------------------------------------
 
 
@@ -396,6 +421,7 @@ BAD_VALUES = {
     ("sort", '{"N":"9223372036854775808"}'): ("Conversion.OutOfRange", "64 bits"),
     ("sort", '{"NULL":true}'): ("Conversion.MissingKey", "`sort`"),
     ("day", '{"S":"2026-02-29"}'): ("Conversion.WrongFormat", "is no date"),
+    ("day", '{"S":"0000-01-01"}'): ("Conversion.WrongFormat", "is no date"),
     ("day", '{"S":"20260131"}'): ("Conversion.WrongFormat", "is no date"),
     ("at", '{"S":"2026-01-31T12:00:00"}'): ("Conversion.WrongFormat", "with its offset"),
     ("at", '{"S":"2026-01-31T12:00:00.1234567Z"}'): ("Conversion.WrongFormat", "is no moment"),
@@ -529,3 +555,11 @@ def test_a_masked_value_of_another_type_is_masked_too() -> None:
     row = convert(record("INSERT", new), converter_of(MASKED))
     assert row["name"] == hashlib.sha256(b'{"N":"71"}').hexdigest()
     assert "secret" not in str(row)
+
+
+def test_a_masked_null_stays_null() -> None:
+    null = {"NULL": True}
+    new = {"id": {"S": "a"}, "sort": {"N": "1"}, "name": null, "card": null, "birthday": null}
+    row = convert(record("MODIFY", new, new), converter_of(MASKED))
+    assert (row["name"], row["card"], row["birthday"]) == (None, None, None)
+    assert json.loads(row["old_image"]) == new

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -129,6 +130,10 @@ def test_batches_keep_firehoses_limits_and_the_order(sizes: list[int], small: in
     assert all(sum(map(len, part)) <= MAX_BATCH_BYTES for part in parts)
 
 
+def test_a_batch_ends_before_it_is_too_large() -> None:
+    assert [len(part) for part in batches([ROOM] * 9)] == [4, 4, 1]
+
+
 def test_only_refused_rows_are_sent_again() -> None:
     firehose = Firehose(lambda call, row: "ServiceUnavailableException" if call < 3 and row < b"2" else None)
     rows = [str(n).encode() for n in range(1, 6)]
@@ -204,7 +209,8 @@ def test_a_poison_record_stops_nothing(cloud: SimpleNamespace, capsys: pytest.Ca
     assert "`n` is outside of what 32 bits hold: '99999999999'" in error["errorMessage"]
     assert error["lambdaArn"] == FUNCTION_ARN
     assert error["attemptsMade"] == 1
-    assert error["arrivalTimestamp"] <= error["attemptEndingTimestamp"]
+    assert time.time() * 1_000 - 60_000 < error["arrivalTimestamp"] <= error["attemptEndingTimestamp"]
+    assert error["attemptEndingTimestamp"] <= time.time() * 1_000
     failed, _ = log_lines(capsys)
     assert failed["change_ids"] == ["change-2"]
     assert failed["error_codes"] == {"Conversion.OutOfRange": 1}

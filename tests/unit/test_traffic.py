@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -43,12 +44,14 @@ class DynamoDB:
     def __init__(self, unprocessed: int = 0, error_after: int | None = None) -> None:
         self.items: dict[tuple[str, str], dict[str, Any]] = {}
         self.records: list[str] = []
+        self.threads: set[int] = set()
         self.unprocessed = unprocessed
         self.calls = itertools.count()
         self.error_after = error_after
 
     def batch_write_item(self, RequestItems: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:  # noqa: N803
         call = next(self.calls)
+        self.threads.add(threading.get_ident())
         if self.error_after is not None and call >= self.error_after:
             error = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow down"}}
             raise ClientError(error, "BatchWriteItem")  # type: ignore[arg-type]
@@ -151,6 +154,15 @@ def test_each_life_is_in_order(changes: list[Change]) -> None:
             )
 
 
+def test_an_item_that_is_updated_often_changes_each_time() -> None:
+    latest: dict[str, Transaction] = {}
+    for change in plan(10, 190, 0):
+        before = latest.get(change.transaction.transaction_id)
+        assert before is None or change.transaction.processing_timestamp > before.processing_timestamp
+        latest[change.transaction.transaction_id] = change.transaction
+    assert len(latest) == 10
+
+
 def test_reviews_decide(changes: list[Change]) -> None:
     decided = Counter(change.transaction.status for change in changes if change.operation == "MODIFY")
     assert set(decided) == {"APPROVED", "DECLINED"}
@@ -236,6 +248,27 @@ def test_writes_that_stay_unprocessed_are_an_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(table, "calls", itertools.repeat(0))
     with pytest.raises(TrafficError, match=r"took 0 of 100 changes.*stayed unprocessed in 10 attempts"):
         write(table, plan(60, 25, 15), workers=1)
+
+
+def test_several_threads_write_and_an_item_has_one() -> None:
+    table = DynamoDB()
+    together = threading.Barrier(4, timeout=10)
+    by_thread: dict[str, set[int]] = {}
+    batch_write_item = table.batch_write_item
+
+    def meet(RequestItems: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:  # noqa: N803
+        first = threading.get_ident() not in table.threads
+        answer = batch_write_item(RequestItems)
+        for request in RequestItems["source"]:
+            by_thread.setdefault(table.key(request)[0], set()).add(threading.get_ident())
+        if first:
+            together.wait()
+        return answer
+
+    table.batch_write_item = meet  # type: ignore[method-assign]
+    write(table, plan(600, 250, 150), workers=4)
+    assert len(table.threads) == 4
+    assert all(len(threads) == 1 for threads in by_thread.values())
 
 
 def test_refused_writes_are_an_error_that_counts() -> None:

@@ -9,13 +9,17 @@ from typing import Any
 from .attributes import to_json
 
 Mask = Callable[[Any], Any]
+_NULL = {"NULL": True}
 
 
 def mask_image(image: Mapping[str, Any], masks: Mapping[str, Mask | None]) -> dict[str, Any]:
-    """A copy of an image, its sensitive attributes masked; None in `masks` leaves the attribute out."""
+    """A copy of an image, its sensitive attributes masked; None in `masks` leaves the attribute out.
+
+    NULL stays NULL: that there is no value is not the secret.
+    """
     masked = {}
     for name, attribute in image.items():
-        if name not in masks:
+        if name not in masks or attribute == _NULL:
             masked[name] = attribute
         elif mask := masks[name]:
             masked[name] = mask(attribute)
