@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local_aws import ministack_gaps
+from local_aws import cloudformation_tables, ministack_gaps
 from local_aws.wire import Request
 
 Properties = Mapping[str, Any]
@@ -59,6 +59,9 @@ def install() -> None:
         handlers[kind]["create"] = checked_create(check, handlers[kind]["create"])
     for kind, (before, after) in AROUND_DELETE.items():
         handlers[kind]["delete"] = checked_delete(before, handlers[kind]["delete"], after)
+    table = handlers["AWS::S3Tables::Table"]
+    table["create"] = cloudformation_tables.described_create(table["create"])
+    table["update"] = cloudformation_tables.maintained_update(table["update"])
     ministack_gaps.honor_kinesis_stream_specification()
 
 

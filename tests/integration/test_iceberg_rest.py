@@ -369,6 +369,20 @@ def test_tables_made_by_cloudformation_load_and_commit(local_aws: Status) -> Non
     catalog.load_table("raw.transactions").append(ROWS)
     assert catalog.load_table("raw.transactions").scan().to_arrow().num_rows == 3
 
+    table = catalog.load_table("raw.described")
+    fields = [(f.field_id, f.name, str(f.field_type), f.required, f.doc) for f in table.schema().fields]
+    assert fields[:2] == [(1, "id", "long", True, None), (2, "at", "timestamptz", False, "when")]
+    assert fields[2][1:3] == ("place", "struct<4: city: optional string>")
+    assert (table.schema().identifier_field_ids, table.properties) == ([1], {"owner": "me"})
+    assert (str(table.spec().fields[0].transform), table.sort_order().fields[0].source_id) == ("day", 1)
+    names = {"tableBucketARN": outputs["TableBucketArn"], "namespace": "raw", "name": "described"}
+    kept = boto3.client("s3tables").get_table_maintenance_configuration(**names)["configuration"]
+    assert kept["icebergCompaction"]["settings"]["icebergCompaction"]["targetFileSizeMB"] == 128
+    assert kept["icebergSnapshotManagement"]["settings"]["icebergSnapshotManagement"] == {
+        "minSnapshotsToKeep": 10,
+        "maxSnapshotAgeHours": 168,
+    }
+
 
 def test_a_catalog_may_be_named_as_the_data_catalog_names_it(
     local_aws: Status, bucket_arn: str, catalog: RestCatalog, name: str

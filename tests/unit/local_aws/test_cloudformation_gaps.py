@@ -27,3 +27,14 @@ def test_delete_handlers_take_what_the_checks_hand_on(kind: str) -> None:
     handler = provisioners._RESOURCE_HANDLERS[kind]
     assert list(inspect.signature(inspect.unwrap(handler["delete"])).parameters) == ["physical_id", "props"]
     assert not handler.get("delete_with_logical_id")
+
+
+def test_the_update_handler_of_tables_takes_what_is_handed_on() -> None:
+    provisioners = pytest.importorskip("ministack.services.cloudformation.provisioners")
+    update = inspect.unwrap(provisioners._RESOURCE_HANDLERS["AWS::S3Tables::Table"]["update"])
+    assert list(inspect.signature(update).parameters) == [
+        "physical_id",
+        "old_props",
+        "new_props",
+        "stack_name",
+    ]
