@@ -118,8 +118,8 @@ def stop_local(settings: Settings) -> bool:
 def _open_local(settings: Settings) -> boto3.Session:
     status = local.start(settings)
     if status.restored == "unclean":
-        msg = f"The local AWS was not stopped cleanly; what came after {status.restored_from} is lost."
-        warnings.warn(msg, stacklevel=4)
+        begun = f"what was saved at {status.restored_from}" if status.restored_from else "nothing"
+        warnings.warn(f"The local AWS had not been stopped cleanly; it began from {begun}.", stacklevel=4)
     _enter(local.environment(status))
     session = boto3.Session()
     session.events.register_first("needs-retry", _explain)
@@ -187,15 +187,20 @@ def is_loopback(endpoint: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def explain_silence(endpoint: str, cause: Exception) -> None:
+    """Raise the error of a local AWS that has gone, where a silent address is on this machine."""
+    if is_loopback(endpoint):
+        parts = urlsplit(endpoint)
+        msg = f"The local AWS at {parts.scheme}://{parts.netloc} does not answer."
+        raise LocalAwsError(msg, hint=local.START) from cause
+
+
 def _explain(
     response: tuple[Any, Mapping[str, Any]] | None, caught_exception: Exception | None, **_: Any
 ) -> None:
     """Raise what no retry can help: a local AWS that is gone, credentials that have expired."""
     if isinstance(caught_exception, EndpointConnectionError):
-        endpoint = str(caught_exception.kwargs["endpoint_url"])
-        if is_loopback(endpoint):
-            msg = f"The local AWS at {endpoint} does not answer."
-            raise LocalAwsError(msg, hint=local.START) from caught_exception
+        explain_silence(str(caught_exception.kwargs["endpoint_url"]), caught_exception)
     error = response[1].get("Error", {}) if response else {}
     if error.get("Code") in _CREDENTIALS_CODES:
         msg = f"AWS does not take the credentials: {error.get('Message', error['Code'])}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from dynaberg import aws
 from dynaberg.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:
 
     Raises:
         NotFoundError: No such table; the message names those that exist.
+        LocalAwsError: The local AWS has gone.
     """
+    import requests
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
     try:
@@ -94,6 +97,9 @@ def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:
     except (NoSuchTableError, NoSuchNamespaceError) as error:
         hint = "The Iceberg tables come with wb.deploy_firehose() (02_deploy_firehose)."
         raise NotFoundError.among("table", name, table_names(catalog, settings), hint=hint) from error
+    except requests.exceptions.ConnectionError as error:
+        aws.explain_silence(str(catalog.properties["uri"]), error)
+        raise
 
 
 def table_names(catalog: Catalog, settings: Settings) -> list[str]:

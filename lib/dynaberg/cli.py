@@ -71,7 +71,7 @@ def _local_start(_: argparse.Namespace) -> int:
     status = local.start(_local_settings())
     print(f"The local AWS runs at {status.endpoint} (process {status.pid}), state in {status.state_dir}.")
     if status.restored == "unclean":
-        print(f"It was not stopped cleanly; it began from what was saved at {status.restored_from}.")
+        print(f"It had not been stopped cleanly; it began from {status.restored_from or 'nothing'}.")
     print('Other AWS clients reach it after: eval "$(dynaberg local env)"')
     return 0
 

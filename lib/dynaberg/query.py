@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.athena_types import ResultColumn, to_frame
-from dynaberg.errors import QueryCancelledError
+from dynaberg.errors import DynabergError, QueryCancelledError
 from dynaberg.query_errors import explain
 from dynaberg.sql_parameters import bind
 
@@ -116,6 +116,9 @@ def query(
     try:
         cursor.execute(statement, on_start_query_execution=wait, **binding)
     except Error as error:
+        # PyAthena wraps what `aws` explains already: a local AWS that is gone, credentials that have expired.
+        if isinstance(error.__cause__, DynabergError):
+            raise error.__cause__ from None
         raise explain(session, settings, statement, error) from error
     except KeyboardInterrupt as interrupt:
         msg = "The query was interrupted before Athena had begun with it."

@@ -13,6 +13,7 @@ import pytest
 
 from dynaberg import aws, local
 from dynaberg.errors import CredentialsError, LocalAwsError, NotReadyError, SettingsError
+from dynaberg.query import query
 from dynaberg.settings import Settings
 
 
@@ -102,6 +103,19 @@ def test_a_local_aws_that_is_gone_is_explained_at_once() -> None:
     with pytest.raises(LocalAwsError, match=r"at http://127\.0\.0\.1:1/? does not answer") as caught:
         session.client("sqs", endpoint_url="http://127.0.0.1:1").list_queues()
     assert "dynaberg local start" in caught.value.hint
+
+
+def test_a_query_on_a_local_aws_that_is_gone_is_explained_too() -> None:
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    session.events.register_first("needs-retry", aws._explain)
+    with pytest.raises(LocalAwsError, match="does not answer"):
+        query(session, Settings(), "SELECT 1")
+
+
+def test_silence_elsewhere_is_not_the_local_aws() -> None:
+    aws.explain_silence("https://s3tables.eu-central-1.amazonaws.com/iceberg", OSError("no route"))
+    with pytest.raises(LocalAwsError, match=r"at http://127\.0\.0\.1:4566 does not answer"):
+        aws.explain_silence("http://127.0.0.1:4566/iceberg", OSError("refused"))
 
 
 def test_expired_credentials_are_explained() -> None:
