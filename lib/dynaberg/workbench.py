@@ -250,9 +250,7 @@ class Workbench:
         Raises:
             NotFoundError: The moment precedes the first snapshot; the message names it.
         """
-        return time_travel.read_as_of(
-            self.session, self.settings, self._table(table), when, columns=columns
-        )
+        return time_travel.read_as_of(self.session, self.settings, self._table(table), when, columns=columns)
 
     def changes_between(self, table: str | Table, a: Moment, b: Moment) -> pd.DataFrame:
         """What changed in a table between two moments or snapshots: added, removed and changed rows."""
@@ -306,7 +304,9 @@ class Workbench:
         aws.stop_local(self.settings)
 
     def __repr__(self) -> str:
-        return f"Workbench({self.name!r}, target={self.settings.target!r}, region={self.session.region_name!r})"
+        return (
+            f"Workbench({self.name!r}, target={self.settings.target!r}, region={self.session.region_name!r})"
+        )
 
     def _repr_html_(self) -> str:
         return display.workbench_card(self.settings, self.session.region_name, aws.account_id(self.session))
@@ -317,5 +317,8 @@ class Workbench:
     def _check_current(self, name: str | None) -> None:
         if name not in (None, self.settings.table_name):
             raise NotFoundError.among(
-                "current table", str(name), [self.settings.table_name], hint="Curated tables are built with wb.build()."
+                "current table",
+                str(name),
+                [self.settings.table_name],
+                hint="Curated tables are built with wb.build().",
             )
