@@ -161,13 +161,20 @@ def test_profile_tells_key_columns_and_nulls():
     )
     ax = plots.plot_profile(profile)
     assert title(ax) == "1 of 3 columns hold at most 10 values; 1 tell nearly every row apart"
-    assert "80, 25.0% null" in texts(ax)
+    assert "80, 50 null" in texts(ax)
 
 
 def test_distribution_marks_half_and_the_tail():
     ax = plots.plot_distribution(pd.Series(np.arange(101), name="amount"), unit="USD")
     assert title(ax) == "Half of all amount values are below 50; one in twenty is above 95"
     assert ax.get_xlabel() == "amount (USD)"
+
+
+def test_widely_spread_numbers_are_drawn_on_a_log_scale():
+    ax = plots.plot_distribution(pd.Series([1, 2, 3, 4, 5, 900], name="amount"))
+    assert ax.get_xscale() == "log"
+    assert ax.get_xlabel() == "amount, log scale"
+    assert sum(bar.get_height() for bar in ax.patches) == 6
 
 
 @pytest.mark.parametrize(("size", "words"), [(900, "900 B"), (40 * 1024, "40 KiB"), (3 * 2**20, "3 MiB")])

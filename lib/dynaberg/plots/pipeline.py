@@ -93,7 +93,8 @@ def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | N
     write_at(ax, times[-1], totals[-1] / 2, "in the change log  ", ha="right")
     ax.set_ylim(0, made.iloc[-1] * 1.15)
     lag = (arrived["committed_at"].iloc[-1] - last).total_seconds()
-    title = f"{len(arrived)} snapshots brought the changes in, the last {lag:.0f} s after the last change"
+    count = "1 snapshot" if len(arrived) == 1 else f"{len(arrived)} snapshots"
+    title = f"{count} brought the changes in, the last {lag:.0f} s after the last change"
     start_words = f"seconds since {start:%Y-%m-%d %H:%M:%S} UTC"
     return finish(ax, title, x=start_words, y="changes, running total")
 

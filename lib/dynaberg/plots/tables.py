@@ -120,8 +120,8 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.hlines(lines.index, 0.8, distinct.clip(lower=0.8), color=GRAY, lw=1)
     ax.plot(distinct.clip(lower=0.8), lines.index, "o", color=BLUE)
     for place, (count, nulls) in enumerate(zip(distinct, lines["nulls"].astype(float), strict=True)):
-        words = f"  {count:,.0f}" + (f", {nulls / rows:.1%} null" if nulls else "")
-        write_at(ax, max(count, 0.8), place, words, ha="left", color=RED if nulls else INK)
+        words = f"  {count:,.0f}" + (f", {nulls:,.0f} null" if nulls else "")
+        write_at(ax, max(count, 0.8), place, words, ha="left", color=RED if nulls > 0.01 * rows else INK)
     few, whole = int((distinct <= 10).sum()), int((distinct > 0.95 * rows).sum())
     ax.set_yticks(lines.index, lines["column"], fontsize=8.5)
     ax.set(xscale="log", xlim=(0.8, max(rows, 1) * 8))
@@ -133,7 +133,7 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = None) -> Axes:
-    """Draw how the numbers of one column are spread.
+    """Draw how the numbers of one column are spread; widely spread ones on a log scale.
 
     Args:
         values: Numbers; nulls are left out.
@@ -142,14 +142,19 @@ def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = No
     """
     ax = ax or new_axes()
     numbers = values.dropna().astype(float)
-    middle, high = float(numbers.quantile(0.5)), float(numbers.quantile(0.95))
-    ax.hist(numbers, bins=40, color=BLUE, edgecolor="white")
-    top = ax.get_ylim()[1]
-    for value, words, style, height in ((middle, "half", "-", 0.95), (high, "95 %", "--", 0.85)):
+    low, middle, high, top = (float(numbers.quantile(share)) for share in (0, 0.5, 0.95, 1))
+    wide = low > 0 and top > 20 * middle
+    ax.hist(numbers, bins=np.geomspace(low, top, 41).tolist() if wide else 40, color=BLUE, edgecolor="white")
+    if wide:
+        ax.set_xscale("log")
+    ceiling = ax.get_ylim()[1]
+    for value, words, style in ((middle, "half", "-"), (high, "95 %", "--")):
         ax.axvline(value, color=INK, linestyle=style, linewidth=1.2)
-        write_at(ax, value, top * height, f"  {words} below {value:,.0f}", ha="left")
+        write_at(ax, value, ceiling * 0.97, f"  {words} below {value:,.0f}", ha="left")
+    name = f"{values.name} ({unit})" if unit else str(values.name)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     title = f"Half of all {values.name} values are below {middle:,.0f}; one in twenty is above {high:,.0f}"
-    return finish(ax, title, x=f"{values.name} ({unit})" if unit else str(values.name), y="rows")
+    return finish(ax, title, x=f"{name}, log scale" if wide else name, y="rows")
 
 
 def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -1,0 +1,93 @@
+"""All notebooks run, in order, against a local AWS of their own; then again from the middle, from nothing."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import local_aws
+from dynaberg.walk import Stop, find_notebooks, run_notebook, tagged
+
+ROOT = Path(__file__).parents[2]
+NAMES = [path.stem for path in find_notebooks(ROOT / "notebooks")]
+# Small, so that the run is short; everything else is as a reader runs it.
+PARAMETERS = {
+    "02_deploy_firehose": {"BUFFER_SECONDS": 2},
+    "03_generate_traffic": {"CHANGES": 600},
+    "05_time_travel": {"BURST": 100, "FLAGGED": 20},
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of what the notebooks need, so that nobody's own local AWS and state are touched."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "cdk.context.json", root)
+    shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".ipynb_*"))
+    shutil.copytree(ROOT / "data", root / "data", ignore=shutil.ignore_patterns("local"))
+    yield root
+    local_aws.stop(root / "data" / "local")
+
+
+@pytest.fixture(scope="module")
+def run(project: Path) -> Callable[[str], Stop]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+
+    def run(name: str) -> Stop:
+        path = project / "notebooks" / f"{name}.ipynb"
+        environment = {"DYNABERG_LOCAL_PORT": port, "DYNABERG_TARGET": "local"}
+        return run_notebook(path, parameters=PARAMETERS.get(name), environment=environment)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def walked(run: Callable[[str], Stop]) -> dict[str, Stop]:
+    """Every notebook, executed in order; 04 twice."""
+    stops = {name: run(name) for name in NAMES[:4]}
+    stops["04_query again"] = run("04_query")
+    return stops | {name: run(name) for name in NAMES[4:]}
+
+
+def outputs(stop: Stop) -> list[dict[str, object]]:
+    return [output for cell in stop.notebook.cells for output in cell.get("outputs", [])]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "04_query again"])
+def test_it_runs_quietly_and_draws(walked: dict[str, Stop], name: str) -> None:
+    stop = walked[name]
+    assert not stop.failure
+    assert not [output for output in outputs(stop) if output.get("name") == "stderr"]
+    assert stop.headline
+    for cell in tagged(stop.notebook, "figure"):
+        assert [output for output in cell.outputs if "image/png" in output.get("data", {})], cell.source
+
+
+def test_the_walk_reached_what_it_says(walked: dict[str, Stop]) -> None:
+    assert walked["03_generate_traffic"].headline.startswith("600 changes arrived: 360 inserts, 150 updates")
+    assert "equal to DynamoDB in every column" in walked["04_query"].headline
+    assert walked["07_clean_up"].headline.endswith("removed, none left.")
+
+
+def test_the_second_time_finds_nothing_to_merge_and_the_same_rows(walked: dict[str, Stop]) -> None:
+    assert walked["04_query again"].headline == walked["04_query"].headline
+    assert any("<td>none</td>" in str(output) for output in outputs(walked["04_query again"]))
+
+
+def test_the_last_notebook_stopped_the_local_aws(walked: dict[str, Stop], project: Path) -> None:
+    assert walked["07_clean_up"].failure == ""
+    assert local_aws.status(project / "data" / "local") is None
+
+
+def test_a_notebook_from_the_middle_builds_what_it_needs(
+    walked: dict[str, Stop], run: Callable[[str], Stop]
+) -> None:
+    """After the clean-up nothing is there: no local AWS, no stack, no table."""
+    assert walked["07_clean_up"].failure == ""
+    stop = run("06_profile")
+    assert not stop.failure
+    assert "columns profiled" in stop.headline
