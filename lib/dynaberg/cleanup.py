@@ -129,7 +129,7 @@ def _tables(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, s
             snapshot = opened.load_table(identifier).current_snapshot()
             summary = snapshot.summary if snapshot else None
             rows = int(summary.additional_properties.get("total-records", 0)) if summary else 0
-            yield TABLE_KIND, ".".join(identifier), "", f"{rows:,} rows"
+            yield TABLE_KIND, ".".join(identifier), "", _count(rows, "row")
 
 
 def _tagged(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, str, str, str]]:
@@ -157,12 +157,8 @@ _GONE = {"404", "NoSuchBucket", "NotFound", "NotFoundException", "ResourceNotFou
 
 
 def _describe_source(session: boto3.Session, name: str) -> str | None:
-    def items() -> str:
-        return (
-            f"{aws.client(session, 'dynamodb').describe_table(TableName=name)['Table']['ItemCount']:,} items"
-        )
-
-    return _unless_gone(items)
+    dynamodb = aws.client(session, "dynamodb")
+    return _unless_gone(lambda: _count(dynamodb.describe_table(TableName=name)["Table"]["ItemCount"], "item"))
 
 
 def _describe_stream(session: boto3.Session, name: str) -> str | None:
@@ -176,13 +172,17 @@ def _describe_stream(session: boto3.Session, name: str) -> str | None:
 def _describe_bucket(session: boto3.Session, name: str) -> str | None:
     def objects() -> str:
         page = aws.client(session, "s3").list_objects_v2(Bucket=name)
-        return f"{page['KeyCount']:,}{'+' if page['IsTruncated'] else ''} objects"
+        return f"{page['KeyCount']:,}+ objects" if page["IsTruncated"] else _count(page["KeyCount"], "object")
 
     return _unless_gone(objects)
 
 
 def _describe_table_bucket(session: boto3.Session, arn: str) -> str | None:
-    return _unless_gone(lambda: f"{sum(1 for _ in _table_names(session, arn)):,} tables")
+    return _unless_gone(lambda: _count(sum(1 for _ in _table_names(session, arn)), "table"))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 # Removing it ------------------------------------------------------------------------------------

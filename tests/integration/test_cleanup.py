@@ -55,11 +55,11 @@ def holds(session: boto3.Session, kind: str) -> dict[str, str]:
 
 def test_what_there_is_and_what_it_holds(session: boto3.Session, deployed: Settings) -> None:
     assert holds(session, "Iceberg table") == {"analytics.transactions_changes": "0 rows"}
-    assert holds(session, "AWS::DynamoDB::Table") == {"leaving-transactions": "1 items"}
+    assert holds(session, "AWS::DynamoDB::Table") == {"leaving-transactions": "1 item"}
     buckets = holds(session, "AWS::S3::Bucket")
     assert [held for name, held in buckets.items() if "-errors-" in name] == ["3 objects"]
-    assert [held for name, held in buckets.items() if "-code-" in name] == ["1 objects"]
-    assert list(holds(session, "AWS::S3Tables::TableBucket").values()) == ["1 tables"]
+    assert [held for name, held in buckets.items() if "-code-" in name] == ["1 object"]
+    assert list(holds(session, "AWS::S3Tables::TableBucket").values()) == ["1 table"]
 
 
 def test_everything_of_ours_goes_and_nothing_of_others(
@@ -116,7 +116,7 @@ def test_a_stack_deleted_by_hand_leaves_the_items_and_the_clean_up_finds_them(
     deploy.delete_stack(session, "leaving-foundation")
     left = cleanup.list_resources(session, deployed)
     assert left.to_dict("records") == [
-        {"kind": "AWS::DynamoDB::Table", "name": "leaving-transactions", "stack": "", "holds": "1 items"}
+        {"kind": "AWS::DynamoDB::Table", "name": "leaving-transactions", "stack": "", "holds": "1 item"}
     ]
     cleanup.clean_up(session, deployed, confirm="leaving")
     assert cleanup.list_resources(session, deployed).empty
