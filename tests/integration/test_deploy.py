@@ -156,6 +156,27 @@ def test_everything_that_takes_tags_is_tagged(session: boto3.Session, deployed: 
     assert {"dynamodb", "lambda"} <= kinds
 
 
+def test_with_stream_type_kinesis_the_changes_go_to_a_data_stream(
+    session: boto3.Session, contract: Contract
+) -> None:
+    settings = replace(
+        SETTINGS,
+        name="shards",
+        stream_type="kinesis",
+        table_bucket_name="shardstables",
+        bucket_name="shards",
+    )
+    deploy.enable_cdc(session, settings, replace(contract, source_table="shards-transactions"))
+    arn = deploy.outputs(session, settings, "foundation")["ChangeStreamArn"]
+    answer = session.client("dynamodb").describe_kinesis_streaming_destination(
+        TableName="shards-transactions"
+    )
+    found = [(d["StreamArn"], d["DestinationStatus"]) for d in answer["KinesisDataStreamDestinations"]]
+    assert found == [(arn, "ACTIVE")]
+    removed = cleanup.clean_up(session, settings, confirm="shards")
+    assert "AWS::Kinesis::Stream" in set(removed["kind"])
+
+
 def test_what_is_not_deployed_names_the_notebook(session: boto3.Session, contract: Contract) -> None:
     settings = replace(SETTINGS, name="absent")
     with pytest.raises(NotFoundError, match="no stack 'absent-foundation'") as caught:
