@@ -26,12 +26,12 @@ def table_bucket_arn(session: boto3.Session, settings: Settings) -> str:
     Raises:
         NotFoundError: No such table bucket in this account and Region.
     """
-    pages = session.client("s3tables").get_paginator("list_table_buckets").paginate()
+    pages = aws.client(session, "s3tables").get_paginator("list_table_buckets").paginate()
     arns = {bucket["name"]: bucket["arn"] for page in pages for bucket in page["tableBuckets"]}
     if settings.table_bucket_name not in arns:
         hint = "Create it with wb.enable_cdc() (01_enable_cdc)."
         raise NotFoundError.among("table bucket", settings.table_bucket_name, arns, hint=hint)
-    return arns[settings.table_bucket_name]
+    return str(arns[settings.table_bucket_name])
 
 
 def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
@@ -56,7 +56,7 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
     """
     from pyiceberg.catalog.rest import RestCatalog
 
-    endpoint = session.client("s3tables").meta.endpoint_url
+    endpoint = aws.client(session, "s3tables").meta.endpoint_url
     region = session.region_name
     return RestCatalog(
         settings.table_bucket_name,
@@ -130,6 +130,6 @@ def _credentials(session: boto3.Session) -> dict[str, str]:
 
 def _object_endpoint(session: boto3.Session) -> dict[str, str]:
     """Where the objects are, unless that is Amazon S3, whose address Arrow knows itself."""
-    endpoint = session.client("s3").meta.endpoint_url
+    endpoint = aws.client(session, "s3").meta.endpoint_url
     amazon = (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
     return {} if amazon else {"s3.endpoint": endpoint}

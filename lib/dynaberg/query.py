@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from dynaberg import aws
 from dynaberg.athena_types import ResultColumn, to_frame
 from dynaberg.errors import DynabergError, QueryCancelledError
 from dynaberg.query_errors import explain
@@ -223,7 +224,7 @@ def _read_csv(session: boto3.Session, location: str, width: int) -> pa.Table:
     from pyarrow import csv
 
     bucket, _, key = location.removeprefix("s3://").partition("/")
-    body = _s3_client(session).get_object(Bucket=bucket, Key=key)["Body"].read()
+    body = aws.client(session, "s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     return csv.read_csv(
         pa.BufferReader(body),
         read_options=csv.ReadOptions(skip_rows=1, autogenerate_column_names=True),
@@ -235,11 +236,6 @@ def _read_csv(session: boto3.Session, location: str, width: int) -> pa.Table:
             quoted_strings_can_be_null=False,
         ),
     )
-
-
-@lru_cache(maxsize=8)
-def _s3_client(session: boto3.Session) -> Any:
-    return session.client("s3")
 
 
 def _readable_bytes(count: float) -> str:

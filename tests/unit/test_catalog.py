@@ -14,9 +14,15 @@ from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
 
 
-def session(endpoint: str, **clients: Any) -> Any:
-    client = SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint))
-    return SimpleNamespace(client=lambda name: clients.get(name, client))
+class Session:
+    """A boto3 session of made-up clients."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = lambda *_, **__: client
+
+
+def session(endpoint: str) -> Any:
+    return Session(SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint)))
 
 
 @pytest.mark.parametrize(
@@ -51,8 +57,7 @@ def test_keys_that_expire_are_left_to_each_client() -> None:
 def test_a_table_bucket_that_does_not_exist_names_those_that_do() -> None:
     pages = [{"tableBuckets": [{"name": "streamtablebucket", "arn": "arn:aws:s3tables:…"}]}]
     paginator = SimpleNamespace(paginate=lambda: pages)
-    s3tables = SimpleNamespace(get_paginator=lambda _: paginator)
-    found = session("", s3tables=s3tables)
+    found: Any = Session(SimpleNamespace(get_paginator=lambda _: paginator))
     assert table_bucket_arn(found, Settings()) == "arn:aws:s3tables:…"
     with pytest.raises(NotFoundError, match="'streamtablebucket'"):
         table_bucket_arn(found, Settings(table_bucket_name="streamtablebuckets"))
