@@ -61,6 +61,7 @@ def install() -> None:
         handlers[kind]["delete"] = checked_delete(before, handlers[kind]["delete"], after)
     table = handlers["AWS::S3Tables::Table"]
     table["create"] = cloudformation_tables.described_create(table["create"])
+    table["delete"] = cloudformation_tables.emptied_delete(table["delete"])
     table["update"] = cloudformation_tables.maintained_update(table["update"])
     ministack_gaps.honor_kinesis_stream_specification()
 
@@ -190,17 +191,6 @@ def forget_files_of_bucket(physical_id: str, properties: Properties) -> None:
     s3._delete_persisted_bucket(physical_id.rpartition("/")[2])
 
 
-def forget_objects_of_table(physical_id: str, properties: Properties) -> None:
-    """Delete the objects of a table of S3 Tables; AWS keeps none."""
-    from ministack.services import s3
-
-    bucket = properties.get("TableBucketARN", "").rpartition("/")[2]
-    prefix = f"{properties.get('Namespace')}/{properties.get('TableName')}/"
-    held = s3._buckets.get(bucket, {"objects": {}})["objects"]
-    for key in [key for key in held if key.startswith(prefix)]:
-        s3._delete_object(bucket, key, {})
-
-
 def nothing(physical_id: str, properties: Properties) -> None:
     """No check."""
 
@@ -226,6 +216,5 @@ BEFORE_CREATE: dict[str, CreateCheck] = {
 AROUND_DELETE: dict[str, tuple[DeleteCheck, DeleteCheck]] = {
     "AWS::S3::Bucket": (refuse_filled_bucket, forget_files_of_bucket),
     "AWS::S3Tables::Namespace": (refuse_filled_namespace, nothing),
-    "AWS::S3Tables::Table": (nothing, forget_objects_of_table),
     "AWS::S3Tables::TableBucket": (refuse_filled_table_bucket, forget_files_of_bucket),
 }

@@ -15,22 +15,25 @@ from typing import Any
 
 import orjson
 
+from local_aws.iceberg_tables import UNWRITTEN, TableName
 from local_aws.s3tables import create_request
 
 Properties = Mapping[str, Any]
 
 
 def described_create(create: Callable[..., Any]) -> Callable[..., Any]:
-    """A create handler for tables of S3 Tables that takes all of their description."""
+    """A create handler that takes all of a table's description, and gives it a place of its own."""
 
     @functools.wraps(create)
     def described(logical_id: str, properties: Properties, stack_name: str) -> Any:
-        metadata = table_metadata(properties)
-        created = create(logical_id, properties, stack_name)
-        if metadata:
-            held_table(properties)["_iceberg_metadata"] = metadata
+        location = table_name(properties).new_location()
+        metadata = table_metadata(properties, location)
+        physical_id, attributes = create(logical_id, properties, stack_name)
+        held = held_table(properties)
+        held["_iceberg_metadata"] = metadata or held["_iceberg_metadata"] | {"location": location}
+        held["warehouseLocation"], held["metadataLocation"] = location, f"{location}{UNWRITTEN}"
         keep_maintenance(properties)
-        return created
+        return physical_id, attributes | {"WarehouseLocation": location}
 
     return described
 
@@ -47,7 +50,24 @@ def maintained_update(update: Callable[..., Any]) -> Callable[..., Any]:
     return maintained
 
 
-def table_metadata(properties: Properties) -> Any:
+def emptied_delete(delete: Callable[..., Any]) -> Callable[..., Any]:
+    """A delete handler after which the table's files are gone too, as on AWS."""
+
+    @functools.wraps(delete)
+    def emptied(physical_id: str, properties: Properties) -> None:
+        from ministack.services import s3
+
+        location = held_table(properties)["metadataLocation"].partition("/metadata/")[0]
+        delete(physical_id, properties)
+        bucket, _, prefix = location.removeprefix("s3://").partition("/")
+        held = s3._buckets.get(bucket, {"objects": {}})["objects"]
+        for key in [key for key in held if key.startswith(f"{prefix}/")]:
+            s3._delete_object(bucket, key)
+
+    return emptied
+
+
+def table_metadata(properties: Properties, location: str) -> Any:
     """The first metadata of a table, from its `IcebergMetadata`; None where it has none."""
     from local_aws.iceberg_metadata import create_metadata, dump_metadata
 
@@ -65,8 +85,6 @@ def table_metadata(properties: Properties) -> Any:
         else None,
         "properties": given.get("TableProperties"),
     }
-    bucket = properties.get("TableBucketARN", "").rpartition("/")[2]
-    location = f"s3://{bucket}/{properties.get('Namespace')}/{properties.get('TableName')}"
     return orjson.loads(dump_metadata(create_metadata(create_request(description), location)))
 
 
@@ -92,10 +110,16 @@ def keep_maintenance(properties: Properties) -> None:
             kept[kind] = {"status": status, "settings": {kind: spelled}}
 
 
+def table_name(properties: Properties) -> TableName:
+    """The full name of a table, from its properties."""
+    return TableName(*(properties.get(name, "") for name in ("TableBucketARN", "Namespace", "TableName")))
+
+
 def held_table(properties: Properties) -> dict[str, Any]:
     """The record that ministack holds of a table of S3 Tables."""
     from ministack.services import s3tables
 
-    names = (properties.get(name, "") for name in ("TableBucketARN", "Namespace", "TableName"))
-    record: dict[str, Any] = s3tables._tables[s3tables._table_key(*names)]
+    name = table_name(properties)
+    key = s3tables._table_key(name.bucket_arn, name.namespace, name.name)
+    record: dict[str, Any] = s3tables._tables[key]
     return record

@@ -88,11 +88,14 @@ def apply_commit(
         raise IcebergError(409, "CommitFailedException", str(error)) from error
     created = base is None
     updates = [u for u in commit.updates if base is None or not repeats_schema(u, base)]
+    moves = [u.location for u in updates if isinstance(u, SetLocationUpdate)]
     if created:
-        # A table bucket decides where its tables are, whatever the client proposes.
-        updates = [u for u in updates if not isinstance(u, SetLocationUpdate)] + [
-            SetLocationUpdate(location=location)
-        ]
+        updates = [u for u in updates if not isinstance(u, SetLocationUpdate)]
+        updates.append(SetLocationUpdate(location=location))
+    elif any(base is not None and move.rstrip("/") != base.location for move in moves):
+        raise IcebergError(
+            400, "BadRequestException", f"A table of a table bucket cannot move to {moves[-1]}."
+        )
     try:
         return update_table_metadata(
             base_metadata=base or TableMetadataV1.model_construct(last_column_id=-1, schema=Schema()),

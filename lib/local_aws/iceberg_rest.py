@@ -13,13 +13,16 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from local_aws.iceberg_errors import IcebergError
 from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName, is_name, succeeded
 from local_aws.wire import AwsError, Request, Response
+
+if TYPE_CHECKING:
+    from pyiceberg.table import CommitTableRequest
 
 _PREFIX = (
     r"/iceberg/v1/(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+|\d{12}:s3tablescatalog/[^/]+)"
@@ -123,7 +126,7 @@ class IcebergRest:
         async with self._tables.locked([table]):
             if await self._tables.find(table):
                 raise IcebergError(409, "AlreadyExistsException", f"Table already exists: {table}")
-            metadata = await asyncio.to_thread(create_metadata, payload, table.location)
+            metadata = await asyncio.to_thread(create_metadata, payload, table.new_location())
             location = next_metadata_location(metadata.location, None)
             stored = StoredTable(location, metadata, dump_metadata(metadata))
             if payload.get("stage-create"):
@@ -240,11 +243,17 @@ def apply_change(
     if base is None and not any(requirement.type == "assert-create" for requirement in commit.requirements):
         raise no_such_table(table)
     before, location = (base.metadata, base.location) if base else (None, None)
-    metadata = apply_commit(commit, before, location, table.location)
+    metadata = apply_commit(commit, before, location, table_location(table, commit))
     after = StoredTable(
         next_metadata_location(metadata.location, location), metadata, dump_metadata(metadata)
     )
     return after, outdated_files(before, metadata)
+
+
+def table_location(table: TableName, commit: CommitTableRequest) -> str:
+    """Where a table that a commit creates has its files: where it was staged, or where the bucket puts it."""
+    proposed = (update.location for update in commit.updates if update.action == "set-location")
+    return next((location for location in proposed if table.owns(location)), table.new_location())
 
 
 def bucket_arn(prefix: str, region: str) -> str:

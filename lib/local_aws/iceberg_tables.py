@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -48,10 +49,13 @@ class TableName:
         """Name of the table bucket."""
         return self.bucket_arn.rpartition("/")[2]
 
-    @property
-    def location(self) -> str:
-        """Where the table's files are."""
-        return f"s3://{self.bucket}/{self.namespace}/{self.name}"
+    def new_location(self) -> str:
+        """A place for the files of a new table of this name, never used before."""
+        return f"s3://{self.bucket}/{self.namespace}/{self.name}-{uuid.uuid4().hex[:8]}"
+
+    def owns(self, location: str) -> bool:
+        """Whether a location is one of this table's."""
+        return location.startswith(f"s3://{self.bucket}/{self.namespace}/{self.name}-")
 
     def __str__(self) -> str:
         return f"{self.namespace}.{self.name}"
@@ -123,13 +127,15 @@ class IcebergTables:
 
     async def drop(self, table: TableName) -> bool:
         """Delete a table with all its files; False where there is none."""
-        path = f"/tables/{quote(table.bucket_arn, safe='')}/{table.namespace}/{table.name}"
-        response = await self._s3tables("DELETE", path, table.bucket_arn)
-        self._current.pop(table, None)
-        if response.status == 404:
+        stored = await self.find(table)
+        if stored is None:
             return False
-        succeeded(response)
-        await self.delete_objects(table.bucket, f"{table.namespace}/{table.name}/")
+        path = f"/tables/{quote(table.bucket_arn, safe='')}/{table.namespace}/{table.name}"
+        succeeded(await self._s3tables("DELETE", path, table.bucket_arn))
+        self._current.pop(table, None)
+        bucket, _, prefix = stored.metadata.location.removeprefix("s3://").partition("/")
+        if bucket == table.bucket and prefix:
+            await self.delete_objects(bucket, f"{prefix}/")
         return True
 
     async def rename(self, source: TableName, target: TableName) -> Response:
@@ -215,18 +221,13 @@ class IcebergTables:
         return None if response.status == 404 else str(succeeded(response)["metadataLocation"])
 
     async def _write_first(self, table: TableName) -> str | None:
-        """Write the first metadata file of a table that S3 Tables or CloudFormation made.
-
-        ministack holds that metadata, but answers with the newest metadata file it sees under the
-        table's prefix: one that an earlier table of that name left behind would come back to life.
-        """
+        """Write the first metadata file of a table that CloudFormation made; ministack holds the metadata."""
         from local_aws.iceberg_metadata import dump_metadata, next_metadata_location, parse_metadata
 
         async with self._first_write:
             location = await self._location(table)
             if location is None or not location.endswith(UNWRITTEN):
                 return location
-            await self.delete_objects(table.bucket, f"{table.namespace}/{table.name}/metadata/")
             prefix = quote(table.bucket_arn, safe="")
             path = f"/iceberg/v1/{prefix}/namespaces/{table.namespace}/tables/{table.name}"
             answer = succeeded(await self._s3tables("GET", path, table.bucket_arn))

@@ -92,9 +92,7 @@ class S3Tables:
             raise AwsError("BadRequestException", "The specified table name is not valid.")
         if not await self._tables.namespace_exists(table.bucket_arn, table.namespace):
             raise AwsError("NotFoundException", "The specified namespace does not exist.", 404)
-        description = (payload.get("metadata") or {}).get("iceberg")
-        if not description:
-            return None
+        description = (payload.get("metadata") or {}).get("iceberg") or {}
         return json_response(await self._create_described(table, description))
 
     async def _create_described(self, table: TableName, description: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,13 +103,12 @@ class S3Tables:
                 message = "A table with an identical name already exists in the namespace."
                 raise AwsError("ConflictException", message, 409)
             try:
-                metadata = await asyncio.to_thread(
-                    create_metadata, create_request(description), table.location
-                )
+                made = create_request(description)
+                metadata = await asyncio.to_thread(create_metadata, made, table.new_location())
             except AwsError as error:
                 message = f"The specified metadata is not valid: {error.message}"
                 raise AwsError("BadRequestException", message) from error
-            location = next_metadata_location(table.location, None)
+            location = next_metadata_location(metadata.location, None)
             stored = StoredTable(location, metadata, dump_metadata(metadata))
             await self._tables.write_object(stored.location, stored.text)
             return await self._tables.create(table, stored)
@@ -124,14 +121,23 @@ class S3Tables:
         return Response(204)
 
     async def _get_table(self, request: Request, parts: Parts) -> Response | None:
-        arn = request.query.get("tableArn")
-        if not arn:
-            return None
+        query = request.query
+        if "tableArn" in query:
+            table = await self._named_by(query["tableArn"])
+        else:
+            table = TableName(*(query.get(name, "") for name in ("tableBucketARN", "namespace", "name")))
+        stored = await self._tables.find(table)
+        if stored is None:
+            raise AwsError("NotFoundException", "The specified table does not exist.", 404)
+        answer = (await self._tables.record(table)).json()
+        return json_response(answer | {"warehouseLocation": stored.metadata.location})
+
+    async def _named_by(self, arn: str) -> TableName:
         bucket, _, rest = arn.partition("/table/")
         for namespace in await self._tables.namespaces(bucket) if rest else ():
             for record in await self._tables.records(bucket, namespace):
                 if record["tableARN"] == arn:
-                    return await self._tables.record(TableName(bucket, namespace, record["name"]))
+                    return TableName(bucket, namespace, record["name"])
         raise AwsError("NotFoundException", "The specified table does not exist.", 404)
 
 

@@ -89,7 +89,7 @@ def call(status: Status, method: str, path: str, body: Any = None) -> tuple[int,
 
 
 def objects(bucket_arn: str, name: str) -> list[str]:
-    prefix = name.replace(".", "/") + "/"
+    prefix = name.replace(".", "/") + "-"
     answer = boto3.client("s3").list_objects_v2(Bucket=bucket_arn.rpartition("/")[2], Prefix=prefix)
     return [item["Key"] for item in answer.get("Contents", [])]
 
@@ -123,7 +123,7 @@ def test_create_keeps_schema_partitioning_order_and_properties(catalog: RestCata
     assert [field.name for field in table.schema().fields] == ["id", "name"]
     assert (table.spec().fields[0].name, table.sort_order().fields[0].source_id) == ("id", 2)
     assert table.properties["owner"] == "me"
-    assert table.location().endswith(name.replace(".", "/"))
+    assert f"/{name.replace('.', '/')}-" in table.location()
 
 
 def test_history_and_metadata_log_are_kept(catalog: RestCatalog, name: str) -> None:
@@ -278,13 +278,17 @@ def test_a_drop_takes_the_data_along_and_only_so(catalog: RestCatalog, bucket_ar
     assert catalog.create_table(name, SCHEMA).metadata.table_uuid != table.metadata.table_uuid
 
 
-def test_rename_keeps_rows_and_history(catalog: RestCatalog, name: str) -> None:
+def test_rename_keeps_rows_and_history(catalog: RestCatalog, bucket_arn: str, name: str) -> None:
     table = catalog.create_table(name, SCHEMA)
     table.append(ROWS)
     renamed = catalog.rename_table(name, f"{name}_new")
     renamed.append(ROWS)
-    assert catalog.load_table(f"{name}_new").scan().to_arrow().num_rows == 6
     assert not catalog.table_exists(name)
+    catalog.create_table(name, SCHEMA).append(ROWS)
+    catalog.purge_table(name)
+    assert catalog.load_table(f"{name}_new").scan().to_arrow().num_rows == 6
+    catalog.purge_table(f"{name}_new")
+    assert not objects(bucket_arn, name)
 
 
 def test_a_multi_table_commit_is_all_or_nothing(
@@ -317,6 +321,7 @@ def test_a_multi_table_commit_is_all_or_nothing(
         {"updates": [{"action": "teleport"}]},
         {"updates": [{"action": "set-current-schema", "schema-id": 77}]},
         {"updates": [{"action": "remove-snapshots", "snapshot-ids": [1]}]},
+        {"updates": [{"action": "set-location", "location": "s3://elsewhere"}]},
         {"requirements": [{"type": "assert-luck"}]},
         {"updates": 5},
     ],
@@ -358,24 +363,49 @@ def test_tables_made_by_s3_tables_load_and_commit(catalog: RestCatalog, bucket_a
         s3tables.delete_table(tableBucketARN=bucket_arn, namespace="analytics", name=name)
 
 
-def test_tables_made_by_cloudformation_load_and_commit(local_aws: Status) -> None:
+@pytest.fixture(scope="module")
+def cloudformation_bucket(local_aws: Status) -> str:
+    return f"cf-{uuid.uuid4().hex[:8]}"
+
+
+def make_stack(status: Status, bucket: str) -> RestCatalog:
     template = Path(__file__).with_name("s3tables.yaml").read_text(encoding="utf-8")
     cloudformation = boto3.client("cloudformation")
-    parameters = [{"ParameterKey": "Bucket", "ParameterValue": f"cf-{uuid.uuid4().hex[:8]}"}]
-    cloudformation.create_stack(StackName="s3tables", TemplateBody=template, Parameters=parameters)
-    stack = cloudformation.describe_stacks(StackName="s3tables")["Stacks"][0]
-    outputs = {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}
-    catalog = open_catalog(local_aws, outputs["TableBucketArn"])
-    catalog.load_table("raw.transactions").append(ROWS)
-    assert catalog.load_table("raw.transactions").scan().to_arrow().num_rows == 3
+    parameters = [{"ParameterKey": "Bucket", "ParameterValue": bucket}]
+    cloudformation.create_stack(StackName=bucket, TemplateBody=template, Parameters=parameters)
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=bucket, WaiterConfig={"Delay": 1})
+    stack = cloudformation.describe_stacks(StackName=bucket)["Stacks"][0]
+    return open_catalog(status, next(item["OutputValue"] for item in stack["Outputs"]))
 
+
+def test_tables_made_by_cloudformation_come_and_go(local_aws: Status, cloudformation_bucket: str) -> None:
+    cloudformation = boto3.client("cloudformation")
+    for _ in range(2):
+        table = make_stack(local_aws, cloudformation_bucket).load_table("raw.transactions")
+        assert table.snapshots() == []
+        table.append(ROWS)
+        assert table.scan().to_arrow().num_rows == 3
+        cloudformation.delete_stack(StackName=cloudformation_bucket)
+        cloudformation.get_waiter("stack_delete_complete").wait(
+            StackName=cloudformation_bucket, WaiterConfig={"Delay": 1}
+        )
+        assert cloudformation_bucket not in [
+            item["Name"] for item in boto3.client("s3").list_buckets()["Buckets"]
+        ]
+        assert not list((local_aws.state_dir / "s3").glob(f"*/{cloudformation_bucket}"))
+
+
+def test_tables_made_by_cloudformation_are_as_described(
+    local_aws: Status, cloudformation_bucket: str
+) -> None:
+    catalog = make_stack(local_aws, cloudformation_bucket)
     table = catalog.load_table("raw.described")
     fields = [(f.field_id, f.name, str(f.field_type), f.required, f.doc) for f in table.schema().fields]
     assert fields[:2] == [(1, "id", "long", True, None), (2, "at", "timestamptz", False, "when")]
     assert fields[2][1:3] == ("place", "struct<4: city: optional string>")
     assert (table.schema().identifier_field_ids, table.properties) == ([1], {"owner": "me"})
     assert (str(table.spec().fields[0].transform), table.sort_order().fields[0].source_id) == ("day", 1)
-    names = {"tableBucketARN": outputs["TableBucketArn"], "namespace": "raw", "name": "described"}
+    names = {"tableBucketARN": catalog.properties["warehouse"], "namespace": "raw", "name": "described"}
     kept = boto3.client("s3tables").get_table_maintenance_configuration(**names)["configuration"]
     assert kept["icebergCompaction"]["settings"]["icebergCompaction"]["targetFileSizeMB"] == 128
     assert kept["icebergSnapshotManagement"]["settings"]["icebergSnapshotManagement"] == {

@@ -136,6 +136,7 @@ def test_create_table_keeps_all_that_it_is_told(local_aws: Status, bucket_arn: s
     assert table.properties == {"owner": "me"}
     found = boto3.client("s3tables").get_table(tableArn=made["tableARN"])
     assert (found["name"], found["metadataLocation"]) == ("full", table.metadata_location)
+    assert found["warehouseLocation"] == table.location()
 
 
 def test_a_deleted_table_takes_its_files_along(local_aws: Status, bucket_arn: str) -> None:

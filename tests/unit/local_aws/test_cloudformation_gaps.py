@@ -21,7 +21,7 @@ def test_create_handlers_take_what_the_checks_hand_on(kind: str) -> None:
     assert list(inspect.signature(create).parameters) == ["logical_id", "props", "stack_name"]
 
 
-@pytest.mark.parametrize("kind", cloudformation_gaps.AROUND_DELETE)
+@pytest.mark.parametrize("kind", [*cloudformation_gaps.AROUND_DELETE, "AWS::S3Tables::Table"])
 def test_delete_handlers_take_what_the_checks_hand_on(kind: str) -> None:
     provisioners = pytest.importorskip("ministack.services.cloudformation.provisioners")
     handler = provisioners._RESOURCE_HANDLERS[kind]
