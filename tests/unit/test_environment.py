@@ -28,6 +28,7 @@ STUDIO = {
         "pyarrow": "21.0.0",
         "pyathena": "3.35.4",
         "pyiceberg": "0.11.1",
+        "packaging": "20.0",  # what matplotlib 3.10 needs at least; the image has a newer one
         "tqdm": "4.70.0",
     },
     "v2.14.10": {
@@ -40,6 +41,7 @@ STUDIO = {
         "pyarrow": "19.0.1",
         "pyathena": "3.30.1",
         "pyiceberg": "0.11.1",
+        "packaging": "20.0",  # what matplotlib 3.10 needs at least; the image has a newer one
         "tqdm": "4.70.0",
     },
 }
