@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PICTURES := flow hourly delivery diff
 STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.language_info metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution"
 
 .PHONY: help
@@ -51,7 +52,7 @@ lab: $(READY) ## Open JupyterLab on the notebooks
 
 .PHONY: gallery
 gallery: demo ## Run the demo and take README's pictures from it
-	@cp build/gallery/images/*.png notebooks/images/
+	@cp $(PICTURES:%=build/gallery/images/%.png) notebooks/images/
 
 # ---- the checks ----
 
@@ -77,4 +78,4 @@ format: $(READY) ## Format the code and strip the notebooks
 
 .PHONY: bench
 bench: $(READY) ## Measure what README states, and print its table
-	@$(BIN)/python -m tests.benchmarks.bench_walk
+	@$(BIN)/python tests/benchmarks/bench_walk.py

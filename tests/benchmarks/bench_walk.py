@@ -1,0 +1,134 @@
+"""The figures of README, measured anew: `make bench` prints their table, `--write` puts it into README.md.
+
+Runs in a copy of the project with a local AWS of its own. Wants a quiet machine.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+import local_aws
+from dynaberg.settings import load_settings
+from dynaberg.walk import find_notebooks, run_notebook
+
+ROOT = Path(__file__).parents[2]
+IMPORTS = {"ours": "import dynaberg", "base": "import boto3, pandas"}
+REPEATS = 5
+
+
+def main() -> None:
+    """Measure everything, print the table, and write it where that is asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = copy_project(Path(folder))
+        rows = [start_seconds(project), import_ratio(), *walk(project)]
+    cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
+    machine = f"{cores} cores, {memory:.0f} GiB of memory, Python {platform.python_version()}"
+    table = "\n".join(["| What | Measured | Wanted |", "|---|---|---|", *rows])
+    print(f"\n{machine}, load {os.getloadavg()[0]:.1f}\n\n{table}")
+    if "--write" in sys.argv:
+        write(f"{table}\n\n{machine}.")
+
+
+def copy_project(folder: Path) -> Path:
+    """What the notebooks need, without anyone's local state."""
+    shutil.copy(ROOT / "cdk.context.json", folder)
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    shutil.copytree(ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("local"))
+    return folder
+
+
+def start_seconds(project: Path) -> str:
+    """How long the local AWS takes from nothing to its first answer."""
+    taken = []
+    for number in range(REPEATS):
+        state_dir = project / f"start-{number}"
+        begun = time.perf_counter()
+        local_aws.start(state_dir, port=free_port())
+        taken.append(time.perf_counter() - begun)
+        local_aws.stop(state_dir)
+    return f"| local AWS up, median of {REPEATS} | {statistics.median(taken):.1f} s | 3 s |"
+
+
+def import_ratio() -> str:
+    """How long the library takes to import, against what it stands on."""
+    taken: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    for _ in range(REPEATS + 1):
+        for name, statement in IMPORTS.items():
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-c", statement], check=True)
+            taken[name].append(time.perf_counter() - begun)
+    # The first round fills the page cache and the bytecode cache.
+    ours, base = (statistics.median(taken[name][1:]) for name in IMPORTS)
+    words = f"{ours / base:.2f} times `import boto3, pandas` ({ours:.2f} s)"
+    return f"| `import dynaberg`, median of {REPEATS} | {words} | 1.5 times |"
+
+
+def walk(project: Path) -> list[str]:
+    """How long the seven notebooks take with 10,000 changes, and what memory the local AWS takes at most."""
+    environment = {"DYNABERG_LOCAL_PORT": str(free_port()), "DYNABERG_TARGET": "local"}
+    done, peak = threading.Event(), [0.0]
+    state_dir = load_settings(project).local_state
+    watcher = threading.Thread(target=watch, args=(state_dir, done, peak))
+    watcher.start()
+    seconds = 0.0
+    try:
+        for path in find_notebooks(project / "notebooks"):
+            stop = run_notebook(path, environment=environment)
+            if stop.failure:
+                raise SystemExit(f"{stop.name}: {stop.failure}")
+            print(f"{stop.name:<20} {stop.seconds:6.1f} s   {stop.headline}")
+            seconds += stop.seconds
+    finally:
+        done.set()
+        watcher.join()
+        local_aws.stop(state_dir)
+    return [
+        f"| the walk, 10,000 changes | {seconds:.0f} s | 120 s |",
+        f"| memory of the local AWS during the walk, at most | {peak[0]:.0f} MiB | 1,024 MiB |",
+    ]
+
+
+def watch(state_dir: Path, done: threading.Event, peak: list[float]) -> None:
+    """Sum the resident memory of the local AWS and its children, over and over."""
+    while not done.wait(0.5):
+        status = local_aws.status(state_dir)
+        if status is None:
+            continue
+        try:
+            server = psutil.Process(status.pid)
+            family = [server, *server.children(recursive=True)]
+            peak[0] = max(peak[0], sum(process.memory_info().rss for process in family) / 2**20)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write(table: str) -> None:
+    """Put the table between its marks in README.md."""
+    path = ROOT / "README.md"
+    marks = r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)"
+    text = re.sub(marks, rf"\g<1>{table}\n\g<2>", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
