@@ -15,7 +15,7 @@ from pyiceberg import transforms
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.types import NestedField
+from pyiceberg.types import IcebergType, NestedField
 from sqlglot import exp
 
 from local_aws.athena.dialect import to_duckdb
@@ -26,6 +26,7 @@ from local_aws.athena.iceberg_types import iceberg_type, split_outside
 from local_aws.athena.names import Context, TableName, resolve
 from local_aws.athena.queries import Outcome, translate
 from local_aws.athena.statements import read, without_comments
+from local_aws.athena.types import DuckType, parse_type, text_name
 from local_aws.athena.validate import SyntaxProblem
 
 NAME = r'(?:[`"][^`"]+[`"]|\w+)(?:\.(?:[`"][^`"]+[`"]|\w+)){0,2}'
@@ -191,27 +192,26 @@ def run_create_as(context: Context, sql: str, parameters: tuple[str, ...]) -> Ou
     return Outcome(ROWS, 0, int(row[0]) if row else 0, scanned)
 
 
-def duckdb_to_iceberg(kind: str, ids: Iterator[int]) -> Any:
+def duckdb_to_iceberg(kind: str, ids: Iterator[int]) -> IcebergType:
     """The Iceberg type of a query's column."""
-    import duckdb
-
-    return iceberg_type(ddl_text(duckdb.sqltype(kind)), ids)
+    return iceberg_type(ddl_text(parse_type(kind)), ids)
 
 
-def ddl_text(kind: Any) -> str:
+def ddl_text(kind: DuckType) -> str:
     """A DuckDB type as DDL writes it."""
-    if kind.id == "list":
-        return f"array<{ddl_text(kind.children[0][1])}>"
-    if kind.id == "map":
-        return f"map<{','.join(ddl_text(child) for _, child in kind.children)}>"
-    if kind.id == "struct":
-        return f"struct<{','.join(f'{name}:{ddl_text(child)}' for name, child in kind.children)}>"
-    text = str(kind)
-    if text.startswith("DECIMAL"):
-        return text.lower()
-    if text not in SQL_TYPES:
-        raise QueryError("NOT_SUPPORTED", f"Unsupported Iceberg type: {text.lower()}")
-    return SQL_TYPES[text]
+    children = [ddl_text(child) for _, child in kind.children]
+    if kind.kind == "list":
+        return f"array<{children[0]}>"
+    if kind.kind == "map":
+        return f"map<{','.join(children)}>"
+    if kind.kind == "struct":
+        names = [name or f"field{i}" for i, (name, _) in enumerate(kind.children)]
+        return f"struct<{','.join(f'{n}:{c}' for n, c in zip(names, children, strict=True))}>"
+    if kind.text.startswith("DECIMAL"):
+        return kind.text.lower()
+    if kind.text not in SQL_TYPES:
+        raise QueryError("NOT_SUPPORTED", f"Unsupported Iceberg type: {text_name(kind.text)}")
+    return SQL_TYPES[kind.text]
 
 
 def run_drop_table(context: Context, sql: str) -> Outcome:

@@ -75,12 +75,9 @@ INNER = [  # not Athena's: what the translator and the macros below call
         WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'Infinity' ELSE '-Infinity' END
         WHEN x = 0 OR (abs(x) >= 0.001 AND abs(x) < 10000000) THEN CAST(x AS VARCHAR)
         ELSE CASE WHEN x < 0 THEN '-' ELSE '' END || trino_scientific(CAST(abs(x) AS VARCHAR)) END"""),
-    row("timestamp_text", "milliseconds, or microseconds where there are any", """(x) := CASE
-        WHEN isinf(x) THEN NULL WHEN microsecond(x) % 1000 = 0 THEN strftime(x, '%Y-%m-%d %H:%M:%S.%g')
+    row("timestamp_text", "with a number of digits of the second", """(x, digits) := CASE
+        WHEN digits = 0 THEN strftime(x, '%Y-%m-%d %H:%M:%S') WHEN digits <= 3 THEN strftime(x, '%Y-%m-%d %H:%M:%S.%g')
         ELSE strftime(x, '%Y-%m-%d %H:%M:%S.%f') END"""),
-    row("most_frequent", "the n entries of a map of counts that have the highest", """(m, n) := map_from_entries(
-        list_transform(list_slice(list_reverse_sort(list_transform(map_entries(m), lambda e: {'c': e.value, 'k': e.key})),
-        1, n), lambda e: {'key': e.k, 'value': CAST(e.c AS BIGINT)}))"""),
     row("interval_text", "year to month, or day to second", """(x) := CASE
         WHEN datepart('year', x) <> 0 OR datepart('month', x) <> 0
         THEN CAST(datepart('year', x) * 12 + datepart('month', x) AS BIGINT) // 12 || '-'
@@ -88,11 +85,11 @@ INNER = [  # not Athena's: what the translator and the macros below call
         ELSE CASE WHEN epoch_ms(x) < 0 THEN '-' ELSE '' END || abs(epoch_ms(x)) // 86400000 || ' '
              || strftime(make_timestamp((abs(epoch_ms(x)) % 86400000) * 1000), '%H:%M:%S.%g') END"""),
     row("binary_text", "bytes in pairs", "(x) := rtrim(regexp_replace(lower(hex(x)), '(..)', '\\1 ', 'g'))"),
-    row("varchar", "CAST AS VARCHAR; a decimal goes past this macro", "(x) := CAST(x AS VARCHAR)",
-        "(x DOUBLE) := trino_double_text(x)", "(x FLOAT) := trino_double_text(x)",
-        "(x BIGINT) := CAST(x AS VARCHAR)", "(x HUGEINT) := CAST(x AS VARCHAR)",
-        "(x TIMESTAMP) := trino_timestamp_text(x)", "(x DATE) := CAST(x AS VARCHAR)",
-        "(x TIMESTAMPTZ) := trino_timestamp_text(x) || ' UTC'"),
+    row("varchar", "CAST AS VARCHAR; a decimal goes past this macro", "(x, digits) := CAST(x AS VARCHAR)",
+        "(x DOUBLE, digits) := trino_double_text(x)", "(x FLOAT, digits) := trino_double_text(x)",
+        "(x BIGINT, digits) := CAST(x AS VARCHAR)", "(x HUGEINT, digits) := CAST(x AS VARCHAR)",
+        "(x TIMESTAMP, digits) := trino_timestamp_text(x, digits)", "(x DATE, digits) := CAST(x AS VARCHAR)",
+        "(x TIMESTAMPTZ, digits) := trino_timestamp_text(x, digits) || ' UTC'"),
     row("nonzero", "a divisor", "(x) := CASE WHEN x = 0 THEN CAST('DIVISION_BY_ZERO' AS BIGINT) ELSE x END",
         "(x INTEGER) := CASE WHEN x = 0 THEN CAST('DIVISION_BY_ZERO' AS INTEGER) ELSE x END"),
     row("divide", "whole numbers give whole numbers", "(a, b) := a / b",
@@ -105,13 +102,16 @@ INNER = [  # not Athena's: what the translator and the macros below call
         "(n, d) := sign(n) * sign(d) * ((abs(n) * 2 + abs(d)) // (abs(trino_nonzero(d)) * 2))"),
     row("subscript", "an array's element; beyond it an error", """(x, i) := CASE
         WHEN x IS NULL OR i IS NULL THEN NULL
-        WHEN i < 1 OR i > len(x) THEN x[CAST('SUBSCRIPT ' || i AS BIGINT)] ELSE x[i] END"""),
+        WHEN i < 1 OR i > len(x) THEN x[CAST('SUBSCRIPT ' || i || ' > ' || len(x) AS BIGINT)] ELSE x[i] END"""),
     row("map_subscript", "a map's value; an absent key is an error", """(m, k) := CASE
         WHEN m IS NULL OR k IS NULL THEN NULL
-        WHEN NOT map_contains(m, k) THEN m[CASE WHEN CAST('KEY_NOT_PRESENT ' || k AS BIGINT) = 0 THEN k END] ELSE m[k] END"""),
+        WHEN NOT map_contains(m, k) THEN m[CASE WHEN CAST('KEY_NOT_PRESENT ' || k || repeat('', len(map_keys(m))) AS BIGINT) = 0 THEN k END] ELSE m[k] END"""),
     row("map_of_pairs", "a map; the first of equal keys", """(pairs) := CASE
         WHEN len(list_distinct(list_transform(pairs, lambda p: p[1]))) = len(pairs) THEN map_from_entries(pairs)
         ELSE map_from_entries(list_filter(pairs, lambda p, i: list_position(list_transform(pairs, lambda q: q[1]), p[1]) = i)) END"""),
+    row("multimap_of_pairs", "a map of arrays", """(pairs) := map_from_entries(list_transform(
+        list_filter(list_transform(pairs, lambda p: p[1]), lambda k, i: list_position(list_transform(pairs, lambda p: p[1]), k) = i),
+        lambda k: row(k, list_transform(list_filter(pairs, lambda p: p[1] = k), lambda p: p[2]))))"""),
     row("plus", "a date plus an interval is a date", "(a, b) := a + b",
         "(a DATE, b INTERVAL) := CAST(a + b AS DATE)", "(a INTERVAL, b DATE) := CAST(a + b AS DATE)"),
     row("minus", "a date minus an interval is a date, dates apart are days", "(a, b) := a - b",
@@ -122,8 +122,9 @@ INNER = [  # not Athena's: what the translator and the macros below call
 ]  # fmt: skip
 
 MATH = [
-    *same("abs", "acos", "asin", "atan", "atan2", "cbrt", "ceil", "ceiling", "cos", "degrees",
+    *same("abs", "acos", "asin", "atan", "atan2", "ceil", "ceiling", "cos", "degrees",
           "exp", "floor", "log10", "log2", "pi", "power", "radians", "random", "sin", "tan", "sinh", "cosh", "tanh"),
+    row("cbrt", "", "(x) := CASE WHEN round(cbrt(x)) ** 3 = x THEN round(cbrt(x)) ELSE cbrt(x) END"),
     row("pow", "", "power"),
     row("rand", "", "random"),
     row("round", "half away from zero", "round"),
@@ -162,7 +163,6 @@ TEXT = [
     row("codepoint", "", "unicode"),
     row("levenshtein_distance", "", "levenshtein"), row("hamming_distance", "", "hamming"),
     row("normalize", "NFC", "nfc_normalize"),
-    row("format", "Java's Formatter, with %s %d %f %x %e %,d and widths", "printf"),
     row("regexp_like", "found anywhere", "(t, p) := regexp_matches(t, p)"),
     row("regexp_extract", "NULL where not found", "(t, p) := CASE WHEN regexp_matches(t, p) THEN regexp_extract(t, p) END", "(t, p, g) := CASE WHEN regexp_matches(t, p) THEN regexp_extract(t, p, g) END"),
     row("regexp_extract_all", "", "regexp_extract_all"),
@@ -170,7 +170,7 @@ TEXT = [
     row("regexp_split", "", "string_split_regex"),
     row("regexp_count", "", "(t, p) := len(regexp_extract_all(t, p))"),
     row("regexp_position", "from 1, or -1", "(t, p) := CASE WHEN regexp_matches(t, p) THEN length(string_split_regex(t, p)[1]) + 1 ELSE -1 END"),
-    row("url_encode", "", "url_encode"), row("url_decode", "", "url_decode"),
+    row("url_encode", "a space is a plus", "(t) := replace(url_encode(t), '%20', '+')"), row("url_decode", "", "(t) := url_decode(replace(t, '+', ' '))"),
     row("url_extract_protocol", "", "(u) := nullif(regexp_extract(u, '^([^:/?#]+):', 1), '')"),
     row("url_extract_host", "", "(u) := regexp_extract(u, '^(?:[^:/?#]+:)?//(?:[^/?#@]*@)?([^/?#:]*)', 1)"),
     row("url_extract_port", "", "(u) := TRY_CAST(nullif(regexp_extract(u, '^(?:[^:/?#]+:)?//[^/?#:]*:(\\d+)', 1), '') AS BIGINT)"),
@@ -247,12 +247,12 @@ ARRAYS = [
     row("trim_array", "without the last n", "(x, n) := x[:len(x) - n]"),
     row("slice", "n from a start, which may count from the end", "(x, i, n) := CASE WHEN i > 0 THEN list_slice(x, i, i + n - 1) ELSE list_slice(x, len(x) + i + 1, len(x) + i + n) END"),
     row("repeat", "", "(x, n) := list_transform(range(n), lambda i: x)"),
-    row("sequence", "both ends", "(a, b) := generate_series(a, b)", "(a, b, s) := generate_series(a, b, s)", "(a DATE, b DATE) := list_transform(generate_series(a, b, INTERVAL 1 DAY), lambda d: CAST(d AS DATE))", "(a DATE, b DATE, s) := list_transform(generate_series(a, b, s), lambda d: CAST(d AS DATE))"),
+    row("sequence", "both ends", "(a, b) := generate_series(a, b, CASE WHEN a <= b THEN 1 ELSE -1 END)", "(a, b, s) := generate_series(a, b, s)", "(a DATE, b DATE) := list_transform(generate_series(a, b, INTERVAL 1 DAY), lambda d: CAST(d AS DATE))", "(a DATE, b DATE, s) := list_transform(generate_series(a, b, s), lambda d: CAST(d AS DATE))"),
     row("transform", "", "list_transform"), row("filter", "", "list_filter"),
     row("any_match", "", "coalesce(list_bool_or(list_transform({0}, {1})), false)"),
     row("all_match", "", "coalesce(list_bool_and(list_transform({0}, {1})), true)"),
     row("none_match", "", "NOT coalesce(list_bool_or(list_transform({0}, {1})), false)"),
-    row("map_keys", "", "map_keys"), row("map_values", "", "map_values"), row("map_entries", "", "map_entries"),
+    row("map_keys", "", "map_keys"), row("map_values", "", "map_values"), row("map_entries", "", "(m) := list_zip(map_keys(m), map_values(m))"),
     row("map_from_entries", "", "map_from_entries"), row("map_concat", "the last one wins", "map_concat"),
     row("map", "of two arrays", "map"),
 ]  # fmt: skip
@@ -276,7 +276,7 @@ AGGREGATES = [
     row("map_agg", "the first of equal keys", "trino_map_of_pairs(AGG(list(row({0}, {1}))))"),
     row("bitwise_and_agg", "", "bit_and"), row("bitwise_or_agg", "", "bit_or"), row("bitwise_xor_agg", "", "bit_xor"),
     row("listagg", "", "string_agg"),
-    row("entropy", "of counts", "(-1 * AGG(sum({0})))"),
+    row("multimap_agg", "", "trino_multimap_of_pairs(AGG(list(row({0}, {1}))))"),
 ]  # fmt: skip
 
 CONDITIONS = [

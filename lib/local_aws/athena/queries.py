@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from sqlglot import exp
 
-from local_aws.athena import naming, names, typed, unnest
+from local_aws.athena import names, naming, precision, typed, unnest
 from local_aws.athena.aliases import refuse_aliases
 from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.engine import bytes_read
 from local_aws.athena.names import Context
 from local_aws.athena.results import as_text_query
 from local_aws.athena.translate import rewrite
-from local_aws.athena.types import column_info
+from local_aws.athena.types import column_info, parse_type
 
 Node = exp.Expression
 
@@ -43,6 +42,7 @@ class Outcome:
 
 def translate(context: Context, tree: Node) -> Node:
     """A query in Athena's SQL as DuckDB's."""
+    precision.annotate(tree)
     names.qualify(context, tree)
     tree = rewrite(tree)
     unnest.rewrite_unnest(tree, context.describe)
@@ -54,13 +54,13 @@ def translate(context: Context, tree: Node) -> Node:
 def run_query(context: Context, tree: Node, file: Path) -> Outcome:
     """Runs a query and writes its rows as CSV, without header, to a file."""
     columns = naming.output_names(tree)
+    written = tree.copy()
     sql = to_duckdb(translate(context, tree))
     described = context.cursor.execute(f"DESCRIBE {sql}").fetchall()
-    kinds = [duckdb.sqltype(row[1]) for row in described]
     found = [name or row[0] for name, row in zip(columns or [None] * len(described), described, strict=True)]
-    text = as_text_query(sql, kinds)
+    looks = [precision.look_of(written, i, name) for i, name in enumerate(found)]
+    text = as_text_query(sql, [parse_type(row[1]) for row in described], looks)
     context.cursor.execute(f"COPY ({text}) TO '{file}' (FORMAT csv, HEADER false, FORCE_QUOTE *, NULLSTR '')")
     count = context.cursor.fetchone()
-    scanned = bytes_read(context.cursor)
-    infos = [column_info(name, str(row[1])) for name, row in zip(found, described, strict=True)]
-    return Outcome(infos, int(count[0]) if count else 0, None, scanned)
+    infos = [column_info(name, row[1], look.type) for name, row, look in zip(found, described, looks, strict=True)]
+    return Outcome(infos, int(count[0]) if count else 0, None, bytes_read(context.cursor))

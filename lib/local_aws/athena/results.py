@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import duckdb
+from local_aws.athena.precision import Look
+from local_aws.athena.types import DuckType
 
 Row = list[str | None]
+NESTED = Look(6)
 FIELD = re.compile(r'"((?:[^"]|"")*)"|([^",\n]*)')
 
 TEXTS = {
@@ -21,41 +23,54 @@ TEXTS = {
     "FLOAT": "trino_double_text({0})",
     "HUGEINT": "CAST(CAST({0} AS BIGINT) AS VARCHAR)",
     "BLOB": "trino_binary_text({0})",
-    "TIMESTAMP": "trino_timestamp_text({0})",
-    "TIMESTAMP_MS": "trino_timestamp_text(CAST({0} AS TIMESTAMP))",
-    "TIMESTAMP_S": "trino_timestamp_text(CAST({0} AS TIMESTAMP))",
-    "TIMESTAMP_NS": "trino_timestamp_text(CAST({0} AS TIMESTAMP))",
-    "TIMESTAMP WITH TIME ZONE": "(trino_timestamp_text({0}) || ' UTC')",
+    "TIMESTAMP": "trino_timestamp_text({0}, {digits})",
+    "TIMESTAMP_MS": "trino_timestamp_text(CAST({0} AS TIMESTAMP), {digits})",
+    "TIMESTAMP_S": "trino_timestamp_text(CAST({0} AS TIMESTAMP), {digits})",
+    "TIMESTAMP_NS": "trino_timestamp_text(CAST({0} AS TIMESTAMP), {digits})",
+    "TIMESTAMP WITH TIME ZONE": "(trino_timestamp_text({0}, {digits}) || ' UTC')",
     "TIME": "(strftime(DATE '2000-01-01' + {0}, '%H:%M:%S.%g'))",
     "INTERVAL": "trino_interval_text({0})",
     "VARCHAR": "{0}",
 }
 
 
-def text_of(value: str, kind: duckdb.sqltypes.DuckDBPyType, depth: int = 0) -> str:
+def text_of(value: str, kind: DuckType, look: Look = NESTED, depth: int = 0) -> str:
     """The SQL that writes a value as Athena's result text.
 
     Args:
         value: SQL of the value.
         kind: Its DuckDB type.
+        look: Digits and zone of timestamps.
         depth: How many arrays and maps stand around it; names the lambda's variable.
     """
     variable = f"e{depth}"
-    if kind.id == "list" or kind.id == "array":
-        element = f"coalesce({text_of(variable, kind.children[0][1], depth + 1)}, 'null')"
-        return f"('[' || array_to_string(list_transform({value}, lambda {variable}: {element}), ', ') || ']')"
-    if kind.id == "map":
-        key, item = (child[1] for child in kind.children)
-        entry = f"{text_of(f'{variable}.key', key, depth + 1)} || '=' || coalesce({text_of(f'{variable}.value', item, depth + 1)}, 'null')"
-        return f"('{{' || array_to_string(list_transform(map_entries({value}), lambda {variable}: {entry}), ', ') || '}}')"
-    if kind.id == "struct":
+
+    def inner(part: str, child: DuckType) -> str:
+        return f"coalesce({text_of(part, child, look, depth + 1)}, 'null')"
+
+    children = [child for _, child in kind.children]
+    if kind.kind == "list":
+        texts = f"list_transform({value}, lambda {variable}: {inner(variable, children[0])})"
+        return f"('[' || array_to_string({texts}, ', ') || ']')"
+    if kind.kind == "map":
+        entry = " || '=' || ".join(inner(f"{variable}.{part}", c) for part, c in zip(("key", "value"), children, strict=True))
+        texts = f"list_transform(map_entries({value}), lambda {variable}: {entry})"
+        return f"('{{' || array_to_string({texts}, ', ') || '}}')"
+    if kind.kind == "struct":
         fields = [
-            f"'{name or f'field{i}'}=' || coalesce({text_of(f'struct_extract_at({value}, {i + 1})', child, depth + 1)}, 'null')"
+            literal((name or f"field{i}") + "=") + " || " + inner(f"struct_extract_at({value}, {i + 1})", child)
             for i, (name, child) in enumerate(kind.children)
         ]
         joined = " || ', ' || ".join(fields)
         return f"CASE WHEN {value} IS NOT NULL THEN '{{' || {joined} || '}}' END"
-    return TEXTS.get(str(kind), "CAST({0} AS VARCHAR)").replace("{0}", value)
+    template = TEXTS.get(kind.text, "CAST({0} AS VARCHAR)")
+    zone = f" || ' {look.zone}'" if look.zone and kind.text == "TIMESTAMP" else ""
+    return template.replace("{0}", value).replace("{digits}", str(look.digits)) + zone
+
+
+def literal(text: str) -> str:
+    """A text as SQL's literal."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def quoted(name: str) -> str:
@@ -63,10 +78,10 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def as_text_query(sql: str, kinds: Sequence[duckdb.sqltypes.DuckDBPyType]) -> str:
+def as_text_query(sql: str, kinds: Sequence[DuckType], looks: Sequence[Look]) -> str:
     """A query whose columns are the texts of another's, in its order."""
     names = [f"c{i}" for i in range(len(kinds))]
-    texts = [text_of(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    texts = [text_of(name, kind, look) for name, kind, look in zip(names, kinds, looks, strict=True)]
     return f"SELECT {', '.join(texts)} FROM ({sql}) AS result({', '.join(names)})"
 
 

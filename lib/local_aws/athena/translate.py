@@ -11,8 +11,11 @@ from collections.abc import Callable, Mapping
 import sqlglot
 from sqlglot import exp
 
+from trino_sql_validator import validate
+
 from local_aws.athena.dialect import DuckSql
 from local_aws.athena.errors import QueryError
+from local_aws.athena.formatting import format_call
 from local_aws.athena.formats import joda_to_strftime, mysql_to_strftime
 from local_aws.athena.functions import FUNCTIONS, Function
 
@@ -59,6 +62,8 @@ def change_function(node: exp.Anonymous) -> Node:
         return change(node)
     function = FUNCTIONS.get(name)
     if function is None:
+        if is_athenas(name):
+            raise QueryError("NOT_SUPPORTED", f"Function '{name}' is not supported locally", node)
         raise QueryError("FUNCTION_NOT_FOUND", f"Function '{name}' not registered", node)
     if name in FORMATS:
         node.set("expressions", [node.expressions[0], literal_format(node, FORMATS[name])])
@@ -68,6 +73,11 @@ def change_function(node: exp.Anonymous) -> Node:
         return expand_template(function, node)
     node.set("this", function.target)
     return node
+
+
+def is_athenas(name: str) -> bool:
+    """Whether Trino documents a function of this name."""
+    return not validate(f"SELECT {name}(1)", function_arguments="off").unknown_functions
 
 
 def literal_format(node: exp.Anonymous, translate: Callable[[str], str]) -> Node:
@@ -110,6 +120,29 @@ def approx_percentile_shape(node: exp.Anonymous) -> Node:
     return node
 
 
+def extreme_shape(node: exp.Anonymous) -> Node:
+    """`max_by` and `min_by`, of one row or of the first n."""
+    side = str(node.this).lower()[:3]
+    node.set("this", f"arg_{side}" if len(node.expressions) == 3 else f"arg_{side}_null")
+    return node
+
+
+JSON_MEMBER = re.compile(r"""\[(["'])(.*?)\1\]""")
+
+
+def json_path_shape(name: str) -> Callable[[exp.Anonymous], Node]:
+    """A function with a JSON path; `$["a b"]` is `$."a b"` in DuckDB."""
+
+    def shape(node: exp.Anonymous) -> Node:
+        path = node.expressions[1]
+        if isinstance(path, exp.Literal):
+            path.set("this", JSON_MEMBER.sub(r'."\2"', path.name))
+        node.set("this", name)
+        return node
+
+    return shape
+
+
 def zip_with_shape(node: exp.Anonymous) -> Node:
     """`zip_with(a, b, (x, y) -> …)`: one lambda over pairs."""
     left, right, function = node.expressions
@@ -122,7 +155,7 @@ def pair_lambda(function: Node, names: Mapping[str, int]) -> exp.Lambda:
     body = function.this.copy()
     for node in list(body.find_all(exp.Identifier)):
         position = names.get(node.name.lower())
-        if position is None or isinstance(node.parent, exp.Anonymous):
+        if position is None:
             continue
         target = node.parent if isinstance(node.parent, exp.Column) else node
         pair = exp.Bracket(this=exp.to_identifier("pair"), expressions=[exp.Literal.number(position)])
@@ -163,6 +196,12 @@ SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "reduce": reduce_shape,
     "concat": concat_shape,
     "approx_percentile": approx_percentile_shape,
+    "format": format_call,
+    "json_extract": json_path_shape("trino_json_extract"),
+    "json_extract_scalar": json_path_shape("trino_json_extract_scalar"),
+    "json_size": json_path_shape("trino_json_size"),
+    "max_by": extreme_shape,
+    "min_by": extreme_shape,
     "zip_with": zip_with_shape,
     "map_filter": map_lambda("filter", ""),
     "transform_keys": map_lambda("lambda", "value"),
@@ -212,7 +251,10 @@ def change_cast(node: exp.Cast) -> Node:
     if to.this in (T.VARCHAR, T.TEXT, T.CHAR):
         return text_cast(node, to)
     if to.this in WHOLE_NUMBERS and not from_json:
-        node.set("this", call("trino_whole", value, exp.Literal.string(to.sql(dialect="trino"))))
+        whole = call("trino_whole", value, exp.Literal.string(to.sql(dialect="trino")))
+        if isinstance(node, exp.TryCast):
+            return call("TRY", exp.Cast(this=whole, to=to))
+        node.set("this", whole)
     if to.this == T.DECIMAL and not to.expressions:
         node.set("to", decimal_of(value))
     return truncated_timestamp(node)
@@ -220,7 +262,8 @@ def change_cast(node: exp.Cast) -> Node:
 
 def text_cast(node: exp.Cast, to: exp.DataType) -> Node:
     """CAST AS VARCHAR, cut to its length."""
-    text: Node = node if isinstance(node, exp.TryCast) else call("trino_varchar", node.this)
+    shown = exp.Literal.number(node.meta.get("digits", 6))
+    text: Node = node if isinstance(node, exp.TryCast) else call("trino_varchar", node.this, shown)
     if not to.expressions:
         return text
     length = to.expressions[0].copy()

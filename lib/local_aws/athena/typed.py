@@ -187,6 +187,11 @@ def apply_division(node: Node, types: Sequence[str | None]) -> None:
     if left and right and any(t and t.startswith("DECIMAL") for t in types):
         node.replace(decimal_operation(node, operands, left, right))
         return
+    if left and right:
+        divisor = exp.Anonymous(this="trino_nonzero", expressions=[operands[1].copy()])
+        operation = exp.IntDiv if isinstance(node, exp.Div) else exp.Mod
+        node.replace(exp.Paren(this=operation(this=operands[0].copy(), expression=divisor)))
+        return
     node.replace(exp.Anonymous(this=name, expressions=[operand.copy() for operand in operands]))
 
 
@@ -277,8 +282,44 @@ def call_operands(node: Node) -> list[Node]:
     """The first argument of a function that has a rule."""
     if str(node.this).lower() not in CALL_RULES or not node.expressions:
         return []
-    first = node.expressions[0]
+    first = node.expressions[1 if str(node.this).lower() == "concat_ws" else 0]
     return [first.expressions[0]] if isinstance(first, exp.Distinct) else [first]
+
+
+def apply_concat_ws(node: Node, types: Sequence[str | None]) -> None:
+    """`concat_ws(separator, array)`."""
+    if types[0] and types[0].endswith("]"):
+        node.set("this", "array_to_string")
+        node.set("expressions", [node.expressions[1].copy(), node.expressions[0].copy()])
+
+
+def apply_case(node: Node, types: Sequence[str | None]) -> None:
+    """All results of a CASE are of one kind."""
+    known = [t for t in types if t and t not in ("NULL", '"NULL"')]
+    for other in known[1:]:
+        if family(other) != family(known[0]):
+            message = f"All CASE results must be the same type or coercible to a common type. Cannot find common type between {text_name(known[0])} and {text_name(other)}"  # fmt: skip
+            raise QueryError("TYPE_MISMATCH", message, node)
+
+
+def case_results(node: Node) -> list[Node]:
+    """The results of a CASE, or the arguments of coalesce."""
+    if isinstance(node, exp.Case):
+        return [*(branch.args["true"] for branch in node.args["ifs"]), *filter(None, [node.args.get("default")])]
+    return [value for value in (node.args.get("true"), node.args.get("false")) if value is not None]
+
+
+def apply_concat(node: Node, types: Sequence[str | None]) -> None:
+    """An element joins an array."""
+    arrays = [bool(t and t.endswith("]")) for t in types]
+    if arrays == [True, False] and types[1]:
+        node.replace(exp.Anonymous(this="list_append", expressions=[node.this.copy(), node.expression.copy()]))
+    elif arrays == [False, True] and types[0]:
+        node.replace(exp.Anonymous(this="list_prepend", expressions=[node.this.copy(), node.expression.copy()]))
+    elif arrays == [False, False]:
+        for kind in types:
+            if kind and family(kind) not in ("text", "BLOB", "NULL", '"NULL"'):
+                raise QueryError("FUNCTION_NOT_FOUND", f"Unexpected parameters ({', '.join(text_name(t) for t in types if t)}) for function concat. Expected: concat(char(x), char(y)), concat(array(E), E), concat(E, array(E)), concat(array(E)), concat(varchar), concat(varbinary)", node)  # fmt: skip
 
 
 def apply_cardinality(node: Node, types: Sequence[str | None]) -> None:
@@ -304,6 +345,7 @@ CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {
     "trino_varchar": apply_text,
     "avg": apply_average,
     "trino_whole": apply_whole,
+    "concat_ws": apply_concat_ws,
     "trino_cardinality": apply_cardinality,
     "reverse": apply_reverse,
 }
@@ -314,12 +356,18 @@ RULES: Mapping[type[Node], Callable[[Node, Sequence[str | None]], None]] = {
     exp.Anonymous: apply_call,
     exp.In: apply_in,
     exp.Between: apply_in,
+    exp.Case: apply_case,
+    exp.If: apply_case,
+    exp.DPipe: apply_concat,
     **dict.fromkeys(COMPARISONS, apply_comparison),
 }
 OPERANDS: Mapping[type[Node], Callable[[Node], list[Node]]] = {
     exp.Div: both,
     exp.Mod: both,
     exp.Bracket: lambda node: [node.this],
+    exp.Case: case_results,
+    exp.If: lambda node: [] if isinstance(node.parent, exp.Case) else case_results(node),
+    exp.DPipe: both,
     exp.Anonymous: call_operands,
     exp.In: lambda node: [node.this, *node.expressions],
     exp.Between: lambda node: [node.this, node.args["low"], node.args["high"]],

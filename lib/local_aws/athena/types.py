@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 PLAIN = {
@@ -19,6 +20,58 @@ FAMILIES = {
     **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"), "time"),
     **dict.fromkeys(("VARCHAR", "TEXT LITERAL"), "text"),
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DuckType:
+    """One of DuckDB's types, read from its text.
+
+    Attributes:
+        kind: `list`, `map`, `struct` or `plain`.
+        text: DuckDB's text of it.
+        children: Name and type of each field of a struct; element, or key and value, without names.
+    """
+
+    kind: str
+    text: str
+    children: tuple[tuple[str, DuckType], ...] = ()
+
+
+def parse_type(text: str) -> DuckType:
+    """Reads a type as DESCRIBE writes it; duckdb.sqltype does not read structs without names."""
+    text = text.strip()
+    if text.endswith("]"):
+        return DuckType("list", text, (("", parse_type(text[: text.rindex("[")])),))
+    head, _, rest = text.partition("(")
+    if head == "MAP":
+        return DuckType("map", text, tuple(("", parse_type(part)) for part in outside(rest[:-1])))
+    if head == "STRUCT":
+        return DuckType("struct", text, tuple(struct_field(part.strip()) for part in outside(rest[:-1])))
+    return DuckType("plain", text)
+
+
+def outside(text: str) -> list[str]:
+    """The parts between commas outside brackets and quotes."""
+    parts, depth, in_quotes = [""], 0, False
+    for letter in text:
+        in_quotes ^= letter == '"'
+        depth += 0 if in_quotes else (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0 and not in_quotes:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def struct_field(text: str) -> tuple[str, DuckType]:
+    """A field of a struct: name and type, or the type alone."""
+    if found := re.match(r'"((?:[^"]|"")*)"\s+(.*)', text):
+        return found[1].replace('""', '"'), parse_type(found[2])
+    base = re.sub(r"(\[\d*\])+$", "", text)
+    if base in PLAIN or base.startswith(("STRUCT(", "MAP(", "DECIMAL(", "ENUM(")):
+        return "", parse_type(text)
+    name, _, kind = text.partition(" ")
+    return name, parse_type(kind)
 
 
 class DecimalType(NamedTuple):
@@ -66,14 +119,15 @@ def column_type(name: str) -> str:
     return PLAIN.get(name, "varchar")
 
 
-def column_info(column: str, name: str) -> Mapping[str, Any]:
+def column_info(column: str, name: str, shown: str = "") -> Mapping[str, Any]:
     """`ColumnInfo` of a result column.
 
     Args:
         column: The column's name.
         name: DuckDB's type.
+        shown: Athena's type, where DuckDB's does not tell it.
     """
-    kind = column_type(name)
+    kind = shown or column_type(name)
     digits = decimal_type(name) if kind == "decimal" else None
     return {
         "CatalogName": "hive",

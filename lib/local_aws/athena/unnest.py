@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from local_aws.athena.errors import QueryError
 from local_aws.athena.typed import Describe, operand_types
+from local_aws.athena.types import parse_type
 
 Node = exp.Expression
 
@@ -89,7 +90,5 @@ def unnested(array: Node, kind: str | None) -> list[Node]:
 
 def field_names(kind: str) -> list[str]:
     """The fields of an array of rows, by DuckDB's text of the type."""
-    import duckdb
-
-    element = duckdb.sqltype(kind).children[0][1]
+    element = parse_type(kind).children[0][1]
     return [name or f"field{i}" for i, (name, _) in enumerate(element.children)]

@@ -45,6 +45,10 @@ def parse(sql: str) -> Node:
     except SqlglotError as error:
         problem = getattr(error, "errors", [{}])[0]
         raise SyntaxProblem(f"mismatched input '{problem.get('highlight', '')}'", problem.get("line") or 1, problem.get("col") or 1) from error  # fmt: skip
+    for table in tree.find_all(exp.Table):
+        place = table.this.meta.get("start")
+        if place is not None and sql[place] == "'":
+            raise unexpected(table, table.name)
     for node in tree.walk():
         if refused := REFUSED.get(type(node)):
             refused(node)
@@ -76,7 +80,6 @@ def refuse_tokens(sql: str) -> None:
             (kind == TokenType.L_BRACKET and last not in BEFORE_SUBSCRIPT and not is_word(before))
             or kind == TokenType.L_BRACE
             or (kind == TokenType.FROM and last in (None, TokenType.L_PAREN))
-            or (kind == TokenType.STRING and last in (TokenType.FROM, TokenType.JOIN))
             or (token.text.upper() == "NAME" and before is not None and before.text.upper() == "BY")
             or (token.text.upper() == "JOIN" and before is not None and before.text.upper() in DUCKDB_JOINS)
         )

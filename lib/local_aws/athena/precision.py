@@ -1,0 +1,147 @@
+"""How many digits of a second a timestamp has, and which zone it shows: DuckDB's types do not say, the statement does.
+
+A column of an Iceberg table has six digits, the current time and parsed text three, a literal those that it is
+written with (Trino, "Data types"). Athena's results show at least three.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+Node = exp.Expression
+T = exp.DataType.Type
+
+MILLISECONDS = {"now", "from_unixtime", "date_parse", "parse_datetime", "from_iso8601_timestamp", "current_timestamp"}
+TIMES = (T.TIMESTAMP, T.TIMESTAMPTZ, T.TIME)
+TEXTS = (T.VARCHAR, T.TEXT, T.CHAR)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a column of the result is written.
+
+    Attributes:
+        digits: Digits of a second.
+        zone: The zone that stands behind a timestamp, where it is not UTC.
+        type: The type's name, where DuckDB's type does not tell.
+    """
+
+    digits: int = 3
+    zone: str = ""
+    type: str = ""
+
+
+def annotate(tree: Node) -> None:
+    """Notes at every CAST AS VARCHAR how many digits its value has."""
+    for cast in tree.find_all(exp.Cast):
+        if cast.to.this in TEXTS:
+            select = cast.find_ancestor(exp.Select)
+            cast.meta["digits"] = digits(cast.this, select)
+
+
+def outer_select(tree: Node) -> exp.Select | None:
+    """The SELECT that names the columns of a result."""
+    node: Node | None = tree
+    while isinstance(node, (exp.SetOperation, exp.Subquery)):
+        node = node.this
+    return node if isinstance(node, exp.Select) else None
+
+
+def look_of(tree: Node, position: int, name: str) -> Look:
+    """How a column of the result is written.
+
+    Args:
+        tree: The query as it was sent.
+        position: The column's place, from 0.
+        name: Its name.
+    """
+    select = outer_select(tree)
+    if select is None:
+        return Look()
+    if any(e.is_star for e in select.expressions):
+        expression: Node = exp.column(name)
+    else:
+        expression = select.expressions[position].unalias()
+    shown = 6 if digits(expression, select) > 3 else 3
+    if isinstance(expression, exp.AtTimeZone) and isinstance(expression.args["zone"], exp.Literal):
+        return Look(shown, expression.args["zone"].name, "timestamp with time zone")
+    if isinstance(expression, exp.Anonymous) and expression.name.lower() == "at_timezone" and isinstance(expression.expressions[1], exp.Literal):
+        return Look(shown, expression.expressions[1].name, "timestamp with time zone")
+    if isinstance(expression, exp.Interval) and str(expression.args.get("unit")).upper() in ("YEAR", "MONTH"):
+        return Look(shown, "", "interval year to month")
+    return Look(shown)
+
+
+def digits(node: Node, select: exp.Select | None) -> int:
+    """Digits of a second of an expression's value."""
+    if isinstance(node, exp.Cast) and node.to.this in TIMES:
+        if node.to.expressions:
+            return int(node.to.expressions[0].name)
+        return literal_digits(node.this.name) if isinstance(node.this, exp.Literal) else 3
+    if isinstance(node, exp.Column):
+        found = list(column_digits(node, select))
+        return max(found, default=6)
+    if isinstance(node, (exp.CurrentTimestamp, exp.Localtimestamp)):
+        return 3
+    if isinstance(node, exp.Anonymous) and node.name.lower() in MILLISECONDS:
+        return 3
+    if isinstance(node, exp.Subquery):
+        inner = outer_select(node)
+        return digits(inner.expressions[0].unalias(), inner) if inner else 3
+    return max((digits(child, select) for child in node.iter_expressions()), default=0)
+
+
+def literal_digits(text: str) -> int:
+    """Digits behind the point of a written timestamp."""
+    found = re.search(r":\d+\.(\d+)", text)
+    return len(found[1]) if found else 0
+
+
+def column_digits(column: exp.Column, select: exp.Select | None) -> Iterator[int]:
+    """What the sources of a SELECT say of a column."""
+    if select is None:
+        return
+    sources = [select.args.get("from_"), *(select.args.get("joins") or [])]
+    named = [s.this for s in sources if s is not None]
+    if column.table:
+        named = [s for s in named if s.alias_or_name.lower() == column.table.lower()]
+    for source in named:
+        yield from source_digits(column.name, source)
+
+
+def source_digits(name: str, source: Node) -> Iterator[int]:
+    """What one source says of a column by its name."""
+    if isinstance(source, exp.Table):
+        inner = common_table(source)
+        if inner is None:
+            yield 3 if "$" in source.name else 6
+            return
+    elif isinstance(source, exp.Subquery):
+        inner = outer_select(source)
+    else:
+        yield max((digits(child, None) for child in source.iter_expressions() if not isinstance(child, exp.TableAlias)), default=3)
+        return
+    if inner is None:
+        yield 3
+        return
+    for expression in inner.expressions:
+        if expression.alias_or_name.lower() == name.lower():
+            yield digits(expression.unalias(), inner)
+        elif expression.is_star:
+            yield from column_digits(exp.column(name), inner)
+
+
+def common_table(table: exp.Table) -> exp.Select | None:
+    """The query of the WITH clause that a name means."""
+    scope: Node | None = table
+    while scope is not None:
+        clause = scope.args.get("with_")
+        for cte in clause.expressions if clause is not None and not table.db else []:
+            if cte.alias.lower() == table.name.lower() and not clause.args.get("recursive"):
+                return outer_select(cte.this)
+        scope = scope.parent
+    return None
