@@ -88,7 +88,7 @@ def test_operations_are_stacked_with_hatches_and_shares(counts):
 
 def test_delivery_counts_from_the_first_change_and_states_the_lag(counts, snapshots):
     ax = plots.plot_delivery(counts, snapshots.iloc[:2])
-    assert title(ax) == "2 snapshots brought the changes in, the last 5 s after the last change"
+    assert title(ax) == "2 snapshots brought the changes in, the last 4 s after the last change"
     assert ax.lines[0].get_ydata()[-1] == ax.lines[1].get_ydata()[-1] == 400
 
 

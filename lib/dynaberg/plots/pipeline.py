@@ -68,6 +68,7 @@ def plot_operations(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         bottom += values.to_numpy()
     shares = ", ".join(f"{share:.0%} {name}" for name, share in (wide.sum() / bottom.sum()).items())
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     start = f"seconds since {wide.index[0]:%Y-%m-%d %H:%M:%S} UTC"
     return finish(ax, f"{bottom.sum():,.0f} changes: {shares}", x=start, y="changes a second")
 
@@ -82,17 +83,19 @@ def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | N
     """
     ax = ax or new_axes()
     made = in_utc(counts, "moment").groupby("moment")["changes"].sum().cumsum()
-    start, last = made.index[0], made.index[-1]
+    # DynamoDB Streams date a change to the second, so a second's changes are complete at its end.
+    start, last = made.index[0], made.index[-1] + pd.Timedelta(seconds=1)
     arrived = snapshots[snapshots["committed_at"] >= start]
-    at, times = seconds_since(start, made.index), seconds_since(start, arrived["committed_at"])
+    times = seconds_since(start, arrived["committed_at"])
+    at = [0, *(second + 1 for second in seconds_since(start, made.index))]
     totals = arrived["added_records"].cumsum().tolist()
-    ax.plot(at, made, color=BLUE)
+    ax.plot(at, [0, *made], color=BLUE)
     ax.step([0, *times], [0, *totals], where="post", color=INK, linestyle="--")
     ax.plot(times, totals, "o", color=INK)
     write_at(ax, at[-1], made.iloc[-1], "made in DynamoDB", color=BLUE)
     write_at(ax, times[-1], totals[-1] / 2, "in the change log  ", ha="right")
     ax.set_ylim(0, made.iloc[-1] * 1.15)
-    lag = (arrived["committed_at"].iloc[-1] - last).total_seconds()
+    lag = max((arrived["committed_at"].iloc[-1] - last).total_seconds(), 0)
     count = "1 snapshot" if len(arrived) == 1 else f"{len(arrived)} snapshots"
     title = f"{count} brought the changes in, the last {lag:.0f} s after the last change"
     start_words = f"seconds since {start:%Y-%m-%d %H:%M:%S} UTC"
