@@ -78,6 +78,9 @@ INNER = [  # not Athena's: what the translator and the macros below call
     row("timestamp_text", "with a number of digits of the second", """(x, digits) := CASE
         WHEN digits = 0 THEN strftime(x, '%Y-%m-%d %H:%M:%S') WHEN digits <= 3 THEN strftime(x, '%Y-%m-%d %H:%M:%S.%g')
         ELSE strftime(x, '%Y-%m-%d %H:%M:%S.%f') END"""),
+    row("most_frequent", "the n entries of a map of counts that have the highest", """(m, n) := map_from_entries(
+        list_transform(list_slice(list_reverse_sort(list_transform(map_entries(m), lambda e: {'c': e.value, 'k': e.key})),
+        1, n), lambda e: {'key': e.k, 'value': CAST(e.c AS BIGINT)}))"""),
     row("interval_text", "year to month, or day to second", """(x) := CASE
         WHEN datepart('year', x) <> 0 OR datepart('month', x) <> 0
         THEN CAST(datepart('year', x) * 12 + datepart('month', x) AS BIGINT) // 12 || '-'
