@@ -35,7 +35,14 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 HEALTH_PATH = "/_local_aws/health"
 _OURS = ("state", "s3", "clean", "clean.new", "firehose", "duckdb", "athena")
-_OUR_FILES = ("clean.json", "gateway.json", "local-aws.log", "start.lock", "server.lock")
+_OUR_FILES = (
+    "clean.json",
+    "gateway.json",
+    "local-aws.log",
+    "local-aws.previous.log",
+    "start.lock",
+    "server.lock",
+)
 
 
 class LocalAwsError(Exception):

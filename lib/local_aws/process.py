@@ -24,11 +24,13 @@ def spawn(options: Sequence[str], log: Path) -> int:
 
     Args:
         options: Its command line options.
-        log: File that takes what it prints.
+        log: File that takes what it prints; the one before is kept as `.previous.log`.
 
     Returns:
         Its process id.
     """
+    if log.exists():
+        log.replace(log.with_suffix(".previous.log"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with log.open("wb") as output:
         server = subprocess.Popen(
