@@ -7,20 +7,18 @@ checkpoint, finds its snapshot and appends nothing.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from pyarrow.fs import S3FileSystem
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.io.pyarrow import write_file
-from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table, WriteTask
+from pyiceberg.table import Table
 
 from local_aws.firehose_config import Destination
+from local_aws.iceberg_append import TableAppender
 from local_aws.json_rows import RowConverter
-from local_aws.partitions import partitions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3tables import S3TablesClient
@@ -28,6 +26,26 @@ if TYPE_CHECKING:
 STREAM_PROPERTY = "firehose.stream"
 FLUSH_PROPERTY = "firehose.flush"
 POSITION_PROPERTY = "firehose.position"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table that is delivered to.
+
+    Attributes:
+        appender: Appends to it.
+        converter: Converts records to its schema.
+        schema_identity: Names that schema.
+    """
+
+    appender: TableAppender
+    converter: RowConverter
+    schema_identity: tuple[str, int]
+
+
+def schema_identity(table: Table) -> tuple[str, int]:
+    """What a table's schema is told by: another table of the same name has another one."""
+    return str(table.metadata.table_uuid), table.metadata.current_schema_id
 
 
 class TableBucket:
@@ -50,41 +68,35 @@ class TableBucket:
                 "uri": f"{endpoint}/iceberg",
                 "warehouse": arn,
                 "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
-                "s3.endpoint": endpoint,
-                "s3.region": region,
-                "s3.access-key-id": "test",
-                "s3.secret-access-key": "test",
             },
         )
-        self._tables: dict[tuple[str, str], Table] = {}
-        self._converters: dict[tuple[str, str], tuple[str, RowConverter]] = {}
+        self._files = S3FileSystem(
+            endpoint_override=endpoint,
+            access_key="test",
+            secret_key="test",  # noqa: S106
+            region=region,
+            allow_delayed_open=True,
+        )
+        self._targets: dict[Destination, Target] = {}
 
-    def table(self, destination: Destination) -> Table:
+    def target(self, destination: Destination) -> Target:
         """A table as it is now; its metadata is read only where it changed.
+
+        The converter stays the same one as long as the schema does.
 
         Raises:
             NoSuchTableError: It does not exist.
         """
-        key = (destination.database, destination.table)
         location = self._metadata_location(destination)
-        table = self._tables.get(key)
-        if table is None or table.metadata_location != location:
-            table = self._tables[key] = self._catalog.load_table(key)
-        return table
-
-    def converter(self, destination: Destination) -> RowConverter:
-        """The converter to a table's present schema; the same one as long as that stays.
-
-        Raises:
-            NoSuchTableError: The table does not exist.
-        """
-        key = (destination.database, destination.table)
-        table = self.table(destination)
-        identity = f"{table.metadata.table_uuid} {table.metadata.current_schema_id}"
-        known = self._converters.get(key)
-        if known is None or known[0] != identity:
-            known = self._converters[key] = (identity, RowConverter(table.schema()))
-        return known[1]
+        known = self._targets.get(destination)
+        if known is not None and known.appender.table.metadata_location == location:
+            return known
+        table = self._catalog.load_table((destination.database, destination.table))
+        same = known is not None and known.schema_identity == schema_identity(table)
+        converter = known.converter if known is not None and same else RowConverter(table.schema())
+        target = Target(TableAppender(table, self._files), converter, schema_identity(table))
+        self._targets[destination] = target
+        return target
 
     def _metadata_location(self, destination: Destination) -> str | None:
         try:
@@ -96,11 +108,11 @@ class TableBucket:
         return answer.get("metadataLocation")
 
 
-def append_once(table: Table, rows: pa.Table, summary: dict[str, str]) -> bool:
+def append_once(appender: TableAppender, rows: pa.Table, summary: dict[str, str]) -> bool:
     """Append rows in one snapshot, unless the table already holds the flush.
 
     Args:
-        table: The table as it is now.
+        appender: The table as it is now.
         rows: The rows, in the table's schema.
         summary: What the snapshot's summary is to say; names the flush.
 
@@ -108,27 +120,12 @@ def append_once(table: Table, rows: pa.Table, summary: dict[str, str]) -> bool:
         Whether a snapshot was committed.
 
     Raises:
-        CommitFailedException: Somebody else committed, more often than was worth trying.
+        CommitFailedException: Somebody else committed meanwhile.
     """
-    if holds_flush(table, summary[FLUSH_PROPERTY]):
+    if holds_flush(appender.table, summary[FLUSH_PROPERTY]):
         return False
-    transaction = table.transaction()
-    with transaction.update_snapshot(snapshot_properties=summary).fast_append() as snapshot:
-        for data_file in write_data_files(table, rows):
-            snapshot.append_data_file(data_file)
-    transaction.commit_transaction()
+    appender.append(rows, summary)
     return True
-
-
-def write_data_files(table: Table, rows: pa.Table) -> Iterator[DataFile]:
-    """Write rows to Parquet files, one for each partition."""
-    spec, schema, write_uuid = table.spec(), table.schema(), uuid.uuid4()
-    parts = [(None, rows)] if spec.is_unpartitioned() else partitions(rows, spec, schema)
-    tasks = (
-        WriteTask(write_uuid, number, schema, part.combine_chunks().to_batches(), partition_key=key)
-        for number, (key, part) in enumerate(parts)
-    )
-    return write_file(table.io, table.metadata, tasks)
 
 
 def holds_flush(table: Table, flush_id: str) -> bool:

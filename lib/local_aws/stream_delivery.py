@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,12 +15,13 @@ import orjson
 import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError
-from pyiceberg.table import Table
 from requests.exceptions import RequestException
 
 from local_aws.checkpoint import Plan, Position, load_checkpoint
-from local_aws.error_records import ICEBERG_FAILED, FailedRecord, error_objects
+from local_aws.delivery_buffer import DeliveryBuffer
+from local_aws.error_records import error_objects
 from local_aws.firehose_config import DeliveryConfig, Destination
+from local_aws.iceberg_append import TableAppender
 from local_aws.iceberg_sink import (
     FLUSH_PROPERTY,
     POSITION_PROPERTY,
@@ -30,7 +30,6 @@ from local_aws.iceberg_sink import (
     append_once,
 )
 from local_aws.journal import Records
-from local_aws.json_rows import RowConverter
 from local_aws.transformation import route
 
 if TYPE_CHECKING:
@@ -92,34 +91,6 @@ class BeginAgainError(Exception):
     """What was buffered cannot be delivered as it is: it has to be read and converted again."""
 
 
-@dataclass
-class Buffer:
-    """What was read and converted and is not yet flushed.
-
-    Attributes:
-        batches: Rows for each table.
-        converters: The schema they were converted to.
-        failures: Records that go to the error bucket.
-        records: Number of records that came in.
-        size_bytes: Their bytes.
-        since_ms: Arrival of the oldest, epoch milliseconds.
-    """
-
-    batches: dict[Destination, list[pa.RecordBatch]] = field(default_factory=dict)
-    converters: dict[Destination, RowConverter] = field(default_factory=dict)
-    failures: list[FailedRecord] = field(default_factory=list)
-    records: int = 0
-    size_bytes: int = 0
-    since_ms: int | None = None
-
-    def tables(self) -> Iterator[tuple[Destination, pa.Table]]:
-        """The rows of each table."""
-        for destination, batches in self.batches.items():
-            rows = pa.Table.from_batches(batches)
-            if rows.num_rows:
-                yield destination, rows
-
-
 class StreamDelivery(threading.Thread):
     """Delivers one stream until it is stopped or the stream is gone.
 
@@ -139,7 +110,7 @@ class StreamDelivery(threading.Thread):
         self._source = source
         self._clients = clients
         self._checkpoint = load_checkpoint(folder, source.position)
-        self._buffer = Buffer()
+        self._buffer = DeliveryBuffer()
         self._buckets: dict[str, TableBucket] = {}
         self._given_up: dict[Destination, str] = {}
         self._woken = threading.Event()
@@ -175,7 +146,7 @@ class StreamDelivery(threading.Thread):
 
     def _begin_again(self) -> None:
         """Forget what was read since the checkpoint; it is still in the source."""
-        self._buffer = Buffer()
+        self._buffer = DeliveryBuffer()
         self._source = self._source.again(self._checkpoint.committed)
 
     def _read_and_flush(self) -> None:
@@ -226,37 +197,24 @@ class StreamDelivery(threading.Thread):
         return True
 
     def _convert(self, destination: Destination, records: Records) -> None:
-        """Convert records to a table's schema; those that do not fit become failures."""
+        """Convert records for a table that exists and is not given up."""
+        buffer = self._buffer
         if destination in self._given_up:
-            self._fail(destination, records, "Iceberg.CommitFailed", self._given_up[destination])
+            buffer.fail(destination, records, "Iceberg.CommitFailed", self._given_up[destination])
             return
         try:
-            converter = self._buffer.converters.get(destination) or self._bucket().converter(destination)
+            converter = buffer.converters.get(destination) or self._bucket().target(destination).converter
         except NoSuchTableError:
             message = f"Table {destination.database}.{destination.table} does not exist."
-            self._fail(destination, records, "Iceberg.NoSuchTable", message)
+            buffer.fail(destination, records, "Iceberg.NoSuchTable", message)
             return
-        self._buffer.converters[destination] = converter
-        batch, failures = converter.convert(records.data)
-        self._buffer.batches.setdefault(destination, []).append(batch)
-        for index, failure in failures.items():
-            one = Records([records.data[index]], [records.arrived_ms[index]])
-            self._fail(destination, one, failure.code, failure.message)
+        buffer.add(destination, records, converter)
 
     def _bucket(self) -> TableBucket:
         arn = self.config.table_bucket_arn
         if arn not in self._buckets:
             self._buckets[arn] = self._clients.table_bucket(arn)
         return self._buckets[arn]
-
-    def _fail(
-        self, destination: Destination, records: Records, code: str, message: str, attempts: int = 1
-    ) -> None:
-        prefix = destination.error_prefix
-        self._buffer.failures += [
-            FailedRecord(ICEBERG_FAILED, data, arrived_ms, code, message, prefix, attempts)
-            for data, arrived_ms in zip(records.data, records.arrived_ms, strict=True)
-        ]
 
     def _deliver_plan(self) -> None:
         """Do the planned flush, if there is one; after a restart its records are read again first."""
@@ -279,47 +237,50 @@ class StreamDelivery(threading.Thread):
             POSITION_PROPERTY: orjson.dumps(plan.end).decode(),
         }
         deadline = time.monotonic() + self.config.retry_seconds
-        for pause_seconds in pauses_seconds():
+        pauses = pauses_seconds()
+        while True:
             try:
-                table = self._table(destination)
-                return append_once(table, rows, summary)
+                return append_once(self._appender(destination), rows, summary)
             except TROUBLE as error:
                 self._note_error(error)
                 if time.monotonic() > deadline:
                     self._given_up[destination] = f"Not committed in {self.config.retry_seconds} s: {error}"
                     raise BeginAgainError("a table is given up") from error
-            self._pause(pause_seconds)
-        raise AssertionError("the pauses never end")
+            self._pause(next(pauses))
 
-    def _table(self, destination: Destination) -> Table:
-        """The table as it is now, if its schema is still the one that the rows were converted to."""
+    def _appender(self, destination: Destination) -> TableAppender:
+        """The way to the table, if its schema is still the one that the rows were converted to."""
         try:
-            converter = self._bucket().converter(destination)
+            target = self._bucket().target(destination)
         except NoSuchTableError as error:
             raise BeginAgainError("a table was dropped") from error
-        if converter is not self._buffer.converters[destination]:
+        if target.converter is not self._buffer.converters[destination]:
             raise BeginAgainError("a table's schema has changed")
-        return self._bucket().table(destination)
+        return target.appender
 
     def _write_failures(self, plan: Plan) -> None:
         """Write the failures of a flush to the error bucket, however long that takes."""
         config, now_ms = self.config, round(time.time() * 1000)
         objects = error_objects(self._buffer.failures, config.name, config.version, plan.flush_id, now_ms)
         for key, body in objects:
-            for pause_seconds in pauses_seconds():
-                try:
-                    self._clients.s3.put_object(Bucket=self.config.error_bucket, Key=key, Body=body)
-                    break
-                except TROUBLE as error:
-                    self._note_error(error)
+            self._put_error_object(key, body)
+
+    def _put_error_object(self, key: str, body: bytes) -> None:
+        for pause_seconds in pauses_seconds():
+            try:
+                self._clients.s3.put_object(Bucket=self.config.error_bucket, Key=key, Body=body)
+            except TROUBLE as error:
+                self._note_error(error)
                 self._pause(pause_seconds)
+            else:
+                return
 
     def _finish(self, plan: Plan, snapshots: int) -> None:
         """The flush is done: commit its position."""
         total = self._checkpoint.snapshots + snapshots
         self._save(committed=plan.end, plan=None, snapshots=total, last_error=None)
         self._source.committed(plan.end)
-        buffer, self._buffer = self._buffer, Buffer()
+        buffer, self._buffer = self._buffer, DeliveryBuffer()
         self._given_up.clear()
         since_ms = buffer.since_ms or round(time.time() * 1000)
         self._clients.report(self.config, buffer.records, buffer.size_bytes, since_ms, buffer.failures)

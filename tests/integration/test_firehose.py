@@ -262,7 +262,7 @@ def test_a_worker_killed_again_and_again_loses_and_repeats_nothing(lake: Lake) -
     table = lake.table()
     stream = lake.stream(BufferingHints={"IntervalInSeconds": 0, "SizeInMBs": 1})
     rng, sent = random.Random(7), 0
-    for _ in range(4):
+    for _ in range(3):
         snapshots = lake.progress(stream).get("snapshots_committed", 0)
         while lake.progress(stream).get("snapshots_committed", 0) < snapshots + 1:
             put(stream, *({"id": n} if n % 10 else b"bad %d" % n for n in range(sent, sent + 50)))

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog.noop import NoopCatalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.io.pyarrow import PyArrowFileIO, PyArrowLocalFileSystem
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.metadata import new_table_metadata
+from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
+from pyiceberg.table.update import update_table_metadata
+from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import LongType, NestedField, StringType
+
+from local_aws import iceberg_append
+from local_aws.iceberg_append import TableAppender
+from local_aws.iceberg_sink import FLUSH_PROPERTY, append_once
+
+SCHEMA = Schema(NestedField(1, "id", LongType()), NestedField(2, "kind", StringType()))
+BY_KIND = PartitionSpec(PartitionField(2, 1000, IdentityTransform(), "kind"))
+
+
+class Catalog(NoopCatalog):
+    """Commits to memory, under Iceberg's rules."""
+
+    def __init__(self, folder: Path, spec: PartitionSpec) -> None:
+        super().__init__("test")
+        self.metadata = new_table_metadata(SCHEMA, spec, UNSORTED_SORT_ORDER, str(folder), {})
+
+    def load_table(self, identifier: Any = None) -> Table:
+        return Table(("ns", "t"), self.metadata, "", PyArrowFileIO(), self)
+
+    def commit_table(self, table: Table, requirements: Any, updates: Any) -> CommitTableResponse:
+        for requirement in requirements:
+            requirement.validate(self.metadata)
+        self.metadata = update_table_metadata(self.metadata, updates)
+        return CommitTableResponse.model_validate({"metadata": self.metadata, "metadata-location": "x"})
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., tuple[Catalog, TableAppender]]:
+    def make(spec: PartitionSpec = UNPARTITIONED_PARTITION_SPEC) -> tuple[Catalog, TableAppender]:
+        catalog = Catalog(tmp_path, spec)
+        return catalog, TableAppender(catalog.load_table(), PyArrowLocalFileSystem())
+
+    return make
+
+
+def rows(*numbers: int) -> pa.Table:
+    kinds = pa.array([f"kind-{number % 3}" for number in numbers], pa.large_string())
+    return pa.table({"id": pa.array(numbers, pa.int64()), "kind": kinds})
+
+
+def scan(catalog: Catalog) -> list[int]:
+    return sorted(catalog.load_table().scan().to_arrow()["id"].to_pylist())
+
+
+def test_an_append_is_one_snapshot_that_pyiceberg_reads(make: Any) -> None:
+    catalog, appender = make(BY_KIND)
+    appender.append(rows(1, 2, 3, 4), {"who": "me"})
+    appender.append(rows(5, 6), {})
+    assert scan(catalog) == [1, 2, 3, 4, 5, 6]
+    first, second = catalog.load_table().snapshots()
+    assert second.parent_snapshot_id == first.snapshot_id
+    assert first.summary is not None
+    assert second.summary is not None
+    assert (
+        first.summary["who"],
+        first.summary["added-records"],
+        first.summary["changed-partition-count"],
+    ) == (
+        "me",
+        "4",
+        "3",
+    )
+    assert (second.summary["total-records"], second.summary["total-data-files"]) == ("6", "5")
+    assert catalog.load_table().scan(row_filter="kind = 'kind-1'").to_arrow().num_rows == 2
+
+
+def test_pyiceberg_appends_to_what_was_appended_and_the_other_way_round(make: Any) -> None:
+    catalog, appender = make()
+    appender.append(rows(1), {})
+    catalog.load_table().append(rows(2))
+    with pytest.raises(CommitFailedException):
+        appender.append(rows(3), {})
+    TableAppender(catalog.load_table(), PyArrowLocalFileSystem()).append(rows(4), {})
+    assert scan(catalog) == [1, 2, 4]
+
+
+def test_many_small_manifests_are_merged(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iceberg_append, "MERGE_COUNT", 4)
+    catalog, appender = make(BY_KIND)
+    for number in range(30):
+        appender.append(rows(number), {})
+    table = catalog.load_table()
+    assert scan(catalog) == list(range(30))
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    assert len(snapshot.manifests(table.io)) < 14
+    assert table.inspect.files().num_rows == 30
+    sequence_numbers = {
+        entry.sequence_number
+        for manifest in snapshot.manifests(table.io)
+        for entry in manifest.fetch_manifest_entry(table.io)
+    }
+    assert sequence_numbers == set(range(1, 31))
+    assert table.scan(row_filter="kind = 'kind-1'").to_arrow().num_rows == 10
+    early = table.snapshots()[2]
+    assert table.scan(snapshot_id=early.snapshot_id).to_arrow().num_rows == 3
+
+
+def test_a_flush_lands_once(make: Any) -> None:
+    catalog, appender = make()
+    assert append_once(appender, rows(1), {FLUSH_PROPERTY: "a"})
+    assert not append_once(appender, rows(1), {FLUSH_PROPERTY: "a"})
+    again = TableAppender(catalog.load_table(), PyArrowLocalFileSystem())
+    assert not append_once(again, rows(1), {FLUSH_PROPERTY: "a"})
+    assert append_once(again, rows(2), {FLUSH_PROPERTY: "b"})
+    assert scan(catalog) == [1, 2]
