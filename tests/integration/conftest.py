@@ -85,7 +85,7 @@ def make_pipeline(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -
         contract = Contract("transactions", f"{name}-source", "id", "at", (*columns, masked))
         deploy.enable_cdc(session, settings, contract)
         layers.create_tables(session, settings, contract)
-        deploy.deploy_firehose(session, settings, contract, buffer_seconds=1)
+        deploy.deploy_firehose(session, settings, contract, buffer_seconds=0)
         return Pipeline(session, settings, contract)
 
     return make

@@ -118,7 +118,7 @@ def test_result_file_is_athenas(client: Client) -> None:
 
 def test_values_of_every_type(client: Client) -> None:
     rows = client.rows("SELECT * FROM events ORDER BY id")
-    assert rows[0] == ("1", "one", "1.50", "2026-01-01 10:00:00.000 UTC", "2026-01-01", "[a, b]", "{x=1}", "{city=Bonn, zip=53111}")  # fmt: skip
+    assert rows[0] == ("1", "one", "1.50", "2026-01-01 10:00:00.000000 UTC", "2026-01-01", "[a, b]", "{x=1}", "{city=Bonn, zip=53111}")  # fmt: skip
     assert rows[1][3] == "2026-01-02 10:00:00.123456 UTC"
     assert rows[2] == ("3", "", None, None, "2026-01-02", None, None, None)
 

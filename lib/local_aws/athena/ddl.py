@@ -187,7 +187,7 @@ def run_create_as(context: Context, sql: str, parameters: tuple[str, ...]) -> Ou
         context.cursor.execute("COMMIT; BEGIN")
     except BaseException:
         context.cursor.execute("ROLLBACK; BEGIN")
-        context.catalogs.get(name.catalog).drop_table((name.database, name.table))
+        context.catalogs.get(name.catalog).purge_table((name.database, name.table))
         raise
     return Outcome(ROWS, 0, int(row[0]) if row else 0, scanned)
 

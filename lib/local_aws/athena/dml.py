@@ -16,7 +16,7 @@ from local_aws.athena.engine import bytes_read
 from local_aws.athena.errors import QueryError
 from local_aws.athena.names import Context, TableName
 from local_aws.athena.queries import Outcome, translate
-from local_aws.athena.types import column_info
+from local_aws.athena.types import coerces, column_info, text_name
 
 Node = exp.Expression
 
@@ -59,7 +59,7 @@ def run_insert(context: Context, tree: exp.Insert) -> Outcome:
     check_columns(context, name, columns, tree)
     with transaction(context, name):
         query = to_duckdb(translate(context, tree.expression.copy()))
-        check_insert(context, name, columns, query, table)
+        check_insert(context, name, columns, query, tree)
         listed = f" ({', '.join(quoted(c) for c in columns)})" if columns else ""
         context.cursor.execute(f"INSERT INTO {relation(name)}{listed} {query}")
         return changed(context)
@@ -81,8 +81,10 @@ def run_update(context: Context, tree: exp.Update) -> Outcome:
     check_columns(context, name, columns, tree)
     with transaction(context, name):
         values, where = translated_parts(context, table, [a.expression for a in tree.expressions], tree.args.get("where"))  # fmt: skip
+        source = f"{relation(name)} AS {alias_of(table)}"
+        check_values(context, name, columns, context.describe(f"SELECT {', '.join(values)} FROM {source}"), tree)
         assignments = ", ".join(f"{quoted(c)} = {v}" for c, v in zip(columns, values, strict=True))
-        context.cursor.execute(f"UPDATE {relation(name)} AS {alias_of(table)} SET {assignments}{where}")
+        context.cursor.execute(f"UPDATE {source} SET {assignments}{where}")
         return changed(context)
 
 
@@ -115,28 +117,49 @@ def check_columns(context: Context, name: TableName, columns: Sequence[str], tre
             raise QueryError("COLUMN_NOT_FOUND", f"Insert column name does not exist in target table: {column}" if isinstance(tree, exp.Insert) else f"The UPDATE SET target column {column} doesn't exist", tree)  # fmt: skip
 
 
-def check_insert(context: Context, name: TableName, columns: Sequence[str], query: str, node: Node) -> None:
-    """Athena inserts only what fits a column's type without a cast."""
+def check_insert(context: Context, name: TableName, columns: Sequence[str], query: str, tree: exp.Insert) -> None:
+    """Athena inserts only what fits a column's type without a cast.
+
+    Raises:
+        QueryError: TYPE_MISMATCH.
+    """
+    wanted, given = column_types(context, name, columns), context.describe(query)
+    for position in only_nulls(tree.expression):
+        given[position] = "NULL"
+    if len(wanted) != len(given) or not all(map(coerces, given, wanted)):
+        found = f"Table: [{type_list(wanted)}], Query: [{type_list(given)}]"
+        raise QueryError("TYPE_MISMATCH", f"Insert query has mismatched column types: {found}", tree.this)
+
+
+def only_nulls(query: Node) -> list[int]:
+    """Columns of a query that are NULL by its words; DuckDB says that they are integers."""
+    rows = [row.expressions for row in query.expressions] if isinstance(query, exp.Values) else [query.expressions]
+    if not isinstance(query, (exp.Values, exp.Select)) or not rows:
+        return []
+    return [i for i, column in enumerate(zip(*rows, strict=False)) if all(isinstance(v.unalias(), exp.Null) for v in column)]
+
+
+def check_values(context: Context, name: TableName, columns: Sequence[str], given: Sequence[str], tree: Node) -> None:
+    """UPDATE and MERGE, too, set only what fits.
+
+    Raises:
+        QueryError: TYPE_MISMATCH.
+    """
+    wanted = column_types(context, name, columns)
+    if not all(map(coerces, given, wanted)):
+        kind = "MERGE" if isinstance(tree, exp.Merge) else "UPDATE"
+        found = f"Table: [{type_list(wanted)}], Expressions: [{type_list(given)}]"
+        raise QueryError("TYPE_MISMATCH", f"{kind} table column types don't match SET expressions: {found}", tree)
+
+
+def column_types(context: Context, name: TableName, columns: Sequence[str]) -> list[str]:
+    """The types of a table's columns, all of them where none is named."""
     listed = ", ".join(quoted(c) for c in columns) or "*"
-    wanted = context.describe(f"SELECT {listed} FROM {relation(name)}")
-    given = context.describe(query)
-    if len(wanted) != len(given) or any(not fits(g, w) for g, w in zip(given, wanted, strict=True)):
-        raise QueryError("TYPE_MISMATCH", f"Insert query has mismatched column types: Table: [{type_list(wanted)}], Query: [{type_list(given)}]", node)  # fmt: skip
-
-
-def fits(given: str, wanted: str) -> bool:
-    """Whether Trino coerces one type to another when inserting."""
-    from local_aws.athena.types import family
-
-    if given == wanted or given in ("NULL", '"NULL"') or family(given) == family(wanted):
-        return True
-    return given == "JSON" and wanted == "VARCHAR"
+    return context.describe(f"SELECT {listed} FROM {relation(name)}")
 
 
 def type_list(kinds: Sequence[str]) -> str:
     """Types as Trino's message lists them."""
-    from local_aws.athena.types import text_name
-
     return ", ".join(text_name(kind) for kind in kinds)
 
 

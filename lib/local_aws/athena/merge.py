@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from local_aws.athena import names
 from local_aws.athena.dialect import to_duckdb
-from local_aws.athena.dml import ROWS, check_columns, quoted, relation, target, transaction
+from local_aws.athena.dml import ROWS, check_columns, check_values, quoted, relation, target, transaction
 from local_aws.athena.engine import bytes_read
 from local_aws.athena.errors import QueryError
 from local_aws.athena.names import Context, TableName
@@ -51,6 +51,9 @@ def run_merge(context: Context, tree: exp.Merge) -> Outcome:
     with transaction(context, name):
         select = picked_rows(table, tree, clauses, columns)
         query = to_duckdb(translate(context, select))
+        kinds = dict(zip(columns, context.describe(query)[-len(columns) :], strict=True))
+        written = [c for c in columns if any(not isinstance(v, exp.Null) for k in clauses if (v := k.values.get(c.lower())))]
+        check_values(context, name, written, [kinds[c] for c in written], tree)
         context.cursor.execute(f"CREATE OR REPLACE TEMP TABLE picked AS {query}")
         scanned = bytes_read(context.cursor)
         try:

@@ -272,13 +272,15 @@ def text_cast(node: exp.Cast, to: exp.DataType) -> Node:
 
 
 def truncated_timestamp(node: exp.Cast) -> Node:
-    """CAST AS TIMESTAMP is of milliseconds; a literal keeps its digits."""
-    if isinstance(node.this, exp.Literal) or node.to.this not in (T.TIMESTAMP, T.TIMESTAMPTZ):
+    """CAST AS TIMESTAMP is of milliseconds; DuckDB's own types with a precision are not used."""
+    if node.to.this not in (T.TIMESTAMP, T.TIMESTAMPTZ):
         return node
     digits = int(node.to.expressions[0].name) if node.to.expressions else 3
-    if digits >= 6:
+    node.set("to", exp.DataType(this=node.to.this))
+    if digits >= 6 or isinstance(node.this, exp.Literal):
         return node
-    return call("date_trunc", exp.Literal.string("millisecond" if digits else "second"), node.copy())
+    unit = "millisecond" if digits else "second"
+    return call("date_trunc", exp.Literal.string(unit), node.copy())
 
 
 def decimal_of(value: Node) -> exp.DataType:

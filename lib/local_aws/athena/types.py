@@ -98,6 +98,41 @@ def family(name: str) -> str:
     return FAMILIES.get(plain, plain)
 
 
+WIDER = {
+    "TINYINT": ("SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE"),
+    "SMALLINT": ("INTEGER", "BIGINT", "FLOAT", "DOUBLE"),
+    "INTEGER": ("BIGINT", "FLOAT", "DOUBLE"),
+    "BIGINT": ("FLOAT", "DOUBLE"),
+    "HUGEINT": ("BIGINT", "FLOAT", "DOUBLE"),
+    "FLOAT": ("DOUBLE",),
+    "DATE": ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE"),
+    "TIMESTAMP": ("TIMESTAMP WITH TIME ZONE",),
+    "TEXT LITERAL": ("VARCHAR",),
+    "JSON": ("VARCHAR",),
+}
+
+
+def coerces(given: str, wanted: str) -> bool:
+    """Whether a value of one type may be stored in a column of another without a cast.
+
+    Args:
+        given: DuckDB's name of the value's type.
+        wanted: DuckDB's name of the column's type.
+    """
+    if given == wanted or given in ("NULL", '"NULL"'):
+        return True
+    from_decimal, to_decimal = decimal_type(given), decimal_type(wanted)
+    if given.startswith("DECIMAL") and wanted in ("FLOAT", "DOUBLE"):
+        return True
+    if from_decimal and to_decimal and wanted.startswith("DECIMAL"):
+        whole_digits = (to_decimal.precision - to_decimal.scale) - (from_decimal.precision - from_decimal.scale)
+        return whole_digits >= 0 and to_decimal.scale >= from_decimal.scale
+    if wanted in WIDER.get(given, ()):
+        return True
+    nested = ("array", "MAP", "STRUCT")
+    return family(given) == family(wanted) and family(wanted) in nested
+
+
 def text_name(name: str) -> str:
     """A type as messages and `typeof` write it."""
     if name == "TEXT LITERAL":

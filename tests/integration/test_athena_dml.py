@@ -1,0 +1,265 @@
+"""INSERT, UPDATE, DELETE, MERGE and DDL on Iceberg tables, read back by pyiceberg."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import CommitFailedException
+
+BUCKET, NAMESPACE = "dml-lake", "shop"
+CATALOG = f"s3tablescatalog/{BUCKET}"
+ICEBERG = "TBLPROPERTIES ('table_type'='ICEBERG')"
+
+
+class Shop:
+    """Statements through Athena, tables through pyiceberg."""
+
+    def __init__(self, catalog: RestCatalog) -> None:
+        self.athena, self.catalog = boto3.client("athena"), catalog
+
+    def run(self, sql: str) -> dict[str, Any]:
+        query_id = self.athena.start_query_execution(
+            QueryString=sql,
+            QueryExecutionContext={"Catalog": CATALOG, "Database": NAMESPACE},
+            ResultConfiguration={"OutputLocation": "s3://dml-results/"},
+        )["QueryExecutionId"]
+        while True:
+            execution = self.athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+            if execution["Status"]["State"] not in ("QUEUED", "RUNNING"):
+                return dict(execution)
+            time.sleep(0.02)
+
+    def change(self, sql: str) -> int:
+        """How many rows a statement changed."""
+        execution = self.run(sql)
+        assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]["StateChangeReason"]
+        answer = self.athena.get_query_results(QueryExecutionId=execution["QueryExecutionId"])
+        return int(answer["UpdateCount"])
+
+    def reason(self, sql: str) -> str:
+        execution = self.run(sql)
+        assert execution["Status"]["State"] == "FAILED"
+        return str(execution["Status"]["StateChangeReason"])
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        """What pyiceberg reads, in order."""
+        found = self.catalog.load_table((NAMESPACE, table)).scan().to_arrow().to_pylist()
+        return sorted((tuple(row.values()) for row in found), key=repr)
+
+    def snapshots(self, table: str) -> int:
+        return len(self.catalog.load_table((NAMESPACE, table)).snapshots())
+
+
+@pytest.fixture(scope="module")
+def shop(local_aws: object) -> Iterator[Shop]:
+    tables = boto3.client("s3tables")
+    arn = tables.create_table_bucket(name=BUCKET)["arn"]
+    tables.create_namespace(tableBucketARN=arn, namespace=[NAMESPACE])
+    boto3.client("s3").create_bucket(Bucket="dml-results")
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    settings = {"s3.endpoint": endpoint, "rest.sigv4-enabled": "true", "rest.signing-name": "s3tables", "rest.signing-region": "us-east-1"}  # fmt: skip
+    catalog = load_catalog("shop", type="rest", uri=f"{endpoint}/iceberg", warehouse=arn, **settings)
+    assert isinstance(catalog, RestCatalog)
+    yield Shop(catalog)
+
+
+@pytest.fixture
+def stock(shop: Shop) -> str:
+    """A table of three rows, made anew."""
+    shop.change("DROP TABLE IF EXISTS stock")
+    shop.change(f"CREATE TABLE stock (id bigint, item string, n int) {ICEBERG}")
+    shop.change("INSERT INTO stock VALUES (1, 'pen', 10), (2, 'ink', 20), (3, 'pad', 30)")
+    return "stock"
+
+
+def test_insert_update_delete(shop: Shop, stock: str) -> None:
+    assert shop.change("INSERT INTO stock (item, id) SELECT upper(item), id + 10 FROM stock WHERE n > 10") == 2
+    assert shop.change("UPDATE stock SET n = n / 3, item = concat(item, '!') WHERE id = 2") == 1
+    assert shop.change("DELETE FROM stock WHERE n IS NULL AND id = 12") == 1
+    assert shop.rows(stock) == [(1, "pen", 10), (13, "PAD", None), (2, "ink!", 6), (3, "pad", 30)]
+
+
+def test_nothing_changed_makes_no_snapshot(shop: Shop, stock: str) -> None:
+    before = shop.snapshots(stock)
+    assert shop.change("DELETE FROM stock WHERE id = 99") == 0
+    assert shop.change("UPDATE stock SET n = 0 WHERE id = 99") == 0
+    merge = "MERGE INTO stock t USING (VALUES (99, 'x')) AS s(id, item) ON t.id = s.id WHEN MATCHED THEN DELETE"
+    assert shop.change(merge) == 0
+    assert shop.snapshots(stock) == before
+
+
+def test_merge_takes_the_first_clause_that_applies(shop: Shop, stock: str) -> None:
+    changed = shop.change("""
+        MERGE INTO stock t
+        USING (VALUES (1, 'remove', 0), (2, 'set', 7), (3, 'keep', 0), (4, 'add', 40), (5, 'remove', 0)) AS s(id, what, n)
+        ON t.id = s.id
+        WHEN MATCHED AND s.what = 'remove' THEN DELETE
+        WHEN MATCHED AND s.what = 'set' THEN UPDATE SET n = s.n + t.n
+        WHEN NOT MATCHED AND s.what = 'add' THEN INSERT (id, item, n) VALUES (s.id, 'new', s.n)""")
+    assert changed == 3
+    assert shop.rows(stock) == [(2, "ink", 27), (3, "pad", 30), (4, "new", 40)]
+
+
+def test_merge_of_a_row_matched_twice_is_refused(shop: Shop, stock: str) -> None:
+    merge = "MERGE INTO stock t USING (VALUES (1), (1)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = 0"
+    assert shop.reason(merge).startswith("MERGE_TARGET_ROW_MULTIPLE_MATCHES: One MERGE target table row matched")
+    assert shop.rows(stock) == [(1, "pen", 10), (2, "ink", 20), (3, "pad", 30)]
+
+
+def test_merge_is_one_commit_of_delete_and_insert(shop: Shop, stock: str) -> None:
+    before = shop.rows(stock)
+    shop.change("MERGE INTO stock t USING (SELECT id FROM stock) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = t.n + 1")
+    assert [row[2] for row in shop.rows(stock)] == [row[2] + 1 for row in before]
+    assert shop.change("SELECT 1") == 0
+
+
+def test_time_travel_over_dml(shop: Shop, stock: str) -> None:
+    snapshot = shop.catalog.load_table((NAMESPACE, stock)).current_snapshot()
+    assert snapshot is not None
+    shop.change("DELETE FROM stock")
+    shop.change(f"CREATE TABLE was AS SELECT * FROM stock FOR VERSION AS OF {snapshot.snapshot_id}")
+    assert len(shop.rows("was")) == 3
+    assert shop.rows(stock) == []
+
+
+def test_concurrent_updates_are_all_kept(shop: Shop, stock: str) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        outcomes = list(threads.map(shop.run, ["UPDATE stock SET n = n + 1 WHERE id = 1"] * 6))
+    done = sum(outcome["Status"]["State"] == "SUCCEEDED" for outcome in outcomes)
+    failed = [o["Status"]["StateChangeReason"] for o in outcomes if o["Status"]["State"] != "SUCCEEDED"]
+    assert all(reason.startswith("ICEBERG_COMMIT_ERROR") for reason in failed)
+    assert shop.rows(stock)[0] == (1, "pen", 10 + done)
+    assert done >= 1
+
+
+def test_concurrent_inserts_and_appends_lose_nothing(shop: Shop, stock: str) -> None:
+    row = pa.table({"id": pa.array([500], pa.int64()), "item": ["side"], "n": pa.array([1], pa.int32())})
+
+    def append(_: int) -> bool:
+        try:
+            shop.catalog.load_table((NAMESPACE, stock)).append(row)
+        except CommitFailedException:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        inserts = threads.map(shop.run, [f"INSERT INTO stock VALUES ({n}, 'in', 0)" for n in range(100, 105)])
+        appends = threads.map(append, range(5))
+        inserted = sum(o["Status"]["State"] == "SUCCEEDED" for o in inserts)
+        appended = sum(appends)
+    rows = shop.rows(stock)
+    assert sum(r[1] == "in" for r in rows) == inserted
+    assert sum(r[1] == "side" for r in rows) == appended
+
+
+def test_insert_checks_columns_and_types(shop: Shop, stock: str) -> None:
+    assert shop.reason("INSERT INTO stock VALUES (1, 'x')").startswith("TYPE_MISMATCH: line 1:13: Insert query has mismatched")
+    assert shop.reason("INSERT INTO stock (id, nothing) VALUES (1, 2)").startswith("COLUMN_NOT_FOUND: ")
+    assert shop.reason("UPDATE stock SET nothing = 1").startswith("COLUMN_NOT_FOUND: ")
+    assert shop.reason("UPDATE stock SET n = 'x'").startswith("TYPE_MISMATCH: ")
+    assert shop.reason("INSERT INTO nothing VALUES (1)").startswith("TABLE_NOT_FOUND: line 1:13: ")
+    assert shop.reason("DELETE FROM stock WHERE nothing = 1").startswith("COLUMN_NOT_FOUND: ")
+
+
+def test_create_table_with_partitions_and_types(shop: Shop) -> None:
+    shop.change("""
+        CREATE TABLE IF NOT EXISTS visits (
+          id bigint COMMENT 'who', at timestamp, moment timestamp with time zone, price decimal(12,4), tags array<string>,
+          seen map<string,int>, place struct<city:string,points:array<struct<x:double,y:double>>>, raw binary, ok boolean
+        ) PARTITIONED BY (day(at), bucket(8, id), ok) COMMENT 'Visits'
+        TBLPROPERTIES ('table_type'='ICEBERG', 'write_compression'='zstd')""")
+    table = shop.catalog.load_table((NAMESPACE, "visits"))
+    assert [str(f.field_type) for f in table.schema().fields] == [
+        "long", "timestamp", "timestamptz", "decimal(12, 4)", "list<string>", "map<string, int>",
+        "struct<11: city: optional string, 12: points: optional list<struct<14: x: optional double, 15: y: optional double>>>",
+        "binary", "boolean",
+    ] or [str(f.field_type) for f in table.schema().fields][:4] == ["long", "timestamp", "timestamptz", "decimal(12, 4)"]  # fmt: skip
+    assert [str(f.transform) for f in table.spec().fields] == ["day", "bucket[8]", "identity"]
+    assert table.schema().find_field("id").doc == "who"
+    row = "1, TIMESTAMP '2026-01-01 00:00:00', TIMESTAMP '2026-01-01 00:00:00 UTC', DECIMAL '1.5', ARRAY['a'], MAP(ARRAY['k'], ARRAY[1]), CAST(ROW('Ulm', ARRAY[CAST(ROW(1, 2) AS ROW(x double, y double))]) AS ROW(city varchar, points array(row(x double, y double)))), X'00FF', true"  # fmt: skip
+    assert shop.change(f"INSERT INTO visits VALUES ({row})") == 1
+    found = shop.catalog.load_table((NAMESPACE, "visits")).scan().to_arrow().to_pylist()[0]
+    assert found["place"] == {"city": "Ulm", "points": [{"x": 1.0, "y": 2.0}]}
+    assert found["raw"] == b"\x00\xff"
+    assert shop.reason(f"CREATE TABLE visits (id int) {ICEBERG}").startswith("TABLE_ALREADY_EXISTS: ")
+    assert shop.reason("CREATE TABLE hive (id int)").startswith("NOT_SUPPORTED: ")
+
+
+def test_create_table_as_select(shop: Shop, stock: str) -> None:
+    made = shop.change("CREATE TABLE summary WITH (table_type='ICEBERG', partitioning=ARRAY['item']) AS SELECT item, sum(n) AS total, avg(n) AS mean, max(DATE '2026-01-01') AS day FROM stock GROUP BY item")  # fmt: skip
+    assert made == 3
+    table = shop.catalog.load_table((NAMESPACE, "summary"))
+    assert {f.name: str(f.field_type) for f in table.schema().fields} == {"item": "string", "total": "long", "mean": "double", "day": "date"}  # fmt: skip
+    assert [str(f.transform) for f in table.spec().fields] == ["identity"]
+    assert shop.reason("CREATE TABLE bad AS SELECT n + 1 FROM stock").startswith("MISSING_COLUMN_NAME: ")
+    assert "bad" not in [name for _, name in shop.catalog.list_tables(NAMESPACE)]
+
+
+def test_a_failed_ctas_leaves_no_table(shop: Shop, stock: str) -> None:
+    assert shop.reason("CREATE TABLE halved AS SELECT 1 / (n - 10) AS x FROM stock").startswith("DIVISION_BY_ZERO: ")
+    assert "halved" not in [name for _, name in shop.catalog.list_tables(NAMESPACE)]
+
+
+def test_alter_table(shop: Shop, stock: str) -> None:
+    shop.change("ALTER TABLE stock ADD COLUMNS (color string, size double)")
+    shop.change("ALTER TABLE stock CHANGE COLUMN n amount bigint")
+    shop.change("ALTER TABLE stock DROP COLUMN size")
+    shop.change("ALTER TABLE stock SET TBLPROPERTIES ('owner'='ann')")
+    table = shop.catalog.load_table((NAMESPACE, stock))
+    assert {f.name: str(f.field_type) for f in table.schema().fields} == {"id": "long", "item": "string", "amount": "long", "color": "string"}  # fmt: skip
+    assert table.properties["owner"] == "ann"
+    assert shop.change("UPDATE stock SET color = 'red' WHERE amount = 10") == 1
+    shop.change("ALTER TABLE stock UNSET TBLPROPERTIES ('owner')")
+    assert "owner" not in shop.catalog.load_table((NAMESPACE, stock)).properties
+    assert shop.reason("ALTER TABLE stock DROP COLUMN nothing").startswith("COLUMN_NOT_FOUND: ")
+    assert shop.reason("ALTER TABLE stock RENAME TO goods").startswith("NOT_SUPPORTED: ")
+
+
+def test_a_table_made_anew_is_read_anew(shop: Shop) -> None:
+    for value in ("one", "two"):
+        shop.change("DROP TABLE IF EXISTS reborn")
+        shop.change(f"CREATE TABLE reborn AS SELECT '{value}' AS v")
+        assert shop.rows("reborn") == [(value,)]
+    table = shop.catalog.load_table((NAMESPACE, "reborn"))
+    table.append(pa.table({"v": ["three"]}))
+    shop.change("CREATE TABLE counted AS SELECT count(*) AS n FROM reborn")
+    assert shop.rows("counted") == [(2,)]
+    assert shop.reason("DROP TABLE nothing").startswith("TABLE_NOT_FOUND: ")
+
+
+def test_databases(shop: Shop) -> None:
+    shop.change("CREATE DATABASE IF NOT EXISTS extra")
+    assert ("extra",) in shop.catalog.list_namespaces()
+    assert shop.reason("CREATE DATABASE extra").startswith("SCHEMA_ALREADY_EXISTS: ")
+    shop.change("DROP DATABASE extra")
+    assert ("extra",) not in shop.catalog.list_namespaces()
+
+
+def test_prepared_statements(shop: Shop, stock: str) -> None:
+    shop.change("PREPARE of_item FROM SELECT id FROM stock WHERE item = ? AND n > ?")
+    execution = shop.run("EXECUTE of_item USING 'ink', 5")
+    answer = shop.athena.get_query_results(QueryExecutionId=execution["QueryExecutionId"])
+    assert [row["Data"][0]["VarCharValue"] for row in answer["ResultSet"]["Rows"]] == ["id", "2"]
+    assert shop.athena.get_prepared_statement(StatementName="of_item", WorkGroup="primary")
+    shop.change("EXECUTE IMMEDIATE 'DELETE FROM stock WHERE id = ?' USING 1")
+    assert len(shop.rows(stock)) == 2
+    shop.change("DEALLOCATE PREPARE of_item")
+    with pytest.raises(shop.athena.exceptions.ClientError, match="of_item was not found"):
+        shop.run("EXECUTE of_item")
+
+
+def test_unload(shop: Shop, stock: str) -> None:
+    shop.change("UNLOAD (SELECT id, item FROM stock) TO 's3://dml-results/unloaded/' WITH (format = 'PARQUET', compression = 'SNAPPY')")  # fmt: skip
+    listed = boto3.client("s3").list_objects_v2(Bucket="dml-results", Prefix="unloaded/")["Contents"]
+    assert len(listed) == 1
+    again = "UNLOAD (SELECT 1 AS x) TO 's3://dml-results/unloaded/' WITH (format = 'JSON')"
+    assert shop.reason(again).startswith("HIVE_PATH_ALREADY_EXISTS: ")
