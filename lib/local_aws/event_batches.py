@@ -9,36 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from local_aws.event_invocation import Answer, event_body, failed_identifiers
 from local_aws.event_mapping import EventSourceMapping
 from local_aws.failure_destinations import Discarded
+from local_aws.stream_log import StreamRecord
 
 SHARD_ID = "shardId-00000000000000000000-00000000"
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 OK = "OK"
 PROBLEM = "PROBLEM: Function call failed"
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRecord:
-    """One record of a stream, on its way to a function.
-
-    Attributes:
-        position: Its place in the stream.
-        sequence_number: What an answer names it by.
-        created_at: Epoch seconds.
-        body: It, as JSON.
-    """
-
-    position: int
-    sequence_number: str
-    created_at: float
-    body: bytes
 
 
 class StoppedError(Exception):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from local_aws import ministack_gaps
 from local_aws.event_mapping import EventSourceMapping
-from local_aws.wire import Request, Upstream, signature
+from local_aws.fault_rules import Call
+from local_aws.wire import Response
 
 PAYLOAD_BYTES = 6 * 2**20
+Refuse = Callable[[Call], Awaitable[Response | None]]
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,18 @@ def event_body(records: Iterable[bytes]) -> bytes:
     return b'{"Records":[' + b",".join(records) + b"]}"
 
 
-async def invoke(upstream: Upstream, mapping: EventSourceMapping, body: bytes) -> Answer:
+async def invoke(refuse: Refuse, mapping: EventSourceMapping, event: bytes) -> Answer:
     """Invoke a mapping's function and wait for its answer."""
-    headers = {
-        "authorization": signature("lambda", mapping.region),
-        "content-type": "application/json",
-        "x-amz-invocation-type": "RequestResponse",
-    }
-    path = f"/2015-03-31/functions/{mapping.function_arn}/invocations"
-    response = await upstream(Request("POST", path, headers=headers, body=body))
+    refusal = await refuse(Call("lambda", "Invoke", mapping.function_name))
+    if refusal is None:
+        response = await ministack_gaps.invoke_function(mapping.function_arn, event)
+    else:
+        response = refusal
     if response.status != 200:
         return Answer(invoked=False)
-    failed = "x-amz-function-error" in response.headers
-    version = response.headers.get("x-amz-executed-version", "$LATEST")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    failed = "x-amz-function-error" in headers
+    version = headers.get("x-amz-executed-version", "$LATEST")
     return Answer(invoked=True, failed=failed, payload=response.body, version=version)
 
 

@@ -23,8 +23,9 @@ from local_aws.event_batches import BatchDelivery
 from local_aws.event_invocation import invoke
 from local_aws.event_mapping import EventSourceMapping, parse_mapping
 from local_aws.failure_destinations import report
+from local_aws.faults import Faults
 from local_aws.queue_reader import QueueReader
-from local_aws.stream_reader import Disturb, StreamReader
+from local_aws.stream_reader import StreamReader
 from local_aws.wire import Request, Response, Upstream, json_response, signature
 
 PATH = "/2015-03-31/event-source-mappings"
@@ -75,21 +76,22 @@ class EventSources:
     """The event source mappings of the gateway (a `Service`).
 
     Args:
-        upstream: ministack.
+        faults: Stand between the readers and ministack, and change batches.
         region: The Region whose mappings are served.
-        disturb: Changes batches of a stream before they are delivered, for tests of failure.
     """
 
-    def __init__(self, upstream: Upstream, region: str, disturb: Disturb = lambda batch: [batch]) -> None:
-        self._upstream = upstream
+    def __init__(self, faults: Faults, region: str) -> None:
+        self._upstream: Upstream = faults.upstream
+        self._faults = faults
         self._region = region
-        self._disturb = disturb
         self._running: dict[str, Running] = {}
         self._results: dict[str, str] = {}
         self._looking = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
         ministack_gaps.leave_event_sources(self._serves)
-        ministack_gaps.keep_stream_records()
+        ministack_gaps.hold_stream_records_as_json()
+        ministack_gaps.save_stream_records()
+        ministack_gaps.hand_on_events_as_they_are()
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """Every call on event source mappings."""
@@ -163,14 +165,14 @@ class EventSources:
 
     def _reader(self, mapping: EventSourceMapping, stopping: asyncio.Event) -> Reader:
         tell = partial(self._results.__setitem__, mapping.uuid)
-        call = partial(invoke, self._upstream, mapping)
+        call = partial(invoke, self._faults.refuse, mapping)
         if mapping.service == "sqs":
             return QueueReader(self._upstream, mapping, call, tell)
         kept = ministack_gaps.MappingPosition(mapping.uuid, mapping.account, mapping.region)
         stream = ministack_gaps.TableStream(mapping.source_arn)
         delivery = BatchDelivery(mapping, call, partial(report, self._upstream, mapping), tell, stopping)
         position = min(kept.get() or 0, stream.end())
-        return StreamReader(mapping, stream, position, kept.set, delivery, self._disturb)
+        return StreamReader(mapping, stream, position, kept.set, delivery, self._faults.disturb)
 
     async def _run(self, mapping: EventSourceMapping, reader: Reader, stopping: asyncio.Event) -> None:
         try:

@@ -261,7 +261,7 @@ def create_app(
         CloudFormationGaps(),
         Firehose(ministack, state_dir, endpoint),
         Kinesis(ministack),
-        EventSources(faults.upstream, region, faults.disturb),
+        EventSources(faults, region),
         Athena(ministack, state_dir, endpoint),
     ]
     return Gateway(ministack, faults.before(services), about, on_started, on_saved)

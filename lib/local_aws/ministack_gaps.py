@@ -6,14 +6,21 @@ to what is relied on here, and fails when the pinned version changes.
 
 from __future__ import annotations
 
+import json
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
+
+from local_aws.stream_log import StreamLog, StreamRecord
+from local_aws.wire import Response
+
+_EMPTY = StreamLog()
 
 
 def leave_event_sources(ours: Callable[[Mapping[str, Any]], bool]) -> None:
@@ -33,7 +40,7 @@ def leave_event_sources(ours: Callable[[Mapping[str, Any]], bool]) -> None:
 
 
 class TableStream:
-    """The stream of a DynamoDB table, read where ministack holds it.
+    """The stream of a DynamoDB table, read where `hold_stream_records_as_json` holds it.
 
     GetRecords would write every record as JSON twice, to measure and to send it.
 
@@ -46,27 +53,28 @@ class TableStream:
         self._region, self._account = arn.split(":")[3:5]
         self._table = arn.split("/")[1]
 
-    def read(self, position: int, limit: int) -> tuple[int, Sequence[Mapping[str, Any]]]:
-        """Records from a position on, with the position of the first."""
+    def read(self, position: int, limit: int) -> list[StreamRecord]:
+        """Records from a position on, without those that have expired."""
         start, records = self._held()
         first = max(position, start)
-        return first, records[first - start : first - start + limit]
+        return records.read(first - start, limit, first)
 
     def end(self) -> int:
         """The position of the next record to come."""
         start, records = self._held()
         return start + len(records)
 
-    def _held(self) -> tuple[int, Sequence[Mapping[str, Any]]]:
+    def _held(self) -> tuple[int, StreamLog]:
         from ministack.services import dynamodb
 
-        scope = {"account_id": self._account, "region": self._region}
         table = dynamodb._tables.get_scoped(self._account, self._region, self._table)
         if table is not None and table.get("LatestStreamArn") == self._arn:
-            start = dynamodb.stream_start_position(self._table, **scope)
-            return start, dynamodb.stream_live_records(self._table, **scope)
+            dynamodb._trim_stream_records(self._table, account_id=self._account, region=self._region)
+            scope = (self._account, self._region, self._table)
+            start = dynamodb._stream_trimmed.get_scoped(*scope, 0)
+            return start, dynamodb._stream_records.get_scoped(*scope, _EMPTY)
         closed = dynamodb._closed_streams.get_scoped(self._account, self._region, self._arn)
-        return (closed["trimmed"], closed["records"]) if closed else (0, ())
+        return (closed["trimmed"], closed["records"] or _EMPTY) if closed else (0, _EMPTY)
 
 
 class MappingPosition:
@@ -97,7 +105,32 @@ class MappingPosition:
         lambda_svc._dynamodb_stream_positions.set_scoped(*self._key, position)
 
 
-def keep_stream_records() -> None:
+def hold_stream_records_as_json() -> None:
+    """Let every DynamoDB stream be a `StreamLog`."""
+    from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
+    from ministack.services import dynamodb
+
+    class StreamLogs(AccountRegionScopedDict):  # type: ignore[misc]
+        """Makes a log of the list that ministack begins a stream with."""
+
+        __slots__ = ()
+
+        def __setitem__(self, table_name: str, records: list[Mapping[str, Any]]) -> None:
+            super().__setitem__(table_name, StreamLog(records))
+
+    def trim(table_name: str, *, account_id: str | None = None, region: str | None = None) -> None:
+        scope = (account_id or get_account_id(), region or get_region(), table_name)
+        records = dynamodb._stream_records.get_scoped(*scope, _EMPTY)
+        if count := records.expired(time.time() - dynamodb._STREAM_RETENTION_SECONDS):
+            del records[:count]
+            trimmed = dynamodb._stream_trimmed.get_scoped(*scope, 0)
+            dynamodb._stream_trimmed.set_scoped(*scope, trimmed + count)
+
+    dynamodb._stream_records = StreamLogs()
+    dynamodb._trim_stream_records = trim
+
+
+def save_stream_records() -> None:
     """Save the records of DynamoDB streams with their tables, which ministack forgets on a stop.
 
     Without them a mapping's saved position points behind the end of an empty stream.
@@ -107,23 +140,47 @@ def keep_stream_records() -> None:
     save, restore = dynamodb.get_state, dynamodb.load_persisted_state
 
     def get_state() -> Any:
+        logs = dynamodb._stream_records._data.items()
         return save() | {
-            "stream_records": orjson.dumps(
-                [[*scope, records] for scope, records in dynamodb._stream_records._data.items()]
-            ).decode(),
+            "stream_records": [[*scope, log.to_json()] for scope, log in logs],
             "stream_trimmed": [[*scope, count] for scope, count in dynamodb._stream_trimmed._data.items()],
             "stream_sequence": dynamodb._stream_seq_counter,
         }
 
     def load_persisted_state(data: Any) -> Any:
         restore(data)
-        for *scope, records in orjson.loads(data.get("stream_records", "[]")):
-            dynamodb._stream_records.set_scoped(*scope, records)
+        for *scope, records in data.get("stream_records", ()):
+            dynamodb._stream_records.set_scoped(*scope, StreamLog(orjson.loads(records)))
         for *scope, count in data.get("stream_trimmed", ()):
             dynamodb._stream_trimmed.set_scoped(*scope, count)
         dynamodb._stream_seq_counter = data.get("stream_sequence", 0)
 
     dynamodb.get_state, dynamodb.load_persisted_state = get_state, load_persisted_state
+
+
+async def invoke_function(function_arn: str, event: bytes) -> Response:
+    """Invoke a function with an event that is JSON already, as the public Invoke does otherwise.
+
+    Invoke would read the event and write it again for the function's process.
+    """
+    from ministack.services import lambda_svc
+
+    name, qualifier = lambda_svc._resolve_name_and_qualifier(function_arn)
+    payload = orjson.Fragment(event) if event.isascii() else orjson.loads(event)
+    status, headers, body = await lambda_svc._invoke(name, payload, {}, qualifier)
+    return Response(status, body if isinstance(body, bytes) else body.encode(), headers)
+
+
+def hand_on_events_as_they_are() -> None:
+    """Let the process of a function be sent the events of `invoke_function`."""
+    from ministack.core import lambda_runtime
+
+    def dumps(value: Any, **options: Any) -> str:
+        if isinstance(value, dict) and isinstance(value.get("event"), orjson.Fragment):
+            return orjson.dumps(value).decode()
+        return json.dumps(value, **options)
+
+    lambda_runtime.json = SimpleNamespace(dumps=dumps, loads=json.loads, JSONDecodeError=json.JSONDecodeError)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import orjson
 
-from local_aws.event_batches import BatchDelivery, StoppedError, StreamRecord
+from local_aws.event_batches import BatchDelivery, StoppedError
 from local_aws.event_invocation import PAYLOAD_BYTES
 from local_aws.event_mapping import EventSourceMapping
+from local_aws.stream_log import StreamRecord
 
 IDLE_SECONDS = 0.02
 READ_RECORDS = 500
@@ -26,8 +27,8 @@ LOOK_AHEAD_RECORDS = 10_000
 class ChangeStream(Protocol):
     """A DynamoDB stream of this process."""
 
-    def read(self, position: int, limit: int) -> tuple[int, Sequence[Mapping[str, Any]]]:
-        """Records from a position on, with the position of the first; it is later where some have expired."""
+    def read(self, position: int, limit: int) -> Sequence[StreamRecord]:
+        """Records from a position on, without those that have expired."""
 
     def end(self) -> int:
         """The position of the next record to come."""
@@ -128,19 +129,20 @@ class StreamReader:
             await asyncio.sleep(0 if records == READ_RECORDS else IDLE_SECONDS)
 
     def _read_some(self) -> int:
-        first, records = self._stream.read(self._position, READ_RECORDS)
-        for position, record in enumerate(records, start=first):
-            if self._mapping.wants(record):
-                self._lane_of(record).add(stream_record(position, record))
-        self._position = first + len(records)
-        self._keep_position()
+        records = self._stream.read(self._position, READ_RECORDS)
+        for record in records:
+            if not self._mapping.filters or self._mapping.wants(orjson.loads(record.body)):
+                self._lane_of(record).add(record)
+        if records:
+            self._position = records[-1].position + 1
+            self._keep_position()
         return len(records)
 
-    def _lane_of(self, record: Mapping[str, Any]) -> Lane:
+    def _lane_of(self, record: StreamRecord) -> Lane:
         if len(self._lanes) == 1:
             return self._lanes[0]
-        keys = orjson.dumps(record["dynamodb"]["Keys"], option=orjson.OPT_SORT_KEYS)
-        return self._lanes[zlib.crc32(keys) % len(self._lanes)]
+        keys = orjson.loads(record.body)["dynamodb"]["Keys"]
+        return self._lanes[zlib.crc32(orjson.dumps(keys, option=orjson.OPT_SORT_KEYS)) % len(self._lanes)]
 
     async def _deliver(self, lane: Lane, stopping: asyncio.Event) -> None:
         try:
@@ -156,13 +158,6 @@ class StreamReader:
     def _keep_position(self) -> None:
         unfinished = [lane.records[0].position for lane in self._lanes if lane.records]
         self._keep(min([self._position, *unfinished]))
-
-
-def stream_record(position: int, record: Mapping[str, Any]) -> StreamRecord:
-    """A record of a stream, ready to be sent."""
-    change = record["dynamodb"]
-    created_at = float(change["ApproximateCreationDateTime"])
-    return StreamRecord(position, change["SequenceNumber"], created_at, orjson.dumps(record))
 
 
 def fitting(records: Sequence[StreamRecord]) -> Sequence[StreamRecord]:

@@ -12,13 +12,14 @@ import orjson
 import pytest
 
 from local_aws import event_batches
-from local_aws.event_batches import BatchDelivery, StoppedError, StreamRecord
+from local_aws.event_batches import BatchDelivery, StoppedError
 from local_aws.event_filters import parse_filters
 from local_aws.event_invocation import Answer, failed_identifiers
 from local_aws.event_mapping import EventSourceMapping, parse_mapping
 from local_aws.event_sources import transition, with_defaults
 from local_aws.failure_destinations import Discarded, invocation_record, report
 from local_aws.queue_reader import fitting, pollers, queue_record
+from local_aws.stream_log import StreamLog, StreamRecord
 from local_aws.stream_reader import StreamReader
 from local_aws.wire import Request, Response
 
@@ -89,6 +90,20 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def numbers_of(batch: Discarded) -> list[int]:
     return [record["n"] for record in orjson.loads(batch.event)["Records"]]
+
+
+def test_a_log_is_a_list_of_records_to_ministack() -> None:
+    records = changes(5, keys=2)
+    log = StreamLog(records)
+    assert (len(log), log[0], log[1:3], list(log)) == (5, records[0], records[1:3], records)
+    assert orjson.loads(log.to_json()) == records
+    assert [(r.position, r.sequence_number) for r in log.read(3, 10, 103)] == [
+        (103, f"{3:040d}"),
+        (104, f"{4:040d}"),
+    ]
+    del log[:4]
+    assert list(log) == records[4:]
+    assert (log.expired(time.time() + 5), log.expired(0), StreamLog().expired(0)) == (1, 0, 0)
 
 
 def test_a_batch_that_succeeds_is_sent_once() -> None:
@@ -254,9 +269,9 @@ class Changes:
     records: list[dict[str, Any]]
     expired: int = 0
 
-    def read(self, position: int, limit: int) -> tuple[int, Sequence[Mapping[str, Any]]]:
+    def read(self, position: int, limit: int) -> Sequence[StreamRecord]:
         first = max(position, self.expired)
-        return first, self.records[first : first + limit]
+        return StreamLog(self.records).read(first, limit, first)
 
     def end(self) -> int:
         return len(self.records)
@@ -362,9 +377,10 @@ class LateChanges(Changes):
 
     since: float = field(default_factory=time.monotonic)
 
-    def read(self, position: int, limit: int) -> tuple[int, Sequence[Mapping[str, Any]]]:
-        written = len(self.records) if time.monotonic() > self.since + 0.1 else len(self.records) // 2
-        return position, self.records[position:written]
+    def read(self, position: int, limit: int) -> Sequence[StreamRecord]:
+        late = time.monotonic() < self.since + 0.1
+        written = len(self.records) // 2 if late else len(self.records)
+        return StreamLog(self.records[:written]).read(position, limit, position)
 
 
 @pytest.mark.parametrize(("window_seconds", "batches"), [(0, 2), (0.4, 1)])

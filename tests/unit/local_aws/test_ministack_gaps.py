@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import json
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
+import orjson
 import pytest
+from ministack.core import lambda_runtime
+from ministack.core.persistence import _json_default, _json_object_hook
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import dynamodb, kinesis, lambda_svc
 
 from local_aws import ministack_gaps
 from local_aws.ministack_gaps import KinesisChange, MappingPosition, TableStream
+from local_aws.stream_log import StreamRecord
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders/stream/2026-01-01T00:00:00.000"
@@ -24,6 +30,8 @@ PATCHED = [
     (dynamodb, "load_persisted_state"),
     (dynamodb, "_fan_out_to_kinesis"),
     (dynamodb, "_stream_records"),
+    (dynamodb, "_trim_stream_records"),
+    (lambda_runtime, "json"),
     (dynamodb, "_stream_trimmed"),
     (dynamodb, "_stream_seq_counter"),
     (dynamodb, "_closed_streams"),
@@ -85,44 +93,83 @@ def test_our_mappings_are_left_out_and_others_are_not(monkeypatch: pytest.Monkey
     assert [mapping["UUID"] for _, _, mapping in lambda_svc._iter_all_esms()] == ["theirs"]
 
 
+def numbers(records: list[StreamRecord]) -> list[int]:
+    return [orjson.loads(record.body)["n"] for record in records]
+
+
+def write(*records: dict[str, Any]) -> None:
+    """Put records on the stream of a table as ministack does."""
+    if "orders" not in dynamodb._stream_records:
+        dynamodb._stream_records["orders"] = []
+    for record in records:
+        dynamodb._stream_records["orders"].append(record)
+
+
 def test_a_stream_is_read_by_position_past_what_has_expired() -> None:
+    ministack_gaps.hold_stream_records_as_json()
     dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"LatestStreamArn": ARN})
-    old = change(0, created_at=time.time() - 90_000)
-    dynamodb._stream_records.set_scoped(ACCOUNT, REGION, "orders", [old, *map(change, range(1, 6))])
+    write(change(0, created_at=time.time() - 90_000), *map(change, range(1, 6)))
     stream = TableStream(ARN)
-    first, records = stream.read(0, 2)
-    assert (first, [record["n"] for record in records], stream.end()) == (1, [1, 2], 6)
-    assert [record["n"] for record in stream.read(4, 10)[1]] == [4, 5]
+    records = stream.read(0, 2)
+    assert ([record.position for record in records], numbers(records), stream.end()) == ([1, 2], [1, 2], 6)
+    assert numbers(stream.read(4, 10)) == [4, 5]
+    assert [record["n"] for record in dynamodb.stream_records_since("orders", 3, 2)] == [3, 4]
 
 
 def test_a_stream_that_was_switched_off_is_still_read() -> None:
+    ministack_gaps.hold_stream_records_as_json()
+    write(change(0), change(1))
     table = {"LatestStreamArn": ARN, "StreamSpecification": {"StreamEnabled": True}}
-    dynamodb._stream_records.set_scoped(ACCOUNT, REGION, "orders", [change(0), change(1)])
     dynamodb.drop_stream_records("orders", table)
-    assert [record["n"] for record in TableStream(ARN).read(1, 10)[1]] == [1]
-    assert TableStream(ARN.replace("2026", "2025")).read(0, 10) == (0, ())
+    assert numbers(TableStream(ARN).read(1, 10)) == [1]
+    assert dynamodb.closed_stream(ARN)["records"][0]["n"] == 0
+    assert TableStream(ARN.replace("2026", "2025")).read(0, 10) == []
 
 
 def test_the_records_of_streams_are_saved_and_restored_with_the_tables() -> None:
-    ministack_gaps.keep_stream_records()
-    dynamodb._stream_records.set_scoped(ACCOUNT, REGION, "orders", [change(1), change(2)])
+    ministack_gaps.hold_stream_records_as_json()
+    ministack_gaps.save_stream_records()
+    write(change(1), change(2))
     dynamodb._stream_trimmed.set_scoped(ACCOUNT, REGION, "orders", 7)
     dynamodb._stream_seq_counter = 42
-    saved = dynamodb.get_state()
+    saved = json.loads(json.dumps(dynamodb.get_state(), default=_json_default), object_hook=_json_object_hook)
     assert "tables" in saved
-    dynamodb._stream_records.set_scoped(ACCOUNT, REGION, "orders", [])
-    dynamodb._stream_trimmed.set_scoped(ACCOUNT, REGION, "orders", 0)
+    dynamodb._stream_records.clear()
+    dynamodb._stream_trimmed.clear()
     dynamodb._stream_seq_counter = 0
     dynamodb.load_persisted_state(saved)
     dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"LatestStreamArn": ARN})
-    assert [record["n"] for record in TableStream(ARN).read(7, 10)[1]] == [1, 2]
+    assert numbers(TableStream(ARN).read(7, 10)) == [1, 2]
     assert dynamodb._stream_seq_counter == 42
 
 
 def test_a_state_that_was_saved_without_records_is_restored() -> None:
-    ministack_gaps.keep_stream_records()
+    ministack_gaps.hold_stream_records_as_json()
+    ministack_gaps.save_stream_records()
     dynamodb.load_persisted_state({})
     assert not dynamodb._stream_records.has_any()
+
+
+@pytest.mark.parametrize("event", [{"Records": [{"n": 1}]}, {"Records": [{"name": "Zoë"}]}])
+def test_an_event_reaches_the_function_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, event: dict[str, Any]
+) -> None:
+    ministack_gaps.hand_on_events_as_they_are()
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:forward:live"
+    invoked: list[tuple[str, str]] = []
+
+    async def invoke(name: str, event: Any, headers: Any, path_qualifier: str) -> tuple[int, Any, bytes]:
+        invoked.append((name, path_qualifier))
+        return 200, {}, lambda_runtime.json.dumps({"event": event, "ctx": {}}).encode()
+
+    assert list(inspect.signature(lambda_svc._invoke).parameters)[:4] == list(
+        inspect.signature(invoke).parameters
+    )
+    monkeypatch.setattr(lambda_svc, "_invoke", invoke)
+    response = asyncio.run(ministack_gaps.invoke_function(arn, orjson.dumps(event)))
+    assert invoked == [("forward", "live")]
+    assert response.json() == {"event": event, "ctx": {}}
+    assert response.body.isascii()
 
 
 def test_a_position_is_kept_where_ministack_saves_it() -> None:
