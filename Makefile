@@ -48,7 +48,7 @@ demo: $(READY) ## Run the seven notebooks in order and keep them as pages in bui
 
 .PHONY: lab
 lab: $(READY) ## Open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --notebook-dir notebooks
+	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/01_enable_cdc.ipynb
 
 .PHONY: gallery
 gallery: demo ## Run the demo and take README's pictures from it

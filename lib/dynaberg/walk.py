@@ -73,7 +73,7 @@ def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None
         for path in paths:
             stop = run_notebook(path, environment=environment)
             stops.append(stop)
-            tqdm.write(f"  {stop.name:<20}{stop.seconds:6.1f} s   {stop.failure or stop.headline}")
+            tqdm.write(f"  {stop.name:<20}{stop.seconds:6.1f} s   {stop.failure}".rstrip())
             if html:
                 pages.append(exporter.submit(_write_page, stop, html))
             if stop.failure:
@@ -154,16 +154,16 @@ def _describe_failure(notebook: nbformat.NotebookNode, error: Exception) -> str:
 
 
 def _closing_words(stops: Sequence[Stop], html: Path | None) -> str:
-    seconds = sum(stop.seconds for stop in stops)
-    lines = ["", f"{len(stops)} notebooks in {seconds:.0f} s."]
-    if stops[-1].failure:
-        lines = [
-            "",
-            f"The walk stopped in {stops[-1].name}. Open it with `make lab` and run it cell by cell.",
-        ]
+    """What was delivered, and where to look."""
+    done = [stop for stop in stops if not stop.failure]
+    lines = ["", f"Delivered in {sum(stop.seconds for stop in stops):.0f} s:"]
+    lines += [f"  {stop.title}\n     {stop.headline}" for stop in done]
+    if len(done) < len(stops):
+        lines = ["", f"The walk stopped in {stops[-1].name}."]
+    lines += ["", "Where to look:"]
     if html:
-        lines.append(f"Pages with every table and picture: {html / 'index.html'}")
-    lines.append("To try it yourself: make lab")
+        lines.append(f"  {html / 'index.html'}   every table and picture, page by page")
+    lines.append("  make lab   the notebooks themselves, cell by cell")
     return "\n".join(lines)
 
 

@@ -72,7 +72,8 @@ def test_the_walk_writes_pages_and_stops_at_a_failure(project, capsys):
     html = project / "build" / "gallery"
     assert walk(Settings(root=project), html=html) == 1
     told = capsys.readouterr().out
-    assert re.search(r"01_first +\d+\.\d s   local", told)
+    assert re.search(r"01_first +\d+\.\d s\n", told)
+    assert (html / "01_first.html").read_text(encoding="utf-8").count("local") == 1
     assert "cell 3 failed" in told
     assert "1 / 0  # breaks" in told
     assert "ZeroDivisionError: division by zero" in told
@@ -83,6 +84,14 @@ def test_the_walk_writes_pages_and_stops_at_a_failure(project, capsys):
         "index.html",
     ]
     assert "ZeroDivisionError" in (html / "02_more.html").read_text(encoding="utf-8")
+
+
+def test_the_closing_words_tell_what_was_delivered_and_where_to_look(project, capsys):
+    put(project, "01_first", notebook("1. First", ("print('ten rows')", "headline")))
+    assert walk(Settings(root=project), html=project / "pages") == 0
+    told = capsys.readouterr().out
+    assert re.search(r"Delivered in \d+ s:\n  1\. First\n     ten rows\n", told)
+    assert str(project / "pages" / "index.html") in told.partition("Where to look:")[2]
 
 
 def executed(*outputs: dict[str, object], tags: str = "") -> Stop:
