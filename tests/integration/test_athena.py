@@ -95,7 +95,9 @@ def test_execution_says_what_ran(client: Client) -> None:
     execution = client.run("SELECT sum(price) FROM events")
     assert execution["StatementType"] == "DML"
     assert execution["SubstatementType"] == "SELECT"
-    assert execution["ResultConfiguration"]["OutputLocation"] == f"{OUTPUT}{execution['QueryExecutionId']}.csv"
+    assert (
+        execution["ResultConfiguration"]["OutputLocation"] == f"{OUTPUT}{execution['QueryExecutionId']}.csv"
+    )
     assert execution["Statistics"]["DataScannedInBytes"] > 0
     assert execution["Statistics"]["EngineExecutionTimeInMillis"] >= 0
     assert execution["EngineVersion"]["EffectiveEngineVersion"] == "Athena engine version 3"
@@ -104,7 +106,8 @@ def test_execution_says_what_ran(client: Client) -> None:
 def test_bytes_scanned_are_those_of_the_columns_read(client: Client) -> None:
     client.run("CREATE TABLE wide AS SELECT n AS a, to_hex(sha256(to_utf8(CAST(n AS varchar)))) AS b FROM UNNEST(sequence(1, 20000)) AS t(n)")  # fmt: skip
     one, all_columns = (
-        client.run(f"SELECT {what} FROM wide")["Statistics"]["DataScannedInBytes"] for what in ("sum(a)", "max(b), sum(a)")
+        client.run(f"SELECT {what} FROM wide")["Statistics"]["DataScannedInBytes"]
+        for what in ("sum(a)", "max(b), sum(a)")
     )
     assert 0 < one < all_columns / 5
 
@@ -124,7 +127,9 @@ def test_values_of_every_type(client: Client) -> None:
 
 
 def test_pages_carry_the_header_once(client: Client) -> None:
-    query_id = client.run("SELECT n, CAST(n AS varchar) FROM UNNEST(sequence(1, 2500)) AS t(n) ORDER BY n")["QueryExecutionId"]
+    query_id = client.run("SELECT n, CAST(n AS varchar) FROM UNNEST(sequence(1, 2500)) AS t(n) ORDER BY n")[
+        "QueryExecutionId"
+    ]
     first = client.athena.get_query_results(QueryExecutionId=query_id, MaxResults=10)
     assert [d["VarCharValue"] for d in first["ResultSet"]["Rows"][0]["Data"]] == ["n", "_col1"]
     assert len(first["ResultSet"]["Rows"]) == 10
@@ -163,7 +168,10 @@ def test_batch_list_and_runtime_statistics(client: Client) -> None:
     batch = client.athena.batch_get_query_execution(QueryExecutionIds=[*ids, "nothing"])
     assert [e["QueryExecutionId"] for e in batch["QueryExecutions"]] == ids
     assert batch["UnprocessedQueryExecutionIds"][0]["QueryExecutionId"] == "nothing"
-    assert client.athena.list_query_executions(WorkGroup="primary", MaxResults=2)["QueryExecutionIds"] == ids[::-1]
+    assert (
+        client.athena.list_query_executions(WorkGroup="primary", MaxResults=2)["QueryExecutionIds"]
+        == ids[::-1]
+    )
     statistics = client.athena.get_query_runtime_statistics(QueryExecutionId=ids[0])["QueryRuntimeStatistics"]
     assert statistics["Rows"]["OutputRows"] == 1
 
@@ -179,10 +187,16 @@ def test_workgroup_gives_the_output_location(client: Client) -> None:
 
 def test_metadata_of_a_table_bucket(client: Client) -> None:
     assert client.athena.get_data_catalog(Name=CATALOG)["DataCatalog"]["Name"] == CATALOG
-    assert [d["Name"] for d in client.athena.list_databases(CatalogName=CATALOG)["DatabaseList"]] == [NAMESPACE]
-    listed = client.athena.list_table_metadata(CatalogName=CATALOG, DatabaseName=NAMESPACE)["TableMetadataList"]
+    assert [d["Name"] for d in client.athena.list_databases(CatalogName=CATALOG)["DatabaseList"]] == [
+        NAMESPACE
+    ]
+    listed = client.athena.list_table_metadata(CatalogName=CATALOG, DatabaseName=NAMESPACE)[
+        "TableMetadataList"
+    ]
     assert "events" in [t["Name"] for t in listed]
-    table = client.athena.get_table_metadata(CatalogName=CATALOG, DatabaseName=NAMESPACE, TableName="events")["TableMetadata"]
+    table = client.athena.get_table_metadata(CatalogName=CATALOG, DatabaseName=NAMESPACE, TableName="events")[
+        "TableMetadata"
+    ]
     assert [(c["Name"], c["Type"]) for c in table["Columns"]][4:8] == [
         ("day", "date"),
         ("tags", "array<string>"),
@@ -241,7 +255,9 @@ def test_async_cursor(connection: Connection[Any]) -> None:
 
 
 @pytest.mark.parametrize("unload", [False, True])
-def test_arrow_cursor_with_its_shim(connection: Connection[Any], monkeypatch: pytest.MonkeyPatch, unload: bool) -> None:
+def test_arrow_cursor_with_its_shim(
+    connection: Connection[Any], monkeypatch: pytest.MonkeyPatch, unload: bool
+) -> None:
     """pyarrow's S3 file system does not read AWS_ENDPOINT_URL; everything else is PyAthena's own."""
     import os
 
@@ -255,7 +271,11 @@ def test_arrow_cursor_with_its_shim(connection: Connection[Any], monkeypatch: py
             super().__init__(*args, endpoint_override=endpoint, **kwargs)
 
     monkeypatch.setattr(fs, "S3FileSystem", Local)
-    table = connection.cursor(ArrowCursor, unload=unload).execute("SELECT id, name FROM events ORDER BY id").as_arrow()
+    table = (
+        connection.cursor(ArrowCursor, unload=unload)
+        .execute("SELECT id, name FROM events ORDER BY id")
+        .as_arrow()
+    )
     assert table.column("id").to_pylist() == [1, 2, 3]
     assert table.column("name").to_pylist() == ["one", 'it\'s "two", ok', ""]
 
@@ -276,7 +296,9 @@ def test_sqlalchemy_inspects_and_selects(client: Client) -> None:
 def test_parameters_of_pyathena(connection: Connection[Any]) -> None:
     cursor = connection.cursor()
     assert cursor.execute("SELECT name FROM events WHERE id = %(id)s", {"id": 1}).fetchone() == ("one",)
-    assert cursor.execute("SELECT name FROM events WHERE id = ?", ["1"], paramstyle="qmark").fetchone() == ("one",)
+    assert cursor.execute("SELECT name FROM events WHERE id = ?", ["1"], paramstyle="qmark").fetchone() == (
+        "one",
+    )
 
 
 def test_rowcount_of_dml(connection: Connection[Any], client: Client) -> None:
@@ -291,21 +313,39 @@ def test_rowcount_of_dml(connection: Connection[Any], client: Client) -> None:
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
-        ("SELECT * FROM nothing", f"TABLE_NOT_FOUND: line 1:15: Table '{CATALOG}.sales.nothing' does not exist"),
+        (
+            "SELECT * FROM nothing",
+            f"TABLE_NOT_FOUND: line 1:15: Table '{CATALOG}.sales.nothing' does not exist",
+        ),
         ("SELECT nothing FROM events", "COLUMN_NOT_FOUND: line 1:8: Column 'nothing' cannot be resolved"),
-        ("SELECT e.nothing FROM events e", "COLUMN_NOT_FOUND: line 1:8: Column 'e.nothing' cannot be resolved"),
+        (
+            "SELECT e.nothing FROM events e",
+            "COLUMN_NOT_FOUND: line 1:8: Column 'e.nothing' cannot be resolved",
+        ),
         ("SELECT\n  foo(1)", "FUNCTION_NOT_FOUND: line 2:3: Function 'foo' not registered"),
-        ("SELECT list_sum(tags) FROM events", "FUNCTION_NOT_FOUND: line 1:8: Function 'list_sum' not registered"),
+        (
+            "SELECT list_sum(tags) FROM events",
+            "FUNCTION_NOT_FOUND: line 1:8: Function 'list_sum' not registered",
+        ),
         ("SELECT 1/0", "DIVISION_BY_ZERO: Division by zero"),
         ("SELECT CAST('abc' AS integer)", "INVALID_CAST_ARGUMENT: Cannot cast 'abc' to INT"),
-        ("SELECT * FROM events WHERE day > '2026-01-01'", "TYPE_MISMATCH: line 1:28: Cannot apply operator: date > varchar"),
-        ("INSERT INTO events (id) VALUES ('x')", "TYPE_MISMATCH: line 1:13: Insert query has mismatched column types: Table: [bigint], Query: [varchar"),  # fmt: skip
+        (
+            "SELECT * FROM events WHERE day > '2026-01-01'",
+            "TYPE_MISMATCH: line 1:28: Cannot apply operator: date > varchar",
+        ),
+        (
+            "INSERT INTO events (id) VALUES ('x')",
+            "TYPE_MISMATCH: line 1:13: Insert query has mismatched column types: Table: [bigint], Query: [varchar",
+        ),  # fmt: skip
         ("CREATE VIEW v AS SELECT 1", "NOT_SUPPORTED: CREATE VIEW is not supported for S3 Tables"),
         ("OPTIMIZE events REWRITE DATA USING BIN_PACK", "NOT_SUPPORTED: OPTIMIZE"),
         ("VACUUM events", "NOT_SUPPORTED: VACUUM"),
         ("ALTER TABLE events RENAME TO happenings", "NOT_SUPPORTED: ALTER TABLE RENAME"),
         ("ALTER DATABASE sales SET DBPROPERTIES ('a'='b')", "NOT_SUPPORTED: ALTER DATABASE"),
-        ('SELECT * FROM "events$nothing"', "TABLE_NOT_FOUND: line 1:15: Table 'sales.events$nothing' does not exist"),
+        (
+            'SELECT * FROM "events$nothing"',
+            "TABLE_NOT_FOUND: line 1:15: Table 'sales.events$nothing' does not exist",
+        ),
         ('SELECT 1 FROM "s3tablescatalog/nothing".a.b', "CATALOG_NOT_FOUND: "),
     ],
 )

@@ -15,7 +15,9 @@ from botocore.exceptions import ClientError
 
 CORPUS = Path(__file__).parents[1] / "athena_corpus"
 BUCKET, NAMESPACE, RESULTS = "corpus-lake", "corpus", "corpus-results"
-CASES = [(file.stem, case) for file in sorted(CORPUS.glob("*.yaml")) for case in yaml.safe_load(file.read_text())]
+CASES = [
+    (file.stem, case) for file in sorted(CORPUS.glob("*.yaml")) for case in yaml.safe_load(file.read_text())
+]
 POLL_SECONDS = 0.02
 
 Answer = dict[str, Any]
@@ -65,7 +67,9 @@ def answers(local_aws: object) -> Iterator[list[Future[Answer]]]:
         yield [threads.submit(run, athena, case["sql"], case.get("parameters")) for _, case in CASES]
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{name}: {case['sql'][:70]}" for name, case in CASES])
+@pytest.mark.parametrize(
+    "number", range(len(CASES)), ids=[f"{name}: {case['sql'][:70]}" for name, case in CASES]
+)
 def test_case(answers: list[Future[Answer]], number: int) -> None:
     expected, answer = CASES[number][1], answers[number].result()
     if "error" in expected:

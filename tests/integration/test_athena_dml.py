@@ -82,7 +82,9 @@ def stock(shop: Shop) -> str:
 
 
 def test_insert_update_delete(shop: Shop, stock: str) -> None:
-    assert shop.change("INSERT INTO stock (item, id) SELECT upper(item), id + 10 FROM stock WHERE n > 10") == 2
+    assert (
+        shop.change("INSERT INTO stock (item, id) SELECT upper(item), id + 10 FROM stock WHERE n > 10") == 2
+    )
     assert shop.change("UPDATE stock SET n = n / 3, item = concat(item, '!') WHERE id = 2") == 1
     assert shop.change("DELETE FROM stock WHERE n IS NULL AND id = 12") == 1
     assert shop.rows(stock) == [(1, "pen", 10), (13, "PAD", None), (2, "ink!", 6), (3, "pad", 30)]
@@ -92,7 +94,9 @@ def test_nothing_changed_makes_no_snapshot(shop: Shop, stock: str) -> None:
     before = shop.snapshots(stock)
     assert shop.change("DELETE FROM stock WHERE id = 99") == 0
     assert shop.change("UPDATE stock SET n = 0 WHERE id = 99") == 0
-    merge = "MERGE INTO stock t USING (VALUES (99, 'x')) AS s(id, item) ON t.id = s.id WHEN MATCHED THEN DELETE"
+    merge = (
+        "MERGE INTO stock t USING (VALUES (99, 'x')) AS s(id, item) ON t.id = s.id WHEN MATCHED THEN DELETE"
+    )
     assert shop.change(merge) == 0
     assert shop.snapshots(stock) == before
 
@@ -111,13 +115,17 @@ def test_merge_takes_the_first_clause_that_applies(shop: Shop, stock: str) -> No
 
 def test_merge_of_a_row_matched_twice_is_refused(shop: Shop, stock: str) -> None:
     merge = "MERGE INTO stock t USING (VALUES (1), (1)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = 0"
-    assert shop.reason(merge).startswith("MERGE_TARGET_ROW_MULTIPLE_MATCHES: One MERGE target table row matched")
+    assert shop.reason(merge).startswith(
+        "MERGE_TARGET_ROW_MULTIPLE_MATCHES: One MERGE target table row matched"
+    )
     assert shop.rows(stock) == [(1, "pen", 10), (2, "ink", 20), (3, "pad", 30)]
 
 
 def test_merge_is_one_commit_of_delete_and_insert(shop: Shop, stock: str) -> None:
     before = shop.rows(stock)
-    shop.change("MERGE INTO stock t USING (SELECT id FROM stock) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = t.n + 1")
+    shop.change(
+        "MERGE INTO stock t USING (SELECT id FROM stock) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = t.n + 1"
+    )
     assert [row[2] for row in shop.rows(stock)] == [row[2] + 1 for row in before]
     assert shop.change("SELECT 1") == 0
 
@@ -162,7 +170,9 @@ def test_concurrent_inserts_and_appends_lose_nothing(shop: Shop, stock: str) -> 
 
 
 def test_insert_checks_columns_and_types(shop: Shop, stock: str) -> None:
-    assert shop.reason("INSERT INTO stock VALUES (1, 'x')").startswith("TYPE_MISMATCH: line 1:13: Insert query has mismatched")
+    assert shop.reason("INSERT INTO stock VALUES (1, 'x')").startswith(
+        "TYPE_MISMATCH: line 1:13: Insert query has mismatched"
+    )
     assert shop.reason("INSERT INTO stock (id, nothing) VALUES (1, 2)").startswith("COLUMN_NOT_FOUND: ")
     assert shop.reason("UPDATE stock SET nothing = 1").startswith("COLUMN_NOT_FOUND: ")
     assert shop.reason("UPDATE stock SET n = 'x'").startswith("TYPE_MISMATCH: ")
@@ -205,7 +215,9 @@ def test_create_table_as_select(shop: Shop, stock: str) -> None:
 
 
 def test_a_failed_ctas_leaves_no_table(shop: Shop, stock: str) -> None:
-    assert shop.reason("CREATE TABLE halved AS SELECT 1 / (n - 10) AS x FROM stock").startswith("DIVISION_BY_ZERO: ")
+    assert shop.reason("CREATE TABLE halved AS SELECT 1 / (n - 10) AS x FROM stock").startswith(
+        "DIVISION_BY_ZERO: "
+    )
     assert "halved" not in [name for _, name in shop.catalog.list_tables(NAMESPACE)]
 
 

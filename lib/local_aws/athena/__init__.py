@@ -78,7 +78,9 @@ class Athena:
         async with self._lock:
             if self._operations is None:
                 region = os.environ.get("AWS_REGION", "us-east-1")
-                self._operations = await asyncio.to_thread(load, self._upstream, self._folder, self._endpoint, region)
+                self._operations = await asyncio.to_thread(
+                    load, self._upstream, self._folder, self._endpoint, region
+                )
             return self._operations
 
 

@@ -138,7 +138,9 @@ class Operations:
             await self._store(execution)
             if outcome.written:
                 manifest = f"{execution.output}{execution.id}-manifest.csv"
-                await self._put(manifest, "".join(f"{name}\n" for name in outcome.written).encode(), "text/csv")
+                await self._put(
+                    manifest, "".join(f"{name}\n" for name in outcome.written).encode(), "text/csv"
+                )
                 execution.manifest = manifest
             execution.finish("SUCCEEDED")
         except QueryCancelled:
@@ -163,7 +165,9 @@ class Operations:
             names = [column["Name"] for column in execution.columns]
             body = header(names) + await asyncio.to_thread(file.read_bytes)
         await self._put(execution.location, body, "text/csv" if execution.suffix == ".csv" else "text/plain")
-        await self._put(f"{execution.location}.metadata", orjson.dumps(execution.columns), "application/octet-stream")
+        await self._put(
+            f"{execution.location}.metadata", orjson.dumps(execution.columns), "application/octet-stream"
+        )
 
     async def _put(self, address: str, body: bytes, kind: str) -> None:
         parts = urlsplit(address)
@@ -204,7 +208,11 @@ class Operations:
         ids = payload.get("QueryExecutionIds") or []
         found = [e.as_json() for i in ids if (e := self._executions.find(i))]
         missing = [
-            {"QueryExecutionId": i, "ErrorCode": "INVALID_INPUT", "ErrorMessage": f"QueryExecution {i} was not found"}
+            {
+                "QueryExecutionId": i,
+                "ErrorCode": "INVALID_INPUT",
+                "ErrorMessage": f"QueryExecution {i} was not found",
+            }
             for i in ids
             if not self._executions.find(i)
         ]
@@ -226,11 +234,17 @@ class Operations:
         """`GetQueryResults`, page by page."""
         execution = self._executions.get(required(payload, "QueryExecutionId"))
         if execution.state != "SUCCEEDED":
-            ending = f"Final query state: {execution.state}" if execution.is_finished else f"Current state: {execution.state}"
+            ending = (
+                f"Final query state: {execution.state}"
+                if execution.is_finished
+                else f"Current state: {execution.state}"
+            )
             raise AwsError("InvalidRequestException", f"Query has not yet finished. {ending}", AthenaErrorCode="INVALID_QUERY_EXECUTION")  # fmt: skip
         count = int(payload.get("MaxResults") or PAGE_ROWS)
         if not 1 <= count <= PAGE_ROWS:
-            raise AwsError("InvalidRequestException", f"MaxResults is more than maximum allowed length {PAGE_ROWS}.")
+            raise AwsError(
+                "InvalidRequestException", f"MaxResults is more than maximum allowed length {PAGE_ROWS}."
+            )
         token = str(payload.get("NextToken") or "")
         if token and not token.isdigit():
             raise AwsError("InvalidRequestException", "Malformed paging token.")
@@ -283,7 +297,9 @@ def classify(execution: Execution) -> None:
         if kind.is_query:
             read(execution.statement, execution.values)
     except SyntaxProblem as problem:
-        raise AwsError("InvalidRequestException", problem.message, AthenaErrorCode="MALFORMED_QUERY") from problem
+        raise AwsError(
+            "InvalidRequestException", problem.message, AthenaErrorCode="MALFORMED_QUERY"
+        ) from problem
     except QueryError:
         pass
     if execution.substatement_type in WITHOUT_FILE:
@@ -295,7 +311,9 @@ def classify(execution: Execution) -> None:
 def repeated(known: Execution, payload: Payload) -> Payload:
     """The answer to a request sent twice under one token."""
     if known.query != payload.get("QueryString"):
-        raise AwsError("InvalidRequestException", "Idempotent parameters do not match", AthenaErrorCode="INVALID_INPUT")
+        raise AwsError(
+            "InvalidRequestException", "Idempotent parameters do not match", AthenaErrorCode="INVALID_INPUT"
+        )
     return {"QueryExecutionId": known.id}
 
 
@@ -304,5 +322,3 @@ def required(payload: Payload, name: str) -> str:
     if not payload.get(name):
         raise AwsError("InvalidRequestException", f"{name} is required")
     return str(payload[name])
-
-

@@ -36,7 +36,13 @@ SQL_TYPES = {"INTEGER": "int", "BIGINT": "bigint", "SMALLINT": "int", "TINYINT":
 def table_name(context: Context, text: str) -> TableName:
     """A table's full name as DDL writes it."""
     parts = [part.strip('`"') for part in re.findall(r'[`"][^`"]+[`"]|\w+', text)]
-    arguments = dict(zip(("this", "db", "catalog"), (exp.to_identifier(p, quoted=True) for p in reversed(parts)), strict=False))
+    arguments = dict(
+        zip(
+            ("this", "db", "catalog"),
+            (exp.to_identifier(p, quoted=True) for p in reversed(parts)),
+            strict=False,
+        )
+    )
     return resolve(context, exp.Table(**arguments))
 
 
@@ -69,7 +75,9 @@ def column_field(text: str, ids: Iterator[int]) -> NestedField:
     if found is None:
         raise SyntaxProblem(f"mismatched input '{text.strip()}'. Expecting: a column's name and type")
     own = next(ids)
-    return NestedField(own, found[2].lower(), iceberg_type(found[3], ids), required=bool(found[4]), doc=found[5])
+    return NestedField(
+        own, found[2].lower(), iceberg_type(found[3], ids), required=bool(found[4]), doc=found[5]
+    )
 
 
 def closing(text: str) -> tuple[str, str]:
@@ -100,7 +108,9 @@ def read_options(text: str) -> dict[str, Any]:
             if value is None:
                 raise SyntaxProblem(f"mismatched input '{text.strip()[:20]}'. Expecting: a string")
             if word == "LOCATION":
-                raise QueryError("NOT_SUPPORTED", "LOCATION cannot be set: S3 Tables manages where its tables are")
+                raise QueryError(
+                    "NOT_SUPPORTED", "LOCATION cannot be set: S3 Tables manages where its tables are"
+                )
             options["properties"]["comment"] = value[1]
             text = text[value.end() :]
             continue
@@ -141,7 +151,9 @@ def partition_spec(schema: Schema, parts: list[str]) -> PartitionSpec:
             source = schema.find_field(found[3].lower())
         except ValueError as error:
             raise QueryError("COLUMN_NOT_FOUND", f"Partition column not found: {found[3]}") from error
-        name = source.name if kind == "identity" else f"{source.name}_{'trunc' if kind == 'truncate' else kind}"
+        name = (
+            source.name if kind == "identity" else f"{source.name}_{'trunc' if kind == 'truncate' else kind}"
+        )
         fields.append(PartitionField(source.field_id, 1000 + i, transform, name))
     return PartitionSpec(*fields)
 
@@ -239,7 +251,9 @@ def run_create_database(context: Context, sql: str) -> Outcome:
 
 def run_drop_database(context: Context, sql: str) -> Outcome:
     """`DROP DATABASE [IF EXISTS] d [RESTRICT]`."""
-    found = matched(r"DROP\s+(?:DATABASE|SCHEMA)\s+(IF\s+EXISTS\s+)?[`\"]?(\w+)[`\"]?(?:\s+(?:RESTRICT|CASCADE))?", sql)
+    found = matched(
+        r"DROP\s+(?:DATABASE|SCHEMA)\s+(IF\s+EXISTS\s+)?[`\"]?(\w+)[`\"]?(?:\s+(?:RESTRICT|CASCADE))?", sql
+    )
     try:
         context.catalogs.get(context.catalog).drop_namespace(found[2].lower())
     except iceberg_errors.NoSuchNamespaceError as error:
@@ -264,7 +278,9 @@ def run_alter_table(context: Context, sql: str) -> Outcome:
             except iceberg_errors.ValidationError as error:
                 raise QueryError("NOT_SUPPORTED", str(error)) from error
             return Outcome()
-    raise SyntaxProblem(f"mismatched input '{found[2].split()[0]}'. Expecting: 'ADD', 'CHANGE', 'DROP', 'SET', 'UNSET'")
+    raise SyntaxProblem(
+        f"mismatched input '{found[2].split()[0]}'. Expecting: 'ADD', 'CHANGE', 'DROP', 'SET', 'UNSET'"
+    )
 
 
 def add_columns(table: Table, parts: re.Match[str]) -> None:
@@ -278,7 +294,9 @@ def add_columns(table: Table, parts: re.Match[str]) -> None:
 def change_column(table: Table, parts: re.Match[str]) -> None:
     """`CHANGE [COLUMN] old new type`: a wider type, another name."""
     old, new = parts[1].lower(), parts[2].lower()
-    kind = iceberg_type(re.sub(r"\s+COMMENT\s+'.*'$", "", parts[3], flags=re.IGNORECASE), itertools.count(10_000))
+    kind = iceberg_type(
+        re.sub(r"\s+COMMENT\s+'.*'$", "", parts[3], flags=re.IGNORECASE), itertools.count(10_000)
+    )
     with table.update_schema() as update:
         if table.schema().find_field(old).field_type != kind:
             update.update_column(old, field_type=kind)
@@ -319,4 +337,3 @@ ALTERATIONS: tuple[tuple[str, Callable[[Table, re.Match[str]], None]], ...] = (
     (r"SET\s+TBLPROPERTIES\s*\((.*)\)", set_properties),
     (r"UNSET\s+TBLPROPERTIES\s*\((.*)\)", unset_properties),
 )
-

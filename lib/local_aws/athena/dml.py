@@ -37,7 +37,9 @@ def transaction(context: Context, table: TableName) -> Iterator[None]:
         try:
             context.cursor.execute("COMMIT")
         except duckdb.Error as error:
-            raise QueryError("ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {table}") from error
+            raise QueryError(
+                "ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {table}"
+            ) from error
         finally:
             context.cursor.execute("BEGIN")
 
@@ -82,7 +84,9 @@ def run_update(context: Context, tree: exp.Update) -> Outcome:
     with transaction(context, name):
         values, where = translated_parts(context, table, [a.expression for a in tree.expressions], tree.args.get("where"))  # fmt: skip
         source = f"{relation(name)} AS {alias_of(table)}"
-        check_values(context, name, columns, context.describe(f"SELECT {', '.join(values)} FROM {source}"), tree)
+        check_values(
+            context, name, columns, context.describe(f"SELECT {', '.join(values)} FROM {source}"), tree
+        )
         assignments = ", ".join(f"{quoted(c)} = {v}" for c, v in zip(columns, values, strict=True))
         context.cursor.execute(f"UPDATE {source} SET {assignments}{where}")
         return changed(context)
@@ -94,9 +98,13 @@ def changed(context: Context) -> Outcome:
     return Outcome(ROWS, 0, int(row[0]) if row else 0, bytes_read(context.cursor))
 
 
-def translated_parts(context: Context, table: exp.Table, values: Sequence[Node], where: Node | None) -> tuple[list[str], str]:
+def translated_parts(
+    context: Context, table: exp.Table, values: Sequence[Node], where: Node | None
+) -> tuple[list[str], str]:
     """Values and condition of a statement, translated in the scope of its table."""
-    select = exp.Select(expressions=[exp.alias_(v.copy(), f"v{i}") for i, v in enumerate(values)] or [exp.Literal.number(1)])
+    select = exp.Select(
+        expressions=[exp.alias_(v.copy(), f"v{i}") for i, v in enumerate(values)] or [exp.Literal.number(1)]
+    )
     select.set("from_", exp.From(this=table.copy()))
     select.set("where", where.copy() if where else None)
     done = translate(context, select)
@@ -111,13 +119,17 @@ def check_columns(context: Context, name: TableName, columns: Sequence[str], tre
     Raises:
         QueryError: COLUMN_NOT_FOUND.
     """
-    known = {f.name.lower() for f in context.catalogs.load(name.catalog, name.database, name.table).schema().fields}
+    known = {
+        f.name.lower() for f in context.catalogs.load(name.catalog, name.database, name.table).schema().fields
+    }
     for column in columns:
         if column.lower() not in known:
             raise QueryError("COLUMN_NOT_FOUND", f"Insert column name does not exist in target table: {column}" if isinstance(tree, exp.Insert) else f"The UPDATE SET target column {column} doesn't exist", tree)  # fmt: skip
 
 
-def check_insert(context: Context, name: TableName, columns: Sequence[str], query: str, tree: exp.Insert) -> None:
+def check_insert(
+    context: Context, name: TableName, columns: Sequence[str], query: str, tree: exp.Insert
+) -> None:
     """Athena inserts only what fits a column's type without a cast.
 
     Raises:
@@ -133,13 +145,23 @@ def check_insert(context: Context, name: TableName, columns: Sequence[str], quer
 
 def only_nulls(query: Node) -> list[int]:
     """Columns of a query that are NULL by its words; DuckDB says that they are integers."""
-    rows = [row.expressions for row in query.expressions] if isinstance(query, exp.Values) else [query.expressions]
+    rows = (
+        [row.expressions for row in query.expressions]
+        if isinstance(query, exp.Values)
+        else [query.expressions]
+    )
     if not isinstance(query, (exp.Values, exp.Select)) or not rows:
         return []
-    return [i for i, column in enumerate(zip(*rows, strict=False)) if all(isinstance(v.unalias(), exp.Null) for v in column)]
+    return [
+        i
+        for i, column in enumerate(zip(*rows, strict=False))
+        if all(isinstance(v.unalias(), exp.Null) for v in column)
+    ]
 
 
-def check_values(context: Context, name: TableName, columns: Sequence[str], given: Sequence[str], tree: Node) -> None:
+def check_values(
+    context: Context, name: TableName, columns: Sequence[str], given: Sequence[str], tree: Node
+) -> None:
     """UPDATE and MERGE, too, set only what fits.
 
     Raises:
@@ -149,7 +171,9 @@ def check_values(context: Context, name: TableName, columns: Sequence[str], give
     if not all(map(coerces, given, wanted)):
         kind = "MERGE" if isinstance(tree, exp.Merge) else "UPDATE"
         found = f"Table: [{type_list(wanted)}], Expressions: [{type_list(given)}]"
-        raise QueryError("TYPE_MISMATCH", f"{kind} table column types don't match SET expressions: {found}", tree)
+        raise QueryError(
+            "TYPE_MISMATCH", f"{kind} table column types don't match SET expressions: {found}", tree
+        )
 
 
 def column_types(context: Context, name: TableName, columns: Sequence[str]) -> list[str]:

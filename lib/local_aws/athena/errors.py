@@ -74,7 +74,9 @@ def find_name(tree: exp.Expression | None, kind: type[exp.Expression], name: str
     return next((node for node in tree.find_all(kind) if node.name.lower() == name.lower()), None)
 
 
-def from_duckdb(error: Exception, tree: exp.Expression | None = None, catalog: str = "", database: str = "") -> QueryError:
+def from_duckdb(
+    error: Exception, tree: exp.Expression | None = None, catalog: str = "", database: str = ""
+) -> QueryError:
     """What DuckDB refused, in Athena's words.
 
     Args:
@@ -87,13 +89,19 @@ def from_duckdb(error: Exception, tree: exp.Expression | None = None, catalog: s
     first_line = text.partition("\n")[0]
     if found := re.search(r"Table with name \"?([^\"]+?)\"? does not exist", text):
         node = find_name(tree, exp.Table, found[1])
-        return QueryError("TABLE_NOT_FOUND", f"Table '{table_text(node, catalog, database, found[1])}' does not exist", node)
+        return QueryError(
+            "TABLE_NOT_FOUND", f"Table '{table_text(node, catalog, database, found[1])}' does not exist", node
+        )
     if found := re.search(r"(?:Referenced|does not have a) column (?:named )?\"([^\"]+)\"", text):
         node = find_name(tree, exp.Column, found[1])
         name = ".".join(part.name for part in node.parts) if isinstance(node, exp.Column) else found[1]
         return QueryError("COLUMN_NOT_FOUND", f"Column '{name}' cannot be resolved", node)
     if found := re.search(r"Referenced table \"([^\"]+)\" not found", text):
-        node = next((c for c in tree.find_all(exp.Column) if c.table.lower() == found[1].lower()), None) if tree else None
+        node = (
+            next((c for c in tree.find_all(exp.Column) if c.table.lower() == found[1].lower()), None)
+            if tree
+            else None
+        )
         column = node.sql() if node is not None else found[1]
         return QueryError("COLUMN_NOT_FOUND", f"Column '{column}' cannot be resolved", node)
     for pattern, code, message in PATTERNS:

@@ -141,7 +141,11 @@ class Executions:
             AwsError: InvalidRequestException, where there is none.
         """
         if execution_id not in self._by_id:
-            raise AwsError("InvalidRequestException", f"QueryExecution {execution_id} was not found", AthenaErrorCode="INVALID_INPUT")
+            raise AwsError(
+                "InvalidRequestException",
+                f"QueryExecution {execution_id} was not found",
+                AthenaErrorCode="INVALID_INPUT",
+            )
         return self._by_id[execution_id]
 
     def find(self, execution_id: str) -> Execution | None:

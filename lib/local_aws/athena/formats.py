@@ -36,7 +36,9 @@ def joda_to_strftime(pattern: str) -> str:
     text = "".join(m[0] for m in re.finditer(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']+", pattern))
     if not pieces or text != pattern:
         raise QueryError("INVALID_FUNCTION_ARGUMENT", f"Invalid format: {pattern}")
-    return "".join(joda_piece(m[0]) for m in re.finditer(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']+", pattern))
+    return "".join(
+        joda_piece(m[0]) for m in re.finditer(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']+", pattern)
+    )
 
 
 def joda_piece(piece: str) -> str:

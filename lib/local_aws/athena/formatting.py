@@ -37,7 +37,9 @@ def format_call(node: exp.Anonymous) -> exp.Expression:
     return exp.Anonymous(this="printf", expressions=[exp.Literal.string(text), *arguments])
 
 
-def argument(value: exp.Expression, letter: str, precision: str | None, node: exp.Anonymous) -> exp.Expression:
+def argument(
+    value: exp.Expression, letter: str, precision: str | None, node: exp.Anonymous
+) -> exp.Expression:
     """An argument as its directive takes it; decimals round half up as Java does."""
     if letter in "dxXo":
         return exp.cast(value, "BIGINT")

@@ -40,7 +40,9 @@ def athena_type(kind: ice.IcebergType, *, for_query: bool = False) -> str:
         return f"map{opening}{key},{value}{closing}"
     if isinstance(kind, ice.StructType):
         link = " " if for_query else ":"
-        fields = ",".join(f"{f.name}{link}{athena_type(f.field_type, for_query=for_query)}" for f in kind.fields)
+        fields = ",".join(
+            f"{f.name}{link}{athena_type(f.field_type, for_query=for_query)}" for f in kind.fields
+        )
         return f"{'row' if for_query else 'struct'}{opening}{fields}{closing}"
     return names[type(kind)]
 

@@ -52,7 +52,11 @@ def run_merge(context: Context, tree: exp.Merge) -> Outcome:
         select = picked_rows(table, tree, clauses, columns)
         query = to_duckdb(translate(context, select))
         kinds = dict(zip(columns, context.describe(query)[-len(columns) :], strict=True))
-        written = [c for c in columns if any(not isinstance(v, exp.Null) for k in clauses if (v := k.values.get(c.lower())))]
+        written = [
+            c
+            for c in columns
+            if any(not isinstance(v, exp.Null) for k in clauses if (v := k.values.get(c.lower())))
+        ]
         check_values(context, name, written, [kinds[c] for c in written], tree)
         context.cursor.execute(f"CREATE OR REPLACE TEMP TABLE picked AS {query}")
         scanned = bytes_read(context.cursor)
@@ -79,7 +83,9 @@ def read_clause(when: exp.When, columns: Sequence[str]) -> Clause:
     return Clause(True, when.args.get("condition"), "DELETE", {})
 
 
-def picked_rows(table: exp.Table, tree: exp.Merge, clauses: Sequence[Clause], columns: Sequence[str]) -> exp.Select:
+def picked_rows(
+    table: exp.Table, tree: exp.Merge, clauses: Sequence[Clause], columns: Sequence[str]
+) -> exp.Select:
     """A SELECT of every row that a clause applies to: which clause, where the old row is, the new values."""
     old = table.alias_or_name
     target_rows = exp.Subquery(
@@ -151,5 +157,7 @@ def apply(context: Context, name: TableName, clauses: Sequence[Clause], columns:
     if pending and pending[0]:
         listed = ", ".join(quoted(c) for c in columns)
         values = ", ".join(quoted(f"new_{c}") for c in columns)
-        cursor.execute(f"INSERT INTO {relation(name)} ({listed}) SELECT {values} FROM picked WHERE {condition}")
+        cursor.execute(
+            f"INSERT INTO {relation(name)} ({listed}) SELECT {values} FROM picked WHERE {condition}"
+        )
     return int(total)

@@ -74,7 +74,9 @@ def list_table_metadata(catalogs: Catalogs, payload: Payload) -> Payload | None:
     database, pattern = str(payload.get("DatabaseName")).lower(), payload.get("Expression")
     tables = answered(lambda: catalogs.tables(catalog, database))
     answer = page("TableMetadataList", [t for t in tables if not pattern or matches(pattern, t)], payload)
-    answer["TableMetadataList"] = [table_json(catalogs.load(catalog, database, t)) for t in answer["TableMetadataList"]]
+    answer["TableMetadataList"] = [
+        table_json(catalogs.load(catalog, database, t)) for t in answer["TableMetadataList"]
+    ]
     return answer
 
 

@@ -199,13 +199,22 @@ def information_schema(catalogs: Catalogs, catalog: str, view: str, node: exp.Ex
     catalog = catalog.lower()
     if view == "schemata":
         return pa.Table.from_pylist(
-            [{"catalog_name": catalog, "schema_name": name} for name in [*catalogs.databases(catalog), "information_schema"]]
+            [
+                {"catalog_name": catalog, "schema_name": name}
+                for name in [*catalogs.databases(catalog), "information_schema"]
+            ]
         )
-    names = [(database, table) for database in catalogs.databases(catalog) for table in catalogs.tables(catalog, database)]
+    names = [
+        (database, table)
+        for database in catalogs.databases(catalog)
+        for table in catalogs.tables(catalog, database)
+    ]
     if view == "tables":
         fields = ("table_catalog", "table_schema", "table_name", "table_type")
         schema = pa.schema([(field, pa.string()) for field in fields])
-        return pa.Table.from_pylist([dict(zip(fields, (catalog, *name, "BASE TABLE"), strict=True)) for name in names], schema=schema)
+        return pa.Table.from_pylist(
+            [dict(zip(fields, (catalog, *name, "BASE TABLE"), strict=True)) for name in names], schema=schema
+        )
     if view == "columns":
         rows = [
             {

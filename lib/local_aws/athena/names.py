@@ -68,10 +68,14 @@ def resolve(context: Context, node: exp.Table) -> TableName:
     """
     catalog, database = node.catalog or context.catalog, node.db or context.database
     if not database:
-        raise QueryError("MISSING_SCHEMA_NAME", "Schema must be specified when session schema is not set", node)
+        raise QueryError(
+            "MISSING_SCHEMA_NAME", "Schema must be specified when session schema is not set", node
+        )
     name = TableName(catalog.lower(), database.lower(), node.name.lower())
     if name.catalog in ("", "awsdatacatalog"):
-        raise QueryError("TABLE_NOT_FOUND", f"Table 'awsdatacatalog.{name.database}.{name.table}' does not exist", node)
+        raise QueryError(
+            "TABLE_NOT_FOUND", f"Table 'awsdatacatalog.{name.database}.{name.table}' does not exist", node
+        )
     if not context.engine.is_attached(name.catalog):
         context.catalogs.check(name.catalog)
         context.engine.attach(name.catalog)
@@ -104,7 +108,9 @@ def pin(context: Context, node: exp.Table) -> None:
     version = node.args.get("version")
     if version is not None:
         snapshot = snapshot_of(context, name, version, node)
-        node.set("version", exp.Version(this="VERSION", kind="AS OF", expression=exp.Literal.number(snapshot)))
+        node.set(
+            "version", exp.Version(this="VERSION", kind="AS OF", expression=exp.Literal.number(snapshot))
+        )
     if not node.alias and not isinstance(node.parent, (exp.Insert, exp.Update, exp.Delete)):
         node.set("alias", exp.TableAlias(this=exp.to_identifier(name.table, quoted=True)))
     for part, value in (("catalog", name.catalog), ("db", name.database), ("this", name.table)):
@@ -145,7 +151,9 @@ def snapshot_of(context: Context, name: TableName, version: exp.Version, node: e
         int: lambda: value if table.snapshot_by_id(value) else None,
         str: lambda: table.snapshot_by_name(value) and table.snapshot_by_name(value).snapshot_id,
         datetime.datetime: lambda: metadata_tables.snapshot_as_of(table, value),
-        datetime.date: lambda: metadata_tables.snapshot_as_of(table, datetime.datetime.combine(value, datetime.time())),
+        datetime.date: lambda: metadata_tables.snapshot_as_of(
+            table, datetime.datetime.combine(value, datetime.time())
+        ),
     }
     is_moment = isinstance(value, datetime.date)
     if is_moment != (version.name.upper() == "TIMESTAMP") or type(value) not in kinds:
@@ -153,7 +161,11 @@ def snapshot_of(context: Context, name: TableName, version: exp.Version, node: e
     snapshot = kinds[type(value)]()
     if snapshot is None:
         if is_moment:
-            raise QueryError("INVALID_ARGUMENTS", f"No version history table \"{name.database}\".\"{name.table}\" at or before {value.isoformat()}", node)
+            raise QueryError(
+                "INVALID_ARGUMENTS",
+                f'No version history table "{name.database}"."{name.table}" at or before {value.isoformat()}',
+                node,
+            )
         raise QueryError("INVALID_ARGUMENTS", f"Iceberg snapshot ID does not exists: {value}", node)
     return snapshot
 

@@ -15,7 +15,14 @@ from sqlglot import exp
 Node = exp.Expression
 T = exp.DataType.Type
 
-MILLISECONDS = {"now", "from_unixtime", "date_parse", "parse_datetime", "from_iso8601_timestamp", "current_timestamp"}
+MILLISECONDS = {
+    "now",
+    "from_unixtime",
+    "date_parse",
+    "parse_datetime",
+    "from_iso8601_timestamp",
+    "current_timestamp",
+}
 TIMES = (T.TIMESTAMP, T.TIMESTAMPTZ, T.TIME)
 TEXTS = (T.VARCHAR, T.TEXT, T.CHAR)
 
@@ -69,7 +76,11 @@ def look_of(tree: Node, position: int, name: str) -> Look:
     shown = 6 if digits(expression, select) > 3 else 3
     if isinstance(expression, exp.AtTimeZone) and isinstance(expression.args["zone"], exp.Literal):
         return Look(shown, expression.args["zone"].name, "timestamp with time zone")
-    if isinstance(expression, exp.Anonymous) and expression.name.lower() == "at_timezone" and isinstance(expression.expressions[1], exp.Literal):
+    if (
+        isinstance(expression, exp.Anonymous)
+        and expression.name.lower() == "at_timezone"
+        and isinstance(expression.expressions[1], exp.Literal)
+    ):
         return Look(shown, expression.expressions[1].name, "timestamp with time zone")
     if isinstance(expression, exp.Interval) and str(expression.args.get("unit")).upper() in ("YEAR", "MONTH"):
         return Look(shown, "", "interval year to month")
@@ -123,7 +134,14 @@ def source_digits(name: str, source: Node) -> Iterator[int]:
     elif isinstance(source, exp.Subquery):
         inner = outer_select(source)
     else:
-        yield max((digits(child, None) for child in source.iter_expressions() if not isinstance(child, exp.TableAlias)), default=3)
+        yield max(
+            (
+                digits(child, None)
+                for child in source.iter_expressions()
+                if not isinstance(child, exp.TableAlias)
+            ),
+            default=3,
+        )
         return
     if inner is None:
         yield 3

@@ -14,7 +14,9 @@ from local_aws.wire import AwsError, Upstream
 
 PREPARE = re.compile(r"PREPARE\s+(\w+)\s+FROM\s+(.*)", re.IGNORECASE | re.DOTALL)
 EXECUTE = re.compile(r"EXECUTE\s+(\w+)(?:\s+USING\s+(.*))?", re.IGNORECASE | re.DOTALL)
-EXECUTE_IMMEDIATE = re.compile(r"EXECUTE\s+IMMEDIATE\s+'((?:[^']|'')*)'(?:\s+USING\s+(.*))?", re.IGNORECASE | re.DOTALL)
+EXECUTE_IMMEDIATE = re.compile(
+    r"EXECUTE\s+IMMEDIATE\s+'((?:[^']|'')*)'(?:\s+USING\s+(.*))?", re.IGNORECASE | re.DOTALL
+)
 DEALLOCATE = re.compile(r"DEALLOCATE\s+PREPARE\s+(\w+)", re.IGNORECASE)
 
 
@@ -74,10 +76,16 @@ async def keep_or_drop(upstream: Upstream, workgroup: str, sql: str) -> None:
     text = without_comments(sql)
     if found := PREPARE.fullmatch(text):
         await forget(upstream, {"StatementName": found[1], "WorkGroup": workgroup})
-        kept: Mapping[str, Any] = {"StatementName": found[1], "WorkGroup": workgroup, "QueryStatement": found[2]}
+        kept: Mapping[str, Any] = {
+            "StatementName": found[1],
+            "WorkGroup": workgroup,
+            "QueryStatement": found[2],
+        }
         await upstream.operation("AmazonAthena.CreatePreparedStatement", kept)
     elif found := DEALLOCATE.fullmatch(text):
-        await upstream.operation("AmazonAthena.DeletePreparedStatement", {"StatementName": found[1], "WorkGroup": workgroup})
+        await upstream.operation(
+            "AmazonAthena.DeletePreparedStatement", {"StatementName": found[1], "WorkGroup": workgroup}
+        )
     else:
         raise SyntaxProblem(f"mismatched input '{text[:40]}'")
 

@@ -62,5 +62,7 @@ def run_query(context: Context, tree: Node, file: Path) -> Outcome:
     text = as_text_query(sql, [parse_type(row[1]) for row in described], looks)
     context.cursor.execute(f"COPY ({text}) TO '{file}' (FORMAT csv, HEADER false, FORCE_QUOTE *, NULLSTR '')")
     count = context.cursor.fetchone()
-    infos = [column_info(name, row[1], look.type) for name, row, look in zip(found, described, looks, strict=True)]
+    infos = [
+        column_info(name, row[1], look.type) for name, row, look in zip(found, described, looks, strict=True)
+    ]
     return Outcome(infos, int(count[0]) if count else 0, None, bytes_read(context.cursor))

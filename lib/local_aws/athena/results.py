@@ -53,12 +53,16 @@ def text_of(value: str, kind: DuckType, look: Look = NESTED, depth: int = 0) -> 
         texts = f"list_transform({value}, lambda {variable}: {inner(variable, children[0])})"
         return f"('[' || array_to_string({texts}, ', ') || ']')"
     if kind.kind == "map":
-        entry = " || '=' || ".join(inner(f"{variable}.{part}", c) for part, c in zip(("key", "value"), children, strict=True))
+        entry = " || '=' || ".join(
+            inner(f"{variable}.{part}", c) for part, c in zip(("key", "value"), children, strict=True)
+        )
         texts = f"list_transform(map_entries({value}), lambda {variable}: {entry})"
         return f"('{{' || array_to_string({texts}, ', ') || '}}')"
     if kind.kind == "struct":
         fields = [
-            literal((name or f"field{i}") + "=") + " || " + inner(f"struct_extract_at({value}, {i + 1})", child)
+            literal((name or f"field{i}") + "=")
+            + " || "
+            + inner(f"struct_extract_at({value}, {i + 1})", child)
             for i, (name, child) in enumerate(kind.children)
         ]
         joined = " || ', ' || ".join(fields)

@@ -72,7 +72,9 @@ class Runner:
             except duckdb.InterruptException as error:
                 raise QueryCancelled from error
             except duckdb.Error as error:
-                raise from_duckdb(error, tree[0] if tree else None, execution.catalog, execution.database) from error
+                raise from_duckdb(
+                    error, tree[0] if tree else None, execution.catalog, execution.database
+                ) from error
             except CommitFailedException as error:
                 raise QueryError("ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {error}") from error  # fmt: skip
             finally:

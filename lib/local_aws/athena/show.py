@@ -25,7 +25,9 @@ def run_show(context: Context, sql: str, parameters: tuple[str, ...]) -> Lines:
     for pattern, answer in FORMS:
         if parts := re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL):
             return answer(context, parts)
-    if found := re.fullmatch(r"EXPLAIN\s+(ANALYZE\s+)?(?:\([^)]*\)\s*)?(.*)", text, re.IGNORECASE | re.DOTALL):
+    if found := re.fullmatch(
+        r"EXPLAIN\s+(ANALYZE\s+)?(?:\([^)]*\)\s*)?(.*)", text, re.IGNORECASE | re.DOTALL
+    ):
         return explain(context, found[2], parameters)
     raise SyntaxProblem(f"mismatched input '{' '.join(text.split()[:2])}'")
 
@@ -64,11 +66,20 @@ def show_columns(context: Context, parts: re.Match[str]) -> Lines:
 def describe(context: Context, parts: re.Match[str]) -> Lines:
     """`DESCRIBE [FORMATTED] t`."""
     table = loaded(context, parts[1])
-    rows: list[list[str | None]] = [[f.name, athena_type(f.field_type), f.doc or ""] for f in table.schema().fields]
+    rows: list[list[str | None]] = [
+        [f.name, athena_type(f.field_type), f.doc or ""] for f in table.schema().fields
+    ]
     spec = table.spec()
     if spec.fields:
-        rows += [["", "", ""], ["# Partition spec:", "", ""], ["field_name", "field_transform", "column_name"]]
-        rows += [[f.name, str(f.transform), table.schema().find_column_name(f.source_id) or ""] for f in spec.fields]
+        rows += [
+            ["", "", ""],
+            ["# Partition spec:", "", ""],
+            ["field_name", "field_transform", "column_name"],
+        ]
+        rows += [
+            [f.name, str(f.transform), table.schema().find_column_name(f.source_id) or ""]
+            for f in spec.fields
+        ]
     return ["col_name", "data_type", "comment"], rows
 
 
@@ -97,7 +108,9 @@ def transform_text(transform: str, column: str) -> str:
 def show_properties(context: Context, parts: re.Match[str]) -> Lines:
     """`SHOW TBLPROPERTIES t [('name')]`."""
     properties = {"table_type": "ICEBERG"} | loaded(context, parts[1]).properties
-    rows: list[list[str | None]] = [[f"{key}\t{value}"] for key, value in properties.items() if parts[2] in (None, key)]
+    rows: list[list[str | None]] = [
+        [f"{key}\t{value}"] for key, value in properties.items() if parts[2] in (None, key)
+    ]
     return ["prpt_name"], rows
 
 

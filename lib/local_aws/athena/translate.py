@@ -218,7 +218,9 @@ def expand_template(function: Function, node: exp.Anonymous) -> Node:
         if column.name.startswith("__argument_"):
             index = int(column.name.removeprefix("__argument_"))
             if index >= len(node.expressions):
-                raise QueryError("FUNCTION_NOT_FOUND", f"Unexpected parameters for function {function.name}", node)
+                raise QueryError(
+                    "FUNCTION_NOT_FOUND", f"Unexpected parameters for function {function.name}", node
+                )
             column.replace(node.expressions[index].copy())
     return body
 

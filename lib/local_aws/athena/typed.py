@@ -182,7 +182,10 @@ def both(node: Node) -> list[Node]:
 def apply_division(node: Node, types: Sequence[str | None]) -> None:
     """Whole numbers divide to whole numbers, decimals to decimals, by zero is an error."""
     name = "trino_divide" if isinstance(node, exp.Div) else "trino_modulo"
-    operands = [exp.Paren(this=node.this) if isinstance(node.this, exp.Binary) else node.this, node.expression]
+    operands = [
+        exp.Paren(this=node.this) if isinstance(node.this, exp.Binary) else node.this,
+        node.expression,
+    ]
     left, right = (decimal_type(t) for t in types)
     if left and right and any(t and t.startswith("DECIMAL") for t in types):
         node.replace(decimal_operation(node, operands, left, right))
@@ -305,7 +308,10 @@ def apply_case(node: Node, types: Sequence[str | None]) -> None:
 def case_results(node: Node) -> list[Node]:
     """The results of a CASE, or the arguments of coalesce."""
     if isinstance(node, exp.Case):
-        return [*(branch.args["true"] for branch in node.args["ifs"]), *filter(None, [node.args.get("default")])]
+        return [
+            *(branch.args["true"] for branch in node.args["ifs"]),
+            *filter(None, [node.args.get("default")]),
+        ]
     return [value for value in (node.args.get("true"), node.args.get("false")) if value is not None]
 
 
@@ -313,9 +319,13 @@ def apply_concat(node: Node, types: Sequence[str | None]) -> None:
     """An element joins an array."""
     arrays = [bool(t and t.endswith("]")) for t in types]
     if arrays == [True, False] and types[1]:
-        node.replace(exp.Anonymous(this="list_append", expressions=[node.this.copy(), node.expression.copy()]))
+        node.replace(
+            exp.Anonymous(this="list_append", expressions=[node.this.copy(), node.expression.copy()])
+        )
     elif arrays == [False, True] and types[0]:
-        node.replace(exp.Anonymous(this="list_prepend", expressions=[node.this.copy(), node.expression.copy()]))
+        node.replace(
+            exp.Anonymous(this="list_prepend", expressions=[node.this.copy(), node.expression.copy()])
+        )
     elif arrays == [False, False]:
         for kind in types:
             if kind and family(kind) not in ("text", "BLOB", "NULL", '"NULL"'):
@@ -341,7 +351,19 @@ def apply_whole(node: Node, types: Sequence[str | None]) -> None:
         node.replace(node.expressions[0].copy())
 
 
+def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
+    """What is neither a date nor an interval is added as it is: DuckDB picks no macro for an aggregate."""
+    if types[0] and types[0] not in ("DATE", "INTERVAL"):
+        kind = exp.Add if node.this == "trino_plus" else exp.Sub
+        left, right = (
+            exp.Paren(this=o.copy()) if isinstance(o, exp.Binary) else o.copy() for o in node.expressions
+        )
+        node.replace(exp.Paren(this=kind(this=left, expression=right)))
+
+
 CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {
+    "trino_plus": apply_interval_sum,
+    "trino_minus": apply_interval_sum,
     "trino_varchar": apply_text,
     "avg": apply_average,
     "trino_whole": apply_whole,

@@ -125,7 +125,9 @@ def coerces(given: str, wanted: str) -> bool:
     if given.startswith("DECIMAL") and wanted in ("FLOAT", "DOUBLE"):
         return True
     if from_decimal and to_decimal and wanted.startswith("DECIMAL"):
-        whole_digits = (to_decimal.precision - to_decimal.scale) - (from_decimal.precision - from_decimal.scale)
+        whole_digits = (to_decimal.precision - to_decimal.scale) - (
+            from_decimal.precision - from_decimal.scale
+        )
         return whole_digits >= 0 and to_decimal.scale >= from_decimal.scale
     if wanted in WIDER.get(given, ()):
         return True

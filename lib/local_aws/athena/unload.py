@@ -34,7 +34,9 @@ def run_unload(context: Context, sql: str, parameters: tuple[str, ...]) -> Outco
     template, compressions, ending = FORMATS[kind]
     compression = compressions.get(options.get("compression", "").upper())
     if compression is None:
-        raise QueryError("NOT_SUPPORTED", f"UNLOAD compression {options['compression']} is not supported for {kind}")
+        raise QueryError(
+            "NOT_SUPPORTED", f"UNLOAD compression {options['compression']} is not supported for {kind}"
+        )
     query = to_duckdb(translate(context, read(found[1], parameters)))
     folder = found[2].rstrip("/")
     existing = context.cursor.execute("SELECT count(*) FROM glob(?)", [f"{folder}/**"]).fetchone()

@@ -58,7 +58,10 @@ def lateral(node: exp.Unnest, types: Sequence[str | None]) -> Node:
     if names and len(names) != len(columns):
         raise QueryError("MISMATCHED_COLUMN_ALIASES", f"Column alias list has {len(names)} entries but relation has {len(columns)} columns", node)  # fmt: skip
     if names:
-        columns = [exp.alias_(column.unalias(), name, quoted=True) for column, name in zip(columns, names, strict=True)]
+        columns = [
+            exp.alias_(column.unalias(), name, quoted=True)
+            for column, name in zip(columns, names, strict=True)
+        ]
     inner = exp.Subquery(this=exp.Select(expressions=columns))
     table = exp.TableAlias(this=alias.this.copy() if alias and alias.this else exp.to_identifier("unnested"))
     if isinstance(node.parent, exp.Join):
@@ -82,7 +85,11 @@ def unnested(array: Node, kind: str | None) -> list[Node]:
     if kind and kind.startswith("STRUCT") and kind.endswith("[]"):
         entry = exp.Anonymous(this="unnest", expressions=[array.copy()])
         return [
-            exp.alias_(exp.Anonymous(this="struct_extract_at", expressions=[entry.copy(), exp.Literal.number(i)]), name, quoted=True)
+            exp.alias_(
+                exp.Anonymous(this="struct_extract_at", expressions=[entry.copy(), exp.Literal.number(i)]),
+                name,
+                quoted=True,
+            )
             for i, name in enumerate(field_names(kind), 1)
         ]
     return [exp.Anonymous(this="unnest", expressions=[array.copy()])]

@@ -64,7 +64,13 @@ def grammar_words(message: str) -> str:
     return f"mismatched input: {message}"
 
 
-BEFORE_SUBSCRIPT = {TokenType.ARRAY, TokenType.VAR, TokenType.IDENTIFIER, TokenType.R_PAREN, TokenType.R_BRACKET}
+BEFORE_SUBSCRIPT = {
+    TokenType.ARRAY,
+    TokenType.VAR,
+    TokenType.IDENTIFIER,
+    TokenType.R_PAREN,
+    TokenType.R_BRACKET,
+}
 
 
 def refuse_tokens(sql: str) -> None:
@@ -84,7 +90,9 @@ def refuse_tokens(sql: str) -> None:
             or (token.text.upper() == "JOIN" and before is not None and before.text.upper() in DUCKDB_JOINS)
         )
         if refused:
-            raise SyntaxProblem(f"mismatched input '{token.text}'", token.line, token.col - len(token.text) + 1)
+            raise SyntaxProblem(
+                f"mismatched input '{token.text}'", token.line, token.col - len(token.text) + 1
+            )
         before = token
 
 
@@ -121,7 +129,11 @@ def refuse_select_options(node: Node) -> None:
         raise unexpected(node.args["qualify"], "QUALIFY")
     order = node.args.get("order")
     for term in order.expressions if order else []:
-        if isinstance(term.this, exp.Column) and term.name.upper() == "ALL" and not term.this.args["this"].quoted:
+        if (
+            isinstance(term.this, exp.Column)
+            and term.name.upper() == "ALL"
+            and not term.this.args["this"].quoted
+        ):
             raise unexpected(term, "ALL")
 
 
