@@ -11,6 +11,9 @@ from pathlib import Path
 
 from local_aws.serve import client_environment
 
+WITHOUT_CHECKSUMS = {"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
+"""pyarrow's S3 client sends CRC-64 checksums by default, which ministack verifies byte by byte in Python."""
+
 WAKE, FINISH = b".", b"q"
 LONGEST_PAUSE_SECONDS = 1.0
 
@@ -32,7 +35,7 @@ class DeliveryProcess:
     def __init__(self, state_dir: Path, endpoint: str, region: str) -> None:
         self._command = [sys.executable, "-m", "local_aws.delivery"]
         self._command += ["--state-dir", str(state_dir), "--endpoint", endpoint]
-        self._environment = os.environ | client_environment(endpoint, region)
+        self._environment = os.environ | client_environment(endpoint, region) | WITHOUT_CHECKSUMS
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 

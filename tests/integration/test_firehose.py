@@ -8,12 +8,14 @@ import json
 import os
 import random
 import signal
+import socket
 import time
 import urllib.request
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -29,6 +31,7 @@ from pyiceberg.table import Table
 from pyiceberg.transforms import DayTransform
 from pyiceberg.types import DecimalType, LongType, NestedField, StringType, TimestamptzType
 
+import local_aws
 from local_aws import Status
 
 T = TypeVar("T")
@@ -41,6 +44,12 @@ SCHEMA = Schema(
     NestedField(4, "note", StringType()),
 )
 BY_DAY = PartitionSpec(PartitionField(3, 1000, DayTransform(), "at_day"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def wait_for(check: Callable[[], T], timeout_seconds: float = 30) -> T:
@@ -116,27 +125,34 @@ class Lake:
         return [(key, json.loads(line)) for key, line in lines]
 
 
-@pytest.fixture
-def lake(local_aws: Status) -> Iterator[Lake]:
+def make_lake(status: Status) -> Lake:
     name = f"lake-{uuid4().hex[:8]}"
     s3tables, s3 = boto3.client("s3tables"), boto3.client("s3")
     arn = s3tables.create_table_bucket(name=name)["arn"]
     s3tables.create_namespace(tableBucketARN=arn, namespace=["ns"])
     s3.create_bucket(Bucket=f"{name}-errors")
-    catalog = load_catalog(
+    return Lake(status, open_catalog(status, arn), name, f"{name}-errors")
+
+
+def open_catalog(status: Status, arn: str) -> Catalog:
+    return load_catalog(
         "test",
         type="rest",
-        uri=f"{local_aws.endpoint}/iceberg",
+        uri=f"{status.endpoint}/iceberg",
         warehouse=arn,
         **{
             "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
-            "s3.endpoint": local_aws.endpoint,
+            "s3.endpoint": status.endpoint,
             "s3.access-key-id": "test",
             "s3.secret-access-key": "test",
             "s3.region": "us-east-1",
         },
     )
-    lake = Lake(local_aws, catalog, name, f"{name}-errors")
+
+
+@pytest.fixture
+def lake(local_aws: Status) -> Iterator[Lake]:
+    lake = make_lake(local_aws)
     yield lake
     for stream in lake.streams:
         boto3.client("firehose").delete_delivery_stream(DeliveryStreamName=stream)
@@ -469,3 +485,37 @@ def test_a_dropped_table_is_missed(lake: Lake) -> None:
     put(stream, {"id": 2})
     lake.wait(stream, 2)
     assert [record["errorCode"] for _, record in lake.error_records()] == ["Iceberg.NoSuchTable"]
+
+
+def test_buffers_outlive_a_stop_and_go_back_with_the_tables_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state_dir, port = tmp_path / "state", free_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    status = local_aws.start(state_dir, port=port)
+    try:
+        lake = make_lake(status)
+        table = lake.table()
+        quick, slow = lake.stream(), lake.stream(BufferingHints={"IntervalInSeconds": 900, "SizeInMBs": 1})
+        put(quick, {"id": 1})
+        put(slow, {"id": 2})
+        lake.wait(quick, 1)
+        local_aws.stop(state_dir)
+
+        local_aws.start(state_dir, port=port)
+        assert lake.progress(slow)["buffered_records"] == 1
+        put(quick, {"id": 3})
+        put(slow, *({"id": n, "note": "x" * 5000} for n in range(10, 230)))
+        lake.wait(quick, 2)
+        lake.wait(slow, 221)
+        assert ids(table) == Counter([1, 2, 3, *range(10, 230)])
+        os.kill(json.loads((state_dir / "gateway.json").read_text())["pid"], signal.SIGKILL)
+
+        assert local_aws.start(state_dir, port=port).restored == "unclean"
+        table = lake.catalog.load_table(("ns", "log"))
+        assert (lake.progress(quick)["position_written"], lake.progress(slow)["position_written"]) == (1, 1)
+        put(slow, *({"id": n, "note": "x" * 5000} for n in range(300, 520)))
+        lake.wait(slow, 221)
+        assert ids(table) == Counter([1, 2, *range(300, 520)])
+    finally:
+        local_aws.stop(state_dir)
