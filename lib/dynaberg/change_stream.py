@@ -1,0 +1,148 @@
+"""The change records that a stream still holds, as the Lambdas get them.
+
+DynamoDB Streams keeps a change for 24 hours, Kinesis Data Streams for as long as its retention says.
+Sources: Amazon DynamoDB API Reference, "GetRecords (Amazon DynamoDB Streams)"; Amazon Kinesis Data Streams
+API Reference, "GetShardIterator".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from dynaberg import aws
+
+if TYPE_CHECKING:
+    import boto3
+
+# An open shard may answer with nothing although it holds more.
+_EMPTY_PAGES = 3
+_DYNAMODB_HOURS = 24
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """A change record of a stream.
+
+    Attributes:
+        raw: The record, as JSON in bytes.
+        document: The same, parsed; its text, where it is not JSON.
+    """
+
+    raw: bytes
+    document: Any
+
+
+def read_changes(
+    session: boto3.Session, stream_arn: str, since: datetime | None, until: datetime
+) -> Iterator[StreamRecord]:
+    """Read the changes of a time range, shard by shard.
+
+    What is later than `until` is left out: by when it was made in DynamoDB Streams, which know whole seconds,
+    and by when it came into the stream in Kinesis.
+
+    Args:
+        session: Open boto3 session.
+        stream_arn: A stream of DynamoDB Streams or of Kinesis Data Streams.
+        since: Timezone-aware beginning; None begins with the oldest change that the stream holds.
+        until: Timezone-aware end.
+    """
+    read = _read_kinesis if is_kinesis(stream_arn) else _read_dynamodb
+    return read(session, stream_arn, since, until)
+
+
+def is_kinesis(stream_arn: str) -> bool:
+    """Whether a stream is one of Kinesis Data Streams."""
+    return ":kinesis:" in stream_arn
+
+
+def oldest_moment(session: boto3.Session, stream_arn: str) -> datetime:
+    """Since when a stream holds its changes at most."""
+    hours = _DYNAMODB_HOURS
+    if is_kinesis(stream_arn):
+        summary = aws.client(session, "kinesis").describe_stream_summary(StreamARN=stream_arn)
+        hours = summary["StreamDescriptionSummary"]["RetentionPeriodHours"]
+    return datetime.now(UTC) - timedelta(hours=hours)
+
+
+def _read_kinesis(
+    session: boto3.Session, stream_arn: str, since: datetime | None, until: datetime
+) -> Iterator[StreamRecord]:
+    kinesis = aws.client(session, "kinesis")
+    begin: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
+    if since:
+        begin = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": since}
+    for page in kinesis.get_paginator("list_shards").paginate(StreamARN=stream_arn):
+        for shard in page["Shards"]:
+            place = kinesis.get_shard_iterator(StreamARN=stream_arn, ShardId=shard["ShardId"], **begin)
+            yield from _read_kinesis_shard(kinesis, place["ShardIterator"], until)
+
+
+def _read_kinesis_shard(kinesis: Any, iterator: str | None, until: datetime) -> Iterator[StreamRecord]:
+    while iterator:
+        page = kinesis.get_records(ShardIterator=iterator)
+        for record in page["Records"]:
+            if record["ApproximateArrivalTimestamp"] >= until:
+                return
+            yield StreamRecord(record["Data"], _parse(record["Data"]))
+        if not page["Records"] and not page.get("MillisBehindLatest"):
+            return
+        iterator = page.get("NextShardIterator")
+
+
+def _read_dynamodb(
+    session: boto3.Session, stream_arn: str, since: datetime | None, until: datetime
+) -> Iterator[StreamRecord]:
+    wire = _Wire(session)
+    # DynamoDB Streams date a change to the whole second.
+    first, last = since.replace(microsecond=0).timestamp() if since else 0.0, until.timestamp()
+    for shard in wire.shards(stream_arn):
+        for record in wire.records(stream_arn, shard):
+            if first <= record["dynamodb"]["ApproximateCreationDateTime"] <= last:
+                document = {**record, "eventSourceARN": stream_arn}
+                yield StreamRecord(json.dumps(document).encode(), document)
+
+
+class _Wire:
+    """DynamoDB Streams without botocore's parsing, which would turn times and bytes into Python's own."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        self._client = session.client("dynamodbstreams")
+        self._records: list[dict[str, Any]] = []
+        self._client.meta.events.register("before-parse.dynamodb-streams.GetRecords", self._keep)
+
+    def _keep(self, response_dict: dict[str, Any], **_: Any) -> None:
+        if response_dict["status_code"] == HTTPStatus.OK:
+            answer = json.loads(response_dict["body"])
+            self._records, answer["Records"] = answer["Records"], []
+            response_dict["body"] = json.dumps(answer).encode()
+
+    def shards(self, stream_arn: str) -> Iterator[str]:
+        after: dict[str, Any] = {}
+        while True:
+            told = self._client.describe_stream(StreamArn=stream_arn, **after)["StreamDescription"]
+            yield from (shard["ShardId"] for shard in told["Shards"])
+            if "LastEvaluatedShardId" not in told:
+                return
+            after = {"ExclusiveStartShardId": told["LastEvaluatedShardId"]}
+
+    def records(self, stream_arn: str, shard: str) -> Iterator[dict[str, Any]]:
+        iterator = self._client.get_shard_iterator(
+            StreamArn=stream_arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+        ).get("ShardIterator")
+        empty = 0
+        while iterator and empty < _EMPTY_PAGES:
+            iterator = self._client.get_records(ShardIterator=iterator).get("NextShardIterator")
+            empty = 0 if self._records else empty + 1
+            yield from self._records
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return raw.decode(errors="replace")
