@@ -17,10 +17,14 @@ from dynaberg import (
     cleanup,
     deploy,
     display,
+    failures,
+    freshness,
     layers,
     profiling,
     query,
     reconcile,
+    replay,
+    stream_replay,
     time_travel,
     traffic,
     waiting,
@@ -280,6 +284,39 @@ class Workbench:
         """Compare DynamoDB with the current table, every column of every row."""
         self._check_current(name)
         return reconcile.reconcile(self.session, self.settings, self.contract)
+
+    # When things break --------------------------------------------------------------------------
+
+    def freshness(self, *, since: datetime | None = None) -> pd.DataFrame:
+        """The lag of each hop: item → stream → Lambda → snapshot of the change log.
+
+        Args:
+            since: Timezone-aware; by default 24 hours before the log's latest snapshot.
+        """
+        return freshness.freshness(self.session, self.settings, self.contract, since=since)
+
+    def failures(self) -> pd.DataFrame:
+        """Every change that failed and waits in the error bucket or a queue, with the reason."""
+        return failures.failures(self.session, self.settings, self.contract)
+
+    def preview_replay(self) -> pd.DataFrame:
+        """What `replay_errors` would do with each failed change."""
+        return replay.preview_replay(self.session, self.settings, self.contract)
+
+    def replay_errors(self) -> pd.DataFrame:
+        """Send every failed change once more, by the contract as it is now, and archive what was taken."""
+        return replay.replay_errors(self.session, self.settings, self.contract)
+
+    def replay_stream(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
+        """Read a time range of the change stream again, and send what the change log lacks.
+
+        Args:
+            since: Timezone-aware; by default the oldest change that the stream holds.
+            until: Timezone-aware; by default now.
+        """
+        return stream_replay.replay_stream(
+            self.session, self.settings, self.contract, since=since, until=until
+        )
 
     # The end ------------------------------------------------------------------------------------
 

@@ -1,0 +1,58 @@
+"""The picture of freshness: how the lag of a change comes together, hop by hop."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from dynaberg.plots.canvas import BLUE, GRAY, INK, finish, new_axes, write_at
+
+_TOTAL = "total"
+
+
+def plot_freshness(lags: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw the lag of each hop as a waterfall: the bar is what half of the changes take, the line 95 %.
+
+    A hop begins where the one before ends at its half; medians do not add up exactly, so the total is drawn
+    from zero.
+
+    Args:
+        lags: From `Workbench.freshness`.
+        ax: Axes to draw on.
+    """
+    known = lags.dropna(subset=["p50_seconds"]).reset_index(drop=True)
+    ax = ax or new_axes(height=1.3 + 0.55 * len(lags))
+    if known.empty:
+        ax.set_title("No change of this time is in the log")
+        return ax
+    begin = 0.0
+    for place, (hop, p50, p95) in enumerate(
+        known[["hop", "p50_seconds", "p95_seconds"]].itertuples(index=False, name=None)
+    ):
+        start = 0.0 if hop == _TOTAL else begin
+        half = start + max(p50, 0.0)
+        most = start + max(p95, 0.0)
+        ax.barh(
+            place, half - start, 0.55, left=start, color=GRAY if hop == _TOTAL else BLUE, edgecolor="white"
+        )
+        ax.plot([half, most], [place, place], "|-", color=INK, markersize=9)
+        write_at(ax, most, place, f"  {p50:,.1f} s; 95 % within {p95:,.1f} s", ha="left")
+        begin = half
+    ax.set_yticks(range(len(known)), known["hop"])
+    ax.set_ylim(len(known) - 0.4, -0.6)
+    ax.set_xlim(0, ax.get_xlim()[1] * 1.45)
+    ax.grid(visible=False, axis="y")
+    return finish(ax, _title(known), x="seconds since the change was dated", y="", counts="x")
+
+
+def _title(known: pd.DataFrame) -> str:
+    """The finding: how long a change takes, and where most of that goes."""
+    hops = known[known["hop"] != _TOTAL]
+    total = known[known["hop"] == _TOTAL]
+    by_hop = hops.set_index("hop")["p50_seconds"].astype(float)
+    longest = str(by_hop.idxmax())
+    if total.empty:
+        return f"Half of the changes take {by_hop.max():,.1f} s from {longest}"
+    half, most = float(total["p50_seconds"].iloc[0]), float(total["p95_seconds"].iloc[0])
+    finding = f"Half of the changes are in the log after {half:,.1f} s, 95 % after {most:,.1f} s"
+    return f"{finding}; the longest hop: {longest}"
