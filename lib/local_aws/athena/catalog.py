@@ -68,17 +68,18 @@ class Catalogs:
             self._open.pop(catalog, None)
             raise QueryError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' not found")
 
-    def load(self, catalog: str, database: str, table: str, node: exp.Expression | None = None) -> Table:
+    def load(self, catalog: str, database: str, table: str, node: exp.Expr | None = None) -> Table:
         """A table as it is now.
 
         Raises:
             QueryError: TABLE_NOT_FOUND.
         """
         try:
-            return self.get(catalog).load_table((database, table))
+            found: Table = self.get(catalog).load_table((database, table))
         except (NoSuchTableError, NoSuchNamespaceError) as error:
             name = f"{catalog}.{database}.{table}"
             raise QueryError("TABLE_NOT_FOUND", f"Table '{name}' does not exist", node) from error
+        return found
 
     def databases(self, catalog: str) -> list[str]:
         """The namespaces of a table bucket."""

@@ -14,7 +14,6 @@ from pyiceberg import exceptions as iceberg_errors
 from pyiceberg import transforms
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table
 from pyiceberg.types import IcebergType, NestedField
 from sqlglot import exp
 
@@ -27,10 +26,25 @@ from local_aws.athena.names import Context, TableName, resolve
 from local_aws.athena.queries import Outcome, translate
 from local_aws.athena.statements import read, without_comments
 from local_aws.athena.types import DuckType, parse_type, text_name
-from local_aws.athena.validate import SyntaxProblem
+from local_aws.athena.validate import StatementError
 
 NAME = r'(?:[`"][^`"]+[`"]|\w+)(?:\.(?:[`"][^`"]+[`"]|\w+)){0,2}'
-SQL_TYPES = {"INTEGER": "int", "BIGINT": "bigint", "SMALLINT": "int", "TINYINT": "int", "HUGEINT": "bigint", "BOOLEAN": "boolean", "FLOAT": "float", "DOUBLE": "double", "VARCHAR": "string", "BLOB": "binary", "DATE": "date", "TIMESTAMP": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamp with time zone", "UUID": "uuid"}  # fmt: skip
+SQL_TYPES = {
+    "INTEGER": "int",
+    "BIGINT": "bigint",
+    "SMALLINT": "int",
+    "TINYINT": "int",
+    "HUGEINT": "bigint",
+    "BOOLEAN": "boolean",
+    "FLOAT": "float",
+    "DOUBLE": "double",
+    "VARCHAR": "string",
+    "BLOB": "binary",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
+    "UUID": "uuid",
+}
 
 
 def table_name(context: Context, text: str) -> TableName:
@@ -50,7 +64,7 @@ def matched(pattern: str, sql: str) -> re.Match[str]:
     """A statement's parts, or Athena's word for one that has none."""
     found = re.fullmatch(pattern, without_comments(sql), re.IGNORECASE | re.DOTALL)
     if found is None:
-        raise SyntaxProblem(f"mismatched input '{without_comments(sql)[:60]}'")
+        raise StatementError(f"mismatched input '{without_comments(sql)[:60]}'")
     return found
 
 
@@ -61,7 +75,10 @@ def run_create_table(context: Context, sql: str) -> Outcome:
     columns, rest = closing(found[4])
     options = read_options(rest)
     if options["properties"].pop("table_type", "").upper() != "ICEBERG" or found[1]:
-        raise QueryError("NOT_SUPPORTED", "Only Iceberg tables can be created in a table bucket: TBLPROPERTIES ('table_type'='ICEBERG')")  # fmt: skip
+        raise QueryError(
+            "NOT_SUPPORTED",
+            "Only Iceberg tables can be created in a table bucket: TBLPROPERTIES ('table_type'='ICEBERG')",
+        )
     ids = itertools.count(1)
     schema = Schema(*(column_field(text, ids) for text in split_outside(columns, ",")))
     spec = partition_spec(schema, options["partitions"])
@@ -71,9 +88,13 @@ def run_create_table(context: Context, sql: str) -> Outcome:
 
 def column_field(text: str, ids: Iterator[int]) -> NestedField:
     """A column of DDL: name, type, comment."""
-    found = re.fullmatch(r"\s*([`\"]?)([\w$-]+)\1\s+(.+?)(\s+NOT\s+NULL)?(?:\s+COMMENT\s+'((?:[^']|'')*)')?\s*", text, re.IGNORECASE | re.DOTALL)  # fmt: skip
+    found = re.fullmatch(
+        r"\s*([`\"]?)([\w$-]+)\1\s+(.+?)(\s+NOT\s+NULL)?(?:\s+COMMENT\s+'((?:[^']|'')*)')?\s*",
+        text,
+        re.IGNORECASE | re.DOTALL,
+    )
     if found is None:
-        raise SyntaxProblem(f"mismatched input '{text.strip()}'. Expecting: a column's name and type")
+        raise StatementError(f"mismatched input '{text.strip()}'. Expecting: a column's name and type")
     own = next(ids)
     return NestedField(
         own, found[2].lower(), iceberg_type(found[3], ids), required=bool(found[4]), doc=found[5]
@@ -92,7 +113,7 @@ def closing(text: str) -> tuple[str, str]:
             if depth == 0:
                 return text[:i], text[i + 1 :]
             depth -= 1
-    raise SyntaxProblem("mismatched input '<EOF>'. Expecting: ')'")
+    raise StatementError("mismatched input '<EOF>'. Expecting: ')'")
 
 
 def read_options(text: str) -> dict[str, Any]:
@@ -101,12 +122,15 @@ def read_options(text: str) -> dict[str, Any]:
     while text.strip():
         found = re.match(r"\s*(PARTITIONED\s+BY|TBLPROPERTIES|WITH|COMMENT|LOCATION)\s*", text, re.IGNORECASE)
         if found is None:
-            raise SyntaxProblem(f"mismatched input '{text.split()[0]}'. Expecting: 'COMMENT', 'LOCATION', 'PARTITIONED', 'TBLPROPERTIES', <EOF>")  # fmt: skip
+            raise StatementError(
+                f"mismatched input '{text.split()[0]}'. "
+                "Expecting: 'COMMENT', 'LOCATION', 'PARTITIONED', 'TBLPROPERTIES', <EOF>"
+            )
         word, text = found[1].upper().split()[0], text[found.end() :]
         if word in ("COMMENT", "LOCATION"):
             value = re.match(r"'((?:[^']|'')*)'", text)
             if value is None:
-                raise SyntaxProblem(f"mismatched input '{text.strip()[:20]}'. Expecting: a string")
+                raise StatementError(f"mismatched input '{text.strip()[:20]}'. Expecting: a string")
             if word == "LOCATION":
                 raise QueryError(
                     "NOT_SUPPORTED", "LOCATION cannot be set: S3 Tables manages where its tables are"
@@ -124,7 +148,7 @@ def read_options(text: str) -> dict[str, Any]:
 
 def read_properties(text: str) -> dict[str, str]:
     """`'key'='value', …`."""
-    return {key: value for key, value in re.findall(r"'([^']+)'\s*=\s*'([^']*)'", text)}
+    return dict(re.findall(r"'([^']+)'\s*=\s*'([^']*)'", text))
 
 
 TRANSFORMS: Mapping[str, Callable[[int], transforms.Transform[Any, Any]]] = {
@@ -144,7 +168,7 @@ def partition_spec(schema: Schema, parts: list[str]) -> PartitionSpec:
     for i, part in enumerate(parts):
         found = re.fullmatch(r"(?:(\w+)\s*\(\s*(?:(\d+)\s*,\s*)?)?[`\"]?(\w+)[`\"]?\s*\)?", part)
         if found is None or (found[1] and found[1].lower() not in TRANSFORMS):
-            raise SyntaxProblem(f"mismatched input '{part}'. Expecting: a partition transform")
+            raise StatementError(f"mismatched input '{part}'. Expecting: a partition transform")
         kind = found[1].lower() if found[1] else "identity"
         transform = TRANSFORMS[kind](int(found[2] or 0)) if found[1] else transforms.IdentityTransform()
         try:
@@ -158,12 +182,25 @@ def partition_spec(schema: Schema, parts: list[str]) -> PartitionSpec:
     return PartitionSpec(*fields)
 
 
-def create(context: Context, name: TableName, schema: Schema, spec: PartitionSpec, properties: Mapping[str, str], *, if_not_exists: bool) -> None:  # fmt: skip
+def create(
+    context: Context,
+    name: TableName,
+    schema: Schema,
+    spec: PartitionSpec,
+    properties: Mapping[str, str],
+    *,
+    if_not_exists: bool,
+) -> None:
     """Creates an Iceberg table."""
     catalog = context.catalogs.get(name.catalog)
     kept = {k: v for k, v in properties.items() if k not in ("format", "is_external")}
     try:
-        catalog.create_table((name.database, name.table), schema, partition_spec=spec, properties={"format-version": "2", **kept})  # fmt: skip
+        catalog.create_table(
+            (name.database, name.table),
+            schema,
+            partition_spec=spec,
+            properties={"format-version": "2", **kept},
+        )
     except iceberg_errors.TableAlreadyExistsError as error:
         if not if_not_exists:
             raise QueryError("TABLE_ALREADY_EXISTS", f"Table '{name}' already exists") from error
@@ -173,7 +210,10 @@ def create(context: Context, name: TableName, schema: Schema, spec: PartitionSpe
 
 def run_create_as(context: Context, sql: str, parameters: tuple[str, ...]) -> Outcome:
     """`CREATE TABLE [IF NOT EXISTS] t [WITH (…)] AS query [WITH [NO] DATA]`."""
-    found = matched(rf"CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?({NAME})\s*(?:WITH\s*\((.*?)\)\s*)?AS\s*(\(?\s*(?:SELECT|WITH|VALUES|TABLE)\b.*?)(\s+WITH\s+(?:NO\s+)?DATA)?", sql)  # fmt: skip
+    found = matched(
+        rf"CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?({NAME})\s*(?:WITH\s*\((.*?)\)\s*)?AS\s*(\(?\s*(?:SELECT|WITH|VALUES|TABLE)\b.*?)(\s+WITH\s+(?:NO\s+)?DATA)?",
+        sql,
+    )
     name = table_name(context, found[2])
     options = dict(re.findall(r"(\w+)\s*=\s*('[^']*'|ARRAY\s*\[[^\]]*\]|\w+)", found[3] or "", re.IGNORECASE))
     tree = read(found[4], parameters)
@@ -186,8 +226,13 @@ def run_create_as(context: Context, sql: str, parameters: tuple[str, ...]) -> Ou
     query = to_duckdb(translate(context, tree))
     described = context.cursor.execute(f"DESCRIBE {query}").fetchall()
     ids = itertools.count(1)
-    schema = Schema(*(NestedField(next(ids), row[0].lower(), duckdb_to_iceberg(str(row[1]), ids), required=False) for row in described))  # fmt: skip
-    parts = re.findall(r"'([^']*)'", options.get("partitioning", options.get("partitioned_by", "")))
+    schema = Schema(
+        *(
+            NestedField(next(ids), row[0].lower(), duckdb_to_iceberg(str(row[1]), ids), required=False)
+            for row in described
+        )
+    )
+    parts = re.findall(r"'([^']*)'", options.get("partitioning") or options.get("partitioned_by") or "")
     create(context, name, schema, partition_spec(schema, parts), {}, if_not_exists=bool(found[1]))
     if re.search(r"NO\s+DATA", found[5] or "", re.IGNORECASE):
         return Outcome(ROWS, 0, 0)
@@ -262,78 +307,3 @@ def run_drop_database(context: Context, sql: str) -> Outcome:
     except iceberg_errors.NamespaceNotEmptyError as error:
         raise QueryError("SCHEMA_NOT_EMPTY", f"Cannot drop non-empty schema '{found[2]}'") from error
     return Outcome()
-
-
-def run_alter_table(context: Context, sql: str) -> Outcome:
-    """ALTER TABLE, each kind by its row in the table."""
-    found = matched(rf"ALTER\s+TABLE\s+({NAME})\s+(.*)", sql)
-    name = table_name(context, found[1])
-    for pattern, change in ALTERATIONS:
-        if parts := re.fullmatch(pattern, found[2].strip(), re.IGNORECASE | re.DOTALL):
-            table = context.catalogs.load(name.catalog, name.database, name.table)
-            try:
-                change(table, parts)
-            except ValueError as error:
-                raise QueryError("INVALID_TABLE_PROPERTY" if "TBLPROPERTIES" in pattern else "COLUMN_NOT_FOUND", str(error)) from error  # fmt: skip
-            except iceberg_errors.ValidationError as error:
-                raise QueryError("NOT_SUPPORTED", str(error)) from error
-            return Outcome()
-    raise SyntaxProblem(
-        f"mismatched input '{found[2].split()[0]}'. Expecting: 'ADD', 'CHANGE', 'DROP', 'SET', 'UNSET'"
-    )
-
-
-def add_columns(table: Table, parts: re.Match[str]) -> None:
-    """`ADD COLUMNS (name type, …)`."""
-    with table.update_schema() as update:
-        for text in split_outside(parts[1], ","):
-            field = column_field(text, itertools.count(10_000))
-            update.add_column(field.name, field.field_type, field.doc)
-
-
-def change_column(table: Table, parts: re.Match[str]) -> None:
-    """`CHANGE [COLUMN] old new type`: a wider type, another name."""
-    old, new = parts[1].lower(), parts[2].lower()
-    kind = iceberg_type(
-        re.sub(r"\s+COMMENT\s+'.*'$", "", parts[3], flags=re.IGNORECASE), itertools.count(10_000)
-    )
-    with table.update_schema() as update:
-        if table.schema().find_field(old).field_type != kind:
-            update.update_column(old, field_type=kind)
-        if old != new:
-            update.rename_column(old, new)
-
-
-def rename_column(table: Table, parts: re.Match[str]) -> None:
-    """`RENAME COLUMN old TO new`."""
-    with table.update_schema() as update:
-        update.rename_column(parts[1].lower(), parts[2].lower())
-
-
-def drop_column(table: Table, parts: re.Match[str]) -> None:
-    """`DROP COLUMN name`."""
-    with table.update_schema() as update:
-        update.delete_column(parts[1].lower())
-
-
-def set_properties(table: Table, parts: re.Match[str]) -> None:
-    """`SET TBLPROPERTIES (…)`."""
-    with table.transaction() as change:
-        change.set_properties(read_properties(parts[1]))
-
-
-def unset_properties(table: Table, parts: re.Match[str]) -> None:
-    """`UNSET TBLPROPERTIES (…)`."""
-    with table.transaction() as change:
-        change.remove_properties(*re.findall(r"'([^']+)'", parts[1]))
-
-
-WORD = r"[`\"]?(\w+)[`\"]?"
-ALTERATIONS: tuple[tuple[str, Callable[[Table, re.Match[str]], None]], ...] = (
-    (r"ADD\s+COLUMNS?\s*\((.*)\)", add_columns),
-    (rf"CHANGE\s+(?:COLUMN\s+)?{WORD}\s+{WORD}\s+(.+)", change_column),
-    (rf"RENAME\s+COLUMN\s+{WORD}\s+TO\s+{WORD}", rename_column),
-    (rf"DROP\s+COLUMN\s+{WORD}", drop_column),
-    (r"SET\s+TBLPROPERTIES\s*\((.*)\)", set_properties),
-    (r"UNSET\s+TBLPROPERTIES\s*\((.*)\)", unset_properties),
-)

@@ -1,7 +1,7 @@
 """The two SQL dialects: Athena's as it is read here, DuckDB's as it is written.
 
-Reading leaves every function call as it was written (`exp.Anonymous`), so that `functions.FUNCTIONS` alone decides
-what a name means; sqlglot's own translation of functions is not used.
+Reading leaves every function call as it was written (`exp.Anonymous`), so that `functions.FUNCTIONS` alone
+decides what a name means; sqlglot's own translation of functions is not used.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from typing import Any, ClassVar
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.dialects.trino import Trino
+from sqlglot.generators.duckdb import DuckDBGenerator
+from sqlglot.parsers.duckdb import DuckDBParser
+from sqlglot.parsers.trino import TrinoParser
 
 SPECIAL_CALLS = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "LISTAGG")
 
@@ -20,21 +23,21 @@ class AthenaSql(Trino):
 
     INDEX_OFFSET = 0
 
-    class Parser(Trino.Parser):
+    class Parser(TrinoParser):
         """Knows only the calls with a grammar of their own."""
 
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
-            name: parser for name, parser in Trino.Parser.FUNCTION_PARSERS.items() if name in SPECIAL_CALLS
+            name: parser for name, parser in TrinoParser.FUNCTION_PARSERS.items() if name in SPECIAL_CALLS
         }
 
 
-def at_version(generator: DuckDB.Generator, node: exp.Version) -> str:
+def at_version(generator: DuckDBGenerator, node: exp.Version) -> str:
     """`AT (VERSION => 123)`: DuckDB's time travel."""
     return f"AT (VERSION => {generator.sql(node, 'expression')})"
 
 
-def ignore_nulls(generator: DuckDB.Generator, node: exp.IgnoreNulls) -> str:
+def ignore_nulls(generator: DuckDBGenerator, node: exp.IgnoreNulls) -> str:
     """`lag(x, 1 IGNORE NULLS)`: DuckDB has it inside the brackets."""
     return generator.sql(node, "this").removesuffix(")") + " IGNORE NULLS)"
 
@@ -44,24 +47,24 @@ class DuckSql(DuckDB):
 
     INDEX_OFFSET = 0
 
-    class Parser(DuckDB.Parser):
+    class Parser(DuckDBParser):
         """Knows only the calls with a grammar of their own."""
 
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
-            name: parser for name, parser in DuckDB.Parser.FUNCTION_PARSERS.items() if name in SPECIAL_CALLS
+            name: parser for name, parser in DuckDBParser.FUNCTION_PARSERS.items() if name in SPECIAL_CALLS
         }
 
-    class Generator(DuckDB.Generator):
+    class Generator(DuckDBGenerator):
         """Writes `AT (VERSION => …)` and `lag(x IGNORE NULLS)`."""
 
         TRANSFORMS: ClassVar[dict[Any, Any]] = {
-            **DuckDB.Generator.TRANSFORMS,
+            **DuckDBGenerator.TRANSFORMS,
             exp.Version: at_version,
             exp.IgnoreNulls: ignore_nulls,
         }
 
 
-def to_duckdb(tree: exp.Expression) -> str:
+def to_duckdb(tree: exp.Expr) -> str:
     """A translated tree as DuckDB's SQL."""
     return tree.sql(dialect=DuckSql, normalize_functions=False, copy=True)

@@ -18,7 +18,7 @@ from local_aws.athena.names import Context, TableName
 from local_aws.athena.queries import Outcome, translate
 from local_aws.athena.types import coerces, column_info, text_name
 
-Node = exp.Expression
+Node = exp.Expr
 
 ROWS = [column_info("rows", "BIGINT")]
 LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -56,7 +56,7 @@ def target(context: Context, tree: Node) -> tuple[exp.Table, TableName]:
 
 def run_insert(context: Context, tree: exp.Insert) -> Outcome:
     """`INSERT INTO t [(columns)] query`."""
-    table, name = target(context, tree)
+    _, name = target(context, tree)
     columns = [c.name for c in tree.this.expressions] if isinstance(tree.this, exp.Schema) else []
     check_columns(context, name, columns, tree)
     with transaction(context, name):
@@ -72,7 +72,7 @@ def run_delete(context: Context, tree: exp.Delete) -> Outcome:
     table, name = target(context, tree)
     with transaction(context, name):
         where = translated_parts(context, table, [], tree.args.get("where"))[1]
-        context.cursor.execute(f"DELETE FROM {relation(name)} AS {alias_of(table)}{where}")
+        context.cursor.execute(f"DELETE FROM {relation(name)} AS {alias_of(table)}{where}")  # noqa: S608
         return changed(context)
 
 
@@ -82,13 +82,14 @@ def run_update(context: Context, tree: exp.Update) -> Outcome:
     columns = [assignment.this.name for assignment in tree.expressions]
     check_columns(context, name, columns, tree)
     with transaction(context, name):
-        values, where = translated_parts(context, table, [a.expression for a in tree.expressions], tree.args.get("where"))  # fmt: skip
-        source = f"{relation(name)} AS {alias_of(table)}"
-        check_values(
-            context, name, columns, context.describe(f"SELECT {', '.join(values)} FROM {source}"), tree
+        values, where = translated_parts(
+            context, table, [a.expression for a in tree.expressions], tree.args.get("where")
         )
+        source = f"{relation(name)} AS {alias_of(table)}"
+        kinds = context.describe(f"SELECT {', '.join(values)} FROM {source}")  # noqa: S608
+        check_values(context, name, columns, kinds, tree)
         assignments = ", ".join(f"{quoted(c)} = {v}" for c, v in zip(columns, values, strict=True))
-        context.cursor.execute(f"UPDATE {source} SET {assignments}{where}")
+        context.cursor.execute(f"UPDATE {source} SET {assignments}{where}")  # noqa: S608
         return changed(context)
 
 
@@ -124,7 +125,13 @@ def check_columns(context: Context, name: TableName, columns: Sequence[str], tre
     }
     for column in columns:
         if column.lower() not in known:
-            raise QueryError("COLUMN_NOT_FOUND", f"Insert column name does not exist in target table: {column}" if isinstance(tree, exp.Insert) else f"The UPDATE SET target column {column} doesn't exist", tree)  # fmt: skip
+            raise QueryError(
+                "COLUMN_NOT_FOUND",
+                f"Insert column name does not exist in target table: {column}"
+                if isinstance(tree, exp.Insert)
+                else f"The UPDATE SET target column {column} doesn't exist",
+                tree,
+            )
 
 
 def check_insert(
@@ -179,7 +186,7 @@ def check_values(
 def column_types(context: Context, name: TableName, columns: Sequence[str]) -> list[str]:
     """The types of a table's columns, all of them where none is named."""
     listed = ", ".join(quoted(c) for c in columns) or "*"
-    return context.describe(f"SELECT {listed} FROM {relation(name)}")
+    return context.describe(f"SELECT {listed} FROM {relation(name)}")  # noqa: S608
 
 
 def type_list(kinds: Sequence[str]) -> str:

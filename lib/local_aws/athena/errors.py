@@ -19,7 +19,7 @@ class QueryError(Exception):
         node: The place in the statement, for `line 1:15`.
     """
 
-    def __init__(self, code: str, message: str, node: exp.Expression | None = None) -> None:
+    def __init__(self, code: str, message: str, node: exp.Expr | None = None) -> None:
         place = position(node)
         self.code, self.message = code, f"{place}{message}"
         super().__init__(f"{code}: {self.message}")
@@ -34,7 +34,7 @@ class QueryCancelled(Exception):  # noqa: N818 - not an error: the user asked fo
     """The query was stopped."""
 
 
-def position(node: exp.Expression | None) -> str:
+def position(node: exp.Expr | None) -> str:
     """`line 1:15: ` for a node whose identifiers remember where they stood."""
     if node is None:
         return ""
@@ -49,25 +49,65 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
     (r"DIVISION_BY_ZERO", "DIVISION_BY_ZERO", "Division by zero"),
     (r"INVALID_CAST (.*) TO (\w+)' to INT", "INVALID_CAST_ARGUMENT", "Cannot cast '{0}' to {1}"),
     (r"KEY_NOT_PRESENT (.*)' to", "INVALID_FUNCTION_ARGUMENT", "Key not present in map: {0}"),
-    (r"SUBSCRIPT (.*)' to", "INVALID_FUNCTION_ARGUMENT", "Array subscript must be less than or equal to array length: {0}"),
+    (
+        r"SUBSCRIPT (.*)' to",
+        "INVALID_FUNCTION_ARGUMENT",
+        "Array subscript must be less than or equal to array length: {0}",
+    ),
     (r"Could not convert string '(.*)' to (\w+)", "INVALID_CAST_ARGUMENT", "Cannot cast '{0}' to {1}"),
-    (r"invalid (?:date|timestamp) field format: \"([^\"]*)\"", "INVALID_CAST_ARGUMENT", "Value cannot be cast to a date or timestamp: {0}"),
-    (r"(timestamp|date) field value out of range: \"([^\"]*)\"", "INVALID_CAST_ARGUMENT", "Value cannot be cast to {0}: {1}"),
-    (r"Could not parse string \"([^\"]*)\" according to format specifier \"([^\"]*)\"", "INVALID_FUNCTION_ARGUMENT", "Invalid format: \"{0}\""),
+    (
+        r"invalid (?:date|timestamp) field format: \"([^\"]*)\"",
+        "INVALID_CAST_ARGUMENT",
+        "Value cannot be cast to a date or timestamp: {0}",
+    ),
+    (
+        r"(timestamp|date) field value out of range: \"([^\"]*)\"",
+        "INVALID_CAST_ARGUMENT",
+        "Value cannot be cast to {0}: {1}",
+    ),
+    (
+        r"Could not parse string \"([^\"]*)\" according to format specifier \"([^\"]*)\"",
+        "INVALID_FUNCTION_ARGUMENT",
+        'Invalid format: "{0}"',
+    ),
     (r"Malformed JSON", "INVALID_FUNCTION_ARGUMENT", "Cannot convert value to JSON"),
-    (r"(?:Out of Range|out of range|Overflow|overflow)", "NUMERIC_VALUE_OUT_OF_RANGE", "Value is out of range"),
-    (r"More than one row returned by a subquery", "SUBQUERY_MULTIPLE_ROWS", "Scalar sub-query has returned multiple rows"),
-    (r"column \"?([^\" ]+)\"? must appear in the GROUP BY", "EXPRESSION_NOT_AGGREGATE", "'{0}' must be an aggregate expression or appear in GROUP BY clause"),
+    (
+        r"(?:Out of Range|out of range|Overflow|overflow)",
+        "NUMERIC_VALUE_OUT_OF_RANGE",
+        "Value is out of range",
+    ),
+    (
+        r"More than one row returned by a subquery",
+        "SUBQUERY_MULTIPLE_ROWS",
+        "Scalar sub-query has returned multiple rows",
+    ),
+    (
+        r"column \"?([^\" ]+)\"? must appear in the GROUP BY",
+        "EXPRESSION_NOT_AGGREGATE",
+        "'{0}' must be an aggregate expression or appear in GROUP BY clause",
+    ),
     (r"Ambiguous reference to column name \"([^\"]+)\"", "AMBIGUOUS_NAME", "Column '{0}' is ambiguous"),
-    (r"NOT NULL constraint failed: ([\w.]+)", "CONSTRAINT_VIOLATION", "NULL value not allowed for NOT NULL column: {0}"),
-    (r"(?:Cannot compare values|Cannot mix values|No function matches the given name|Cannot combine types)", "TYPE_MISMATCH", "{text}"),
+    (
+        r"NOT NULL constraint failed: ([\w.]+)",
+        "CONSTRAINT_VIOLATION",
+        "NULL value not allowed for NOT NULL column: {0}",
+    ),
+    (
+        r"Cannot (?:compare|mix) values|No function matches the given name|Cannot combine types",
+        "TYPE_MISMATCH",
+        "{text}",
+    ),
     (r"(?:Unimplemented type for cast|Unimplemented cast)", "TYPE_MISMATCH", "{text}"),
     (r"Out of Memory", "EXCEEDED_LOCAL_MEMORY_LIMIT", "Query exceeded the memory limit of the local engine"),
-    (r"(?:TransactionContext|Failed to commit|CommitFailed|Conflict)", "ICEBERG_COMMIT_ERROR", "Failed to commit Iceberg update to table"),
-)  # fmt: skip
+    (
+        r"(?:TransactionContext|Failed to commit|CommitFailed|Conflict)",
+        "ICEBERG_COMMIT_ERROR",
+        "Failed to commit Iceberg update to table",
+    ),
+)
 
 
-def find_name(tree: exp.Expression | None, kind: type[exp.Expression], name: str) -> exp.Expression | None:
+def find_name(tree: exp.Expr | None, kind: type[exp.Expr], name: str) -> exp.Expr | None:
     """The first node of a kind that carries a name, to say where it stands."""
     if tree is None:
         return None
@@ -75,7 +115,7 @@ def find_name(tree: exp.Expression | None, kind: type[exp.Expression], name: str
 
 
 def from_duckdb(
-    error: Exception, tree: exp.Expression | None = None, catalog: str = "", database: str = ""
+    error: Exception, tree: exp.Expr | None = None, catalog: str = "", database: str = ""
 ) -> QueryError:
     """What DuckDB refused, in Athena's words.
 
@@ -111,7 +151,7 @@ def from_duckdb(
     return QueryError(kind, first_line.partition(": ")[2] or first_line)
 
 
-def table_text(node: exp.Expression | None, catalog: str, database: str, name: str) -> str:
+def table_text(node: exp.Expr | None, catalog: str, database: str, name: str) -> str:
     """`catalog.database.table` as Athena's messages write it."""
     if not isinstance(node, exp.Table):
         return name

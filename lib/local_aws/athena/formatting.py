@@ -11,7 +11,7 @@ from local_aws.athena.errors import QueryError
 DIRECTIVE = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
 
 
-def format_call(node: exp.Anonymous) -> exp.Expression:
+def format_call(node: exp.Anonymous) -> exp.Expr:
     """A call of `format` in DuckDB's spelling.
 
     Raises:
@@ -20,7 +20,7 @@ def format_call(node: exp.Anonymous) -> exp.Expression:
     pattern, *values = node.expressions
     if not isinstance(pattern, exp.Literal):
         raise QueryError("NOT_SUPPORTED", "format: locally the pattern must be a literal", node)
-    arguments: list[exp.Expression] = []
+    arguments: list[exp.Expr] = []
 
     def directive(found: re.Match[str]) -> str:
         place, flags, width, precision, letter = found.groups()
@@ -37,9 +37,7 @@ def format_call(node: exp.Anonymous) -> exp.Expression:
     return exp.Anonymous(this="printf", expressions=[exp.Literal.string(text), *arguments])
 
 
-def argument(
-    value: exp.Expression, letter: str, precision: str | None, node: exp.Anonymous
-) -> exp.Expression:
+def argument(value: exp.Expr, letter: str, precision: str | None, node: exp.Anonymous) -> exp.Expr:
     """An argument as its directive takes it; decimals round half up as Java does."""
     if letter in "dxXo":
         return exp.cast(value, "BIGINT")

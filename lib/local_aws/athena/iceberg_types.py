@@ -10,20 +10,47 @@ from pyiceberg import types as ice
 from local_aws.athena.errors import QueryError
 
 DDL_NAMES: dict[type[ice.IcebergType], str] = {
-    ice.BooleanType: "boolean", ice.IntegerType: "int", ice.LongType: "bigint", ice.FloatType: "float", ice.DoubleType: "double",
-    ice.DateType: "date", ice.TimeType: "time", ice.TimestampType: "timestamp", ice.TimestamptzType: "timestamp with time zone", ice.StringType: "string",
-    ice.UUIDType: "uuid", ice.BinaryType: "binary",
-}  # fmt: skip
+    ice.BooleanType: "boolean",
+    ice.IntegerType: "int",
+    ice.LongType: "bigint",
+    ice.FloatType: "float",
+    ice.DoubleType: "double",
+    ice.DateType: "date",
+    ice.TimeType: "time",
+    ice.TimestampType: "timestamp",
+    ice.TimestamptzType: "timestamp with time zone",
+    ice.StringType: "string",
+    ice.UUIDType: "uuid",
+    ice.BinaryType: "binary",
+}
 QUERY_NAMES = DDL_NAMES | {
-    ice.IntegerType: "integer", ice.FloatType: "real", ice.StringType: "varchar", ice.BinaryType: "varbinary",
-    ice.TimeType: "time(6)", ice.TimestampType: "timestamp(6)", ice.TimestamptzType: "timestamp(6) with time zone",
-}  # fmt: skip
+    ice.IntegerType: "integer",
+    ice.FloatType: "real",
+    ice.StringType: "varchar",
+    ice.BinaryType: "varbinary",
+    ice.TimeType: "time(6)",
+    ice.TimestampType: "timestamp(6)",
+    ice.TimestamptzType: "timestamp(6) with time zone",
+}
 PLAIN = {
-    "boolean": ice.BooleanType(), "int": ice.IntegerType(), "integer": ice.IntegerType(), "bigint": ice.LongType(), "long": ice.LongType(),
-    "float": ice.FloatType(), "real": ice.FloatType(), "double": ice.DoubleType(), "date": ice.DateType(), "timestamp": ice.TimestampType(),
-    "timestamptz": ice.TimestamptzType(), "timestamp with time zone": ice.TimestamptzType(),
-    "string": ice.StringType(), "varchar": ice.StringType(), "binary": ice.BinaryType(), "varbinary": ice.BinaryType(), "uuid": ice.UUIDType(),
-}  # fmt: skip
+    "boolean": ice.BooleanType(),
+    "int": ice.IntegerType(),
+    "integer": ice.IntegerType(),
+    "bigint": ice.LongType(),
+    "long": ice.LongType(),
+    "float": ice.FloatType(),
+    "real": ice.FloatType(),
+    "double": ice.DoubleType(),
+    "date": ice.DateType(),
+    "timestamp": ice.TimestampType(),
+    "timestamptz": ice.TimestamptzType(),
+    "timestamp with time zone": ice.TimestamptzType(),
+    "string": ice.StringType(),
+    "varchar": ice.StringType(),
+    "binary": ice.BinaryType(),
+    "varbinary": ice.BinaryType(),
+    "uuid": ice.UUIDType(),
+}
 
 
 def athena_type(kind: ice.IcebergType, *, for_query: bool = False) -> str:
@@ -69,10 +96,19 @@ def iceberg_type(text: str, ids: Iterator[int]) -> ice.IcebergType:
         case "array", [element]:
             return ice.ListType(next(ids), iceberg_type(element, ids), element_required=False)
         case "map", [key, value]:
-            return ice.MapType(next(ids), iceberg_type(key, ids), next(ids), iceberg_type(value, ids), value_required=False)  # fmt: skip
+            return ice.MapType(
+                next(ids), iceberg_type(key, ids), next(ids), iceberg_type(value, ids), value_required=False
+            )
         case "struct", [_, *_]:
             pairs = [split_outside(part, ":") for part in parts]
-            return ice.StructType(*(ice.NestedField(next(ids), name.strip().strip("`"), iceberg_type(":".join(rest), ids), required=False) for name, *rest in pairs))  # fmt: skip
+            return ice.StructType(
+                *(
+                    ice.NestedField(
+                        next(ids), name.strip().strip("`"), iceberg_type(":".join(rest), ids), required=False
+                    )
+                    for name, *rest in pairs
+                )
+            )
     raise QueryError("TYPE_NOT_FOUND", f"Unknown type: {text}")
 
 

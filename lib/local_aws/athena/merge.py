@@ -1,8 +1,8 @@
-"""MERGE: in one transaction, the rows to change are picked, their old versions deleted, the new ones inserted.
+"""MERGE: in one transaction, rows to change are picked, their old versions deleted, the new ones inserted.
 
-DuckDB's own MERGE takes a single action on an Iceberg table. Here every row of the join gets the first WHEN clause
-whose condition holds, as Trino has it; a step without rows is left out, so that a merge that changes nothing makes
-no snapshot. A target row that several source rows match is an error, as in Trino.
+DuckDB's own MERGE takes a single action on an Iceberg table. Here every row of the join gets the first WHEN
+clause whose condition holds, as Trino has it; a step without rows is left out, so that a merge that changes
+nothing makes no snapshot. A target row that several source rows match is an error, as in Trino.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from local_aws.athena import names
 from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.dml import ROWS, check_columns, check_values, quoted, relation, target, transaction
 from local_aws.athena.engine import bytes_read
@@ -20,7 +19,7 @@ from local_aws.athena.errors import QueryError
 from local_aws.athena.names import Context, TableName
 from local_aws.athena.queries import Outcome, translate
 
-Node = exp.Expression
+Node = exp.Expr
 FILE, ROW = "merge_file", "merge_row"
 
 
@@ -78,7 +77,11 @@ def read_clause(when: exp.When, columns: Sequence[str]) -> Clause:
         listed = [c.name.lower() for c in then.this.expressions] if then.this else list(columns)
         given = then.expression.expressions
         if len(listed) != len(given):
-            raise QueryError("MISMATCHED_COLUMN_ALIASES", f"MERGE insert has {len(listed)} columns but {len(given)} values", when)  # fmt: skip
+            raise QueryError(
+                "MISMATCHED_COLUMN_ALIASES",
+                f"MERGE insert has {len(listed)} columns but {len(given)} values",
+                when,
+            )
         return Clause(False, when.args.get("condition"), "INSERT", dict(zip(listed, given, strict=True)))
     return Clause(True, when.args.get("condition"), "DELETE", {})
 
@@ -111,7 +114,12 @@ def picked_rows(
     source = tree.args["using"].copy()
     join = exp.Join(this=target_rows, on=tree.args["on"].copy(), side="LEFT")
     inner = exp.Select(expressions=expressions, from_=exp.From(this=source), joins=[join])
-    outer = exp.Select(expressions=[exp.Star()], from_=exp.From(this=exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("merge_rows")))))  # fmt: skip
+    outer = exp.Select(
+        expressions=[exp.Star()],
+        from_=exp.From(
+            this=exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("merge_rows")))
+        ),
+    )
     return outer.where(exp.Not(this=exp.Is(this=exp.column("merge_clause"), expression=exp.Null())))
 
 
@@ -144,20 +152,24 @@ def apply(context: Context, name: TableName, clauses: Sequence[Clause], columns:
     """Deletes the old versions of the picked rows and inserts the new ones; how many rows were picked."""
     cursor = context.cursor
     counts = cursor.execute(
-        f"SELECT count(*), count({ROW}), count(DISTINCT CASE WHEN {ROW} IS NOT NULL THEN ({FILE}, {ROW}) END) FROM picked"
+        "SELECT count(*), count(merge_row), count(DISTINCT (merge_file, merge_row)) "
+        "FILTER (WHERE merge_row IS NOT NULL) FROM picked"
     ).fetchone()
     total, matched, distinct = counts or (0, 0, 0)
     if matched != distinct:
-        raise QueryError("MERGE_TARGET_ROW_MULTIPLE_MATCHES", "One MERGE target table row matched more than one source row")  # fmt: skip
+        raise QueryError(
+            "MERGE_TARGET_ROW_MULTIPLE_MATCHES", "One MERGE target table row matched more than one source row"
+        )
     if matched:
-        cursor.execute(f"DELETE FROM {relation(name)} WHERE (filename, file_row_number) IN (SELECT ({FILE}, {ROW}) FROM picked WHERE {ROW} IS NOT NULL)")  # fmt: skip
+        rows = "SELECT (merge_file, merge_row) FROM picked WHERE merge_row IS NOT NULL"
+        cursor.execute(f"DELETE FROM {relation(name)} WHERE (filename, file_row_number) IN ({rows})")  # noqa: S608
     written = [str(i) for i, clause in enumerate(clauses) if clause.action != "DELETE"]
     condition = f"merge_clause IN ({', '.join(written)})" if written else "false"
-    pending = cursor.execute(f"SELECT count(*) FROM picked WHERE {condition}").fetchone()
+    pending = cursor.execute(f"SELECT count(*) FROM picked WHERE {condition}").fetchone()  # noqa: S608
     if pending and pending[0]:
         listed = ", ".join(quoted(c) for c in columns)
         values = ", ".join(quoted(f"new_{c}") for c in columns)
         cursor.execute(
-            f"INSERT INTO {relation(name)} ({listed}) SELECT {values} FROM picked WHERE {condition}"
+            f"INSERT INTO {relation(name)} ({listed}) SELECT {values} FROM picked WHERE {condition}"  # noqa: S608
         )
     return int(total)

@@ -5,7 +5,6 @@ Trino's documentation, "Iceberg connector", "Metadata tables".
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
@@ -22,25 +21,72 @@ MOMENT = pa.timestamp("ms", tz="UTC")
 COUNTS = pa.map_(pa.int32(), pa.int64())
 BOUNDS = pa.map_(pa.int32(), pa.string())
 
-SNAPSHOTS = {"committed_at": MOMENT, "snapshot_id": pa.int64(), "parent_id": pa.int64(), "operation": pa.string(), "manifest_list": pa.string(), "summary": TEXT_MAP}  # fmt: skip
-HISTORY = {"made_current_at": MOMENT, "snapshot_id": pa.int64(), "parent_id": pa.int64(), "is_current_ancestor": pa.bool_()}  # fmt: skip
-REFS = {"name": pa.string(), "type": pa.string(), "snapshot_id": pa.int64(), "max_reference_age_in_ms": pa.int64(), "min_snapshots_to_keep": pa.int32(), "max_snapshot_age_in_ms": pa.int64()}  # fmt: skip
+SNAPSHOTS = {
+    "committed_at": MOMENT,
+    "snapshot_id": pa.int64(),
+    "parent_id": pa.int64(),
+    "operation": pa.string(),
+    "manifest_list": pa.string(),
+    "summary": TEXT_MAP,
+}
+HISTORY = {
+    "made_current_at": MOMENT,
+    "snapshot_id": pa.int64(),
+    "parent_id": pa.int64(),
+    "is_current_ancestor": pa.bool_(),
+}
+REFS = {
+    "name": pa.string(),
+    "type": pa.string(),
+    "snapshot_id": pa.int64(),
+    "max_reference_age_in_ms": pa.int64(),
+    "min_snapshots_to_keep": pa.int32(),
+    "max_snapshot_age_in_ms": pa.int64(),
+}
 FILES = {
-    "content": pa.int32(), "file_path": pa.string(), "file_format": pa.string(), "spec_id": pa.int32(), "record_count": pa.int64(),
-    "file_size_in_bytes": pa.int64(), "column_sizes": COUNTS, "value_counts": COUNTS, "null_value_counts": COUNTS,
-    "nan_value_counts": COUNTS, "lower_bounds": BOUNDS, "upper_bounds": BOUNDS, "key_metadata": pa.binary(),
-    "split_offsets": pa.list_(pa.int64()), "equality_ids": pa.list_(pa.int32()), "sort_order_id": pa.int32(),
-}  # fmt: skip
-SUMMARIES = pa.list_(pa.struct({"contains_null": pa.bool_(), "contains_nan": pa.bool_(), "lower_bound": pa.string(), "upper_bound": pa.string()}))  # fmt: skip
+    "content": pa.int32(),
+    "file_path": pa.string(),
+    "file_format": pa.string(),
+    "spec_id": pa.int32(),
+    "record_count": pa.int64(),
+    "file_size_in_bytes": pa.int64(),
+    "column_sizes": COUNTS,
+    "value_counts": COUNTS,
+    "null_value_counts": COUNTS,
+    "nan_value_counts": COUNTS,
+    "lower_bounds": BOUNDS,
+    "upper_bounds": BOUNDS,
+    "key_metadata": pa.binary(),
+    "split_offsets": pa.list_(pa.int64()),
+    "equality_ids": pa.list_(pa.int32()),
+    "sort_order_id": pa.int32(),
+}
+SUMMARIES = pa.list_(
+    pa.struct(
+        {
+            "contains_null": pa.bool_(),
+            "contains_nan": pa.bool_(),
+            "lower_bound": pa.string(),
+            "upper_bound": pa.string(),
+        }
+    )
+)
 MANIFESTS = {
-    "path": pa.string(), "length": pa.int64(), "partition_spec_id": pa.int32(), "added_snapshot_id": pa.int64(),
-    "added_data_files_count": pa.int32(), "added_rows_count": pa.int64(), "existing_data_files_count": pa.int32(),
-    "existing_rows_count": pa.int64(), "deleted_data_files_count": pa.int32(), "deleted_rows_count": pa.int64(),
+    "path": pa.string(),
+    "length": pa.int64(),
+    "partition_spec_id": pa.int32(),
+    "added_snapshot_id": pa.int64(),
+    "added_data_files_count": pa.int32(),
+    "added_rows_count": pa.int64(),
+    "existing_data_files_count": pa.int32(),
+    "existing_rows_count": pa.int64(),
+    "deleted_data_files_count": pa.int32(),
+    "deleted_rows_count": pa.int64(),
     "partition_summaries": SUMMARIES,
-}  # fmt: skip
+}
 
 
-def rows_of(table: Table, kind: str, node: exp.Expression | None = None) -> pa.Table:
+def rows_of(table: Table, kind: str, node: exp.Expr | None = None) -> pa.Table:
     """A metadata table.
 
     Args:
@@ -177,24 +223,7 @@ KINDS: Mapping[str, Callable[[Table], pa.Table]] = {
 }
 
 
-def snapshot_as_of(table: Table, moment: datetime.datetime) -> int | None:
-    """The snapshot that was current at a moment, by the table's history.
-
-    Args:
-        table: The Iceberg table.
-        moment: When; without a zone it is UTC.
-    """
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    limit = int(moment.timestamp() * 1000)
-    entries = [(e.timestamp_ms, e.snapshot_id) for e in table.history()]
-    if not entries:
-        entries = [(s.timestamp_ms, s.snapshot_id) for s in table.snapshots()]
-    past = [entry for entry in entries if entry[0] <= limit]
-    return max(past, key=lambda entry: entry[0])[1] if past else None
-
-
-def information_schema(catalogs: Catalogs, catalog: str, view: str, node: exp.Expression) -> pa.Table:
+def information_schema(catalogs: Catalogs, catalog: str, view: str, node: exp.Expr) -> pa.Table:
     """`information_schema` of a table bucket: schemata, tables and columns."""
     catalog = catalog.lower()
     if view == "schemata":
@@ -231,6 +260,15 @@ def information_schema(catalogs: Catalogs, catalog: str, view: str, node: exp.Ex
             for position, field in enumerate(catalogs.load(catalog, database, name).schema().fields, 1)
         ]
         kinds = {"ordinal_position": pa.int64()}
-        columns = ("table_catalog", "table_schema", "table_name", "column_name", "ordinal_position", "column_default", "is_nullable", "data_type")  # fmt: skip
+        columns = (
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "column_name",
+            "ordinal_position",
+            "column_default",
+            "is_nullable",
+            "data_type",
+        )
         return pa.Table.from_pylist(rows, schema=pa.schema([(c, kinds.get(c, pa.string())) for c in columns]))
     raise QueryError("TABLE_NOT_FOUND", f"Table '{catalog}.information_schema.{view}' does not exist", node)

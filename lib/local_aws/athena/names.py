@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from local_aws.athena import metadata_tables
+from local_aws.athena import metadata_tables, time_travel
 from local_aws.athena.catalog import Catalogs
-from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.engine import Engine
 from local_aws.athena.errors import QueryError
-from local_aws.athena.translate import rewrite
 
-Node = exp.Expression
+Node = exp.Expr
 
 
 @dataclass
@@ -90,7 +86,13 @@ def qualify(context: Context, tree: Node) -> None:
         if isinstance(node.this, exp.Anonymous):
             raise QueryError("NOT_SUPPORTED", f"Table function {node.name} is not supported locally", node)
         if node.db.lower() == "information_schema":
-            replace_by_rows(context, node, metadata_tables.information_schema(context.catalogs, node.catalog or context.catalog, node.name.lower(), node))  # fmt: skip
+            replace_by_rows(
+                context,
+                node,
+                metadata_tables.information_schema(
+                    context.catalogs, node.catalog or context.catalog, node.name.lower(), node
+                ),
+            )
         elif "$" in node.name:
             base, _, kind = node.name.partition("$")
             plain = node.copy()
@@ -107,7 +109,8 @@ def pin(context: Context, node: exp.Table) -> None:
     name = resolve(context, node)
     version = node.args.get("version")
     if version is not None:
-        snapshot = snapshot_of(context, name, version, node)
+        table = context.catalogs.load(name.catalog, name.database, name.table, node)
+        snapshot = time_travel.snapshot_of(table, version, context.cursor, node)
         node.set(
             "version", exp.Version(this="VERSION", kind="AS OF", expression=exp.Literal.number(snapshot))
         )
@@ -121,7 +124,12 @@ def pin(context: Context, node: exp.Table) -> None:
     if version is not None:
         alias = node.args["alias"]
         node.set("alias", None)
-        node.replace(exp.Subquery(this=exp.Select(expressions=[exp.Star()], from_=exp.From(this=node.copy())), alias=alias.copy()))  # fmt: skip
+        node.replace(
+            exp.Subquery(
+                this=exp.Select(expressions=[exp.Star()], from_=exp.From(this=node.copy())),
+                alias=alias.copy(),
+            )
+        )
 
 
 def is_cte(node: exp.Table) -> bool:
@@ -141,40 +149,3 @@ def replace_by_rows(context: Context, node: exp.Table, rows: pa.Table) -> None:
     context.cursor.register(view, rows)
     alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name, quoted=True))
     node.replace(exp.Table(this=exp.to_identifier(view), alias=alias))
-
-
-def snapshot_of(context: Context, name: TableName, version: exp.Version, node: exp.Table) -> int:
-    """The snapshot that `FOR VERSION AS OF` or `FOR TIMESTAMP AS OF` means."""
-    table = context.catalogs.load(name.catalog, name.database, name.table, node)
-    value = constant(context, version.expression)
-    kinds: dict[type, Callable[[], int | None]] = {
-        int: lambda: value if table.snapshot_by_id(value) else None,
-        str: lambda: table.snapshot_by_name(value) and table.snapshot_by_name(value).snapshot_id,
-        datetime.datetime: lambda: metadata_tables.snapshot_as_of(table, value),
-        datetime.date: lambda: metadata_tables.snapshot_as_of(
-            table, datetime.datetime.combine(value, datetime.time())
-        ),
-    }
-    is_moment = isinstance(value, datetime.date)
-    if is_moment != (version.name.upper() == "TIMESTAMP") or type(value) not in kinds:
-        raise QueryError("TYPE_MISMATCH", f"Type of {version.name} AS OF is not supported: {value}", node)
-    snapshot = kinds[type(value)]()
-    if snapshot is None:
-        if is_moment:
-            raise QueryError(
-                "INVALID_ARGUMENTS",
-                f'No version history table "{name.database}"."{name.table}" at or before {value.isoformat()}',
-                node,
-            )
-        raise QueryError("INVALID_ARGUMENTS", f"Iceberg snapshot ID does not exists: {value}", node)
-    return snapshot
-
-
-def constant(context: Context, expression: Node) -> object:
-    """The value of an expression without columns."""
-    sql = to_duckdb(rewrite(exp.Select(expressions=[expression.copy()])))
-    row = context.cursor.execute(sql).fetchone()
-    value = row[0] if row else None
-    if isinstance(value, datetime.datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=datetime.UTC)
-    return value

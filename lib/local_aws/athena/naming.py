@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 
-def output_names(tree: exp.Expression) -> list[str | None] | None:
+def output_names(tree: exp.Expr) -> list[str | None] | None:
     """Names of the result's columns, and names for those without in every sub-query.
 
     Args:

@@ -1,7 +1,7 @@
-"""How many digits of a second a timestamp has, and which zone it shows: DuckDB's types do not say, the statement does.
+"""How many digits of a second a timestamp has and which zone it shows: the statement says, no DuckDB type.
 
-A column of an Iceberg table has six digits, the current time and parsed text three, a literal those that it is
-written with (Trino, "Data types"). Athena's results show at least three.
+A column of an Iceberg table has six digits, the current time and parsed text three, a literal those that it
+is written with (Trino, "Data types"). Athena's results show at least three.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-Node = exp.Expression
+Node = exp.Expr
 T = exp.DataType.Type
 
 MILLISECONDS = {
@@ -155,11 +155,15 @@ def source_digits(name: str, source: Node) -> Iterator[int]:
 
 def common_table(table: exp.Table) -> exp.Select | None:
     """The query of the WITH clause that a name means."""
-    scope: Node | None = table
+    scope: Node | None = None if table.db else table
     while scope is not None:
         clause = scope.args.get("with_")
-        for cte in clause.expressions if clause is not None and not table.db else []:
-            if cte.alias.lower() == table.name.lower() and not clause.args.get("recursive"):
+        for cte in clause.expressions if clause is not None else []:
+            if (
+                clause is not None
+                and cte.alias.lower() == table.name.lower()
+                and not clause.args.get("recursive")
+            ):
                 return outer_select(cte.this)
         scope = scope.parent
     return None

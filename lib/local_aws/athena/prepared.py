@@ -9,7 +9,7 @@ from typing import Any
 
 from local_aws.athena.iceberg_types import split_outside
 from local_aws.athena.statements import without_comments
-from local_aws.athena.validate import SyntaxProblem
+from local_aws.athena.validate import StatementError
 from local_aws.wire import AwsError, Upstream
 
 PREPARE = re.compile(r"PREPARE\s+(\w+)\s+FROM\s+(.*)", re.IGNORECASE | re.DOTALL)
@@ -71,7 +71,7 @@ async def keep_or_drop(upstream: Upstream, workgroup: str, sql: str) -> None:
     """Runs PREPARE or DEALLOCATE.
 
     Raises:
-        SyntaxProblem: Where it is neither.
+        StatementError: Where it is neither.
     """
     text = without_comments(sql)
     if found := PREPARE.fullmatch(text):
@@ -87,7 +87,7 @@ async def keep_or_drop(upstream: Upstream, workgroup: str, sql: str) -> None:
             "AmazonAthena.DeletePreparedStatement", {"StatementName": found[1], "WorkGroup": workgroup}
         )
     else:
-        raise SyntaxProblem(f"mismatched input '{text[:40]}'")
+        raise StatementError(f"mismatched input '{text[:40]}'")
 
 
 async def forget(upstream: Upstream, asked: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from local_aws.athena.results import as_text_query
 from local_aws.athena.translate import rewrite
 from local_aws.athena.types import column_info, parse_type
 
-Node = exp.Expression
+Node = exp.Expr
 
 
 @dataclass

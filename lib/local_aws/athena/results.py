@@ -86,7 +86,7 @@ def as_text_query(sql: str, kinds: Sequence[DuckType], looks: Sequence[Look]) ->
     """A query whose columns are the texts of another's, in its order."""
     names = [f"c{i}" for i in range(len(kinds))]
     texts = [text_of(name, kind, look) for name, kind, look in zip(names, kinds, looks, strict=True)]
-    return f"SELECT {', '.join(texts)} FROM ({sql}) AS result({', '.join(names)})"
+    return f"SELECT {', '.join(texts)} FROM ({sql}) AS result({', '.join(names)})"  # noqa: S608
 
 
 def header(columns: Sequence[str]) -> bytes:

@@ -13,7 +13,7 @@ import duckdb
 from pyiceberg.exceptions import CommitFailedException
 from sqlglot import exp
 
-from local_aws.athena import ddl, dml, merge, show
+from local_aws.athena import alter, ddl, dml, merge, show
 from local_aws.athena.catalog import Catalogs
 from local_aws.athena.engine import Engine
 from local_aws.athena.errors import QueryCancelled, QueryError, from_duckdb
@@ -36,7 +36,7 @@ DEFINITIONS: Mapping[str, Callable[[Context, str], Outcome]] = {
     "DROP_TABLE": ddl.run_drop_table,
     "CREATE_DATABASE": ddl.run_create_database,
     "DROP_DATABASE": ddl.run_drop_database,
-    "ALTER_TABLE": ddl.run_alter_table,
+    "ALTER_TABLE": alter.run_alter_table,
 }
 
 
@@ -59,7 +59,7 @@ class Runner:
             QueryError: What Athena would say.
             QueryCancelled: It was stopped.
         """
-        tree: list[exp.Expression] = []
+        tree: list[exp.Expr] = []
         with self.engine.cursor() as cursor:
             self._cursors[execution.id] = cursor
             try:
@@ -76,12 +76,14 @@ class Runner:
                     error, tree[0] if tree else None, execution.catalog, execution.database
                 ) from error
             except CommitFailedException as error:
-                raise QueryError("ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {error}") from error  # fmt: skip
+                raise QueryError(
+                    "ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {error}"
+                ) from error
             finally:
                 self._cursors.pop(execution.id, None)
 
     def stop(self, execution_id: str) -> None:
-        """Interrupts a running statement until it has ended: between two of its queries an interrupt does nothing."""
+        """Interrupts a statement until it has ended: between its queries an interrupt does nothing."""
 
         def interrupt() -> None:
             while cursor := self._cursors.get(execution_id):
@@ -96,7 +98,7 @@ class Runner:
         for execution_id in list(self._cursors):
             self.stop(execution_id)
 
-    def _run(self, context: Context, execution: Execution, trees: list[exp.Expression]) -> Outcome:
+    def _run(self, context: Context, execution: Execution, trees: list[exp.Expr]) -> Outcome:
         kind = kind_of(execution.statement)
         file = execution.file = self.engine.scratch / execution.id
         if kind.is_query:

@@ -14,7 +14,7 @@ from local_aws.athena.iceberg_types import athena_type
 from local_aws.athena.names import Context
 from local_aws.athena.queries import translate
 from local_aws.athena.statements import read, without_comments
-from local_aws.athena.validate import SyntaxProblem
+from local_aws.athena.validate import StatementError
 
 Lines = tuple[Sequence[str], list[list[str | None]]]
 
@@ -29,7 +29,7 @@ def run_show(context: Context, sql: str, parameters: tuple[str, ...]) -> Lines:
         r"EXPLAIN\s+(ANALYZE\s+)?(?:\([^)]*\)\s*)?(.*)", text, re.IGNORECASE | re.DOTALL
     ):
         return explain(context, found[2], parameters)
-    raise SyntaxProblem(f"mismatched input '{' '.join(text.split()[:2])}'")
+    raise StatementError(f"mismatched input '{' '.join(text.split()[:2])}'")
 
 
 def like(values: Sequence[str], pattern: str | None) -> list[list[str | None]]:
@@ -89,7 +89,10 @@ def show_create_table(context: Context, parts: re.Match[str]) -> Lines:
     columns = [f"  {f.name} {athena_type(f.field_type)}" for f in table.schema().fields]
     lines = [f"CREATE TABLE {'.'.join(table.name())} (", *[f"{c}," for c in columns[:-1]], f"{columns[-1]})"]
     if table.spec().fields:
-        described = [transform_text(str(f.transform), table.schema().find_column_name(f.source_id) or "") for f in table.spec().fields]  # fmt: skip
+        described = [
+            transform_text(str(f.transform), table.schema().find_column_name(f.source_id) or "")
+            for f in table.spec().fields
+        ]
         lines.append(f"PARTITIONED BY ({', '.join(described)})")
     lines += [f"LOCATION '{table.location()}'", "TBLPROPERTIES ("]
     properties = {"table_type": "iceberg"} | table.properties
@@ -118,7 +121,7 @@ def explain(context: Context, sql: str, parameters: tuple[str, ...]) -> Lines:
     """`EXPLAIN query`: the local engine's plan."""
     tree = read(sql, parameters)
     if not isinstance(tree, exp.Query):
-        raise SyntaxProblem("EXPLAIN is supported locally for queries only")
+        raise StatementError("EXPLAIN is supported locally for queries only")
     plan = context.cursor.execute(f"EXPLAIN {to_duckdb(translate(context, tree))}").fetchall()
     return ["Query Plan"], [[line] for _, text in plan for line in text.splitlines()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sqlglot
@@ -12,7 +12,7 @@ from sqlglot.errors import SqlglotError
 
 from local_aws.athena.dialect import AthenaSql
 from local_aws.athena.errors import QueryError
-from local_aws.athena.validate import SyntaxProblem, parse
+from local_aws.athena.validate import StatementError, parse
 
 LEADING_COMMENTS = re.compile(r"^(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)+", re.DOTALL)
 
@@ -39,7 +39,10 @@ KINDS = (
     (r"DELETE", Kind("DELETE", "DML", True)),
     (r"MERGE", Kind("MERGE", "DML", True)),
     (r"UNLOAD", Kind("UNLOAD", "DML")),
-    (r"CREATE\s+TABLE\b.*?\bAS\s*\(?\s*(?:SELECT|WITH|VALUES|TABLE)\b", Kind("CREATE_TABLE_AS_SELECT", "DDL")),
+    (
+        r"CREATE\s+TABLE\b.*?\bAS\s*\(?\s*(?:SELECT|WITH|VALUES|TABLE)\b",
+        Kind("CREATE_TABLE_AS_SELECT", "DDL"),
+    ),
     (r"CREATE\s+(?:EXTERNAL\s+)?TABLE", Kind("CREATE_TABLE", "DDL")),
     (r"CREATE\s+(?:DATABASE|SCHEMA)", Kind("CREATE_DATABASE", "DDL")),
     (r"DROP\s+TABLE", Kind("DROP_TABLE", "DDL")),
@@ -51,7 +54,7 @@ KINDS = (
     (r"PREPARE", Kind("PREPARE", "UTILITY")),
     (r"DEALLOCATE", Kind("DEALLOCATE", "UTILITY")),
     (r"EXECUTE", Kind("EXECUTE", "DML")),
-)  # fmt: skip
+)
 
 REFUSED = (
     (r"CREATE\s+(?:OR\s+REPLACE\s+)?VIEW", "CREATE VIEW"),
@@ -74,7 +77,7 @@ def kind_of(sql: str) -> Kind:
 
     Raises:
         QueryError: NOT_SUPPORTED, for what AWS refuses on S3 Tables.
-        SyntaxProblem: For what is no statement.
+        StatementError: For what is no statement.
     """
     text = without_comments(sql)
     for pattern, name in REFUSED:
@@ -85,18 +88,18 @@ def kind_of(sql: str) -> Kind:
             return kind
     word = text.split()[0] if text else "<EOF>"
     if not text:
-        raise SyntaxProblem(f"mismatched input '{word}'")
+        raise StatementError(f"mismatched input '{word}'")
     place = sql.find(text)
     line, column = sql[:place].count("\n") + 1, place - sql.rfind("\n", 0, place)
-    raise SyntaxProblem(
-        f"mismatched input '{word}'. Expecting: 'ALTER', 'CREATE', 'DELETE', 'DESCRIBE', 'DROP', 'EXECUTE', 'EXPLAIN', "
-        "'INSERT', 'MERGE', 'PREPARE', 'SELECT', 'SHOW', 'UNLOAD', 'UPDATE', 'VALUES', 'WITH'",
+    raise StatementError(
+        f"mismatched input '{word}'. Expecting: 'ALTER', 'CREATE', 'DELETE', 'DESCRIBE', 'DROP', 'EXECUTE', "
+        "'EXPLAIN', 'INSERT', 'MERGE', 'PREPARE', 'SELECT', 'SHOW', 'UNLOAD', 'UPDATE', 'VALUES', 'WITH'",
         line,
         column,
     )
 
 
-def read(sql: str, parameters: Sequence[str]) -> exp.Expression:
+def read(sql: str, parameters: Sequence[str]) -> exp.Expr:
     """A query or DML statement with its parameters in place.
 
     Args:
@@ -109,20 +112,23 @@ def read(sql: str, parameters: Sequence[str]) -> exp.Expression:
     tree = parse(sql.rstrip().rstrip(";"))
     places = sorted(tree.find_all(exp.Placeholder), key=order_in_text(tree))
     if len(places) != len(parameters):
-        raise QueryError("INVALID_PARAMETER_USAGE", f"Incorrect number of parameters: expected {len(places)} but found {len(parameters)}")  # fmt: skip
+        raise QueryError(
+            "INVALID_PARAMETER_USAGE",
+            f"Incorrect number of parameters: expected {len(places)} but found {len(parameters)}",
+        )
     for place, text in zip(places, parameters, strict=True):
         place.replace(parameter(text))
     return tree
 
 
-def order_in_text(tree: exp.Expression):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def order_in_text(tree: exp.Expr) -> Callable[[exp.Expr], int]:
     """A key that orders nodes as they stand in the text."""
     order = {id(node): i for i, node in enumerate(tree.walk(bfs=False))}
     return lambda node: order[id(node)]
 
 
-def parameter(text: str) -> exp.Expression:
-    """One of `ExecutionParameters`, which must be a literal; other words are taken as text, as Athena does."""
+def parameter(text: str) -> exp.Expr:
+    """One of `ExecutionParameters`: a literal; other words are taken as text, as Athena does."""
     try:
         value = sqlglot.parse_one(text, dialect=AthenaSql)
     except SqlglotError:

@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping
 
 import sqlglot
 from sqlglot import exp
-
 from trino_sql_validator import validate
 
 from local_aws.athena.dialect import DuckSql
 from local_aws.athena.errors import QueryError
-from local_aws.athena.formatting import format_call
 from local_aws.athena.formats import joda_to_strftime, mysql_to_strftime
-from local_aws.athena.functions import FUNCTIONS, Function
+from local_aws.athena.functions import FUNCTIONS
+from local_aws.athena.shapes import SHAPES, call, null_if_any_is
+from local_aws.athena.spellings import Function
 
-Node = exp.Expression
+Node = exp.Expr
 T = exp.DataType.Type
 
 FORMATS: Mapping[str, Callable[[str], str]] = {
@@ -28,14 +28,16 @@ FORMATS: Mapping[str, Callable[[str], str]] = {
     "format_datetime": joda_to_strftime,
     "parse_datetime": joda_to_strftime,
 }
-EXTRACT_FIELDS = {"DAY_OF_WEEK": "ISODOW", "DOW": "ISODOW", "DAY_OF_YEAR": "DOY", "YEAR_OF_WEEK": "ISOYEAR", "YOW": "ISOYEAR", "DAY_OF_MONTH": "DAY"}  # fmt: skip
+EXTRACT_FIELDS = {
+    "DAY_OF_WEEK": "ISODOW",
+    "DOW": "ISODOW",
+    "DAY_OF_YEAR": "DOY",
+    "YEAR_OF_WEEK": "ISOYEAR",
+    "YOW": "ISOYEAR",
+    "DAY_OF_MONTH": "DAY",
+}
 WHOLE_NUMBERS = {T.TINYINT, T.SMALLINT, T.INT, T.BIGINT}
 NULL_IF_ANY_IS = {"greatest", "least"}
-
-
-def call(name: str, *arguments: Node) -> exp.Anonymous:
-    """A call of one of DuckDB's functions, or of a macro."""
-    return exp.Anonymous(this=name, expressions=list(arguments))
 
 
 def rewrite(tree: Node) -> Node:
@@ -88,125 +90,6 @@ def literal_format(node: exp.Anonymous, translate: Callable[[str], str]) -> Node
     return exp.Literal.string(translate(pattern.this))
 
 
-def null_if_any_is(node: exp.Anonymous) -> Node:
-    """`greatest` and `least` are NULL where any argument is; DuckDB leaves NULLs out."""
-    tests = [exp.Is(this=argument.copy(), expression=exp.Null()) for argument in node.expressions]
-    return exp.Case(ifs=[exp.If(this=exp.or_(*tests), true=exp.Null())], default=node.copy())
-
-
-def reduce_shape(node: exp.Anonymous) -> Node:
-    """`reduce(array, start, (s, x) -> …, s -> …)`: the last step applies the output lambda to the state."""
-    array, start, step, output = node.expressions
-    folded = call("list_reduce", array, step, start)
-    if not isinstance(output, exp.Lambda):
-        raise QueryError("NOT_SUPPORTED", "reduce: the output must be a lambda", node)
-    wrapped = call("list_transform", exp.Array(expressions=[folded]), output)
-    return exp.Bracket(this=wrapped, expressions=[exp.Literal.number(1)])
-
-
-def concat_shape(node: exp.Anonymous) -> Node:
-    """`concat` is NULL where any argument is, as `||` is."""
-    first, *others = node.expressions
-    for other in others:
-        first = exp.DPipe(this=first, expression=other)
-    return exp.Paren(this=first)
-
-
-def approx_percentile_shape(node: exp.Anonymous) -> Node:
-    """Without weights only: DuckDB's quantile takes none."""
-    if len(node.expressions) != 2:
-        raise QueryError("NOT_SUPPORTED", "approx_percentile: weights are not supported locally", node)
-    node.set("this", "approx_quantile")
-    return node
-
-
-def extreme_shape(node: exp.Anonymous) -> Node:
-    """`max_by` and `min_by`, of one row or of the first n."""
-    side = str(node.this).lower()[:3]
-    node.set("this", f"arg_{side}" if len(node.expressions) == 3 else f"arg_{side}_null")
-    return node
-
-
-JSON_MEMBER = re.compile(r"""\[(["'])(.*?)\1\]""")
-
-
-def json_path_shape(name: str) -> Callable[[exp.Anonymous], Node]:
-    """A function with a JSON path; `$["a b"]` is `$."a b"` in DuckDB."""
-
-    def shape(node: exp.Anonymous) -> Node:
-        path = node.expressions[1]
-        if isinstance(path, exp.Literal):
-            path.set("this", JSON_MEMBER.sub(r'."\2"', path.name))
-        node.set("this", name)
-        return node
-
-    return shape
-
-
-def zip_with_shape(node: exp.Anonymous) -> Node:
-    """`zip_with(a, b, (x, y) -> …)`: one lambda over pairs."""
-    left, right, function = node.expressions
-    names = dict(zip([p.name.lower() for p in function.expressions], (1, 2), strict=True))
-    return call("list_transform", call("list_zip", left, right), pair_lambda(function, names))
-
-
-def pair_lambda(function: Node, names: Mapping[str, int]) -> exp.Lambda:
-    """A lambda of two parameters as one of a pair."""
-    body = function.this.copy()
-    for node in list(body.find_all(exp.Identifier)):
-        position = names.get(node.name.lower())
-        if position is None:
-            continue
-        target = node.parent if isinstance(node.parent, exp.Column) else node
-        pair = exp.Bracket(this=exp.to_identifier("pair"), expressions=[exp.Literal.number(position)])
-        if target is body:
-            body = pair
-        else:
-            target.replace(pair)
-    return exp.Lambda(this=body, expressions=[exp.to_identifier("pair")])
-
-
-def map_lambda(keys: str, values: str) -> Callable[[exp.Anonymous], Node]:
-    """A function over the entries of a map; `{f}` is the lambda, `{m}` the map."""
-
-    def shape(node: exp.Anonymous) -> Node:
-        source, function = node.expressions
-        first, second = (p.name.lower() for p in function.expressions)
-        entry = pair_lambda(function, {first: 1, second: 2})
-        rows = call("list_zip", call("map_keys", source), call("map_values", source.copy()))
-        if keys == "filter":
-            kept = call("list_filter", rows, entry)
-            return call("map_from_entries", kept)
-        pairs = [part(rows, entry, choice) for choice in (keys, values)]
-        return call("map", *pairs)
-
-    return shape
-
-
-def part(rows: Node, entry: exp.Lambda, choice: str) -> Node:
-    """Keys or values of the map that `map_lambda` builds."""
-    if choice == "lambda":
-        return call("list_transform", rows.copy(), entry.copy())
-    position = exp.Literal.number(1 if choice == "key" else 2)
-    body = exp.Bracket(this=exp.to_identifier("pair"), expressions=[position])
-    return call("list_transform", rows.copy(), exp.Lambda(this=body, expressions=[exp.to_identifier("pair")]))
-
-
-SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
-    "reduce": reduce_shape,
-    "concat": concat_shape,
-    "approx_percentile": approx_percentile_shape,
-    "format": format_call,
-    "json_extract": json_path_shape("trino_json_extract"),
-    "json_extract_scalar": json_path_shape("trino_json_extract_scalar"),
-    "json_size": json_path_shape("trino_json_size"),
-    "max_by": extreme_shape,
-    "min_by": extreme_shape,
-    "zip_with": zip_with_shape,
-    "map_filter": map_lambda("filter", ""),
-    "transform_keys": map_lambda("lambda", "value"),
-    "transform_values": map_lambda("key", "lambda"),
-}
 INNER_NAMES = {"AGG", "row"}
 
 
@@ -234,7 +117,8 @@ def change_wrapper(node: exp.Filter | exp.Window) -> Node:
     wrapped = node.copy()
     wrapped.set("this", marker.copy())
     marker.replace(wrapped)
-    return body.copy()
+    moved: Node = body.copy()
+    return moved
 
 
 def without_marks(node: Node) -> Node:
@@ -294,7 +178,15 @@ def decimal_of(value: Node) -> exp.DataType:
     return exp.DataType.build("DECIMAL(38, 0)")
 
 
-JSON_CALLS = {"json_extract", "json_parse", "json_array_get", "trino_json_parse", "trino_json_extract", "trino_json_array_get", "to_json"}  # fmt: skip
+JSON_CALLS = {
+    "json_extract",
+    "json_parse",
+    "json_array_get",
+    "trino_json_parse",
+    "trino_json_extract",
+    "trino_json_array_get",
+    "to_json",
+}
 
 
 def is_json(node: Node) -> bool:
@@ -314,7 +206,10 @@ def touches_time(node: Node) -> bool:
     """Whether an operand speaks of dates or intervals, or is a column that might be one."""
     if isinstance(node, (exp.Literal, exp.Neg)):
         return False
-    return node.find(exp.Interval, exp.CurrentDate, exp.CurrentTimestamp, exp.Cast, exp.Column, exp.Anonymous) is not None  # fmt: skip
+    return (
+        node.find(exp.Interval, exp.CurrentDate, exp.CurrentTimestamp, exp.Cast, exp.Column, exp.Anonymous)
+        is not None
+    )
 
 
 def change_column(node: exp.Column) -> Node:

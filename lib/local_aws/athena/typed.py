@@ -1,25 +1,23 @@
 """The part of the translation that needs types: DuckDB itself is asked for them.
 
-Decimal division, text of decimals, averages, subscripts and comparisons of different types mean in Athena what
-depends on the operands' types. For every SELECT, innermost first, the operands are described by DuckDB in the
-scope of that SELECT; a type that cannot be known (a lambda's variable) leaves the expression as it is.
+What decimal division, text of decimals, averages, subscripts and comparisons mean depends on the types of the
+operands. For every SELECT, innermost first, DuckDB describes the operands in the scope of that SELECT; a type
+that cannot be known (a lambda's variable) leaves the expression as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import duckdb
 import sqlglot
 from sqlglot import exp
 
 from local_aws.athena.dialect import DuckSql, to_duckdb
 from local_aws.athena.errors import QueryError
+from local_aws.athena.scopes import Describe, operand_types, selects
 from local_aws.athena.types import WHOLE_DIGITS, DecimalType, decimal_type, family, text_name
 
-Node = exp.Expression
-Describe = Callable[[str], list[str]]
-AGGREGATES = ("sum", "avg", "count", "min", "max", "count_if", "arg_max_null", "arg_min_null", "any_value", "approx_quantile", "list", "string_agg")  # fmt: skip
+Node = exp.Expr
 
 
 def rewrite_typed(tree: Node, describe: Describe) -> None:
@@ -36,20 +34,6 @@ def rewrite_typed(tree: Node, describe: Describe) -> None:
             for node in level:
                 count = len(OPERANDS[type(node)](node))
                 RULES[type(node)](node, [next(types) for _ in range(count)])
-
-
-def selects(node: Node) -> Iterator[exp.Select]:
-    """Every SELECT, each after those it reads from."""
-    for key in sorted(node.args, key=lambda k: SCOPE_ORDER.get(k, 9)):
-        value = node.args[key]
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, exp.Expression):
-                yield from selects(child)
-    if isinstance(node, exp.Select):
-        yield node
-
-
-SCOPE_ORDER = {"with_": 0, "from_": 1, "joins": 2, "laterals": 3}
 
 
 def levels(select: exp.Select) -> Iterator[list[Node]]:
@@ -70,108 +54,12 @@ def levels(select: exp.Select) -> Iterator[list[Node]]:
 
 
 def in_from_clause(node: Node, select: exp.Select) -> bool:
-    """Whether an expression stands in a VALUES or UNNEST of the FROM clause, where columns have no names yet."""
+    """Whether an expression stands in VALUES or UNNEST, where columns have no names yet."""
     while node is not select and node.parent is not None:
         if isinstance(node, (exp.Values, exp.Unnest, exp.Lateral)):
             return True
         node = node.parent
     return False
-
-
-def operand_types(select: exp.Select, operands: Sequence[Node], describe: Describe) -> list[str | None]:
-    """The types of expressions in the scope of a SELECT."""
-    known: dict[str, str | None] = {}
-    unknown = []
-    for operand in operands:
-        text = to_duckdb(operand)
-        if text not in known:
-            known[text] = literal_type(operand)
-            if known[text] is None:
-                unknown.append((text, operand))
-    for has_aggregate in (False, True):
-        group = [(text, node) for text, node in unknown if contains_aggregate(node) is has_aggregate]
-        known.update(zip((text for text, _ in group), described(select, group, describe), strict=True))
-    return [known[to_duckdb(operand)] for operand in operands]
-
-
-def literal_type(node: Node) -> str | None:
-    """The type of a plain literal."""
-    if isinstance(node, exp.Null):
-        return "NULL"
-    if not isinstance(node, exp.Literal):
-        return None
-    if node.is_string:
-        return "TEXT LITERAL"
-    if node.name.isdigit():
-        return "INTEGER" if int(node.name) < 2**31 else "BIGINT"
-    if "e" in node.name.lower():
-        return "DOUBLE"
-    whole, _, fraction = node.name.partition(".")
-    return f"DECIMAL({max(len(whole.lstrip('0')) + len(fraction), 1)},{len(fraction)})"
-
-
-def contains_aggregate(node: Node) -> bool:
-    """Whether an expression has an aggregate outside a window."""
-    return any(
-        str(a.this).lower() in AGGREGATES and not isinstance(a.parent, exp.Window)
-        for a in node.find_all(exp.Anonymous)
-    )
-
-
-def described(select: exp.Select, group: Sequence[tuple[str, Node]], describe: Describe) -> list[str | None]:
-    """The types of some expressions, one by one where they cannot be described together."""
-    if not group:
-        return []
-    scope = scope_of(select)
-
-    def types(nodes: Sequence[Node]) -> list[str]:
-        asked = scope.copy()
-        asked.set("expressions", [exp.alias_(node.copy(), f"c{i}") for i, node in enumerate(nodes)])
-        return describe(to_duckdb(asked))
-
-    try:
-        return list(types([node for _, node in group]))
-    except duckdb.Error:
-        return [one_type(types, node) for _, node in group]
-
-
-def scope_of(select: exp.Select) -> exp.Select:
-    """The WITH and FROM clauses of a SELECT, with nothing selected."""
-    scope = exp.Select(with_=visible_ctes(select))
-    scope.set("from_", select.args["from_"].copy() if select.args.get("from_") else None)
-    scope.set("joins", [join.copy() for join in select.args.get("joins") or []])
-    scope.set("laterals", [lateral.copy() for lateral in select.args.get("laterals") or []])
-    return scope
-
-
-def one_type(types: Callable[[Sequence[Node]], list[str]], node: Node) -> str | None:
-    """The type of one expression, or None where it has none by itself."""
-    try:
-        return types([node])[0]
-    except duckdb.Error:
-        return None
-
-
-def visible_ctes(select: exp.Select) -> exp.With | None:
-    """The WITH clauses around a SELECT."""
-    found: list[exp.CTE] = []
-    recursive = False
-    node: Node | None = select
-    inner: Node | None = None
-    while node is not None:
-        clause = node.args.get("with_")
-        if clause is not None and clause is not inner:
-            found = [cte.copy() for cte in clause.expressions] + found
-            recursive = recursive or bool(clause.args.get("recursive"))
-        if isinstance(node, exp.With):
-            before = []
-            for cte in node.expressions:
-                if cte is inner:
-                    break
-                before.append(cte.copy())
-            found = before + found
-        inner, node = (node if isinstance(node, (exp.CTE, exp.With)) else inner), node.parent
-    return exp.With(expressions=found, recursive=recursive) if found else None
 
 
 def both(node: Node) -> list[Node]:
@@ -209,7 +97,8 @@ def decimal_operation(node: Node, operands: Sequence[Node], left: DecimalType, r
     numerator = f"{unscaled(operands[0], left)} * CAST({power} AS HUGEINT)"
     quotient = f"trino_decimal_divide({numerator}, {unscaled(operands[1], right)})"
     step = f"CAST('{10**-scale:.{scale}f}' AS DECIMAL({max(scale, 1)}, {scale}))"
-    text = f"CAST(CAST({quotient} AS DECIMAL({38 - scale}, 0)) * {step} AS DECIMAL({max(precision, scale)}, {scale}))"
+    whole = f"CAST({quotient} AS DECIMAL({38 - scale}, 0))"
+    text = f"CAST({whole} * {step} AS DECIMAL({max(precision, scale)}, {scale}))"
     return sqlglot.parse_one(text, dialect=DuckSql)
 
 
@@ -219,7 +108,8 @@ def unscaled(operand: Node, kind: DecimalType) -> str:
     if kind.scale == 0:
         return f"CAST({text} AS HUGEINT)"
     if kind.precision + kind.scale + 1 <= 38:
-        return f"CAST(CAST({text} AS DECIMAL({kind.precision}, {kind.scale})) * {10**kind.scale}::DECIMAL({kind.scale + 1}, 0) AS HUGEINT)"
+        exact = f"CAST({text} AS DECIMAL({kind.precision}, {kind.scale}))"
+        return f"CAST({exact} * CAST({10**kind.scale} AS DECIMAL({kind.scale + 1}, 0)) AS HUGEINT)"
     return f"CAST(replace(CAST({text} AS VARCHAR), '.', '') AS HUGEINT)"
 
 
@@ -232,7 +122,14 @@ def apply_text(node: Node, types: Sequence[str | None]) -> None:
         node.replace(exp.Anonymous(this="json_extract_string", expressions=[json, exp.Literal.string("$")]))
 
 
-COMPARISONS = {exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}
+COMPARISONS: Mapping[type[Node], str] = {
+    exp.EQ: "=",
+    exp.NEQ: "<>",
+    exp.GT: ">",
+    exp.GTE: ">=",
+    exp.LT: "<",
+    exp.LTE: "<=",
+}
 
 
 def apply_comparison(node: Node, types: Sequence[str | None]) -> None:
@@ -285,6 +182,8 @@ def call_operands(node: Node) -> list[Node]:
     """The first argument of a function that has a rule."""
     if str(node.this).lower() not in CALL_RULES or not node.expressions:
         return []
+    if node.this in ("trino_plus", "trino_minus"):
+        return list(node.expressions)
     first = node.expressions[1 if str(node.this).lower() == "concat_ws" else 0]
     return [first.expressions[0]] if isinstance(first, exp.Distinct) else [first]
 
@@ -301,7 +200,10 @@ def apply_case(node: Node, types: Sequence[str | None]) -> None:
     known = [t for t in types if t and t not in ("NULL", '"NULL"')]
     for other in known[1:]:
         if family(other) != family(known[0]):
-            message = f"All CASE results must be the same type or coercible to a common type. Cannot find common type between {text_name(known[0])} and {text_name(other)}"  # fmt: skip
+            message = (
+                "All CASE results must be the same type or coercible to a common type. "
+                f"Cannot find common type between {text_name(known[0])} and {text_name(other)}"
+            )
             raise QueryError("TYPE_MISMATCH", message, node)
 
 
@@ -313,6 +215,12 @@ def case_results(node: Node) -> list[Node]:
             *filter(None, [node.args.get("default")]),
         ]
     return [value for value in (node.args.get("true"), node.args.get("false")) if value is not None]
+
+
+CONCAT = (
+    "Unexpected parameters ({given}) for function concat. Expected: concat(char(x), char(y)), "
+    "concat(array(E), E), concat(E, array(E)), concat(array(E)), concat(varchar), concat(varbinary)"
+)
 
 
 def apply_concat(node: Node, types: Sequence[str | None]) -> None:
@@ -329,7 +237,8 @@ def apply_concat(node: Node, types: Sequence[str | None]) -> None:
     elif arrays == [False, False]:
         for kind in types:
             if kind and family(kind) not in ("text", "BLOB", "NULL", '"NULL"'):
-                raise QueryError("FUNCTION_NOT_FOUND", f"Unexpected parameters ({', '.join(text_name(t) for t in types if t)}) for function concat. Expected: concat(char(x), char(y)), concat(array(E), E), concat(E, array(E)), concat(array(E)), concat(varchar), concat(varbinary)", node)  # fmt: skip
+                given = ", ".join(text_name(t) for t in types if t)
+                raise QueryError("FUNCTION_NOT_FOUND", CONCAT.format(given=given), node)
 
 
 def apply_cardinality(node: Node, types: Sequence[str | None]) -> None:
@@ -352,13 +261,19 @@ def apply_whole(node: Node, types: Sequence[str | None]) -> None:
 
 
 def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
-    """What is neither a date nor an interval is added as it is: DuckDB picks no macro for an aggregate."""
-    if types[0] and types[0] not in ("DATE", "INTERVAL"):
-        kind = exp.Add if node.this == "trino_plus" else exp.Sub
-        left, right = (
-            exp.Paren(this=o.copy()) if isinstance(o, exp.Binary) else o.copy() for o in node.expressions
-        )
-        node.replace(exp.Paren(this=kind(this=left, expression=right)))
+    """What the macros mean, written out where the types are known: DuckDB picks no macro for an aggregate."""
+    if None in types:
+        return
+    kind = exp.Add if node.this == "trino_plus" else exp.Sub
+    left, right = (
+        exp.Paren(this=o.copy()) if isinstance(o, exp.Binary) else o.copy() for o in node.expressions
+    )
+    result: Node = exp.Paren(this=kind(this=left, expression=right))
+    if set(types) == {"DATE", "INTERVAL"}:
+        result = exp.cast(result, "DATE")
+    elif set(types) == {"DATE"}:
+        result = exp.Anonymous(this="to_days", expressions=[exp.cast(result, "INTEGER")])
+    node.replace(result)
 
 
 CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {

@@ -12,25 +12,40 @@ from local_aws.athena.errors import QueryError
 from local_aws.athena.names import Context
 from local_aws.athena.queries import Outcome, translate
 from local_aws.athena.statements import read, without_comments
-from local_aws.athena.validate import SyntaxProblem
+from local_aws.athena.validate import StatementError
 
 FORM = re.compile(r"UNLOAD\s*\((.*)\)\s*TO\s*'(s3://[^']+)'\s*WITH\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 FORMATS = {
-    "PARQUET": ("FORMAT parquet, COMPRESSION {0}", {"": "gzip", "GZIP": "gzip", "SNAPPY": "snappy", "ZSTD": "zstd", "NONE": "uncompressed"}, ""),
-    "JSON": ("FORMAT json, COMPRESSION {0}", {"": "gzip", "GZIP": "gzip", "NONE": "none", "ZSTD": "zstd"}, ".gz"),
-    "TEXTFILE": ("FORMAT csv, HEADER false, DELIMITER '{1}', COMPRESSION {0}", {"": "gzip", "GZIP": "gzip", "NONE": "none", "ZSTD": "zstd"}, ".gz"),
-}  # fmt: skip
+    "PARQUET": (
+        "FORMAT parquet, COMPRESSION {0}",
+        {"": "gzip", "GZIP": "gzip", "SNAPPY": "snappy", "ZSTD": "zstd", "NONE": "uncompressed"},
+        "",
+    ),
+    "JSON": (
+        "FORMAT json, COMPRESSION {0}",
+        {"": "gzip", "GZIP": "gzip", "NONE": "none", "ZSTD": "zstd"},
+        ".gz",
+    ),
+    "TEXTFILE": (
+        "FORMAT csv, HEADER false, DELIMITER '{1}', COMPRESSION {0}",
+        {"": "gzip", "GZIP": "gzip", "NONE": "none", "ZSTD": "zstd"},
+        ".gz",
+    ),
+}
 
 
 def run_unload(context: Context, sql: str, parameters: tuple[str, ...]) -> Outcome:
     """`UNLOAD (query) TO 's3://…' WITH (format = 'PARQUET')`."""
     found = FORM.fullmatch(without_comments(sql))
     if found is None:
-        raise SyntaxProblem("mismatched input. Expecting: UNLOAD (query) TO 's3://…' WITH (format = '…')")
+        raise StatementError("mismatched input. Expecting: UNLOAD (query) TO 's3://…' WITH (format = '…')")
     options = {k.lower(): v for k, v in re.findall(r"(\w+)\s*=\s*'([^']*)'", found[3])}
     kind = options.get("format", "").upper()
     if kind not in FORMATS:
-        raise QueryError("NOT_SUPPORTED", f"UNLOAD format {kind or 'missing'} is not supported locally; PARQUET, JSON, TEXTFILE are")  # fmt: skip
+        raise QueryError(
+            "NOT_SUPPORTED",
+            f"UNLOAD format {kind or 'missing'} is not supported locally; PARQUET, JSON, TEXTFILE are",
+        )
     template, compressions, ending = FORMATS[kind]
     compression = compressions.get(options.get("compression", "").upper())
     if compression is None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from local_aws.athena.errors import QueryError
-from local_aws.athena.typed import Describe, operand_types
+from local_aws.athena.scopes import Describe, operand_types
 from local_aws.athena.types import parse_type
 
-Node = exp.Expression
+Node = exp.Expr
 
 
 def rewrite_unnest(tree: Node, describe: Describe) -> None:
@@ -50,13 +50,23 @@ def lateral(node: exp.Unnest, types: Sequence[str | None]) -> Node:
     for array, kind in zip(node.expressions, types, strict=True):
         columns += unnested(array, kind)
     if ordinality:
-        lengths = [exp.Anonymous(this="coalesce", expressions=[exp.Anonymous(this="len", expressions=[as_list(a, k)]), exp.Literal.number(0)]) for a, k in zip(node.expressions, types, strict=True)]  # fmt: skip
+        lengths = [
+            exp.Anonymous(
+                this="coalesce",
+                expressions=[exp.Anonymous(this="len", expressions=[as_list(a, k)]), exp.Literal.number(0)],
+            )
+            for a, k in zip(node.expressions, types, strict=True)
+        ]
         longest = exp.Anonymous(this="greatest", expressions=lengths) if len(lengths) > 1 else lengths[0]
         numbers = exp.Anonymous(this="generate_series", expressions=[exp.Literal.number(1), longest])
         columns.append(exp.Anonymous(this="unnest", expressions=[numbers]))
         names.append(ordinality.name if isinstance(ordinality, exp.Identifier) else "ordinality")
     if names and len(names) != len(columns):
-        raise QueryError("MISMATCHED_COLUMN_ALIASES", f"Column alias list has {len(names)} entries but relation has {len(columns)} columns", node)  # fmt: skip
+        raise QueryError(
+            "MISMATCHED_COLUMN_ALIASES",
+            f"Column alias list has {len(names)} entries but relation has {len(columns)} columns",
+            node,
+        )
     if names:
         columns = [
             exp.alias_(column.unalias(), name, quoted=True)
@@ -81,7 +91,10 @@ def unnested(array: Node, kind: str | None) -> list[Node]:
     """The columns that one argument of UNNEST gives."""
     if kind and kind.startswith("MAP"):
         parts = ("map_keys", "map_values")
-        return [exp.Anonymous(this="unnest", expressions=[exp.Anonymous(this=part, expressions=[array.copy()])]) for part in parts]  # fmt: skip
+        return [
+            exp.Anonymous(this="unnest", expressions=[exp.Anonymous(this=part, expressions=[array.copy()])])
+            for part in parts
+        ]
     if kind and kind.startswith("STRUCT") and kind.endswith("[]"):
         entry = exp.Anonymous(this="unnest", expressions=[array.copy()])
         return [

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 from trino_sql_validator import validate
 
 from local_aws.athena.dialect import AthenaSql
 from local_aws.athena.errors import QueryError
 
-Node = exp.Expression
+Node = exp.Expr
 
 VERSION = re.compile(r"\bFOR\s+(VERSION|TIMESTAMP)\s+AS\s+OF\b", re.IGNORECASE)
 
 
-class SyntaxProblem(QueryError):
+class StatementError(QueryError):
     """A statement that Athena's parser refuses; `StartQueryExecution` itself fails."""
 
     def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
@@ -30,21 +30,25 @@ def parse(sql: str) -> Node:
     """A query or DML statement as Athena reads it.
 
     Raises:
-        SyntaxProblem: Where Athena's grammar has no such statement.
+        StatementError: Where Athena's grammar has no such statement.
     """
     result = validate(sql, dialect="trino", jinja="reject", function_arguments="off")
     if not result.valid and result.error is not None:
         end = sql.count("\n") + 1, len(sql) - sql.rfind("\n")
         line, column = result.error.line or end[0], result.error.column or end[1]
-        raise SyntaxProblem(grammar_words(result.error.message), line, column)
+        raise StatementError(grammar_words(result.error.message), line, column)
     if result.statement_count != 1:
-        raise SyntaxProblem("Only one sql statement is allowed. Got: " + sql.strip())
+        raise StatementError("Only one sql statement is allowed. Got: " + sql.strip())
     refuse_tokens(sql)
     try:
         tree = sqlglot.parse_one(sql, dialect=AthenaSql)
     except SqlglotError as error:
         problem = getattr(error, "errors", [{}])[0]
-        raise SyntaxProblem(f"mismatched input '{problem.get('highlight', '')}'", problem.get("line") or 1, problem.get("col") or 1) from error  # fmt: skip
+        raise StatementError(
+            f"mismatched input '{problem.get('highlight', '')}'",
+            problem.get("line") or 1,
+            problem.get("col") or 1,
+        ) from error
     for table in tree.find_all(exp.Table):
         place = table.this.meta.get("start")
         if place is not None and sql[place] == "'":
@@ -77,7 +81,7 @@ def refuse_tokens(sql: str) -> None:
     """What DuckDB's grammar has and Athena's has not, as far as two neighboring words tell.
 
     Raises:
-        SyntaxProblem: For `[1, 2]`, `{'a': 1}`, FROM without SELECT, a file's name as a table and others.
+        StatementError: For `[1, 2]`, `{'a': 1}`, FROM without SELECT, a file's name as a table and others.
     """
     before: Token | None = None
     for token in AthenaSql().tokenize(sql):
@@ -90,7 +94,7 @@ def refuse_tokens(sql: str) -> None:
             or (token.text.upper() == "JOIN" and before is not None and before.text.upper() in DUCKDB_JOINS)
         )
         if refused:
-            raise SyntaxProblem(
+            raise StatementError(
                 f"mismatched input '{token.text}'", token.line, token.col - len(token.text) + 1
             )
         before = token
@@ -105,12 +109,12 @@ def is_word(token: Token | None) -> bool:
     return token is not None and token.text.isidentifier() and token.text.upper() not in words
 
 
-def unexpected(node: Node, text: str) -> SyntaxProblem:
+def unexpected(node: Node, text: str) -> StatementError:
     """Something of DuckDB's that Athena's grammar lacks."""
     places = [n.meta for n in node.walk() if "line" in n.meta]
     first = min(places, key=lambda meta: meta["start"], default=None)
     line, column = (first["line"], first["col"] - (first["end"] - first["start"])) if first else (1, 1)
-    return SyntaxProblem(f"mismatched input '{text}'", line, column)
+    return StatementError(f"mismatched input '{text}'", line, column)
 
 
 def refuse_star_options(node: Node) -> None:

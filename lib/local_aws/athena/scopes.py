@@ -1,0 +1,137 @@
+"""The scope of a SELECT: what DuckDB says of expressions and columns in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import duckdb
+from sqlglot import exp
+
+from local_aws.athena.dialect import to_duckdb
+
+Node = exp.Expr
+Describe = Callable[[str], list[str]]
+AGGREGATES = (
+    "sum",
+    "avg",
+    "count",
+    "min",
+    "max",
+    "count_if",
+    "arg_max_null",
+    "arg_min_null",
+    "any_value",
+    "approx_quantile",
+    "list",
+    "string_agg",
+)
+
+
+def selects(node: Node) -> Iterator[exp.Select]:
+    """Every SELECT, each after those it reads from."""
+    for key in sorted(node.args, key=lambda k: SCOPE_ORDER.get(k, 9)):
+        value = node.args[key]
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, exp.Expr):
+                yield from selects(child)
+    if isinstance(node, exp.Select):
+        yield node
+
+
+SCOPE_ORDER = {"with_": 0, "from_": 1, "joins": 2, "laterals": 3}
+
+
+def operand_types(select: exp.Select, operands: Sequence[Node], describe: Describe) -> list[str | None]:
+    """The types of expressions in the scope of a SELECT."""
+    known: dict[str, str | None] = {}
+    unknown = []
+    for operand in operands:
+        text = to_duckdb(operand)
+        if text not in known:
+            known[text] = literal_type(operand)
+            if known[text] is None:
+                unknown.append((text, operand))
+    for has_aggregate in (False, True):
+        group = [(text, node) for text, node in unknown if contains_aggregate(node) is has_aggregate]
+        known.update(zip((text for text, _ in group), described(select, group, describe), strict=True))
+    return [known[to_duckdb(operand)] for operand in operands]
+
+
+def literal_type(node: Node) -> str | None:
+    """The type of a plain literal."""
+    if isinstance(node, exp.Null):
+        return "NULL"
+    if not isinstance(node, exp.Literal):
+        return None
+    if node.is_string:
+        return "TEXT LITERAL"
+    if node.name.isdigit():
+        return "INTEGER" if int(node.name) < 2**31 else "BIGINT"
+    if "e" in node.name.lower():
+        return "DOUBLE"
+    whole, _, fraction = node.name.partition(".")
+    return f"DECIMAL({max(len(whole.lstrip('0')) + len(fraction), 1)},{len(fraction)})"
+
+
+def contains_aggregate(node: Node) -> bool:
+    """Whether an expression has an aggregate outside a window."""
+    return any(
+        str(a.this).lower() in AGGREGATES and not isinstance(a.parent, exp.Window)
+        for a in node.find_all(exp.Anonymous)
+    )
+
+
+def described(select: exp.Select, group: Sequence[tuple[str, Node]], describe: Describe) -> list[str | None]:
+    """The types of some expressions, one by one where they cannot be described together."""
+    if not group:
+        return []
+    scope = scope_of(select)
+
+    def types(nodes: Sequence[Node]) -> list[str]:
+        asked = scope.copy()
+        asked.set("expressions", [exp.alias_(node.copy(), f"c{i}") for i, node in enumerate(nodes)])
+        return describe(to_duckdb(asked))
+
+    try:
+        return list(types([node for _, node in group]))
+    except duckdb.Error:
+        return [one_type(types, node) for _, node in group]
+
+
+def scope_of(select: exp.Select) -> exp.Select:
+    """The WITH and FROM clauses of a SELECT, with nothing selected."""
+    scope = exp.Select(with_=visible_ctes(select))
+    scope.set("from_", select.args["from_"].copy() if select.args.get("from_") else None)
+    scope.set("joins", [join.copy() for join in select.args.get("joins") or []])
+    scope.set("laterals", [lateral.copy() for lateral in select.args.get("laterals") or []])
+    return scope
+
+
+def one_type(types: Callable[[Sequence[Node]], list[str]], node: Node) -> str | None:
+    """The type of one expression, or None where it has none by itself."""
+    try:
+        return types([node])[0]
+    except duckdb.Error:
+        return None
+
+
+def visible_ctes(select: exp.Select) -> exp.With | None:
+    """The WITH clauses around a SELECT."""
+    found: list[exp.CTE] = []
+    recursive = False
+    node: Node | None = select
+    inner: Node | None = None
+    while node is not None:
+        clause = node.args.get("with_")
+        if clause is not None and clause is not inner:
+            found = [cte.copy() for cte in clause.expressions] + found
+            recursive = recursive or bool(clause.args.get("recursive"))
+        if isinstance(node, exp.With):
+            before = []
+            for cte in node.expressions:
+                if cte is inner:
+                    break
+                before.append(cte.copy())
+            found = before + found
+        inner, node = (node if isinstance(node, (exp.CTE, exp.With)) else inner), node.parent
+    return exp.With(expressions=found, recursive=recursive) if found else None
