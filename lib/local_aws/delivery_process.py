@@ -14,7 +14,7 @@ from local_aws.serve import client_environment
 WITHOUT_CHECKSUMS = {"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
 """pyarrow's S3 client sends CRC-64 checksums by default, which ministack verifies byte by byte in Python."""
 
-WAKE, FINISH = b".", b"q"
+WAKE, NEW_STREAM, FINISH = b".", b"n", b"q"
 LONGEST_PAUSE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 class DeliveryProcess:
     """Keeps one delivery worker running.
 
-    The worker's standard input is the line between the two: a byte wakes it, a `FINISH` tells it to finish,
-    and a line that ends without one ends it at once. So a worker never outlives its gateway.
+    The worker's standard input is the line between the two: words of one byte tell it what happened, and a
+    line that ends without a `FINISH` ends it at once. So a worker never outlives its gateway.
 
     Args:
         state_dir: The local AWS's state folder.
@@ -49,12 +49,12 @@ class DeliveryProcess:
         """Start the worker and keep it running."""
         self._keeper = asyncio.create_task(self._keep())
 
-    def wake(self) -> None:
-        """Tell the worker that there is something in a journal."""
+    def tell(self, word: bytes) -> None:
+        """Tell the worker that a journal grew (`WAKE`), or that streams came or went (`NEW_STREAM`)."""
         pipe = self._process.stdin if self._process else None
-        if pipe is not None and pipe.transport.get_write_buffer_size() == 0:
+        if pipe is not None and (word != WAKE or pipe.transport.get_write_buffer_size() == 0):
             with suppress(OSError):
-                pipe.write(WAKE)
+                pipe.write(word)
 
     async def stop(self, timeout_seconds: float) -> None:
         """Tell the worker to finish the flush in hand, and end it where it takes longer than the time-out."""

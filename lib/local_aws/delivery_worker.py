@@ -1,8 +1,8 @@
 """The delivery worker: takes up streams and lets them go.
 
-One process delivers all streams, a thread each. Its standard input is the line to the gateway: a byte says
-that a journal grew, a `q` that it is time to finish. Where the line ends without one, the gateway died:
-then the worker ends at once, since the next gateway goes back to the last clean state.
+One process delivers all streams, a thread each. Its standard input is the line to the gateway. Where that
+ends without a `FINISH`, the gateway died: then the worker ends at once, since the next gateway goes back to
+the last clean state.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.checkpoint import load_checkpoint, stream_folders
 from local_aws.delivery_clients import DeliveryClients
-from local_aws.delivery_process import FINISH
+from local_aws.delivery_process import FINISH, NEW_STREAM
 from local_aws.firehose_config import DeliveryConfig
 from local_aws.journal import JournalSource
 from local_aws.kinesis_source import KinesisSource
 from local_aws.stream_delivery import COALESCE_SECONDS, Source, StreamDelivery
 
-REFRESH_SECONDS = 1.0
+REFRESH_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class DeliveryWorker:
                 os._exit(1)
             if FINISH in told:
                 break
-            if time.monotonic() - refreshed > REFRESH_SECONDS or self._unknown_folders():
+            if NEW_STREAM in told or time.monotonic() - refreshed > REFRESH_SECONDS:
                 refreshed = time.monotonic()
                 self._refresh()
             for delivery in self._deliveries.values():
@@ -67,9 +67,6 @@ class DeliveryWorker:
             delivery.stop()
         for delivery in self._deliveries.values():
             delivery.join()
-
-    def _unknown_folders(self) -> bool:
-        return any(folder not in self._deliveries for folder in stream_folders(self._root))
 
     def _refresh(self) -> None:
         """Take up new streams and new settings, let go of streams that are gone."""

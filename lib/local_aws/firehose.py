@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.checkpoint import load_checkpoint, stream_folders
-from local_aws.delivery_process import DeliveryProcess
+from local_aws.delivery_process import NEW_STREAM, WAKE, DeliveryProcess
 from local_aws.firehose_config import (
     epoch_us,
     folder_name,
@@ -130,13 +130,14 @@ class Firehose:
         writer = self._writers.get(folder)
         if writer is None:
             writer = self._writers[folder] = JournalWriter(folder)
+            self._worker.tell(NEW_STREAM)
         now_ms = time.time_ns() // 1_000_000
         try:
             first = writer.append(records, now_ms)
         except OSError as error:
             raise AwsError("ServiceUnavailableException", f"Service unavailable: {error}", 503) from error
-        self._worker.wake()
-        return [f"{now_ms:020d}{position:029d}" for position in range(first, first + len(records))]
+        self._worker.tell(WAKE)
+        return [f"{now_ms}{first + index:020d}" for index in range(len(records))]
 
     async def _journal_folder(self, name: str) -> Path | None:
         """The journal that a stream's records go to, None where ministack takes them."""
@@ -176,7 +177,7 @@ class Firehose:
             validate_iceberg(iceberg)
         response = await self._upstream(request)
         self._known.pop(payload.get("DeliveryStreamName", ""), None)
-        self._worker.wake()
+        self._worker.tell(NEW_STREAM)
         return response
 
     async def _update(self, request: Request) -> Response:
@@ -211,7 +212,7 @@ class Firehose:
             if writer is not None:
                 writer.close()
             shutil.rmtree(folder, ignore_errors=True)
-        self._worker.wake()
+        self._worker.tell(NEW_STREAM)
 
     def _status(self) -> dict[str, Any]:
         streams = {folder.name: stream_status(folder) for folder in stream_folders(self._root)}

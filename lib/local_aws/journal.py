@@ -17,6 +17,7 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
@@ -24,7 +25,7 @@ from pathlib import Path
 MAGIC = b"FHJ1"
 HEADER = struct.Struct("<4sIQIQI")
 SEGMENT_BYTES = 8 * 2**20
-SEGMENT_PATTERN = "*.segment"
+SEGMENT_SUFFIX = ".segment"
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,12 @@ class Frame:
 
 def segments(folder: Path) -> list[Path]:
     """The segment files of a journal, oldest first."""
-    return sorted(folder.glob(SEGMENT_PATTERN))
+    return sorted(folder.glob(f"*{SEGMENT_SUFFIX}"))
 
 
 def segment_path(folder: Path, first: int) -> Path:
     """The segment that begins with a position."""
-    return folder / f"{first:020d}.segment"
+    return folder / f"{first:020d}{SEGMENT_SUFFIX}"
 
 
 def first_position(segment: Path) -> int:
@@ -229,13 +230,15 @@ class JournalReader:
         return next((segment for segment in existing if segment > self._segment), None)
 
     def _read_on(self) -> None:
-        if self._segment is None or not self._segment.exists():
+        """Index what was written to the segment in hand; one that is delivered may be removed already."""
+        if self._segment is None:
             return
-        for frame in scan(self._segment, self._offset):
-            self._offset = frame.offset + frame.size_bytes
-            if frame.end > self.position:
-                self._frames.append(frame)
-                self.waiting_bytes += frame.size_bytes
+        with suppress(FileNotFoundError):
+            for frame in scan(self._segment, self._offset):
+                self._offset = frame.offset + frame.size_bytes
+                if frame.end > self.position:
+                    self._frames.append(frame)
+                    self.waiting_bytes += frame.size_bytes
 
 
 def read_frames(frames: Sequence[Frame]) -> Records:
