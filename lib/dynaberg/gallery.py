@@ -92,9 +92,12 @@ def _style() -> str:
 
 
 def _readable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy whose links lead to the pages, without the widgets that no page can show."""
+    """A copy whose links lead to pages, its pictures described, without widgets, which no page can show."""
     page = copy.deepcopy(notebook)
-    for cell in page.cells:
+    for cell, after in zip(page.cells, [*page.cells[1:], None], strict=True):
+        if _pictures(cell) and after and after.cell_type == "markdown":
+            # What is said to be seen is what a screen reader reads.
+            cell.metadata["alt"] = after.source.partition("\n\n")[0]
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\((\d\d_\w+)\.ipynb", r"(\1.html", cell.source)
         else:

@@ -99,6 +99,7 @@ def executed(*outputs: dict[str, object], tags: str = "") -> Stop:
     content.cells[1].outputs = [
         nbformat.v4.new_output("display_data", data=data, metadata={}) for data in outputs
     ]
+    content.cells.append(new_markdown_cell("Two lines cross at *noon*.\n\nMore of it."))
     return Stop("01_first", content, 1.0)
 
 
@@ -108,6 +109,7 @@ def test_a_page_needs_neither_script_nor_network(tmp_path):
     assert "<script" not in text
     assert not re.search(r'(src|href)="(https?:)?//', text)
     assert f"data:image/png;base64,{PIXEL}" in text
+    assert 'alt="Two lines cross at *noon*."' in text
     assert 'href="02_more.html"' in text
     assert "1. &lt;First&gt;" in text
 
