@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dynaberg.contract import LOG_COLUMNS
 from dynaberg.query import query
 from dynaberg.snapshots import Moment, resolve_snapshot
 
@@ -19,20 +20,21 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 _QUANTILES = {"approx_p25": 0.25, "approx_p50": 0.5, "approx_p75": 0.75}
-_METRICS = ("nulls", "approx_distinct", "min", *_QUANTILES, "max", "mean", "top")
+_METRICS = ("nulls", "approx_distinct", "min", *_QUANTILES, "max", "mean")
 _INTEGERS, _FLOATS = ("int", "long"), ("float", "double")
-_TOP = ("string", "boolean", "int", "date")
+# Columns of these types may have frequent values; those by which rows are told apart have none.
+_FREQUENT, _UNIQUE = ("string", "boolean", "int", "date"), ("sequence_number", *LOG_COLUMNS)
 _CONTENTS = ("data", "position deletes", "equality deletes")
 
 
 def profile_columns(
     session: boto3.Session, settings: Settings, table: Table, *, snapshot: Moment | None = None
 ) -> pd.DataFrame:
-    """Profile the columns of a table in one pass of one Athena statement.
+    """Profile the columns of a table by one Athena statement.
 
-    Rows, nulls, min, max and mean are exact. What is approximate says so in its name: distinct counts are
-    within 2.3 % (standard error), quantiles and top values come from sketches. Nested and binary columns have
-    rows and nulls only, and key columns no top values.
+    Rows, nulls, min, max, mean and the most frequent values are exact. What is approximate says so in its
+    name: distinct counts are within 2.3 % (standard error), quantiles come from a sketch. Nested and binary
+    columns have rows and nulls only.
 
     Args:
         session: Open boto3 session.
@@ -42,7 +44,8 @@ def profile_columns(
 
     Returns:
         One row per column: column, type, rows, nulls, approx_distinct, min, approx_p25, approx_p50,
-        approx_p75, max, mean, approx_top: the most frequent values as a list of (value as text, count).
+        approx_p75, max, mean, top: the five most frequent values as a list of (value as text, count); empty
+        for keys, moments and numbers with fractions.
 
     Raises:
         NotFoundError: There is no such snapshot.
@@ -58,17 +61,65 @@ def profile_columns(
         chosen = resolve_snapshot(table, snapshot)
         version = f" FOR VERSION AS OF {chosen.snapshot_id}"
         fields = table.schemas()[chosen.schema_id or 0].fields
-    keys = table.schema().identifier_field_names()
-    selected = [part for index, field in enumerate(fields) for part in _aggregates(index, field, keys)]
-    sql = f'SELECT count(*) AS "rows", {", ".join(selected)}\nFROM "{table.name()[-1]}"{version}'
-    found: Any = query(session, settings, sql).df.astype(object).iloc[0].to_dict()
-    frame = pd.DataFrame([_profile(i, field, found) for i, field in enumerate(fields)], dtype=object)
+    source = f'"{table.name()[-1]}"{version}'
+    found = query(session, settings, _statement(fields, source, table.schema().identifier_field_names())).df
+    values: Any = found.astype(object).iloc[0].to_dict()
+    top = _read_top(values.get("top"))
+    frame = pd.DataFrame(
+        [_profile(i, field, values) | {"top": top.get(i, [])} for i, field in enumerate(fields)], dtype=object
+    )
     return frame.astype({"rows": "Int64", "nulls": "Int64", "approx_distinct": "Int64"})
 
 
-def _aggregates(index: int, field: NestedField, keys: set[str]) -> Iterator[str]:
+def _statement(fields: Sequence[NestedField], source: str, keys: set[str]) -> str:
+    unique = {*keys, *_UNIQUE}
+    frequent = {
+        index: _quote(field.name)
+        for index, field in enumerate(fields)
+        if str(field.field_type) in _FREQUENT and field.name not in unique
+    }
+    aggregates = [part for index, field in enumerate(fields) for part in _aggregates(index, field)]
+    if frequent:
+        aggregates.append('(SELECT json_format(CAST(array_agg(line) AS json)) FROM top) AS "top"')
+    counted = _COUNTED.format(
+        places=" ".join(f"WHEN {name} IS NOT NULL THEN '{index}'" for index, name in frequent.items()),
+        values=", ".join(f"CAST({name} AS varchar)" for name in [*frequent.values(), "NULL"]),
+        sets=", ".join(f"({name})" for name in frequent.values()),
+        source=source,
+    )
+    selected = ",\n  ".join(['count(*) AS "rows"', *aggregates])
+    return f"{counted if frequent else ''}SELECT\n  {selected}\nFROM {source}"
+
+
+# One scan counts the values of all columns: in each grouping set all columns but one are NULL.
+_COUNTED = """\
+WITH counted AS (
+  SELECT CASE {places} END AS place, coalesce({values}) AS value, count(*) AS n
+  FROM {source} GROUP BY GROUPING SETS ({sets})
+), ranked AS (
+  SELECT place, value, n, row_number() OVER (PARTITION BY place ORDER BY n DESC, value) AS number
+  FROM counted WHERE place IS NOT NULL
+), top AS (
+  SELECT ARRAY[place, value, CAST(n AS varchar)] AS line FROM ranked WHERE number <= 5
+)
+"""
+
+
+def _read_top(text: str | None) -> dict[int, list[tuple[str, int]]]:
+    """The most frequent values of each column, by its place."""
+    top: dict[int, list[tuple[str, int]]] = {}
+    for place, value, count in json.loads(text or "[]"):
+        top.setdefault(int(place), []).append((value, int(count)))
+    return {place: sorted(values, key=lambda pair: (-pair[1], pair[0])) for place, values in top.items()}
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _aggregates(index: int, field: NestedField) -> Iterator[str]:
     """What the statement computes of one column, each named by metric and position."""
-    name, kind = '"' + field.name.replace('"', '""') + '"', str(field.field_type)
+    name, kind = _quote(field.name), str(field.field_type)
     yield f'count_if({name} IS NULL) AS "nulls_{index}"'
     if not field.field_type.is_primitive or kind == "binary":
         return
@@ -79,9 +130,6 @@ def _aggregates(index: int, field: NestedField, keys: set[str]) -> Iterator[str]
         yield f'avg({name}) AS "mean_{index}"'
         for metric, share in _QUANTILES.items():
             yield f'{_quantile(name, kind, share)} AS "{metric}_{index}"'
-    if kind in _TOP and field.name not in keys:
-        frequent = f"approx_most_frequent(5, CAST({name} AS varchar), 1000)"
-        yield f'json_format(CAST({frequent} AS json)) AS "top_{index}"'
 
 
 def _quantile(name: str, kind: str, share: float) -> str:
@@ -101,10 +149,7 @@ def _profile(index: int, field: NestedField, found: dict[str, Any]) -> dict[str,
     }
     if values["approx_distinct"] is not None:
         values["approx_distinct"] = min(values["approx_distinct"], found["rows"] - values["nulls"])
-    counts = json.loads(values.pop("top") or "{}")
-    top = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    head = {"column": field.name, "type": str(field.field_type), "rows": found["rows"]}
-    return {**head, **values, "approx_top": top}
+    return {"column": field.name, "type": str(field.field_type), "rows": found["rows"], **values}
 
 
 def profile_files(table: Table) -> pd.DataFrame:

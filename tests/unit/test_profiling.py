@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
     DateType,
     DecimalType,
     DoubleType,
+    IcebergType,
     IntegerType,
     ListType,
     LongType,
@@ -17,32 +21,40 @@ from pyiceberg.types import (
 )
 from trino_sql_validator import validate
 
-from dynaberg.profiling import _aggregates
+from dynaberg.profiling import _statement
 
-TYPES = [
+TYPES: list[IcebergType] = [
     StringType(), BooleanType(), IntegerType(), LongType(), DoubleType(), DecimalType(12, 2), DateType(),
     TimestamptzType(), BinaryType(), ListType(1000, StringType(), element_required=False),
 ]  # fmt: skip
 
 
-def test_the_statement_is_trino_sql() -> None:
-    fields = [
-        NestedField(n, f'column "{n}"', type_, required=False) for n, type_ in enumerate(TYPES, start=1)
-    ]
-    parts = [part for index, field in enumerate(fields) for part in _aggregates(index, field, set())]
-    result = validate(f'SELECT {", ".join(parts)} FROM "t"', dialect="trino")
+def statement(*types: IcebergType, keys: set[str] | None = None) -> str:
+    fields = [NestedField(n, f'c"{n}', type_, required=False) for n, type_ in enumerate(types)]
+    return _statement(fields, '"t" FOR VERSION AS OF 17', keys or set())
+
+
+@pytest.mark.parametrize("types", [TYPES, [TYPES[0]], [TYPES[-1]]])
+def test_the_statement_is_trino_sql(types: list[IcebergType]) -> None:
+    text = re.sub(r"FOR VERSION AS OF \d+", "", statement(*types))
+    result = validate(text, dialect="trino")
     assert result.valid, result.error
 
 
 def test_what_is_computed_depends_on_the_type() -> None:
-    def metrics(type_: object, *, key: bool = False) -> list[str]:
-        field = NestedField(1, "c", type_, required=False)  # type: ignore[arg-type]
-        parts = _aggregates(0, field, {"c"} if key else set())
-        return [part.rpartition('"')[0].rpartition('"')[2] for part in parts]
+    def metrics(type_: IcebergType) -> set[str]:
+        return set(re.findall(r'AS "(\w+)_0"', statement(type_)))
 
-    assert metrics(TYPES[-1]) == ["nulls_0"]
-    assert metrics(BinaryType()) == ["nulls_0"]
-    assert metrics(StringType()) == ["nulls_0", "approx_distinct_0", "min_0", "max_0", "top_0"]
-    assert "top_0" not in metrics(StringType(), key=True)
-    assert "mean_0" in metrics(DecimalType(12, 2))
-    assert "mean_0" not in metrics(DateType())
+    assert metrics(ListType(1000, StringType(), element_required=False)) == {"nulls"}
+    assert metrics(BinaryType()) == {"nulls"}
+    assert metrics(StringType()) == {"nulls", "approx_distinct", "min", "max"}
+    assert metrics(DecimalType(12, 2)) >= {"mean", "approx_p50"}
+    assert "mean" not in metrics(DateType())
+
+
+def test_frequent_values_are_counted_by_one_scan_and_never_those_of_keys() -> None:
+    text = statement(StringType(), DateType(), StringType(), keys={'c"2'})
+    assert 'GROUPING SETS (("c""0"), ("c""1"))' in text
+    assert text.count("FOR VERSION AS OF 17") == 2
+    assert "GROUPING SETS" not in statement(StringType(), keys={'c"0'})
+    assert "GROUPING SETS" not in statement(TimestamptzType(), DoubleType())
