@@ -49,18 +49,29 @@ def compare(first: pa.Table, second: pa.Table, key: Sequence[str]) -> Difference
     match_in_first = _positions(codes_before, codes_after)
     removed = first.take(pa.array(np.flatnonzero(match_in_second < 0)))
     added = second.take(pa.array(np.flatnonzero(match_in_first < 0)))
-    both = np.flatnonzero(match_in_second >= 0)
-    before, after = first.take(pa.array(both)), second.take(pa.array(match_in_second[both]))
+    here = np.flatnonzero(match_in_second >= 0)
+    there = match_in_second[here]
     columns = [name for name in first.column_names if name in second.column_names and name not in key]
-    unequal = {name: _unequal(before.column(name), after.column(name)) for name in columns}
-    differing = np.flatnonzero(np.logical_or.reduce([*unequal.values(), np.zeros(len(before), bool)]))
+    unequal = {
+        name: _unequal(_take(first.column(name), here), _take(second.column(name), there)) for name in columns
+    }
+    differing = np.flatnonzero(np.logical_or.reduce([*unequal.values(), np.zeros(len(here), bool)]))
     return Differences(
         removed,
         added,
-        before.take(pa.array(differing)),
-        after.take(pa.array(differing)),
+        first.take(pa.array(here[differing])),
+        second.take(pa.array(there[differing])),
         {name: np.flatnonzero(mask[differing]) for name, mask in unequal.items() if mask.any()},
     )
+
+
+def _take(column: pa.ChunkedArray, positions: np.ndarray[Any, Any]) -> pa.ChunkedArray:
+    """Values by position; most often they are all wanted, as they stand."""
+    import numpy as np
+    import pyarrow as pa
+
+    in_place = len(positions) == len(column) and bool((np.diff(positions) == 1).all())
+    return column if in_place else column.take(pa.array(positions))
 
 
 def _codes(
@@ -68,6 +79,7 @@ def _codes(
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """A number for each row of both tables, the same for the same key; NULL is a value like any other."""
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
 
     codes = np.zeros(len(first) + len(second), dtype=np.int64)
@@ -77,7 +89,7 @@ def _codes(
         encoded = pa.chunked_array([*column.chunks, *other.chunks], column.type).combine_chunks()
         encoded = encoded.dictionary_encode(null_encoding="encode")
         codes = codes * len(encoded.dictionary) + encoded.indices.to_numpy()
-        _, codes = np.unique(codes, return_inverse=True)
+        codes, _ = pd.factorize(codes)
     return codes[: len(first)], codes[len(first) :]
 
 
