@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import boto3
+import orjson
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local_aws.delivery_buffer import DeliveryBuffer
+from local_aws.delivery_metrics import Metrics, flush_metrics
 from local_aws.error_records import FailedRecord
 from local_aws.firehose_config import DeliveryConfig, normalize, read_config
 from local_aws.iceberg_sink import TableBucket
-
-LOGGED_FAILURES = 10
 
 log = logging.getLogger(__name__)
 
@@ -68,51 +70,27 @@ class DeliveryClients:
             return None
         return read_config(normalize(answer["DeliveryStreamDescription"]))
 
-    def report(
-        self,
-        config: DeliveryConfig,
-        records: int,
-        size_bytes: int,
-        since_ms: int,
-        failures: Sequence[FailedRecord],
-    ) -> None:
-        """Publish the metrics of a flush, and log its failures; what is not taken is let go.
-
-        Source: "Monitor Amazon Data Firehose with CloudWatch metrics" (Developer Guide).
-        """
-        unprocessed = sum(failure.lambda_arn is not None for failure in failures)
-        failed = len(failures) - unprocessed
-        values = {
-            "IncomingRecords": (records, "Count"),
-            "IncomingBytes": (size_bytes, "Bytes"),
-            "DeliveryToIceberg.IncomingRowCount": (records - unprocessed, "Count"),
-            "DeliveryToIceberg.SuccessfulRowCount": (records - len(failures), "Count"),
-            "DeliveryToIceberg.FailedRowCount": (failed, "Count"),
-            "DeliveryToIceberg.DataFreshness": (max(0.0, time.time() - since_ms / 1000), "Seconds"),
-            "ExecuteProcessingFailure.Records": (unprocessed, "Count"),
-        }
+    def report(self, config: DeliveryConfig, buffer: DeliveryBuffer, of_source: Metrics) -> None:
+        """Publish the metrics of a flush, and log its failures; what is not taken is let go."""
         dimensions = [{"Name": "DeliveryStreamName", "Value": config.name}]
         metrics = [
             {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit}
-            for name, (value, unit) in values.items()
+            for name, (value, unit) in (flush_metrics(buffer) | of_source).items()
         ]
         try:
             self._cloudwatch.put_metric_data(Namespace="AWS/Firehose", MetricData=metrics)
-            if failures and config.log_group and config.log_stream:
-                self._log(config.log_group, config.log_stream, config.arn, failures)
+            if buffer.failures and config.log_group and config.log_stream:
+                self._log(config.log_group, config.log_stream, config.arn, buffer.failures)
         except (BotoCoreError, ClientError) as error:
             log.warning("%s: not reported: %s", config.name, error)
 
     def _log(self, group: str, stream: str, arn: str, failures: Sequence[FailedRecord]) -> None:
+        """One event for each error code; messages stay in the error bucket, since they may hold values."""
         now_ms = round(time.time() * 1000)
-        events = [
-            {
-                "timestamp": now_ms,
-                "message": f'{{"deliveryStreamARN":"{arn}","errorCode":"{failure.code}",'
-                f'"count":{sum(other.code == failure.code for other in failures)}}}',
-            }
-            for failure in {failure.code: failure for failure in failures}.values()
+        counts = Counter(failure.code for failure in failures)
+        messages = [
+            orjson.dumps({"deliveryStreamARN": arn, "errorCode": code, "failedRecords": count}).decode()
+            for code, count in counts.items()
         ]
-        self._logs.put_log_events(
-            logGroupName=group, logStreamName=stream, logEvents=events[:LOGGED_FAILURES]
-        )
+        events = [{"timestamp": now_ms, "message": message} for message in messages]
+        self._logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)

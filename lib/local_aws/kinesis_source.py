@@ -78,6 +78,7 @@ class KinesisSource:
         self._shards = {shard_id: Shard(shard_id, taken) for shard_id, taken in position.items()}
         self._listed: float | None = None
         self._idle_seconds = BUSY_SECONDS
+        self._behind_ms = 0
         self.waiting_bytes = 0
 
     @property
@@ -133,6 +134,11 @@ class KinesisSource:
     def committed(self, position: object) -> None:
         """Nothing to do: Kinesis keeps records for as long as its retention says."""
 
+    def metrics(self) -> dict[str, tuple[float, str]]:
+        """How far reading was behind at worst since it was last asked."""
+        behind_ms, self._behind_ms = self._behind_ms, 0
+        return {"KinesisMillisBehindLatest": (behind_ms, "Milliseconds")}
+
     @staticmethod
     def _heads(shard: Shard, end: Mapping[str, str] | None) -> Iterator[Fetched]:
         """The records of a shard that may be taken; the caller takes each before it asks for the next."""
@@ -160,6 +166,7 @@ class KinesisSource:
             arrived_ms = round(record["ApproximateArrivalTimestamp"].timestamp() * 1000)
             shard.fetched.append(Fetched(record["SequenceNumber"], record["Data"], arrived_ms))
             self.waiting_bytes += len(record["Data"])
+        self._behind_ms = max(self._behind_ms, answer["MillisBehindLatest"])
         shard.iterator = answer.get("NextShardIterator")
         shard.closed = shard.iterator is None
         return len(answer["Records"])

@@ -19,6 +19,7 @@ from requests.exceptions import RequestException
 
 from local_aws.checkpoint import Plan, Position, load_checkpoint
 from local_aws.delivery_buffer import DeliveryBuffer
+from local_aws.delivery_metrics import Metrics
 from local_aws.error_records import error_objects
 from local_aws.firehose_config import DeliveryConfig, Destination
 from local_aws.iceberg_append import TableAppender
@@ -81,6 +82,9 @@ class Source(Protocol):
 
     def committed(self, position: Any) -> None:
         """Everything before a position is delivered and need not be kept."""
+
+    def metrics(self) -> Metrics:
+        """What Firehose tells of its source since it was last asked."""
 
 
 class StoppedError(Exception):
@@ -282,8 +286,7 @@ class StreamDelivery(threading.Thread):
         self._source.committed(plan.end)
         buffer, self._buffer = self._buffer, DeliveryBuffer()
         self._given_up.clear()
-        since_ms = buffer.since_ms or round(time.time() * 1000)
-        self._clients.report(self.config, buffer.records, buffer.size_bytes, since_ms, buffer.failures)
+        self._clients.report(self.config, buffer, self._source.metrics())
 
     def _pause(self, seconds: float) -> None:
         if self._stopping.wait(seconds):

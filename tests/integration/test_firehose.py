@@ -36,7 +36,13 @@ from local_aws import Status
 
 T = TypeVar("T")
 ROLE = "arn:aws:iam::000000000000:role/delivery"
-ICEBERG_MEMBERS = ("BufferingHints", "ProcessingConfiguration", "S3Configuration")
+ICEBERG_MEMBERS = (
+    "BufferingHints",
+    "CloudWatchLoggingOptions",
+    "ProcessingConfiguration",
+    "RetryOptions",
+    "S3Configuration",
+)
 SCHEMA = Schema(
     NestedField(1, "id", LongType(), required=True),
     NestedField(2, "amount", DecimalType(18, 2)),
@@ -459,6 +465,24 @@ def test_metrics_tell_what_was_delivered(lake: Lake) -> None:
     assert total("DeliveryToIceberg.SuccessfulRowCount") == 2
     assert total("DeliveryToIceberg.FailedRowCount") == 1
     assert 0 < total("DeliveryToIceberg.DataFreshness") < 30
+
+
+def test_failures_are_logged_without_values(lake: Lake) -> None:
+    lake.table()
+    logs, group = boto3.client("logs"), f"/aws/kinesisfirehose/{lake.bucket}"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="delivery")
+    options = {"Enabled": True, "LogGroupName": group, "LogStreamName": "delivery"}
+    stream = lake.stream(CloudWatchLoggingOptions=options)
+    put(stream, b"secret", b"secret", b'{"id": "secret"}')
+    lake.wait(stream, 3)
+    events = wait_for(lambda: logs.get_log_events(logGroupName=group, logStreamName="delivery")["events"])
+    told = [json.loads(event["message"]) for event in events]
+    assert {one["errorCode"]: one["failedRecords"] for one in told} == {
+        "Iceberg.InvalidJson": 2,
+        "Iceberg.SchemaTypeMismatch": 1,
+    }
+    assert "secret" not in str(events)
 
 
 def test_the_worker_is_idle_when_there_is_nothing_to_do(lake: Lake) -> None:

@@ -56,6 +56,7 @@ class Kinesis:
                 }
                 for number, data in enumerate(records, start=index)
             ],
+            "MillisBehindLatest": 1000 * (len(self.shards[shard]) - index - len(records)),
             "NextShardIterator": None if done else f"{shard}:{index + len(records)}",
         }
 
@@ -145,3 +146,12 @@ def test_a_quiet_stream_is_looked_at_less_often() -> None:
     for _ in range(10):
         source.poll()
     assert busy < source.idle_seconds == 1.0
+
+
+def test_the_worst_lag_is_told_once() -> None:
+    client: Any = Kinesis({"a": [b"x"] * 9, "b": [b"x"] * 4})
+    source = KinesisSource(client, "arn", START_MS, {})
+    source.poll()
+    source.poll()
+    assert source.metrics() == {"KinesisMillisBehindLatest": (6000, "Milliseconds")}
+    assert source.metrics() == {"KinesisMillisBehindLatest": (0, "Milliseconds")}
