@@ -61,8 +61,8 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
 def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.DataFrame:
     """Remove everything that was created under the settings' name, the data too.
 
-    The delivery goes first, then tables and objects, then the foundation, then what outlived its stack.
-    Interrupted half-way, it is simply run again.
+    The alarms and the delivery go first, then tables and objects, then the foundation, then what outlived
+    its stack. Interrupted half-way, it is simply run again.
 
     Args:
         session: An open session.
@@ -83,6 +83,7 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
         msg = f"`confirm` is {confirm!r}, but this is {settings.name!r}. Nothing was removed."
         raise SettingsError(msg, hint=f"confirm={settings.name!r} removes all that list_resources() shows.")
     found = list_resources(session, settings)
+    deploy.delete_stack(session, deploy.stack_name(settings, "observe"))
     deploy.delete_stack(session, deploy.stack_name(settings, "delivery"))
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)

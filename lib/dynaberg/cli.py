@@ -166,7 +166,7 @@ _LOCAL: dict[str, tuple[Command, str]] = {
 }
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "walk": (_walk, "run the notebooks in order"),
-    "deploy": (_deploy, "deploy the foundation, the Iceberg tables and the delivery"),
+    "deploy": (_deploy, "deploy the foundation, the Iceberg tables, the delivery and its alarms"),
     "clean-up": (_clean_up, "remove everything that was created, the data too"),
     "doctor": (_doctor, "check every precondition, each with its fix"),
     "sql": (_sql, "run one Athena SQL statement and print its rows"),

@@ -39,6 +39,8 @@ class Settings:
         namespace: Namespace of the table bucket.
         bucket_name: Beginning of the names of the S3 buckets for errors, code and query results.
         stream_type: `dynamodb` (DynamoDB Streams and Lambda) or `kinesis` (Kinesis Data Streams).
+        retention_hours: How long a Kinesis data stream keeps changes, 24 to 8760 (a year).
+        alarm_email: Who gets the alarms by mail; empty for nobody.
         target: `local` or `aws`.
         region: AWS Region; None takes the session's.
         name: Beginning of the names of the stacks, and what a clean-up must be confirmed with.
@@ -50,6 +52,8 @@ class Settings:
     namespace: str = "analytics"
     bucket_name: str = "streambucket"
     stream_type: str = "dynamodb"
+    retention_hours: int = 24
+    alarm_email: str = ""
     target: str = "local"
     region: str | None = None
     name: str = "dynaberg"
@@ -64,6 +68,11 @@ class Settings:
             if not isinstance(value, str) or not re.fullmatch(pattern, value):
                 msg = f"`{key}` is {value!r}, which AWS does not take as a name."
                 raise SettingsError(msg, hint=f"Use {words}.")
+        if not isinstance(self.retention_hours, int) or not 24 <= self.retention_hours <= 8760:
+            msg = (
+                f"`retention_hours` is {self.retention_hours!r}; Kinesis keeps changes for 24 to 8760 hours."
+            )
+            raise SettingsError(msg, hint="Use 24, or 168 for a week.")
 
     @property
     def log_name(self) -> str:

@@ -80,15 +80,17 @@ def test_what_ends_an_operation(status: str, is_over: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "seconds", "message"),
+    ("limits", "message"),
     [
-        (Settings(), 901, "`buffer_seconds` is 901"),
-        (Settings(), -1, "is -1"),
-        (Settings(stream_type="kinesis"), 10, "kinesis"),
+        ({"buffer_seconds": 901}, "`buffer_seconds` is 901; it can be 0 to 900"),
+        ({"buffer_seconds": -1}, "is -1"),
+        ({"redrive_attempts": 0}, "`redrive_attempts` is 0; it can be 1 to 50"),
+        ({"redrive_seconds": 1_000}, "`redrive_seconds` is 1000"),
     ],
 )
 def test_what_the_delivery_cannot_be_is_refused_before_anything_is_done(
-    settings: Settings, seconds: int, message: str
+    limits: dict[str, int], message: str
 ) -> None:
+    nothing: Any = None
     with pytest.raises(SettingsError, match=message):
-        deploy.deploy_firehose(None, settings, None, buffer_seconds=seconds)  # type: ignore[arg-type]
+        deploy.deploy_firehose(nothing, Settings(), nothing, **limits)

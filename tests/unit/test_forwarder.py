@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynaberg.contract import Column, Contract
-from dynaberg.functions import delivery, forwarder, resources, transform
-from dynaberg.functions.delivery import MAX_BATCH_BYTES, MAX_RECORDS, UndeliveredError, batches, deliver
+from dynaberg.functions import dead_letters, delivery, forwarder, resources
+from dynaberg.functions.dead_letters import UnkeptError
+from dynaberg.functions.delivery import MAX_BATCH_BYTES, MAX_RECORDS, Delivery, Refused, batches, deliver
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:forwarder"
 ROOM: Any = memoryview(bytes(1_000_000))
@@ -57,6 +58,30 @@ class Bucket:
         return [json.loads(line) for body in self.objects.values() for line in body.decode().splitlines()]
 
 
+class Queues:
+    """An SQS that keeps what it is sent, by queue, but for what `refuses` says, by call and message."""
+
+    def __init__(self, refuses: Callable[[int, str], str | None] = lambda call, body: None) -> None:
+        self.refuses = refuses
+        self.calls: list[list[str]] = []
+        self.messages: dict[str, list[str]] = {}
+
+    def send_message_batch(self, **request: Any) -> dict[str, Any]:
+        entries = request["Entries"]
+        self.calls.append([entry["MessageBody"] for entry in entries])
+        failed = []
+        for entry in entries:
+            code = self.refuses(len(self.calls), entry["MessageBody"])
+            if code:
+                failed.append({"Id": entry["Id"], "Code": code, "SenderFault": False})
+            else:
+                self.messages.setdefault(request["QueueUrl"], []).append(entry["MessageBody"])
+        return {"Successful": [], "Failed": failed}
+
+    def letters(self, queue_url: str = "dead-letters") -> list[dict[str, Any]]:
+        return [json.loads(body) for body in self.messages.get(queue_url, ())]
+
+
 class Pauses(list[float]):
     """A clock that goes on only while something sleeps."""
 
@@ -72,7 +97,7 @@ def client_error(code: str, operation: str = "PutRecordBatch") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 
 
-def send(firehose: Firehose, rows: Sequence[bytes], pauses: Pauses) -> int:
+def send(firehose: Firehose, rows: Sequence[bytes], pauses: Pauses) -> Delivery:
     return deliver(firehose, "stream", rows, remaining_seconds=pauses.remaining, sleep=pauses.append)
 
 
@@ -101,11 +126,13 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SimpleNam
     (tmp_path / "contract.json").write_text(CONTRACT.to_lambda_json())
     monkeypatch.setattr(resources, "CONTRACT_FILE", tmp_path / "contract.json")
     monkeypatch.setenv("DELIVERY_STREAM_NAME", "stream")
+    monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", "dead-letters")
     monkeypatch.setenv("ERROR_BUCKET_NAME", "errors-bucket")
+    monkeypatch.setattr(dead_letters, "FIRST_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 0)
     resources.converter.cache_clear()
-    parts = SimpleNamespace(firehose=Firehose(), s3=Bucket())
-    for module in (forwarder, transform):
-        monkeypatch.setattr(module, "client", lambda name: getattr(parts, name))
+    parts = SimpleNamespace(firehose=Firehose(), s3=Bucket(), sqs=Queues())
+    monkeypatch.setattr(forwarder, "client", lambda name: getattr(parts, name))
     yield parts
     resources.converter.cache_clear()
 
@@ -138,7 +165,7 @@ def test_only_refused_rows_are_sent_again() -> None:
     firehose = Firehose(lambda call, row: "ServiceUnavailableException" if call < 3 and row < b"2" else None)
     rows = [str(n).encode() for n in range(1, 6)]
     pauses = Pauses(60)
-    assert send(firehose, rows, pauses) == 2
+    assert send(firehose, rows, pauses) == Delivery((), retried=2)
     assert firehose.calls == [rows, [b"1"], [b"1"]]
     assert sorted(firehose.taken) == rows
     assert len(pauses) == 2
@@ -155,7 +182,7 @@ def test_a_refused_call_is_made_again(error: Exception) -> None:
         return None
 
     firehose = Firehose(refuse)
-    assert send(firehose, [b"1"], Pauses(60)) == 1
+    assert send(firehose, [b"1"], Pauses(60)) == Delivery((), retried=1)
     assert firehose.taken == [b"1"]
 
 
@@ -164,26 +191,33 @@ def test_what_never_helps_is_not_tried_again() -> None:
         raise client_error("ResourceNotFoundException")
 
     firehose = Firehose(refuse)
-    with pytest.raises(ClientError, match="ResourceNotFound"):
-        send(firehose, [b"1"], Pauses(60))
+    refused = (Refused(b"1", "ResourceNotFoundException"),)
+    assert send(firehose, [b"1"], Pauses(60)) == Delivery(refused, retried=0)
     assert len(firehose.calls) == 1
 
 
-def test_retrying_ends_while_there_is_time_to_say_so() -> None:
-    pauses = Pauses(30)
-    with pytest.raises(
-        UndeliveredError, match=r"1 of 2 change rows were not taken by stream: .*Throttled.*1"
-    ):
-        send(Firehose(lambda call, row: "Throttled" if row == b"1" else None), [b"1", b"2"], pauses)
-    assert delivery.RESERVE_SECONDS <= pauses.remaining() < delivery.RESERVE_SECONDS + 10
-    assert len(pauses) > 5
-    assert max(pauses) <= delivery.LONGEST_PAUSE_SECONDS
-    assert len(set(pauses)) == len(pauses)
+def test_poison_is_given_up_while_its_neighbors_are_taken() -> None:
+    firehose = Firehose(lambda call, row: "InternalFailure" if row == b"poison" else None)
+    pauses = Pauses(600)
+    rows = [b"1", b"poison", b"2"]
+    refused = (Refused(b"poison", "InternalFailure"),)
+    assert send(firehose, rows, pauses) == Delivery(refused, retried=delivery.MAX_ATTEMPTS - 1)
+    assert firehose.taken == [b"1", b"2"]
+    assert len(firehose.calls) == delivery.MAX_ATTEMPTS
+    assert len(set(pauses)) == delivery.MAX_ATTEMPTS - 1
+    assert sum(pauses) <= delivery.FIRST_PAUSE_SECONDS * 2 ** (delivery.MAX_ATTEMPTS - 1)
+
+
+def test_retrying_ends_while_there_is_time_to_keep_the_rest() -> None:
+    pauses = Pauses(delivery.RESERVE_SECONDS)
+    firehose = Firehose(lambda call, row: "ServiceUnavailableException")
+    assert len(send(firehose, [b"1", b"2"], pauses).refused) == 2
+    assert pauses == []
 
 
 def test_nothing_to_send_sends_nothing() -> None:
     firehose = Firehose()
-    assert send(firehose, [], Pauses(60)) == 0
+    assert send(firehose, [], Pauses(60)) == Delivery((), retried=0)
     assert firehose.calls == []
 
 
@@ -225,10 +259,84 @@ def test_a_retried_batch_writes_its_failures_to_the_same_object(cloud: SimpleNam
     assert len(cloud.s3.lines()) == 2
 
 
-def test_undelivered_rows_raise(cloud: SimpleNamespace) -> None:
+# The dead-letter queue --------------------------------------------------------------------------
+
+
+def test_what_firehose_refuses_is_kept_whole_and_the_others_go_on(
+    cloud: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.firehose.refuses = lambda call, row: "InternalFailure" if b"change-2" in row else None
+    answer = forwarder.handler({"Records": [change(n, n=str(770 + n)) for n in range(4)]}, context())
+    assert answer == {"batchItemFailures": []}
+    assert ids(cloud.firehose.taken) == ["change-0", "change-1", "change-3"]
+    (letter,) = cloud.sqs.letters()
+    (row,) = letter["rows"]
+    assert (row["change_id"], row["operation"], row["id"], row["n"]) == ("change-2", "INSERT", "item-2", 772)
+    assert (letter["error_code"], letter["attempts"]) == ("InternalFailure", 0)
+    (event,) = letter["history"]
+    assert (event["by"], event["error_code"]) == (FUNCTION_ARN, "InternalFailure")
+    lines = log_lines(capsys)
+    kept = next(line for line in lines if line["message"] == "changes put into the dead-letter queue")
+    assert kept["change_ids"] == ["change-2"]
+    assert "772" not in json.dumps(lines)
+
+
+def test_the_rows_of_an_outage_are_kept_in_few_calls_of_small_messages(cloud: SimpleNamespace) -> None:
     cloud.firehose.refuses = lambda call, row: "ServiceUnavailableException"
-    with pytest.raises(UndeliveredError, match="2 of 2"):
+    forwarder.handler({"Records": [change(n) for n in range(5_000)]}, context())
+    letters = cloud.sqs.letters()
+    kept = [row["change_id"] for letter in letters for row in letter["rows"]]
+    assert kept == [f"change-{n}" for n in range(5_000)]
+    assert all(len(call) <= 10 for call in cloud.sqs.calls)
+    assert all(sum(len(body.encode()) for body in call) <= 256 * 1024 for call in cloud.sqs.calls)
+    assert len(cloud.sqs.calls) < 10
+
+
+def test_a_row_too_large_for_a_message_goes_to_the_error_bucket(cloud: SimpleNamespace) -> None:
+    cloud.firehose.refuses = lambda call, row: "InternalFailure"
+    large = change(1)
+    large["dynamodb"]["NewImage"]["note"] = {"S": "x" * 300_000}
+    forwarder.handler({"Records": [large, change(2)]}, context())
+    pointed, small = sorted(cloud.sqs.letters(), key=lambda letter: len(letter["rows"]))
+    assert [row["change_id"] for row in small["rows"]] == ["change-2"]
+    assert pointed["rows"] == []
+    (key,) = cloud.s3.objects
+    assert key == pointed["pointer"]
+    assert key.startswith("errors/undelivered/20")
+    (error,) = cloud.s3.lines()
+    assert json.loads(base64.b64decode(error["rawData"]))["change_id"] == "change-1"
+    assert error["errorCode"] == "InternalFailure"
+
+
+def test_the_queue_is_asked_again_for_what_it_did_not_take(cloud: SimpleNamespace) -> None:
+    cloud.firehose.refuses = lambda call, row: "InternalFailure"
+    cloud.sqs.refuses = lambda call, body: "InternalError" if call == 1 else None
+    forwarder.handler({"Records": [change(1)]}, context())
+    assert len(cloud.sqs.calls) == 2
+    assert len(cloud.sqs.letters()) == 1
+
+
+def test_what_nobody_takes_raises(cloud: SimpleNamespace) -> None:
+    cloud.firehose.refuses = lambda call, row: "InternalFailure"
+    cloud.sqs.refuses = lambda call, body: "InternalError"
+    with pytest.raises(UnkeptError, match=r"1 of 1 messages were not taken by dead-letters: InternalError"):
         forwarder.handler({"Records": [change(1), change(2)]}, context(seconds=1))
+
+
+@given(st.text())
+@settings(max_examples=50)
+def test_a_dead_letter_is_read_back_as_it_was_written(text: str) -> None:
+    rows = tuple(
+        json.dumps({"change_id": text, "x": 0.1, "n": 2**62}, ensure_ascii=False, separators=(",", ":"))
+        .encode("utf-8", "surrogatepass")
+        .decode(errors="replace")
+        .encode()
+        for _ in range(2)
+    )
+    letter = dead_letters.DeadLetter(rows, "Code", "Words").after("me", "Code", "Words", 3)
+    body = letter.to_body()
+    assert dead_letters.parse_dead_letter(body) == letter
+    assert not {"\ufffe", "\uffff"} & set(body)
 
 
 def test_nothing_is_delivered_while_the_error_bucket_is_away(cloud: SimpleNamespace) -> None:
@@ -236,48 +344,3 @@ def test_nothing_is_delivered_while_the_error_bucket_is_away(cloud: SimpleNamesp
     with pytest.raises(ClientError, match="SlowDown"):
         forwarder.handler({"Records": [change(1), change(2, n="x")]}, context())
     assert cloud.firehose.calls == []
-
-
-# Pattern 2 ------------------------------------------------------------------------------------------
-
-
-def transform_records(*data: bytes) -> list[dict[str, Any]]:
-    records = [
-        {"recordId": f"r{n}", "data": base64.b64encode(raw).decode(), "approximateArrivalTimestamp": 1}
-        for n, raw in enumerate(data)
-    ]
-    return list(transform.handler({"records": records}, context())["records"])
-
-
-def test_every_record_id_comes_back(cloud: SimpleNamespace) -> None:
-    remove = change(3)
-    remove["eventName"] = "REMOVE"
-    remove["dynamodb"]["OldImage"] = remove["dynamodb"].pop("NewImage")
-    raw = [json.dumps(r).encode() for r in (change(1), change(2, n="x"), remove)] + [b"\xff not json"]
-    answers = transform_records(*raw)
-    assert [answer["recordId"] for answer in answers] == ["r0", "r1", "r2", "r3"]
-    assert [answer["result"] for answer in answers] == ["Ok", "Dropped", "Ok", "Dropped"]
-    assert ids([base64.b64decode(answers[0]["data"])]) == ["change-1"]
-    assert json.loads(base64.b64decode(answers[2]["data"]))["operation"] == "REMOVE"
-    errors = cloud.s3.lines()
-    assert [base64.b64decode(error["rawData"]) for error in errors] == [raw[1], raw[3]]
-    assert [error["errorCode"] for error in errors] == [
-        "Conversion.NotDynamoDbJson",
-        "Conversion.NotAChangeRecord",
-    ]
-
-
-def test_firehose_keeps_what_the_error_bucket_refuses(cloud: SimpleNamespace) -> None:
-    cloud.s3.error = client_error("SlowDown", "PutObject")
-    bad = json.dumps(change(2, n="x")).encode()
-    good, failed = transform_records(json.dumps(change(1)).encode(), bad)
-    assert good["result"] == "Ok"
-    assert failed["result"] == "ProcessingFailed"
-    assert base64.b64decode(failed["data"]) == bad
-
-
-def test_both_patterns_make_the_same_row(cloud: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.time_ns", lambda: 1_764_000_000_000_000_000)
-    forwarder.handler({"Records": [change(1)]}, context())
-    (answer,) = transform_records(json.dumps(change(1)).encode())
-    assert cloud.firehose.taken == [base64.b64decode(answer["data"])]

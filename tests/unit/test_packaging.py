@@ -48,10 +48,11 @@ def test_another_contract_or_another_source_makes_other_bytes(contract: Contract
     assert package(replace(contract, source_table="other")) != package(contract)
 
 
-def test_lambda_can_import_the_handler_from_it(contract: Contract, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["forwarder", "transform", "redrive"])
+def test_lambda_can_import_the_handlers_from_it(contract: Contract, tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(io.BytesIO(package(contract))) as archive:
         archive.extractall(tmp_path)
-    script = "from functions.forwarder import handler; print(handler.__name__)"
+    script = f"from functions.{name} import handler; print(handler.__name__)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ HOLDS_DATA = {
     "AWS::S3::Bucket",
     "AWS::S3Tables::TableBucket",
     "AWS::S3Tables::Namespace",
+    "AWS::SQS::Queue",
 }
 
 
@@ -43,6 +45,13 @@ def grants() -> Iterator[tuple[str, dict[str, Any]]]:
         for policy in role["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield f"{name}.{statement['Sid']}", statement
+    for policy in of_type("AWS::IAM::Policy").values():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            yield f"{policy['Roles'][0]['Ref']}.{statement['Sid']}", statement
+
+
+def allowed(role: str) -> set[str]:
+    return {a for name, s in grants() if name.startswith(f"{role}.") for a in as_list(s["Action"])}
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -70,9 +79,11 @@ def test_roles_may_do_what_they_name_and_no_more(name: str, statement: dict[str,
         assert "*" not in as_list(statement["Resource"]), name
 
 
+BY_LAMBDA_ITSELF = {"logs:CreateLogStream", "logs:PutLogEvents"}
+
+
 def test_the_forwarder_may_call_what_its_code_calls() -> None:
-    allowed = {a for name, s in grants() if name.startswith("ForwarderRole.") for a in as_list(s["Action"])}
-    by_its_code = {"firehose:PutRecordBatch", "s3:PutObject"}
+    by_its_code = {"firehose:PutRecordBatch", "s3:PutObject", "sqs:SendMessage"}
     by_its_event_source = {
         "dynamodb:DescribeStream",
         "dynamodb:GetRecords",
@@ -80,8 +91,38 @@ def test_the_forwarder_may_call_what_its_code_calls() -> None:
         "dynamodb:ListStreams",
         "s3:ListBucket",
     }
-    by_lambda_itself = {"logs:CreateLogStream", "logs:PutLogEvents"}
-    assert allowed == by_its_code | by_its_event_source | by_lambda_itself
+    assert allowed("ForwarderRole") == by_its_code | by_its_event_source | BY_LAMBDA_ITSELF
+
+
+def test_the_redrive_may_call_what_its_code_calls() -> None:
+    by_its_code = {
+        "firehose:PutRecordBatch",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:PutObject",
+        "sqs:ChangeMessageVisibility",
+        "sqs:SendMessage",
+    }
+    # Without ListBucket an object that was archived meanwhile is "AccessDenied" to S3, and not "NoSuchKey".
+    to_tell_what_is_gone = {"s3:ListBucket"}
+    by_its_event_source = {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
+    expected = by_its_code | to_tell_what_is_gone | by_its_event_source | BY_LAMBDA_ITSELF
+    assert allowed("RedriveRole") == expected
+
+
+def test_the_transformation_may_keep_what_failed_and_no_more() -> None:
+    assert allowed("TransformRole") == {"s3:PutObject"} | BY_LAMBDA_ITSELF
+
+
+def test_firehose_may_read_kinesis_and_call_the_transformation() -> None:
+    assert {a for a in allowed("FirehoseRole") if a.startswith(("kinesis:", "lambda:"))} == {
+        "kinesis:DescribeStream",
+        "kinesis:GetRecords",
+        "kinesis:GetShardIterator",
+        "kinesis:ListShards",
+        "lambda:GetFunctionConfiguration",
+        "lambda:InvokeFunction",
+    }
 
 
 def test_firehose_may_be_used_from_this_account_only() -> None:
@@ -124,8 +165,9 @@ def test_logs_do_not_stay_for_ever(name: str, group: dict[str, Any]) -> None:
     assert group["RetentionInDays"]
 
 
-def test_firehose_appends_and_keeps_what_failed() -> None:
-    stream = of_type("AWS::KinesisFirehose::DeliveryStream")["DeliveryStream"]
+@pytest.mark.parametrize("name", ["DeliveryStream", "KinesisDeliveryStream"])
+def test_firehose_appends_and_keeps_what_failed(name: str) -> None:
+    stream = of_type("AWS::KinesisFirehose::DeliveryStream")[name]
     destination = stream["IcebergDestinationConfiguration"]
     assert "DeliveryStreamName" not in stream
     assert destination["AppendOnly"] is True
@@ -136,13 +178,107 @@ def test_firehose_appends_and_keeps_what_failed() -> None:
     )
 
 
+def test_both_patterns_deliver_into_the_same_log() -> None:
+    direct, kinesis = (
+        dict(of_type("AWS::KinesisFirehose::DeliveryStream")[name]["IcebergDestinationConfiguration"])
+        for name in ("DeliveryStream", "KinesisDeliveryStream")
+    )
+    processing = kinesis.pop("ProcessingConfiguration")
+    assert direct == kinesis
+    values = {p["ParameterName"]: p["ParameterValue"] for p in processing["Processors"][0]["Parameters"]}
+    assert values["LambdaArn"] == {"Fn::GetAtt": ["Transform", "Arn"]}
+    assert (values["BufferSizeInMBs"], processing["Enabled"]) == ("1", True)
+
+
+def test_kinesis_keeps_changes_on_demand_and_dates_them_to_the_microsecond() -> None:
+    parameter = template("foundation")["Parameters"]["RetentionHours"]
+    assert (parameter["MinValue"], parameter["MaxValue"]) == (24, 365 * 24)
+    stream = of_type("AWS::Kinesis::Stream")["ChangeStream"]
+    assert stream["RetentionPeriodHours"] == {"Ref": "RetentionHours"}
+    assert stream["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
+    table = of_type("AWS::DynamoDB::Table")["SourceTable"]
+    setting = table["KinesisStreamSpecification"]["Fn::If"][1]
+    assert setting["ApproximateCreationDateTimePrecision"] == "MICROSECOND"
+
+
 def test_the_event_source_loses_nothing_silently() -> None:
     source = of_type("AWS::Lambda::EventSourceMapping")["ForwarderSource"]
     assert source["StartingPosition"] == "TRIM_HORIZON"
     assert source["BisectBatchOnFunctionError"] is True
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["MaximumRetryAttempts"] > 0
     assert source["MaximumRecordAgeInSeconds"] < 24 * 3600
     assert source["DestinationConfig"]["OnFailure"]["Destination"]
+
+
+@pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
+def test_queues_are_encrypted_keep_what_they_have_and_take_tls_only(name: str) -> None:
+    queue = of_type("AWS::SQS::Queue")[name]
+    assert queue["SqsManagedSseEnabled"] is True
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
+    policy = of_type("AWS::SQS::QueuePolicy")["QueuePolicy"]
+    statement = policy["PolicyDocument"]["Statement"][0]
+    assert {"Ref": name} in policy["Queues"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+    assert {"Fn::GetAtt": [name, "Arn"]} in statement["Resource"]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_a_dead_letter_is_not_seen_twice_while_the_redrive_has_it() -> None:
+    queue, redrive = (
+        of_type("AWS::SQS::Queue")["DeadLetterQueue"],
+        of_type("AWS::Lambda::Function")["Redrive"],
+    )
+    assert queue["VisibilityTimeout"] >= 6 * redrive["Timeout"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["ParkedQueue", "Arn"]}
+    # The redrive parks with the reason; SQS itself only what the redrive never gets to.
+    assert (
+        queue["RedrivePolicy"]["maxReceiveCount"]
+        > template("delivery")["Parameters"]["RedriveAttempts"]["MaxValue"]
+    )
+    source = of_type("AWS::Lambda::EventSourceMapping")["RedriveSource"]
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "DeliveryToIceberg.DataFreshness",
+        "DeliveryToIceberg.FailedRowCount",
+        "ExecuteProcessingFailure.Records",
+        "ApproximateAgeOfOldestMessage",
+        "ApproximateNumberOfMessagesVisible",
+        "IteratorAge",
+        "Errors",
+        "Throttles",
+        "WriteThrottleEvents",
+        "WriteProvisionedThroughputExceeded",
+    ],
+)
+def test_what_must_not_go_unnoticed_has_an_alarm(metric: str) -> None:
+    alarms = [a for a in of_type("AWS::CloudWatch::Alarm").values() if a["MetricName"] == metric]
+    assert alarms
+    for alarm in alarms:
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+        # No news is good news: most of these metrics exist only while something happens.
+        assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_every_function_has_alarms() -> None:
+    watched = {
+        (alarm["MetricName"], alarm["Dimensions"][0]["Value"]["Ref"])
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == "AWS/Lambda"
+    }
+    for name in of_type("AWS::Lambda::Function"):
+        assert {("Errors", f"{name}Name"), ("Throttles", f"{name}Name")} <= watched
+
+
+def test_the_dashboards_are_json() -> None:
+    with_kinesis, without = of_type("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Fn::If"][1:]
+    for body in (with_kinesis, without):
+        assert len(json.loads(body["Fn::Sub"])["widgets"]) == 6
+    assert "Kinesis" not in without["Fn::Sub"]
 
 
 def test_athena_can_write_to_s3_tables() -> None:
@@ -157,6 +293,10 @@ OUTPUTS = {
         "SourceTableName",
         "SourceTableArn",
         "ChangeStreamArn",
+        "DynamoDbStreamArn",
+        "KinesisStreamArn",
+        "KinesisStreamName",
+        "StreamType",
         "TableBucketArn",
         "TableBucketName",
         "Namespace",
@@ -165,7 +305,19 @@ OUTPUTS = {
         "ResultsBucketName",
         "WorkGroupName",
     ],
-    "delivery": ["DeliveryStreamName", "DeliveryStreamArn", "ForwarderName"],
+    "delivery": [
+        "DeliveryStreamName",
+        "DeliveryStreamArn",
+        "KinesisDeliveryStreamName",
+        "ForwarderName",
+        "TransformName",
+        "RedriveName",
+        "DeadLetterQueueUrl",
+        "DeadLetterQueueName",
+        "ParkedQueueUrl",
+        "ParkedQueueName",
+    ],
+    "observe": ["AlarmTopicArn", "DashboardName"],
 }
 
 

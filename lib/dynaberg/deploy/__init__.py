@@ -1,4 +1,4 @@
-"""Deployment: the two stacks, from the settings and the table contract."""
+"""Deployment: the three stacks, from the settings and the table contract."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from dynaberg.deploy.deployer import (
     preview,
     stack_exists,
     stack_outputs,
+    stack_parameters,
     stack_resources,
 )
+from dynaberg.deploy.handover import aws_seconds, handover_steps, wait_for_kinesis
 from dynaberg.deploy.packaging import package, upload
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
@@ -42,8 +44,8 @@ __all__ = [
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
-Part = Literal["foundation", "delivery"]
-PARTS: tuple[Part, ...] = ("foundation", "delivery")
+Part = Literal["foundation", "delivery", "observe"]
+PARTS: tuple[Part, ...] = ("foundation", "delivery", "observe")
 TAG = "dynaberg:name"
 
 
@@ -66,29 +68,45 @@ def enable_cdc(session: boto3.Session, settings: Settings, contract: Contract) -
 
 
 def deploy_firehose(
-    session: boto3.Session, settings: Settings, contract: Contract, *, buffer_seconds: int = 10
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    *,
+    buffer_seconds: int = 10,
+    redrive_attempts: int = 8,
+    redrive_seconds: int = 30,
 ) -> pd.DataFrame:
-    """Deploy the forwarder and the delivery stream into the change log, which must exist.
+    """Deploy the delivery into the change log, which must exist, with its alarms.
+
+    Where the stream type of the settings is another one than that of the deployment, the deployment changes
+    over, the foundation too: the new path is up before the old one ends, and the change log stays. Around
+    that moment a change may come on both paths and so be in the log twice, under two change ids; the current
+    table has it once, and the order of one key's changes stays right (`functions/handover.py` says why). On
+    the way back from Kinesis all that DynamoDB Streams hold, 24 hours of changes, is read again.
 
     Args:
         session: An open session.
-        settings: The names.
-        contract: The table contract; it is shipped with the forwarder.
+        settings: The names and the stream type.
+        contract: The table contract; it is shipped with the functions.
         buffer_seconds: How long Firehose gathers rows before it commits a snapshot, 0 to 900.
+        redrive_attempts: How often rows that Firehose refused are tried again before being parked, 1 to 50.
+        redrive_seconds: How long they wait after the first attempt, then twice as long each time, 1 to 900.
 
     Returns:
-        One row per resource: resource, type, name, status, seconds.
+        One row per resource of the delivery and its observation: resource, type, name, status, seconds.
 
     Raises:
         NotFoundError: There is no foundation yet.
-        SettingsError: A stream type or a buffer that the delivery cannot have.
-        DeploymentError: CloudFormation could not create or update the delivery.
+        SettingsError: A buffer or a redrive that the delivery cannot have.
+        DeploymentError: CloudFormation could not create or update something.
     """
-    _check_delivery(settings, buffer_seconds)
-    found = outputs(session, settings, "foundation")
+    _check_limits(buffer_seconds, redrive_attempts, redrive_seconds)
+    found = _foundation_for(session, settings, contract)
+    wait_for_kinesis(session, found)
     parameters = {
         "Project": settings.name,
-        "ChangeStreamArn": found["ChangeStreamArn"],
+        "ChangeStreamArn": found["DynamoDbStreamArn"],
+        "KinesisStreamName": found.get("KinesisStreamName", ""),
         "TableBucketArn": found["TableBucketArn"],
         "TableBucketName": found["TableBucketName"],
         "Namespace": found["Namespace"],
@@ -97,17 +115,23 @@ def deploy_firehose(
         "CodeBucketName": found["CodeBucketName"],
         "CodeKey": upload(session, found["CodeBucketName"], package(contract)),
         "BufferSeconds": str(buffer_seconds),
+        "RedriveAttempts": str(redrive_attempts),
+        "FirstDelaySeconds": str(redrive_seconds),
     }
-    return _deploy(session, settings, "delivery", parameters).resources
+    before = stack_parameters(session, stack_name(settings, "delivery"))
+    for step in handover_steps(settings.stream_type, before, lambda: aws_seconds(session)):
+        delivery = _deploy(session, settings, "delivery", parameters | step)
+    observe = _deploy(session, settings, "observe", _observe_parameters(settings, found, delivery.outputs))
+    return pd.concat([delivery.resources, observe.resources], ignore_index=True)
 
 
 def exists(session: boto3.Session, settings: Settings, part: Part) -> bool:
-    """Whether a stack is deployed: `foundation` or `delivery`."""
+    """Whether a stack is deployed: `foundation`, `delivery` or `observe`."""
     return stack_exists(session, stack_name(settings, part))
 
 
 def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str, str]:
-    """The outputs of a stack: `foundation` or `delivery`.
+    """The outputs of a stack: `foundation`, `delivery` or `observe`.
 
     Raises:
         NotFoundError: It is not deployed; the hint names the notebook that does it.
@@ -136,6 +160,7 @@ def foundation_parameters(settings: Settings, contract: Contract) -> dict[str, s
     return {
         "Project": settings.name,
         "StreamType": settings.stream_type,
+        "RetentionHours": str(settings.retention_hours),
         "SourceTableName": contract.source_table,
         "PartitionKeyName": contract.partition_key,
         "PartitionKeyType": types[contract.partition_key],
@@ -153,10 +178,39 @@ def _deploy(
     return deploy_stack(session, name, template, parameters, tags=tags(settings))
 
 
-def _check_delivery(settings: Settings, buffer_seconds: int) -> None:
-    if settings.stream_type != "dynamodb":
-        msg = f"`stream_type` is {settings.stream_type!r}; so far the delivery reads DynamoDB Streams only."
-        raise SettingsError(msg, hint='Use stream_type="dynamodb".')
-    if not 0 <= buffer_seconds <= 900:
-        msg = f"`buffer_seconds` is {buffer_seconds}; Firehose takes 0 to 900."
-        raise SettingsError(msg, hint="Use 10 to see rows soon, 60 or more for fewer and larger files.")
+def _foundation_for(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, str]:
+    """The outputs of the foundation, brought to the settings' stream type before."""
+    found = outputs(session, settings, "foundation")
+    if found.get("StreamType") == settings.stream_type:
+        return found
+    return _deploy(session, settings, "foundation", foundation_parameters(settings, contract)).outputs
+
+
+def _observe_parameters(
+    settings: Settings, foundation: dict[str, str], delivery: dict[str, str]
+) -> dict[str, str]:
+    wanted = ("SourceTableName", "KinesisStreamName", "DeliveryStreamName", "KinesisDeliveryStreamName")
+    wanted += ("ForwarderName", "TransformName", "RedriveName", "DeadLetterQueueName", "ParkedQueueName")
+    named = {name: (foundation | delivery).get(name, "none") for name in wanted}
+    return named | {
+        "Project": settings.name,
+        "StreamType": settings.stream_type,
+        "AlarmEmail": settings.alarm_email,
+    }
+
+
+def _check_limits(buffer_seconds: int, redrive_attempts: int, redrive_seconds: int) -> None:
+    limits = {
+        "buffer_seconds": (
+            buffer_seconds,
+            0,
+            900,
+            "10 to see rows soon, 60 or more for fewer and larger files",
+        ),
+        "redrive_attempts": (redrive_attempts, 1, 50, "8"),
+        "redrive_seconds": (redrive_seconds, 1, 900, "30"),
+    }
+    for name, (value, least, most, sensible) in limits.items():
+        if not least <= value <= most:
+            msg = f"`{name}` is {value}; it can be {least} to {most}."
+            raise SettingsError(msg, hint=f"Use {sensible}.")

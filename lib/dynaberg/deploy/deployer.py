@@ -25,6 +25,7 @@ RESOURCE_COLUMNS = ["resource", "type", "name", "status", "seconds"]
 _MADE_BY = {
     "foundation": "wb.enable_cdc(), notebook 01_enable_cdc",
     "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
+    "observe": "wb.deploy_firehose(), notebook 02_deploy_firehose",
 }
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
 _NEVER_CREATED = {"ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"}
@@ -175,6 +176,14 @@ def stack_outputs(session: boto3.Session, stack_name: str) -> dict[str, str]:
         msg = f"There is no stack {stack_name!r} in {session.region_name}."
         raise NotFoundError(msg, hint=f"Make it with {maker}." if maker else "")
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def stack_parameters(session: boto3.Session, stack_name: str) -> dict[str, str]:
+    """The parameters that a stack was deployed with, by name; none where it is not usable or not there."""
+    stack = _describe(session, stack_name)
+    if stack is None or stack["StackStatus"] not in _USABLE:
+        return {}
+    return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
 
 
 def stack_resources(

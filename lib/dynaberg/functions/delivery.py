@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004
@@ -17,19 +18,46 @@ from .log import log
 
 MAX_RECORDS = 500
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+# A row that is refused so often while its neighbors are taken is poison: it must not hold up its shard.
+MAX_ATTEMPTS = 6
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
-# What is left of the Lambda's time when retrying ends: enough to raise, to log and to be told so.
-RESERVE_SECONDS = 5.0
-_RETRYABLE = (
-    "InternalFailure",
-    "ServiceUnavailableException",
-    "ThrottlingException",
-    "LimitExceededException",
-)
+# What is left of the Lambda's time when retrying ends: enough to put the rest into the dead-letter queue.
+RESERVE_SECONDS = 20.0
+# Refusals of a whole call that the next call would get too.
+_HOPELESS = {
+    "AccessDeniedException",
+    "InvalidArgumentException",
+    "InvalidKMSResourceException",
+    "InvalidSourceException",
+    "ResourceNotFoundException",
+    "ValidationException",
+}
 
 
-class UndeliveredError(Exception):
-    """Change rows that Firehose did not take in the time that the Lambda had."""
+@dataclass(frozen=True)
+class Refused:
+    """A change row that Firehose did not take.
+
+    Attributes:
+        row: The row.
+        code: Firehose's last error code.
+    """
+
+    row: bytes
+    code: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came of handing over rows.
+
+    Attributes:
+        refused: What Firehose did not take.
+        retried: How many rows were sent again, each time counted.
+    """
+
+    refused: tuple[Refused, ...]
+    retried: int
 
 
 def deliver(
@@ -39,7 +67,7 @@ def deliver(
     *,
     remaining_seconds: Callable[[], float],
     sleep: Callable[[float], None] = time.sleep,
-) -> int:
+) -> Delivery:
     """Hand rows to Firehose, and again those that it did not take, with growing and jittered pauses.
 
     Args:
@@ -50,51 +78,43 @@ def deliver(
         sleep: What pauses.
 
     Returns:
-        How many rows had to be sent more than once.
-
-    Raises:
-        UndeliveredError: Some were not taken in time.
+        What was refused in the end, and how many rows were sent again.
     """
-    pending, attempt, retried = list(rows), 0, 0
-    while True:
-        pending, codes = _put_all(firehose, stream_name, pending)
-        if not pending:
-            return retried
-        pause = random.uniform(0, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311
-        log("WARNING", "rows refused by Firehose", rows=len(pending), error_codes=codes, attempt=attempt + 1)
-        if remaining_seconds() - pause < RESERVE_SECONDS:
-            message = (
-                f"{len(pending)} of {len(rows)} change rows were not taken by {stream_name}: {dict(codes)}"
-            )
-            raise UndeliveredError(message)
+    hopeless: list[Refused] = []
+    refused, attempt, retried = put(firehose, stream_name, rows), 1, 0
+    while refused:
+        codes = Counter(each.code for each in refused)
+        log("WARNING", "rows refused by Firehose", rows=len(refused), error_codes=codes, attempt=attempt)
+        hopeless += [each for each in refused if each.code in _HOPELESS]
+        refused = [each for each in refused if each.code not in _HOPELESS]
+        pause = random.uniform(0, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)))  # noqa: S311
+        if not refused or attempt == MAX_ATTEMPTS or remaining_seconds() - pause < RESERVE_SECONDS:
+            break
         sleep(pause)
-        retried += len(pending)
+        retried += len(refused)
+        refused = put(firehose, stream_name, [each.row for each in refused])
         attempt += 1
+    return Delivery((*hopeless, *refused), retried)
 
 
-def _put_all(firehose: Any, stream_name: str, rows: Sequence[bytes]) -> tuple[list[bytes], Counter[str]]:
-    """Send rows once: those that were refused, and how often each error code came."""
-    refused: list[bytes] = []
-    codes: Counter[str] = Counter()
-    for batch in batches(rows):
-        for row, code in zip(batch, _put(firehose, stream_name, batch), strict=True):
-            if code:
-                refused.append(row)
-                codes[code] += 1
-    return refused, codes
+def put(firehose: Any, stream_name: str, rows: Sequence[bytes]) -> list[Refused]:
+    """Send rows once: those that were refused, in their order."""
+    return [
+        Refused(row, code)
+        for batch in batches(rows)
+        for row, code in zip(batch, _put_batch(firehose, stream_name, batch), strict=True)
+        if code
+    ]
 
 
-def _put(firehose: Any, stream_name: str, batch: Sequence[bytes]) -> list[str | None]:
+def _put_batch(firehose: Any, stream_name: str, batch: Sequence[bytes]) -> list[str | None]:
     """The error code of each row of a batch, None for those that were taken."""
     try:
         response = firehose.put_record_batch(
             DeliveryStreamName=stream_name, Records=[{"Data": row} for row in batch]
         )
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code not in _RETRYABLE:
-            raise
-        return [code] * len(batch)
+        return [str(error.response["Error"]["Code"])] * len(batch)
     except (ConnectionError, HTTPClientError) as error:
         return [type(error).__name__] * len(batch)
     return [answer.get("ErrorCode") for answer in response["RequestResponses"]]

@@ -1,4 +1,4 @@
-"""The error bucket: change records that do not fit the contract, kept whole, in Firehose's own form.
+"""The error bucket: what cannot be delivered as it is, kept whole, in Firehose's own form.
 
 Source of the form: "Handle data delivery failures", Amazon Data Firehose Developer Guide.
 """
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .attributes import ConversionError
 from .log import log
 
 PREFIX = "errors/conversion-failed"
@@ -23,17 +22,19 @@ _CHANGE_IDS_LOGGED = 100
 
 @dataclass(frozen=True)
 class Failure:
-    """A change record that could not be converted.
+    """A change record that could not be converted, or a change row that could not be delivered.
 
     Attributes:
-        raw: The change record as it came, in bytes.
+        raw: The record as it came, or the row, in bytes.
         change_id: The change's id, or a question mark where it has none.
-        error: Why not.
+        error_code: Why not, such as `Conversion.WrongType`.
+        error_message: The same in words.
     """
 
     raw: bytes
     change_id: str
-    error: ConversionError
+    error_code: str
+    error_message: str
 
 
 def change_id_of(record: Any) -> str:
@@ -42,7 +43,13 @@ def change_id_of(record: Any) -> str:
 
 
 def keep_failures(
-    s3: Any, bucket: str, failures: Sequence[Failure], *, received_at_us: int, function_arn: str
+    s3: Any,
+    bucket: str,
+    failures: Sequence[Failure],
+    *,
+    received_at_us: int,
+    function_arn: str,
+    prefix: str = PREFIX,
 ) -> str:
     """Write failures as one object of JSON lines, and log their ids.
 
@@ -52,20 +59,21 @@ def keep_failures(
         failures: What failed; at least one.
         received_at_us: When the Lambda received the records, in microseconds since 1970.
         function_arn: The Lambda.
+        prefix: Where in the bucket.
 
     Returns:
         The object's key. The same for the same failures in an hour: a retried batch writes it again.
     """
     received = datetime.fromtimestamp(received_at_us // 1_000_000, UTC)
     digest = hashlib.sha256(b"\n".join(failure.raw for failure in failures)).hexdigest()
-    key = f"{PREFIX}/{received:%Y/%m/%d/%H}/{digest[:32]}.jsonl"
+    key = f"{prefix}/{received:%Y/%m/%d/%H}/{digest[:32]}.jsonl"
     lines = [_error_record(failure, received_at_us // 1_000, function_arn) for failure in failures]
     s3.put_object(Bucket=bucket, Key=key, Body="".join(f"{line}\n" for line in lines).encode())
     log(
         "ERROR",
-        "changes not converted",
+        "changes kept in the error bucket",
         failed=len(failures),
-        error_codes=Counter(failure.error.code for failure in failures),
+        error_codes=Counter(failure.error_code for failure in failures),
         change_ids=[failure.change_id for failure in failures[:_CHANGE_IDS_LOGGED]],
         object=key,
     )
@@ -77,8 +85,8 @@ def _error_record(failure: Failure, received_at_ms: int, function_arn: str) -> s
         {
             "attemptsMade": 1,
             "arrivalTimestamp": received_at_ms,
-            "errorCode": failure.error.code,
-            "errorMessage": failure.error.message,
+            "errorCode": failure.error_code,
+            "errorMessage": failure.error_message,
             "attemptEndingTimestamp": received_at_ms,
             "rawData": base64.b64encode(failure.raw).decode(),
             "lambdaArn": function_arn,

@@ -1,6 +1,7 @@
 """Pattern 1: the Lambda between DynamoDB Streams and Firehose.
 
-Environment: `DELIVERY_STREAM_NAME`, `ERROR_BUCKET_NAME`. The table contract lies beside the package.
+Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `ERROR_BUCKET_NAME`, and around a change of the
+stream type `FORWARD_UNTIL` or `TAKEN_OVER_AT`. The table contract lies beside the package.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any
 
 from .attributes import ConversionError
 from .conversion import ChangeConverter
+from .dead_letters import keep_refused
 from .delivery import deliver
 from .error_bucket import Failure, change_id_of, keep_failures
+from .handover import read_handover
 from .log import log
 from .resources import client, converter
 
@@ -22,39 +25,48 @@ from .resources import client, converter
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Convert a batch of change records and hand the rows to Firehose.
 
-    A record that does not fit the contract goes to the error bucket, and the others go on.
+    A record that does not fit the contract goes to the error bucket, a row that Firehose refuses to the
+    dead-letter queue, and the others go on: nothing blocks its shard.
 
     Raises:
-        UndeliveredError: Firehose did not take all rows in the time there was.
+        UnkeptError: The dead-letter queue refused rows too; the event source tries the batch again.
     """
-    received_at_us = time.time_ns() // 1_000
-    records = event["Records"]
+    received_at_us, bucket = time.time_ns() // 1_000, os.environ["ERROR_BUCKET_NAME"]
+    function_arn, stream_name = context.invoked_function_arn, os.environ["DELIVERY_STREAM_NAME"]
+    records = read_handover(os.environ).apply(event["Records"])
     rows, failures = convert_all(converter(), records, received_at_us)
     # Failures first: if the error bucket is away, the retried batch has not been delivered yet.
     if failures:
         keep_failures(
-            client("s3"),
-            os.environ["ERROR_BUCKET_NAME"],
-            failures,
-            received_at_us=received_at_us,
-            function_arn=context.invoked_function_arn,
+            client("s3"), bucket, failures, received_at_us=received_at_us, function_arn=function_arn
         )
-    retried = deliver(
+    delivery = deliver(
         client("firehose"),
-        os.environ["DELIVERY_STREAM_NAME"],
+        stream_name,
         rows,
         remaining_seconds=lambda: context.get_remaining_time_in_millis() / 1_000,
     )
+    if delivery.refused:
+        keep_refused(
+            client("sqs"),
+            client("s3"),
+            delivery.refused,
+            queue_url=os.environ["DEAD_LETTER_QUEUE_URL"],
+            bucket=bucket,
+            stream_name=stream_name,
+            by=function_arn,
+        )
     log(
         "INFO",
         "changes forwarded",
-        records=len(records),
+        records=len(event["Records"]),
         rows=len(rows),
         failed=len(failures),
-        retried=retried,
+        refused=len(delivery.refused),
+        retried=delivery.retried,
     )
-    # What is undelivered was raised, not named here: an event source that does not read this answer retries
-    # a raised batch too. What had been delivered then comes twice, with the same change_id.
+    # What was kept nowhere was raised, not named here: an event source that does not read this answer
+    # retries a raised batch too. What had been delivered then comes twice, with the same change_id.
     return {"batchItemFailures": []}
 
 
@@ -68,5 +80,6 @@ def convert_all(
         try:
             rows.append(converter.to_row(record, received_at_us))
         except ConversionError as error:
-            failures.append(Failure(json.dumps(record).encode(), change_id_of(record), error))
+            raw = json.dumps(record).encode()
+            failures.append(Failure(raw, change_id_of(record), error.code, error.message))
     return rows, failures

@@ -37,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             row = converter().to_row(change, received_at_us)
             answers[record_id] = {"result": "Ok", "data": base64.b64encode(row).decode()}
         except ConversionError as error:
-            failures[record_id] = Failure(raw, change_id_of(change), error)
+            failures[record_id] = Failure(raw, change_id_of(change), error.code, error.message)
             answers[record_id] = {"result": "Dropped", "data": record["data"]}
     if failures and not _keep(list(failures.values()), received_at_us, context.invoked_function_arn):
         for record_id in failures:

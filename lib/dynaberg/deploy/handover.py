@@ -1,0 +1,80 @@
+"""The change of the stream type on a live deployment: which updates, in which order, and when.
+
+What the forwarder does meanwhile, and why the order of changes stays right, is in `functions/handover.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+
+import boto3
+
+from dynaberg import aws
+
+# How long both paths run before Kinesis is alone. Firehose begins with what comes after its stream is ready.
+OVERLAP_SECONDS = 300
+# The clocks of AWS's own services, and the Date of an answer, which has no fraction.
+CLOCK_SECONDS = 2
+# "DynamoDB Streams Limits": what the forwarder has not read by then is gone.
+STREAM_SECONDS = 24 * 3600
+WITHOUT_END = "9999999999"
+
+
+def handover_steps(
+    stream_type: str, before: Mapping[str, str], clock: Callable[[], int]
+) -> Iterator[dict[str, str]]:
+    """The updates of the delivery that lead to a stream type, each carried out before the next is asked for.
+
+    Args:
+        stream_type: What is wanted: `dynamodb` or `kinesis`.
+        before: The parameters that the delivery is deployed with; none for the first time.
+        clock: Tells AWS's time, in seconds since 1970.
+
+    Yields:
+        Parameters of the template; where nothing changes over, one update as before.
+    """
+    until, taken_over = before.get("ForwardUntil", ""), before.get("TakenOverAt", "")
+    was = before.get("StreamType", stream_type if not before else "dynamodb")
+    if stream_type == "dynamodb":
+        if was == "kinesis" and until:
+            # The old event source has its place in the stream: only a new one begins at the beginning.
+            yield {**before, "ForwardUntil": ""}
+        taken_over = str(clock() + CLOCK_SECONDS) if was == "kinesis" else taken_over
+        yield {"StreamType": "dynamodb", "ForwardUntil": "", "TakenOverAt": taken_over}
+        return
+    both = {"StreamType": "kinesis", "ForwardUntil": WITHOUT_END, "TakenOverAt": taken_over}
+    if was == "dynamodb":
+        yield both
+    if was == "dynamodb" or until == WITHOUT_END:
+        until = str(clock() + OVERLAP_SECONDS)
+    elif until and int(until) + STREAM_SECONDS < clock():
+        until = ""
+    yield both | {"ForwardUntil": until}
+
+
+def aws_seconds(session: boto3.Session) -> int:
+    """What AWS's clock says, in seconds since 1970; that of this machine may be wrong."""
+    answer = aws.client(session, "sts").get_caller_identity()
+    return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
+
+
+def wait_for_kinesis(session: boto3.Session, foundation: Mapping[str, str]) -> None:
+    """Wait until DynamoDB sends a table's changes to Kinesis, or has stopped to.
+
+    Args:
+        session: An open session.
+        foundation: Outputs of the foundation.
+
+    Raises:
+        NotReadyError: DynamoDB took longer than ten minutes.
+    """
+    name, wanted = foundation["SourceTableName"], bool(foundation.get("KinesisStreamName"))
+
+    def settled() -> bool:
+        answer = aws.client(session, "dynamodb").describe_kinesis_streaming_destination(TableName=name)
+        states = {found["DestinationStatus"] for found in answer["KinesisDataStreamDestinations"]}
+        return ("ACTIVE" in states) == wanted and not states & {"ENABLING", "DISABLING", "UPDATING"}
+
+    what = f"The Kinesis destination of table {name!r} to be {'active' if wanted else 'off'}"
+    aws.wait_for(settled, timeout=600, what=what)

@@ -1,0 +1,154 @@
+"""The redrive: tries the dead letters again, later and later, and parks what never goes through.
+
+Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `PARKED_QUEUE_URL`, `ERROR_BUCKET_NAME`,
+`MAX_ATTEMPTS`, `FIRST_DELAY_SECONDS`, `LONGEST_DELAY_SECONDS`.
+Source: "Using Lambda with Amazon SQS", "Implementing partial batch responses", AWS Lambda Developer Guide.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .dead_letters import DeadLetter, NotADeadLetterError, UnkeptError, change_id, parse_dead_letter, send
+from .delivery import Refused, put
+from .log import log
+from .resources import client
+
+ARCHIVE = "archive/replayed"
+_CHANGE_IDS_LOGGED = 100
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Try a batch of dead letters, each for itself.
+
+    A letter whose rows were all taken is done. One of which some rows were taken becomes a smaller one. One
+    of which none was taken waits, twice as long after each attempt and somewhat at random; after the last
+    attempt it is parked.
+
+    Returns:
+        The messages that stay in the queue, as `batchItemFailures`.
+    """
+    waiting = [
+        message["messageId"]
+        for message in event["Records"]
+        if not _redrive(message, context.invoked_function_arn)
+    ]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in waiting]}
+
+
+def _redrive(message: dict[str, Any], by: str) -> bool:
+    """Try one letter; whether its message is done with."""
+    receives = int(message["attributes"]["ApproximateReceiveCount"])
+    try:
+        letter = parse_dead_letter(message["body"])
+    except NotADeadLetterError as error:
+        return _park(message["body"], "NotADeadLetter", str(error))
+    attempts = letter.attempts + receives
+    try:
+        rows = _resolve(letter)
+    except (BotoCoreError, ClientError) as error:
+        failed = letter.after(by, type(error).__name__, "The error bucket did not answer", attempts)
+        return _wait_or_park(message, failed, receives)
+    if not rows:
+        log("INFO", "dead letter replayed meanwhile", object=letter.pointer)
+        return True
+    refused = put(client("firehose"), os.environ["DELIVERY_STREAM_NAME"], rows)
+    if not refused:
+        _archive(letter)
+        log("INFO", "dead letter delivered", rows=len(rows), attempts=attempts)
+        return True
+    failed = letter.after(by, refused[0].code, letter.error_message, attempts)
+    if letter.pointer is None and len(refused) < len(rows) and attempts < _number("MAX_ATTEMPTS"):
+        return _shrink(failed, refused, receives)
+    if letter.pointer is None:
+        failed = replace(failed, rows=tuple(each.row for each in refused))
+    return _wait_or_park(message, failed, receives)
+
+
+def _resolve(letter: DeadLetter) -> Sequence[bytes]:
+    """The rows of a letter; none where its object was replayed, and so archived, meanwhile."""
+    if letter.pointer is None:
+        return letter.rows
+    try:
+        found = client("s3").get_object(Bucket=os.environ["ERROR_BUCKET_NAME"], Key=letter.pointer)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            return ()
+        raise
+    return [base64.b64decode(json.loads(line)["rawData"]) for line in found["Body"].read().splitlines()]
+
+
+def _archive(letter: DeadLetter) -> None:
+    """Move the object of a letter that was delivered out of the errors, so that nobody replays it."""
+    if letter.pointer is None:
+        return
+    s3, bucket = client("s3"), os.environ["ERROR_BUCKET_NAME"]
+    try:
+        source = {"Bucket": bucket, "Key": letter.pointer}
+        s3.copy_object(Bucket=bucket, Key=f"{ARCHIVE}/{letter.pointer}", CopySource=source)
+        s3.delete_object(Bucket=bucket, Key=letter.pointer)
+    except (BotoCoreError, ClientError) as error:
+        log("WARNING", "object not archived", object=letter.pointer, error=type(error).__name__)
+
+
+def _shrink(letter: DeadLetter, refused: Sequence[Refused], receives: int) -> bool:
+    """Write what is left of a letter as a new one."""
+    rest = replace(letter, rows=tuple(each.row for each in refused))
+    return _move(os.environ["DEAD_LETTER_QUEUE_URL"], rest.to_body(), _delay_seconds(receives))
+
+
+def _wait_or_park(message: dict[str, Any], letter: DeadLetter, receives: int) -> bool:
+    """Leave a letter in the queue until its next attempt, or park it after the last."""
+    ids = [change_id(row) for row in letter.rows[:_CHANGE_IDS_LOGGED]]
+    facts = {"error_code": letter.error_code, "attempts": letter.attempts, "change_ids": ids}
+    if letter.attempts >= _number("MAX_ATTEMPTS"):
+        log("ERROR", "dead letter parked", **facts)
+        return _move(os.environ["PARKED_QUEUE_URL"], letter.to_body(), 0)
+    delay_seconds = _delay_seconds(receives)
+    log("WARNING", "dead letter waits", **facts, delay_seconds=delay_seconds)
+    try:
+        client("sqs").change_message_visibility(
+            QueueUrl=os.environ["DEAD_LETTER_QUEUE_URL"],
+            ReceiptHandle=message["receiptHandle"],
+            VisibilityTimeout=delay_seconds,
+        )
+    except (BotoCoreError, ClientError) as error:
+        # Then it comes back after the queue's own visibility time-out.
+        log("WARNING", "delay not set", error=type(error).__name__)
+    return False
+
+
+def _park(body: str, error_code: str, error_message: str) -> bool:
+    """Park a message as it is."""
+    log("ERROR", "message parked", error_code=error_code, error_message=error_message)
+    return _move(os.environ["PARKED_QUEUE_URL"], body, 0)
+
+
+def _move(queue_url: str, body: str, delay_seconds: int) -> bool:
+    """Write a message into a queue; whether it is there, so that the old one can go."""
+    try:
+        send(client("sqs"), queue_url, [body], delay_seconds=delay_seconds)
+    except UnkeptError as error:
+        log("ERROR", "message not moved", error=str(error))
+        return False
+    return True
+
+
+def _delay_seconds(receives: int) -> int:
+    """How long a letter waits for its next attempt: half of it for certain, half by chance."""
+    longest = min(
+        _number("LONGEST_DELAY_SECONDS"), _number("FIRST_DELAY_SECONDS") * 2 ** min(receives - 1, 16)
+    )
+    return round(random.uniform(longest / 2, longest))  # noqa: S311
+
+
+def _number(name: str) -> int:
+    return int(os.environ[name])
