@@ -25,7 +25,8 @@ from dynaberg.settings import load_settings
 from dynaberg.walk import find_notebooks, run_notebook
 
 ROOT = Path(__file__).parents[2]
-IMPORTS = {"ours": "import dynaberg", "base": "import boto3, pandas"}
+# The package loads its parts when they are first asked for, so the workbench is asked for.
+IMPORTS = {"ours": "import dynaberg; dynaberg.connect", "base": "import boto3, pandas"}
 REPEATS = 5
 
 
@@ -73,7 +74,7 @@ def import_ratio() -> str:
     # The first round fills the page cache and the bytecode cache.
     ours, base = (statistics.median(taken[name][1:]) for name in IMPORTS)
     words = f"{ours / base:.2f} times `import boto3, pandas` ({ours:.2f} s)"
-    return f"| `import dynaberg`, median of {REPEATS} | {words} | 1.5 times |"
+    return f"| `import dynaberg; dynaberg.connect`, median of {REPEATS} | {words} | 1.5 times |"
 
 
 def walk(project: Path) -> list[str]:
