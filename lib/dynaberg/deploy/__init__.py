@@ -189,8 +189,10 @@ def _foundation_for(session: boto3.Session, settings: Settings, contract: Contra
 def _observe_parameters(
     settings: Settings, foundation: dict[str, str], delivery: dict[str, str]
 ) -> dict[str, str]:
-    wanted = ("SourceTableName", "KinesisStreamName", "DeliveryStreamName", "KinesisDeliveryStreamName")
-    wanted += ("ForwarderName", "TransformName", "RedriveName", "DeadLetterQueueName", "ParkedQueueName")
+    wanted = [
+        *("SourceTableName", "KinesisStreamName", "DeliveryStreamName", "KinesisDeliveryStreamName"),
+        *("ForwarderName", "TransformName", "RedriveName", "DeadLetterQueueName", "ParkedQueueName"),
+    ]
     named = {name: (foundation | delivery).get(name, "none") for name in wanted}
     return named | {
         "Project": settings.name,
