@@ -162,7 +162,8 @@ class KinesisSource:
         except self._client.exceptions.ExpiredIteratorException:
             shard.iterator = None
             return 0
-        for record in answer["Records"]:
+        # The position is a sequence number, so nothing may be taken before what it comes after.
+        for record in sorted(answer["Records"], key=lambda record: int(record["SequenceNumber"])):
             arrived_ms = round(record["ApproximateArrivalTimestamp"].timestamp() * 1000)
             shard.fetched.append(Fetched(record["SequenceNumber"], record["Data"], arrived_ms))
             self.waiting_bytes += len(record["Data"])

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.io.pyarrow import PyArrowFileIO, PyArrowLocalFileSystem
+from pyiceberg.io.pyarrow import PyArrowLocalFileSystem
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import CommitTableResponse, Table
-from pyiceberg.table.metadata import new_table_metadata
-from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
-from pyiceberg.table.update import update_table_metadata
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import LongType, NestedField, StringType
 
@@ -26,28 +20,11 @@ SCHEMA = Schema(NestedField(1, "id", LongType()), NestedField(2, "kind", StringT
 BY_KIND = PartitionSpec(PartitionField(2, 1000, IdentityTransform(), "kind"))
 
 
-class Catalog(NoopCatalog):
-    """Commits to memory, under Iceberg's rules."""
-
-    def __init__(self, folder: Path, spec: PartitionSpec) -> None:
-        super().__init__("test")
-        self.metadata = new_table_metadata(SCHEMA, spec, UNSORTED_SORT_ORDER, str(folder), {})
-
-    def load_table(self, identifier: Any = None) -> Table:
-        return Table(("ns", "t"), self.metadata, "", PyArrowFileIO(), self)
-
-    def commit_table(self, table: Table, requirements: Any, updates: Any) -> CommitTableResponse:
-        for requirement in requirements:
-            requirement.validate(self.metadata)
-        self.metadata = update_table_metadata(self.metadata, updates)
-        return CommitTableResponse.model_validate({"metadata": self.metadata, "metadata-location": "x"})
-
-
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., tuple[Catalog, TableAppender]]:
-    def make(spec: PartitionSpec = UNPARTITIONED_PARTITION_SPEC) -> tuple[Catalog, TableAppender]:
-        catalog = Catalog(tmp_path, spec)
-        return catalog, TableAppender(catalog.load_table(), PyArrowLocalFileSystem())
+def make(memory_catalog: Any) -> Callable[..., tuple[Any, TableAppender]]:
+    def make(spec: PartitionSpec = UNPARTITIONED_PARTITION_SPEC) -> tuple[Any, TableAppender]:
+        table = memory_catalog.create(SCHEMA, spec)
+        return memory_catalog, TableAppender(table, PyArrowLocalFileSystem())
 
     return make
 
@@ -57,7 +34,7 @@ def rows(*numbers: int) -> pa.Table:
     return pa.table({"id": pa.array(numbers, pa.int64()), "kind": kinds})
 
 
-def scan(catalog: Catalog) -> list[int]:
+def scan(catalog: Any) -> list[int]:
     return sorted(catalog.load_table().scan().to_arrow()["id"].to_pylist())
 
 

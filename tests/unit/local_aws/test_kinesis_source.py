@@ -27,6 +27,7 @@ class Kinesis:
         self.page = page
         self.closed: set[str] = set()
         self.expired: set[str] = set()
+        self.shuffled = False
 
     def get_paginator(self, _: str) -> Kinesis:
         return self
@@ -47,15 +48,16 @@ class Kinesis:
         index = int(text)
         records = self.shards[shard][index : index + self.page]
         done = shard in self.closed and index + len(records) == len(self.shards[shard])
+        page = [
+            {
+                "SequenceNumber": f"{number:05d}",
+                "Data": data,
+                "ApproximateArrivalTimestamp": datetime.fromtimestamp(number, UTC),
+            }
+            for number, data in enumerate(records, start=index)
+        ]
         return {
-            "Records": [
-                {
-                    "SequenceNumber": f"{number:05d}",
-                    "Data": data,
-                    "ApproximateArrivalTimestamp": datetime.fromtimestamp(number, UTC),
-                }
-                for number, data in enumerate(records, start=index)
-            ],
+            "Records": page[::-1] if self.shuffled else page,
             "MillisBehindLatest": 1000 * (len(self.shards[shard]) - index - len(records)),
             "NextShardIterator": None if done else f"{shard}:{index + len(records)}",
         }
@@ -155,3 +157,13 @@ def test_the_worst_lag_is_told_once() -> None:
     source.poll()
     assert source.metrics() == {"KinesisMillisBehindLatest": (6000, "Milliseconds")}
     assert source.metrics() == {"KinesisMillisBehindLatest": (0, "Milliseconds")}
+
+
+def test_pages_in_another_order_lose_nothing_when_reading_begins_again() -> None:
+    client: Any = Kinesis({"a": [b"0", b"1", b"2"]})
+    client.shuffled = True
+    source = KinesisSource(client, "arn", START_MS, {})
+    source.poll()
+    taken = source.take(1).data
+    taken += drain(source.again(source.position))
+    assert sorted(taken) == [b"0", b"1", b"2"]

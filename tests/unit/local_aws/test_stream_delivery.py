@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, NoSuchTableError
+from pyiceberg.io.pyarrow import PyArrowLocalFileSystem
+from pyiceberg.schema import Schema
+from pyiceberg.types import LongType, NestedField, StringType
+
+from local_aws.checkpoint import load_checkpoint
+from local_aws.firehose_config import DeliveryConfig, Destination
+from local_aws.iceberg_append import TableAppender
+from local_aws.iceberg_sink import Target, schema_identity
+from local_aws.journal import JournalSource, JournalWriter, segments
+from local_aws.json_rows import RowConverter
+from local_aws.stream_delivery import StreamDelivery
+
+SCHEMA = Schema(NestedField(1, "id", LongType()))
+CONFIG = DeliveryConfig(
+    name="orders",
+    arn="arn:aws:firehose:us-east-1:000000000000:deliverystream/orders",
+    created_us=1,
+    version="1",
+    source_arn=None,
+    source_start_ms=0,
+    table_bucket_arn="bucket",
+    destinations=(Destination("ns", "t", "errors/"),),
+    buffer_bytes=2**20,
+    buffer_seconds=0,
+    retry_seconds=60,
+    transformation=None,
+    error_bucket="errors",
+    error_prefix="",
+    log_group=None,
+    log_stream=None,
+)
+
+
+@dataclass
+class Services:
+    """What delivery asks of AWS; troubles are made and raised by the next commits, before or after them."""
+
+    catalog: Any
+    objects: dict[str, bytes] = field(default_factory=dict)
+    reports: list[tuple[int, int]] = field(default_factory=list)
+    before_commit: list[Callable[[], BaseException]] = field(default_factory=list)
+    after_commit: list[Callable[[], BaseException]] = field(default_factory=list)
+    missing: bool = False
+    lambda_: None = None
+
+    @property
+    def s3(self) -> Services:
+        return self
+
+    def put_object(self, **request: Any) -> None:
+        self.objects[request["Key"]] = request["Body"]
+
+    def report(self, config: DeliveryConfig, buffer: Any, of_source: Any) -> None:
+        self.reports.append((buffer.records, len(buffer.failures)))
+
+    def table_bucket(self, arn: str) -> Services:
+        self.target_now: Target | None = None
+        return self
+
+    def target(self, destination: Destination) -> Target:
+        if self.missing:
+            raise NoSuchTableError("gone")
+        table = self.catalog.load_table()
+        identity = schema_identity(table)
+        known = self.target_now
+        same = known is not None and known.schema_identity == identity
+        converter = known.converter if known is not None and same else RowConverter(table.schema())
+        appender = TroubledAppender(table, self)
+        self.target_now = Target(appender, converter, identity)
+        return self.target_now
+
+    def failed(self) -> list[tuple[str, bytes]]:
+        lines = [json.loads(line) for body in self.objects.values() for line in body.splitlines()]
+        return [(line["errorCode"], base64.b64decode(line["rawData"])) for line in lines]
+
+    def ids(self) -> list[int]:
+        return sorted(self.catalog.load_table().scan().to_arrow()["id"].to_pylist())
+
+
+class TroubledAppender(TableAppender):
+    """Appends with the troubles that a test asks for."""
+
+    def __init__(self, table: Any, services: Services) -> None:
+        super().__init__(table, PyArrowLocalFileSystem())
+        self.services = services
+
+    def append(self, rows: Any, properties: dict[str, str]) -> None:
+        if self.services.before_commit:
+            raise self.services.before_commit.pop(0)()
+        super().append(rows, properties)
+        if self.services.after_commit:
+            raise self.services.after_commit.pop(0)()
+
+
+@pytest.fixture
+def services(memory_catalog: Any) -> Services:
+    memory_catalog.create(SCHEMA)
+    return Services(memory_catalog)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "orders@1"
+
+
+Deliver = Callable[..., StreamDelivery]
+
+
+@pytest.fixture
+def deliver(folder: Path, services: Services) -> Iterator[Deliver]:
+    """Starts the delivery of the folder's journal."""
+    running: list[StreamDelivery] = []
+
+    def start(config: DeliveryConfig = CONFIG) -> StreamDelivery:
+        committed: Any = load_checkpoint(folder).committed
+        clients: Any = services
+        delivery = StreamDelivery(folder, config, JournalSource(folder, committed), clients)
+        delivery.start()
+        running.append(delivery)
+        return delivery
+
+    yield start
+    for delivery in running:
+        delivery.stop()
+        delivery.join()
+
+
+def write(folder: Path, *records: bytes) -> int:
+    writer = JournalWriter(folder)
+    writer.append(list(records), round(time.time() * 1000))
+    writer.close()
+    return writer.position
+
+
+def wait(folder: Path, position: int) -> None:
+    deadline = time.monotonic() + 10
+    while load_checkpoint(folder).committed != position:
+        assert time.monotonic() < deadline, load_checkpoint(folder)
+        time.sleep(0.01)
+
+
+def row(number: int) -> bytes:
+    return b'{"id": %d, "city": "Bern"}' % number
+
+
+def test_what_is_journalled_is_delivered_and_reported(
+    folder: Path, services: Services, deliver: Deliver
+) -> None:
+    end = write(folder, row(1), b"bad", row(2))
+    delivery = deliver()
+    wait(folder, end)
+    write(folder, row(3))
+    delivery.wake()
+    wait(folder, end + 1)
+    assert services.ids() == [1, 2, 3]
+    assert services.failed() == [("Iceberg.InvalidJson", b"bad")]
+    assert services.reports[0] == (3, 1)
+    assert (load_checkpoint(folder).snapshots, load_checkpoint(folder).plan) == (2, None)
+    assert len(segments(folder)) == 1
+
+
+def test_a_conflict_is_tried_again(folder: Path, services: Services, deliver: Deliver) -> None:
+    services.before_commit = [CommitFailedException, OSError]
+    end = write(folder, row(1))
+    deliver()
+    wait(folder, end)
+    assert services.ids() == [1]
+    assert load_checkpoint(folder).last_error is None
+
+
+def test_a_commit_of_unknown_outcome_lands_once(folder: Path, services: Services, deliver: Deliver) -> None:
+    services.after_commit = [CommitStateUnknownException]
+    end = write(folder, row(1), row(2))
+    deliver()
+    wait(folder, end)
+    assert services.ids() == [1, 2]
+
+
+def test_after_the_retry_duration_records_are_in_the_error_bucket(
+    folder: Path, services: Services, deliver: Deliver
+) -> None:
+    services.before_commit = [CommitFailedException]
+    end = write(folder, row(1), b"bad")
+    delivery = deliver(replace(CONFIG, retry_seconds=0))
+    wait(folder, end)
+    assert services.ids() == []
+    assert services.failed() == [("Iceberg.CommitFailed", row(1)), ("Iceberg.CommitFailed", b"bad")]
+    write(folder, row(3))
+    delivery.wake()
+    wait(folder, end + 1)
+    assert services.ids() == [3]
+
+
+class KilledError(BaseException):
+    """Ends a delivery as a kill does: without another word."""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("moment", ["before_commit", "after_commit"])
+def test_a_flush_that_a_kill_interrupted_is_done_again_exactly(
+    folder: Path, services: Services, deliver: Deliver, moment: str
+) -> None:
+    getattr(services, moment).append(KilledError)
+    end = write(folder, row(1), b"bad", row(2))
+    deliver().join()
+    plan = load_checkpoint(folder).plan
+    assert plan is not None
+    assert plan.end == end
+    later = write(folder, row(3))
+    deliver()
+    wait(folder, later)
+    assert services.ids() == [1, 2, 3]
+    assert services.failed() == [("Iceberg.InvalidJson", b"bad")]
+
+
+def test_a_schema_that_changes_between_reading_and_commit_is_followed(
+    folder: Path, services: Services, deliver: Deliver
+) -> None:
+    def evolve() -> Exception:
+        with services.catalog.load_table().update_schema() as update:
+            update.add_column("city", StringType())
+        return CommitFailedException()
+
+    services.before_commit = [evolve]
+    end = write(folder, row(1))
+    deliver()
+    wait(folder, end)
+    assert services.catalog.load_table().scan().to_arrow().to_pylist() == [{"id": 1, "city": "Bern"}]
+
+
+def test_a_missing_table_is_noticed_when_it_comes_back(
+    folder: Path, services: Services, deliver: Deliver
+) -> None:
+    services.missing = True
+    end = write(folder, row(1))
+    delivery = deliver()
+    wait(folder, end)
+    assert services.failed() == [("Iceberg.NoSuchTable", row(1))]
+    services.missing = False
+    write(folder, row(2))
+    delivery.wake()
+    wait(folder, end + 1)
+    assert services.ids() == [2]
+
+
+def test_a_backlog_is_delivered_in_flushes_of_the_buffer_size(
+    folder: Path, services: Services, deliver: Deliver
+) -> None:
+    writer = JournalWriter(folder)
+    for number in range(14):
+        writer.append([row(number), b'{"pad": "%s"}' % (b"x" * 300_000)], round(time.time() * 1000))
+    deliver(replace(CONFIG, buffer_seconds=900))
+    wait(folder, 24)
+    time.sleep(0.2)
+    assert services.reports == [(8, 0)] * 3
+    assert load_checkpoint(folder).committed == 24
+
+
+def test_an_error_that_nobody_foresaw_is_noted_and_passes(
+    folder: Path, services: Services, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter([ValueError("a bug"), None])
+
+    def report(config: DeliveryConfig, buffer: Any, of_source: Any) -> None:
+        trouble = next(calls, None)
+        if trouble:
+            raise trouble
+
+    monkeypatch.setattr(services, "report", report)
+    end = write(folder, row(1))
+    delivery = deliver()
+    wait(folder, end)
+    write(folder, row(2))
+    delivery.wake()
+    wait(folder, end + 1)
+    assert services.ids() == [1, 2]
+
+
+def test_a_stream_that_is_gone_is_left_alone(folder: Path, services: Services, deliver: Deliver) -> None:
+    write(folder, row(1))
+    services.before_commit = [CommitFailedException] * 50
+    delivery = deliver()
+    time.sleep(0.1)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    delivery.stop()
+    delivery.join(5)
+    assert not delivery.is_alive()
+    assert not folder.exists()
