@@ -60,6 +60,10 @@ def table_name(context: Context, text: str) -> TableName:
     return resolve(context, exp.Table(**arguments))
 
 
+# What may stand between two words: blanks and comments.
+GAP = r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
+
+
 def matched(pattern: str, sql: str) -> re.Match[str]:
     """A statement's parts, or Athena's word for one that has none."""
     found = re.fullmatch(pattern, without_comments(sql), re.IGNORECASE | re.DOTALL)
@@ -211,7 +215,7 @@ def create(
 def run_create_as(context: Context, sql: str, parameters: tuple[str, ...]) -> Outcome:
     """`CREATE TABLE [IF NOT EXISTS] t [WITH (…)] AS query [WITH [NO] DATA]`."""
     found = matched(
-        rf"CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?({NAME})\s*(?:WITH\s*\((.*?)\)\s*)?AS\s*(\(?\s*(?:SELECT|WITH|VALUES|TABLE)\b.*?)(\s+WITH\s+(?:NO\s+)?DATA)?",
+        rf"CREATE\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?({NAME})\s*(?:WITH\s*\((.*?)\)\s*)?AS{GAP}(\(?\s*(?:SELECT|WITH|VALUES|TABLE)\b.*?)(\s+WITH\s+(?:NO\s+)?DATA)?",
         sql,
     )
     name = table_name(context, found[2])

@@ -40,7 +40,7 @@ KINDS = (
     (r"MERGE", Kind("MERGE", "DML", True)),
     (r"UNLOAD", Kind("UNLOAD", "DML")),
     (
-        r"CREATE\s+TABLE\b.*?\bAS\s*\(?\s*(?:SELECT|WITH|VALUES|TABLE)\b",
+        r"CREATE\s+TABLE\b.*?\bAS(?:\s|--[^\n]*\n|/\*.*?\*/)*\(?\s*(?:SELECT|WITH|VALUES|TABLE)\b",
         Kind("CREATE_TABLE_AS_SELECT", "DDL"),
     ),
     (r"CREATE\s+(?:EXTERNAL\s+)?TABLE", Kind("CREATE_TABLE", "DDL")),
