@@ -21,7 +21,8 @@ import pandas as pd
 from dynaberg import aws, deploy
 from dynaberg.attributes import reader_for
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.queues import Message, held_messages
+from dynaberg.functions.dead_letters import NotADeadLetterError, parse_dead_letter
+from dynaberg.queues import DEAD_LETTERS, Message, held_messages
 
 if TYPE_CHECKING:
     import boto3
@@ -87,8 +88,8 @@ class Envelope:
 def failures(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
     """List every change that failed and still waits to be replayed, with the reason.
 
-    Nothing is taken away. Reading a queue counts as one receipt of each message, and a message that waits
-    for its next attempt cannot be seen: `queues.queue_depths` counts those.
+    Nothing is taken away. Of a message in the dead-letter queue a reading counts as an attempt, and one that
+    waits for its next attempt cannot be seen: `queues.queue_depths` counts those.
 
     Args:
         session: Open boto3 session.
@@ -251,22 +252,18 @@ def _read_discarded_batch(body: bytes) -> Iterator[FailedChange]:
 
 
 def _read_message(message: Message) -> Iterator[FailedChange]:
+    """The change rows of a dead letter; where it only points at an object, the bucket tells of them."""
     try:
-        document = json.loads(message.body)
-        rows = document["rows"]
-    except _MISFITS:
-        yield FailedChange(
-            message.body.encode(), "Unreadable", "No change rows", message.sent_at, message.attempts
-        )
+        letter = parse_dead_letter(message.body)
+    except NotADeadLetterError as error:
+        text = message.body.encode()
+        yield FailedChange(text, "Unreadable", f"It is no dead letter: {error}", message.sent_at, 0)
         return
-    for row in rows:
-        yield FailedChange(
-            json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode(),
-            str(document.get("error_code")),
-            str(document.get("error_message")),
-            message.sent_at,
-            message.attempts,
-        )
+    # In the dead-letter queue each receipt was an attempt, but this one.
+    attempts = letter.attempts + (message.attempts - 1 if message.queue == DEAD_LETTERS else 0)
+    failed_at = _moment(letter.history[-1].get("at")) if letter.history else message.sent_at
+    for row in letter.rows:
+        yield FailedChange(row, letter.error_code, letter.error_message, failed_at, attempts)
 
 
 _READERS: Mapping[str, Callable[[bytes], Iterator[FailedChange]]] = {

@@ -1,27 +1,23 @@
-"""The way back into the pipeline, for changes that are replayed.
+"""The way back into the pipeline, for changes that are replayed: as change rows, to the delivery stream.
 
-A delivery stream that takes direct puts gets the change rows. One that reads Kinesis refuses them, so there
-the change records go onto the Kinesis stream again, and come through Firehose and its Lambda as they did the
-first time: the log keeps a single writer. Other readers of that stream see them a second time too.
+With Kinesis as the source too: the delivery stream that reads it takes no direct puts, so one that does
+stands beside it. It writes to the log only while something is replayed, and Firehose tries a commit that
+meets another one again.
 Source: "PutRecordBatch", Amazon Data Firehose API Reference.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
 
 from dynaberg import aws, catalog, deploy
 from dynaberg.errors import ContractError, NotReadyError
 from dynaberg.functions.conversion import ChangeConverter
-from dynaberg.functions.delivery import batches
+from dynaberg.functions.delivery import put
 from dynaberg.query import query
 
 if TYPE_CHECKING:
@@ -34,91 +30,83 @@ if TYPE_CHECKING:
 
 SEND_SECONDS = 120.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
-_PASSING = {
-    "InternalFailure",
-    "InternalFailureException",
-    "LimitExceededException",
-    "ProvisionedThroughputExceededException",
-    "ServiceUnavailableException",
-    "ThrottlingException",
+# Refusals that no waiting helps against.
+_FINAL = {
+    "AccessDeniedException",
+    "InvalidArgumentException",
+    "ResourceNotFoundException",
+    "ValidationException",
 }
 
-
-@dataclass(frozen=True)
-class Reentry:
-    """Where replayed changes go.
-
-    Attributes:
-        name: The stream, for messages.
-        takes_records: Whether it takes change records as they were, and not change rows.
-        put: Sends one batch; gives the error code of each, None for what was taken.
-    """
-
-    name: str
-    takes_records: bool
-    put: Callable[[Sequence[bytes]], list[str | None]]
-
-    def send(self, payloads: Sequence[bytes], *, timeout: float = SEND_SECONDS) -> None:
-        """Send, and send again what was refused, with growing and jittered pauses.
-
-        Raises:
-            NotReadyError: Not all was acknowledged by the deadline.
-        """
-        pending, attempt, deadline = list(payloads), 0, time.monotonic() + timeout
-        while pending:
-            refused: list[bytes] = []
-            for batch in batches(pending):
-                codes = self._put_calmly(batch)
-                refused += [payload for payload, code in zip(batch, codes, strict=True) if code]
-            pause = random.uniform(0, min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311
-            if refused and time.monotonic() + pause > deadline:
-                count = f"{len(refused)} of {len(payloads)} changes"
-                msg = f"{self.name!r} did not take {count} in {timeout:g} s."
-                raise NotReadyError(msg, hint="Nothing is lost and nothing was archived: replay again later.")
-            time.sleep(pause if refused else 0)
-            pending, attempt = refused, attempt + 1
-
-    def _put_calmly(self, batch: Sequence[bytes]) -> list[str | None]:
-        """Send a batch; a refusal of the whole that passes is a refusal of each."""
-        try:
-            return self.put(batch)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code not in _PASSING:
-                raise
-            return [code] * len(batch)
+Send = Callable[[Sequence[bytes]], None]
+Convert = Callable[[Any], bytes]
 
 
-def open_reentry(session: boto3.Session, settings: Settings, contract: Contract) -> Reentry:
+def open_reentry(
+    session: boto3.Session, settings: Settings, contract: Contract, *, timeout: float = SEND_SECONDS
+) -> Send:
     """Find out where replayed changes go.
 
     Args:
         session: Open boto3 session.
         settings: The stacks' name.
         contract: The table contract.
+        timeout: How long one sending may take, in seconds.
+
+    Returns:
+        A function that sends change rows and returns when all were acknowledged; NotReadyError where some
+        were not by the deadline.
 
     Raises:
         NotFoundError: The pipeline is not deployed.
         ContractError: The log is not as the contract says; Firehose would leave columns out in silence.
     """
-    _check_columns(session, settings, contract)
     name = deploy.outputs(session, settings, "delivery")["DeliveryStreamName"]
+    _check_columns(session, settings, contract)
     firehose = aws.client(session, "firehose")
-    stream = firehose.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"]
-    if stream["DeliveryStreamType"] == "KinesisStreamAsSource":
-        arn = stream["Source"]["KinesisStreamSourceDescription"]["KinesisStreamARN"]
-        return Reentry(arn.rpartition("/")[2], True, _kinesis_put(aws.client(session, "kinesis"), arn))
-    return Reentry(name, False, _firehose_put(firehose, name))
+    return lambda rows: send(firehose, name, rows, timeout=timeout)
 
 
-def current_converter(contract: Contract) -> ChangeConverter:
-    """The Lambda's own conversion, by the contract as it is now."""
-    return ChangeConverter(json.loads(contract.to_lambda_json()))
+def send(firehose: Any, stream_name: str, rows: Sequence[bytes], *, timeout: float = SEND_SECONDS) -> None:
+    """Send rows, and again those that were refused, with growing and jittered pauses.
+
+    Args:
+        firehose: A boto3 Firehose client.
+        stream_name: The delivery stream.
+        rows: Change rows.
+        timeout: Deadline in seconds.
+
+    Raises:
+        NotReadyError: Not all were acknowledged by the deadline.
+    """
+    refused, attempt, deadline = put(firehose, stream_name, rows), 0, time.monotonic() + timeout
+    while refused:
+        pause = random.uniform(0, min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311
+        final = any(each.code in _FINAL for each in refused)
+        if final or time.monotonic() + pause > deadline:
+            codes = ", ".join(sorted({each.code for each in refused}))
+            msg = f"{stream_name!r} did not take {len(refused)} of {len(rows)} changes: {codes}."
+            raise NotReadyError(msg, hint="Nothing is lost: these were not archived. Replay again later.")
+        time.sleep(pause)
+        refused, attempt = put(firehose, stream_name, [each.row for each in refused]), attempt + 1
+
+
+def row_converter(contract: Contract) -> Convert:
+    """The Lambda's own conversion of a change record, by the contract as it is now.
+
+    Args:
+        contract: The table contract.
+
+    Returns:
+        A function that makes the change row, received now, or raises ConversionError.
+    """
+    converter = ChangeConverter(json.loads(contract.to_lambda_json()))
+    return lambda record: converter.to_row(record, time.time_ns() // 1_000)
 
 
 def delivered_ids(
     session: boto3.Session, settings: Settings, contract: Contract, since: datetime | None
-) -> set[str]:
+) -> set[str | None]:
     """The ids of the changes that the log holds already.
 
     Args:
@@ -130,13 +118,6 @@ def delivered_ids(
     bound = "WHERE received_at >= :since" if since else ""
     sql = f'SELECT DISTINCT change_id FROM "{contract.log_name}" {bound}'  # noqa: S608
     return set(query(session, settings, sql, {"since": since} if since else None).df["change_id"])
-
-
-def partition_key(document: Mapping[str, Any]) -> str:
-    """A Kinesis partition key that keeps the changes of one item together."""
-    change = document.get("dynamodb")
-    keys = change["Keys"] if isinstance(change, dict) else document.get("change_id")
-    return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()
 
 
 def _check_columns(session: boto3.Session, settings: Settings, contract: Contract) -> None:
@@ -152,24 +133,3 @@ def _check_columns(session: boto3.Session, settings: Settings, contract: Contrac
     if behind:
         msg = f"The columns of {contract.log_name!r} are not yet as the contract says: {', '.join(behind)}."
         raise ContractError(msg, hint="Deploy the changed contract first: wb.deploy_firehose().")
-
-
-def _firehose_put(firehose: Any, name: str) -> Callable[[Sequence[bytes]], list[str | None]]:
-    def put(batch: Sequence[bytes]) -> list[str | None]:
-        records = [{"Data": payload} for payload in batch]
-        answer = firehose.put_record_batch(DeliveryStreamName=name, Records=records)
-        return _codes(answer["RequestResponses"])
-
-    return put
-
-
-def _kinesis_put(kinesis: Any, arn: str) -> Callable[[Sequence[bytes]], list[str | None]]:
-    def put(batch: Sequence[bytes]) -> list[str | None]:
-        records = [{"Data": data, "PartitionKey": partition_key(json.loads(data))} for data in batch]
-        return _codes(kinesis.put_records(StreamARN=arn, Records=records)["Records"])
-
-    return put
-
-
-def _codes(answers: Iterable[Mapping[str, Any]]) -> list[str | None]:
-    return [answer.get("ErrorCode") for answer in answers]

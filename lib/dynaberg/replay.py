@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,6 @@ from dynaberg import aws
 from dynaberg.failures import (
     ERROR_RECORDS,
     Envelope,
-    FailedChange,
     error_bucket,
     error_key,
     error_lines,
@@ -26,9 +24,8 @@ from dynaberg.failures import (
     to_frame,
 )
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.functions.conversion import ChangeConverter
 from dynaberg.queues import held_messages, remove
-from dynaberg.reentry import current_converter, delivered_ids, open_reentry
+from dynaberg.reentry import Convert, delivered_ids, open_reentry, row_converter
 
 if TYPE_CHECKING:
     import boto3
@@ -50,13 +47,13 @@ class Plan:
     Attributes:
         envelope: The object or the message.
         outcomes: For each of its changes `replayed`, `in the log already` or `failed again`.
-        payloads: What is sent.
+        rows: The change rows that are sent.
         errors: Why a change fails again, by its place in the envelope.
     """
 
     envelope: Envelope
     outcomes: tuple[str, ...]
-    payloads: tuple[bytes, ...]
+    rows: tuple[bytes, ...]
     errors: Mapping[int, ConversionError]
 
 
@@ -77,8 +74,7 @@ def preview_replay(session: boto3.Session, settings: Settings, contract: Contrac
     with held_messages(session, settings) as messages:
         envelopes = [*read_bucket(session, error_bucket(session, settings)), *map(read_message, messages)]
     known = _delivered(session, settings, contract, envelopes)
-    plans = list(_plan_all(envelopes, current_converter(contract), known, records=False))
-    return _report(plans, contract)
+    return _report(list(_plan_all(envelopes, row_converter(contract), known)), contract)
 
 
 def replay_errors(
@@ -103,23 +99,23 @@ def replay_errors(
     Raises:
         NotFoundError: The pipeline is not deployed.
         ContractError: The log is not as the contract says: deploy it first.
-        NotReadyError: The stream did not take everything in time; what it took is archived.
+        NotReadyError: Firehose did not take everything in time; what it took before is archived.
 
     Example:
         >>> replay_errors(session, settings, contract)["outcome"].value_counts()
     """
     from tqdm.auto import tqdm
 
-    reentry, bucket = open_reentry(session, settings, contract), error_bucket(session, settings)
+    send, bucket = open_reentry(session, settings, contract), error_bucket(session, settings)
     done: list[Plan] = []
     with held_messages(session, settings) as messages:
         envelopes = [*read_bucket(session, bucket), *map(read_message, messages)]
         known = _delivered(session, settings, contract, envelopes)
-        plans = _plan_all(envelopes, current_converter(contract), known, records=reentry.takes_records)
+        plans = _plan_all(envelopes, row_converter(contract), known)
         total = sum(len(envelope.changes) for envelope in envelopes)
         with tqdm(total=total, desc="Replayed", unit="change", disable=not progress) as bar:
             for group in _groups(plans):
-                reentry.send([payload for plan in group for payload in plan.payloads])
+                send([row for plan in group for row in plan.rows])
                 for plan in group:
                     _archive(session, bucket, plan)
                     bar.update(len(plan.outcomes))
@@ -136,23 +132,20 @@ def _delivered(
         return set()
     moments = [changed_at(change.document) for change in changes]
     known = [moment for moment in moments if moment is not None]
-    return {*delivered_ids(session, settings, contract, min(known) - CLOCK_MARGIN if known else None)}
+    return delivered_ids(session, settings, contract, min(known) - CLOCK_MARGIN if known else None)
 
 
-def _plan_all(
-    envelopes: Iterable[Envelope], converter: ChangeConverter, known: set[str | None], *, records: bool
-) -> Iterator[Plan]:
+def _plan_all(envelopes: Iterable[Envelope], convert: Convert, known: set[str | None]) -> Iterator[Plan]:
     """Plan one envelope after the other; a change that two of them hold is sent once.
 
     Args:
         envelopes: What failed.
-        converter: The current conversion.
+        convert: The current conversion.
         known: Ids that need not be sent; grows by those that are.
-        records: Whether change records are sent as they were, and not as rows.
     """
     for envelope in envelopes:
         outcomes: list[str] = []
-        payloads: list[bytes] = []
+        rows: list[bytes] = []
         errors: dict[int, ConversionError] = {}
         for place, change in enumerate(envelope.changes):
             document = change.document
@@ -160,21 +153,14 @@ def _plan_all(
                 outcomes.append(DELIVERED)
                 continue
             try:
-                row = _to_row(change, document, converter)
+                rows.append(change.raw if is_change_row(document) else convert(document))
             except ConversionError as error:
                 errors[place] = error
                 outcomes.append(FAILED)
-                continue
-            payloads.append(change.raw if records else row)
-            outcomes.append(REPLAYED)
-            known.add(id_of(document))
-        yield Plan(envelope, tuple(outcomes), tuple(payloads), errors)
-
-
-def _to_row(change: FailedChange, document: Any, converter: ChangeConverter) -> bytes:
-    if is_change_row(document):
-        return change.raw
-    return converter.to_row(document, time.time_ns() // 1_000)
+            else:
+                outcomes.append(REPLAYED)
+                known.add(id_of(document))
+        yield Plan(envelope, tuple(outcomes), tuple(rows), errors)
 
 
 def changed_at(document: Any) -> datetime | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from dynaberg.failures import (
     read_bucket,
 )
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.reentry import Reentry, current_converter, delivered_ids, open_reentry
+from dynaberg.reentry import Convert, delivered_ids, open_reentry, row_converter
 from dynaberg.replay import CLOCK_MARGIN, DELIVERED, FAILED, REPLAYED, changed_at
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def replay_stream(
         SettingsError: A moment without a time zone.
         NotFoundError: The pipeline is not deployed.
         ContractError: The log is not as the contract says: deploy it first.
-        NotReadyError: The stream did not take everything in time.
+        NotReadyError: Firehose did not take everything in time.
 
     Example:
         >>> replay_stream(session, settings, contract, since=datetime.now(UTC) - timedelta(hours=2))
@@ -74,13 +73,14 @@ def replay_stream(
 
     _check_moments(since=since, until=until)
     stream_arn = deploy.outputs(session, settings, "foundation")["ChangeStreamArn"]
-    reentry = open_reentry(session, settings, contract)
+    send = open_reentry(session, settings, contract)
     begin = since or oldest_moment(session, stream_arn)
-    run = _Run(contract, reentry, delivered_ids(session, settings, contract, begin - CLOCK_MARGIN))
+    known = delivered_ids(session, settings, contract, begin - CLOCK_MARGIN)
+    run = _Run(row_converter(contract), known)
     records = read_changes(session, stream_arn, since, until or datetime.now(UTC))
     for group in _groups(tqdm(records, desc="Read again", unit="change", disable=not progress)):
-        payloads = [run.take(record) for record in group]
-        reentry.send([payload for payload in payloads if payload is not None])
+        rows = [run.take(record) for record in group]
+        send([row for row in rows if row is not None])
     _keep_failures(session, error_bucket(session, settings), run.failed)
     return run.report()
 
@@ -88,29 +88,28 @@ def replay_stream(
 class _Run:
     """One replay: what is known to the log, and what became of each change."""
 
-    def __init__(self, contract: Contract, reentry: Reentry, known: set[str]) -> None:
-        self._converter = current_converter(contract)
-        self._records = reentry.takes_records
+    def __init__(self, convert: Convert, known: set[str | None]) -> None:
+        self._convert = convert
         self._known = known
         self._outcomes: list[tuple[str, datetime | None]] = []
         self.failed: list[tuple[FailedChange, ConversionError]] = []
 
     def take(self, record: StreamRecord) -> bytes | None:
-        """What is sent of a change; None where it needs no sending, or cannot be sent."""
+        """The row that is sent of a change; None where it needs no sending, or cannot be sent."""
         change_id = id_of(record.document)
         if change_id in self._known:
             return self._note(DELIVERED, record, None)
         try:
-            row = self._converter.to_row(record.document, time.time_ns() // 1_000)
+            row = self._convert(record.document)
         except ConversionError as error:
             self.failed.append((FailedChange(record.raw, error.code, error.message, None, 0), error))
             return self._note(FAILED, record, None)
-        self._known.add(str(change_id))
-        return self._note(REPLAYED, record, record.raw if self._records else row)
+        self._known.add(change_id)
+        return self._note(REPLAYED, record, row)
 
-    def _note(self, outcome: str, record: StreamRecord, payload: bytes | None) -> bytes | None:
+    def _note(self, outcome: str, record: StreamRecord, row: bytes | None) -> bytes | None:
         self._outcomes.append((outcome, changed_at(record.document)))
-        return payload
+        return row
 
     def report(self) -> pd.DataFrame:
         """The outcomes, counted."""

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import json
 import time
-from base64 import b64decode
+import urllib.request
+from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import pytest
+from botocore.config import Config
+from pyiceberg.expressions import AlwaysTrue, EqualTo
 
-from dynaberg import deploy, layers
-from dynaberg.errors import ContractError
+from dynaberg import deploy, layers, replay
+from dynaberg.change_stream import read_changes
+from dynaberg.errors import ContractError, NotReadyError, SettingsError
 from dynaberg.failures import error_bucket, failures
+from dynaberg.functions.dead_letters import DeadLetter
+from dynaberg.queues import queue_depths
 from dynaberg.reconcile import reconcile
+from dynaberg.reentry import row_converter, send
 from dynaberg.replay import ARCHIVE, preview_replay, replay_errors
+from dynaberg.settings import Settings
+from dynaberg.stream_replay import replay_stream
+from local_aws import Status
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +42,20 @@ def _clean_slate(pipeline: Any) -> Any:
     s3, bucket = pipeline.session.client("s3"), error_bucket(pipeline.session, pipeline.settings)
     for key in keys(pipeline, ""):
         s3.delete_object(Bucket=bucket, Key=key)
+
+
+@pytest.fixture
+def faults(local_aws: Status) -> Iterator[Callable[..., None]]:
+    """Puts rules, or with none ends them; they are gone after the test."""
+
+    def put(*rules: dict[str, Any]) -> None:
+        request = urllib.request.Request(
+            f"{local_aws.endpoint}/_local_aws/faults", json.dumps(rules).encode(), method="PUT"
+        )
+        urllib.request.urlopen(request).close()
+
+    yield put
+    put()
 
 
 def keys(pipeline: Any, prefix: str) -> list[str]:
@@ -126,3 +151,141 @@ def test_failures_are_replayed_after_the_fix_and_archived(pipeline: Any) -> None
     assert again["outcome"].to_list() == ["failed again"]
     assert sum(log_ids(pipeline).values()) == 2
     assert len(keys(pipeline, ARCHIVE)) == 1
+
+
+def change(pipeline: Any, item_id: str) -> dict[str, Any]:
+    """A change record of the stream, as the Lambda got it."""
+    arn = deploy.outputs(pipeline.session, pipeline.settings, "foundation")["ChangeStreamArn"]
+    records = read_changes(pipeline.session, arn, None, datetime.now(UTC))
+    return next(r.document for r in records if r.document["dynamodb"]["Keys"]["id"]["S"] == item_id)
+
+
+def error_record(document: Any) -> dict[str, Any]:
+    return {
+        "attemptsMade": 1,
+        "errorCode": "Iceberg.Test",
+        "errorMessage": "for a test",
+        "attemptEndingTimestamp": 1_764_000_000_000,
+        "rawData": b64encode(json.dumps(document).encode()).decode(),
+    }
+
+
+def put_object(pipeline: Any, key: str, *documents: Any) -> None:
+    body = "".join(f"{json.dumps(document)}\n" for document in documents).encode()
+    bucket = error_bucket(pipeline.session, pipeline.settings)
+    pipeline.session.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+
+
+def test_interrupted_before_the_archive_nothing_is_lost_or_twice(
+    pipeline: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, settings, fix = pipeline.session, pipeline.settings, fixed(pipeline)
+    record = {**change(pipeline, "good"), "eventID": "one-more"}
+    put_object(pipeline, "errors/conversion-failed/2026/01/31/12/x.jsonl", error_record(record))
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "_archive", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            replay_errors(session, settings, fix, progress=False)
+    assert len(failures(session, settings, fix)) == 1, "it stays until it is archived"
+    wait_for_log(pipeline, 3)
+    done = replay_errors(session, settings, fix, progress=False)
+    assert done["outcome"].to_list() == ["in the log already"]
+    assert failures(session, settings, fix).empty
+    assert len(keys(pipeline, ARCHIVE)) == 1
+    assert log_ids(pipeline)["one-more"] == 1
+
+
+def test_rows_and_discarded_batches_are_replayed_too(pipeline: Any) -> None:
+    session, settings, fix = pipeline.session, pipeline.settings, fixed(pipeline)
+    record = change(pipeline, "good")
+    row = json.loads(row_converter(fix)({**record, "eventID": "a-row"}))
+    put_object(pipeline, "errors/iceberg-failed/2026/01/31/12/stream-1", error_record(row))
+    payload = json.dumps({"Records": [{**record, "eventID": "a-batch"}, {**record, "eventName": "ODD"}]})
+    invocation = {
+        "requestContext": {"condition": "RetryAttemptsExhausted", "approximateInvokeCount": 21},
+        "timestamp": "2026-01-31T12:00:00.000Z",
+        "payload": payload,
+    }
+    put_object(pipeline, "aws/lambda/mapping/shard/2026/01/31/x", invocation)
+    put_object(pipeline, "errors/processing-failed/2026/01/31/12/y", "no error record")
+    listed = failures(session, settings, fix).sort_values("error_code", ignore_index=True)
+    assert listed["change_id"].to_list()[:3] == ["a-row", "a-batch", record["eventID"]]
+    assert pd.isna(listed["change_id"][3])
+    assert listed["attempts"].to_list() == [1, 21, 21, 0]
+
+    done = replay_errors(session, settings, fix, progress=False).sort_values("error_code", ignore_index=True)
+    assert done["outcome"].to_list() == ["replayed", "replayed", "in the log already", "failed again"]
+    wait_for_log(pipeline, 5)
+    assert len(keys(pipeline, ARCHIVE)) == 2
+    [left] = objects(pipeline, "errors/")
+    assert b64decode(left[0]["rawData"]) == b'"no error record"'
+    refresh_and_check(pipeline, fix, missing=["odd"])
+
+
+def test_what_firehose_refuses_is_parked_and_replayed(pipeline: Any, faults: Any) -> None:
+    session, settings, fix = pipeline.session, pipeline.settings, fixed(pipeline)
+    outputs = deploy.outputs(session, settings, "delivery")
+    firehose = session.client("firehose", config=Config(retries={"total_max_attempts": 1}))
+    row = row_converter(fix)({**change(pipeline, "good"), "eventID": "parked"})
+    letter = DeadLetter((row,), "", "").after("redrive", "ServiceUnavailableException", "refused", 8)
+    session.client("sqs").send_message(QueueUrl=outputs["ParkedQueueUrl"], MessageBody=letter.to_body())
+    for _ in range(2):
+        [listed] = failures(session, settings, fix)[["where", "change_id", "attempts"]].to_numpy().tolist()
+        assert listed == ["parked queue", "parked", 8]
+    assert queue_depths(session, settings).set_index("queue").loc["parked queue", "waiting"] == 1
+
+    faults({"service": "firehose", "kind": "throttle"})
+    with pytest.raises(NotReadyError, match="did not take 1 of 1 changes: ServiceUnavailableException"):
+        send(firehose, outputs["DeliveryStreamName"], [row], timeout=0.5)
+    faults({"service": "firehose", "kind": "throttle", "count": 1})
+    done = replay_errors(session, settings, fix, progress=False)
+    assert done["outcome"].to_list() == ["replayed"]
+    assert failures(session, settings, fix).empty
+    [archived] = objects(pipeline, f"{ARCHIVE}/parked-queue/")
+    assert archived[0]["rows"][0]["change_id"] == "parked"
+    wait_for_log(pipeline, 6)
+
+
+def test_the_stream_gives_back_what_the_log_lost(pipeline: Any) -> None:
+    session, settings, fix = pipeline.session, pipeline.settings, fixed(pipeline)
+    lost = change(pipeline, "large")["eventID"]
+    pipeline.load(pipeline.contract.log_name).delete(EqualTo("change_id", lost))
+    assert log_ids(pipeline)[lost] == 0
+    for expected in ([1, 1, 1], [0, 2, 1]):
+        told = replay_stream(session, settings, fix, progress=False)
+        assert told["outcome"].to_list() == ["replayed", "in the log already", "failed again"]
+        assert told["changes"].to_list() == expected
+        assert len(failures(session, settings, fix)) == 1, "kept once"
+        wait_for_log(pipeline, 6)
+    assert log_ids(pipeline)[lost] == 1
+    later = replay_stream(session, settings, fix, since=datetime.now(UTC) + timedelta(minutes=1))
+    assert later["changes"].to_list() == [0, 0, 0]
+    with pytest.raises(SettingsError, match="time zone"):
+        replay_stream(session, settings, fix, since=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_kinesis_gives_back_a_time_range(pipeline: Any, tmp_path: Any) -> None:
+    session = pipeline.session
+    names = {"name": "kinereplay", "namespace": "kinereplay", "bucket_name": "kinereplay"}
+    settings = Settings(table_bucket_name="kinereplay-tables", stream_type="kinesis", root=tmp_path, **names)
+    contract = replace(pipeline.contract, source_table="kinereplay-source")
+    deploy.enable_cdc(session, settings, contract)
+    layers.create_tables(session, settings, contract)
+    deploy.deploy_firehose(session, settings, contract, buffer_seconds=1)
+    kinesis = replace(pipeline, settings=settings, contract=contract)
+    write(kinesis, "first")
+    wait_for_log(kinesis, 1)
+    between = datetime.now(UTC)
+    write(kinesis, "second")
+    wait_for_log(kinesis, 2)
+    kinesis.load(contract.log_name).delete(AlwaysTrue())
+    told = replay_stream(session, settings, contract, since=between, progress=False)
+    assert told["changes"].to_list() == [1, 0, 0]
+    wait_for_log(kinesis, 1)
+    assert replay_stream(session, settings, contract, progress=False)["changes"].to_list() == [1, 1, 0]
+    wait_for_log(kinesis, 2)
+    refresh_and_check(kinesis, contract, missing=[])

@@ -52,7 +52,6 @@ def _title(known: pd.DataFrame) -> str:
     by_hop = hops.set_index("hop")["p50_seconds"].astype(float)
     longest = str(by_hop.idxmax())
     if total.empty:
-        return f"Half of the changes take {by_hop.max():,.1f} s from {longest}"
+        return f"Half of the changes take {by_hop.max():,.1f} s: {longest}"
     half, most = float(total["p50_seconds"].iloc[0]), float(total["p95_seconds"].iloc[0])
-    finding = f"Half of the changes are in the log after {half:,.1f} s, 95 % after {most:,.1f} s"
-    return f"{finding}; the longest hop: {longest}"
+    return f"Half of the changes arrive in {half:,.1f} s, 95 % in {most:,.1f} s; longest: {longest}"
