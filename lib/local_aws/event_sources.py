@@ -91,6 +91,7 @@ class EventSources:
         ministack_gaps.leave_event_sources(self._serves)
         ministack_gaps.hold_stream_records_as_json()
         ministack_gaps.save_stream_records()
+        ministack_gaps.make_event_ids_cheaply()
         ministack_gaps.hand_on_events_as_they_are()
 
     def claims(self, method: str, path: str, target: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws import event_batches
+from local_aws import event_batches, stream_log
 from local_aws.event_batches import BatchDelivery, StoppedError
 from local_aws.event_filters import parse_filters
 from local_aws.event_invocation import Answer, failed_identifiers
@@ -92,18 +92,35 @@ def numbers_of(batch: Discarded) -> list[int]:
     return [record["n"] for record in orjson.loads(batch.event)["Records"]]
 
 
-def test_a_log_is_a_list_of_records_to_ministack() -> None:
-    records = changes(5, keys=2)
+@pytest.mark.parametrize("count", [5, 12, 40])
+def test_a_log_is_a_list_of_records_to_ministack(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(stream_log, "BLOCK_RECORDS", 4)
+    monkeypatch.setattr(stream_log, "RECENT_RECORDS", 8)
+    records = changes(count, keys=2)
     log = StreamLog(records)
-    assert (len(log), log[0], log[1:3], list(log)) == (5, records[0], records[1:3], records)
     assert orjson.loads(log.to_json()) == records
-    assert [(r.position, r.sequence_number) for r in log.read(3, 10, 103)] == [
-        (103, f"{3:040d}"),
-        (104, f"{4:040d}"),
-    ]
-    del log[:4]
-    assert list(log) == records[4:]
-    assert (log.expired(time.time() + 5), log.expired(0), StreamLog().expired(0)) == (1, 0, 0)
+    for dropped in (0, 3, 1):
+        del log[:dropped]
+        records = records[dropped:]
+        assert (len(log), list(log), log[0], log[-1]) == (len(records), records, records[0], records[-1])
+        assert log[1:9] == records[1:9]
+        first = len(records) - 1
+        assert [(r.position, r.sequence_number, orjson.loads(r.body)) for r in log.read(first, 10, 100)] == [
+            (100, records[-1]["dynamodb"]["SequenceNumber"], records[-1])
+        ]
+
+
+def test_expired_records_of_a_log_go_by_blocks_then_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_log, "BLOCK_RECORDS", 4)
+    monkeypatch.setattr(stream_log, "RECENT_RECORDS", 8)
+    records = changes(14, keys=1)
+    for age, record in enumerate(reversed(records)):
+        record["dynamodb"]["ApproximateCreationDateTime"] = 1_000 - age
+    log = StreamLog(records)  # two blocks and six more: created at 987 … 1,000
+    assert [log.expired(oldest) for oldest in (0, 990, 991, 995, 997, 2_000)] == [0, 0, 4, 8, 10, 14]
+    del log[: log.expired(991)]
+    assert (log.expired(991), log.expired(995), log[0]) == (0, 4, records[4])
+    assert StreamLog().expired(2_000) == 0
 
 
 def test_a_batch_that_succeeds_is_sent_once() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any
+from uuid import RFC_4122, UUID
 
 import orjson
 import pytest
@@ -24,6 +25,7 @@ from local_aws.stream_log import StreamRecord
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders/stream/2026-01-01T00:00:00.000"
+TABLE = {"TableArn": "arn", "LatestStreamArn": ARN, "pk_name": "id", "sk_name": None}
 PATCHED = [
     (lambda_svc, "_iter_all_esms"),
     (dynamodb, "get_state"),
@@ -31,6 +33,7 @@ PATCHED = [
     (dynamodb, "_fan_out_to_kinesis"),
     (dynamodb, "_stream_records"),
     (dynamodb, "_trim_stream_records"),
+    (dynamodb, "new_uuid"),
     (lambda_runtime, "json"),
     (dynamodb, "_stream_trimmed"),
     (dynamodb, "_stream_seq_counter"),
@@ -170,6 +173,19 @@ def test_an_event_reaches_the_function_as_it_is(
     assert invoked == [("forward", "live")]
     assert response.json() == {"event": event, "ctx": {}}
     assert response.body.isascii()
+
+
+def test_ids_of_events_are_random_uuids() -> None:
+    ministack_gaps.make_event_ids_cheaply()
+    made = {
+        UUID(dynamodb._build_change_record(TABLE, "INSERT", None, {}, "NEW_IMAGE")["eventID"])
+        for _ in range(9)
+    }
+    assert (len(made), {each.version for each in made}, {each.variant for each in made}) == (
+        9,
+        {4},
+        {RFC_4122},
+    )
 
 
 def test_a_position_is_kept_where_ministack_saves_it() -> None:
