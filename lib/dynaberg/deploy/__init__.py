@@ -39,6 +39,7 @@ __all__ = [
     "preview",
     "stack_name",
     "stack_outputs",
+    "stack_parameters",
     "stack_resources",
     "tags",
 ]
