@@ -16,6 +16,7 @@ from local_aws.athena.engine import bytes_read
 from local_aws.athena.errors import QueryError
 from local_aws.athena.names import Context, TableName
 from local_aws.athena.queries import Outcome, translate
+from local_aws.athena.scopes import only_nulls
 from local_aws.athena.types import coerces, column_info, text_name
 
 Node = exp.Expr
@@ -148,22 +149,6 @@ def check_insert(
     if len(wanted) != len(given) or not all(map(coerces, given, wanted)):
         found = f"Table: [{type_list(wanted)}], Query: [{type_list(given)}]"
         raise QueryError("TYPE_MISMATCH", f"Insert query has mismatched column types: {found}", tree.this)
-
-
-def only_nulls(query: Node) -> list[int]:
-    """Columns of a query that are NULL by its words; DuckDB says that they are integers."""
-    rows = (
-        [row.expressions for row in query.expressions]
-        if isinstance(query, exp.Values)
-        else [query.expressions]
-    )
-    if not isinstance(query, (exp.Values, exp.Select)) or not rows:
-        return []
-    return [
-        i
-        for i, column in enumerate(zip(*rows, strict=False))
-        if all(isinstance(v.unalias(), exp.Null) for v in column)
-    ]
 
 
 def check_values(

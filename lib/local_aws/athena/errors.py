@@ -7,6 +7,9 @@ from typing import Any
 
 from sqlglot import exp
 
+from local_aws.athena.functions import FUNCTIONS
+from local_aws.athena.types import outside, text_name
+
 USER_ERROR, SYSTEM_ERROR = 2, 1
 
 
@@ -93,7 +96,7 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
         "NULL value not allowed for NOT NULL column: {0}",
     ),
     (
-        r"Cannot (?:compare|mix) values|No function matches the given name|Cannot combine types",
+        r"Cannot (?:compare|mix) values|Cannot combine types",
         "TYPE_MISMATCH",
         "{text}",
     ),
@@ -144,11 +147,30 @@ def from_duckdb(
         )
         column = node.sql() if node is not None else found[1]
         return QueryError("COLUMN_NOT_FOUND", f"Column '{column}' cannot be resolved", node)
+    if found := CALLED.search(text):
+        return unknown_call(found[1], found[2], tree)
     for pattern, code, message in PATTERNS:
         if found := re.search(pattern, text):
             return QueryError(code, message.format(*found.groups(), text=first_line.partition(": ")[2]))
     kind = "TYPE_MISMATCH" if text.startswith("Binder Error") else "GENERIC_INTERNAL_ERROR"
     return QueryError(kind, first_line.partition(": ")[2] or first_line)
+
+
+CALLED = re.compile(r"(?:argument types '|function call \")(\S+?)\((.*?)\)['\"]")
+LITERALS = {"STRING_LITERAL": "VARCHAR", "INTEGER_LITERAL": "INTEGER"}
+
+
+def unknown_call(called: str, arguments: str, tree: exp.Expr | None) -> QueryError:
+    """A function or operator that is not for the types given, under Athena's name of it."""
+    kinds = ", ".join(text_name(LITERALS.get(kind.strip(), kind.strip())) for kind in outside(arguments))
+    if not called.isidentifier():
+        operator = "LIKE" if called == "~~" else called
+        return QueryError("TYPE_MISMATCH", f"Cannot apply operator: {kinds.replace(',', f' {operator}', 1)}")
+    names = [f.name for f in FUNCTIONS.values() if called in (f.target, f.target.removeprefix("trino_"))]
+    written = [*names, called]
+    node = next((found for name in written if (found := find_name(tree, exp.Anonymous, name))), None)
+    name = node.name.lower() if node is not None else written[0]
+    return QueryError("FUNCTION_NOT_FOUND", f"Unexpected parameters ({kinds}) for function {name}", node)
 
 
 def table_text(node: exp.Expr | None, catalog: str, database: str, name: str) -> str:

@@ -115,7 +115,7 @@ def one_type(types: Callable[[Sequence[Node]], list[str]], node: Node) -> str | 
         return None
 
 
-def visible_ctes(select: exp.Select) -> exp.With | None:
+def visible_ctes(select: Node) -> exp.With | None:
     """The WITH clauses around a SELECT."""
     found: list[exp.CTE] = []
     recursive = False
@@ -135,3 +135,17 @@ def visible_ctes(select: exp.Select) -> exp.With | None:
             found = before + found
         inner, node = (node if isinstance(node, (exp.CTE, exp.With)) else inner), node.parent
     return exp.With(expressions=found, recursive=recursive) if found else None
+
+
+def only_nulls(query: Node) -> list[int]:
+    """Columns of a query that are NULL by its words; DuckDB says that they are integers."""
+    while isinstance(query, (exp.Subquery, exp.Paren)):
+        query = query.this
+    if isinstance(query, exp.Values):
+        rows = [row.expressions for row in query.expressions]
+    elif isinstance(query, exp.Select):
+        rows = [query.expressions]
+    else:
+        return []
+    columns = enumerate(zip(*rows, strict=False))
+    return [i for i, column in columns if all(isinstance(value.unalias(), exp.Null) for value in column)]

@@ -122,9 +122,20 @@ def part(rows: Node, entry: exp.Lambda, choice: str) -> Node:
     return call("list_transform", rows.copy(), exp.Lambda(this=body, expressions=[exp.to_identifier("pair")]))
 
 
+def count_shape(node: exp.Anonymous) -> Node:
+    """`count` takes one argument; DuckDB takes rows of several."""
+    first = node.expressions[0] if node.expressions else exp.Star()
+    if len(first.expressions if isinstance(first, exp.Distinct) else node.expressions) > 1:
+        raise QueryError(
+            "FUNCTION_NOT_FOUND", "Unexpected parameters for function count. Expected: count(T)", node
+        )
+    return node
+
+
 SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "reduce": reduce_shape,
     "concat": concat_shape,
+    "count": count_shape,
     "approx_percentile": approx_percentile_shape,
     "format": format_call,
     "json_extract": json_path_shape("trino_json_extract"),

@@ -9,7 +9,56 @@ A spelling is one of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One spelling of a macro.
+
+    Attributes:
+        name: The macro that is this spelling alone.
+        types: The type of each parameter, or None for any.
+        parameters: The names of the parameters.
+        body: DuckDB's expression.
+    """
+
+    name: str
+    types: tuple[str | None, ...]
+    parameters: tuple[str, ...]
+    body: str
+
+    @property
+    def head(self) -> str:
+        """The parameters with their types."""
+        pairs = zip(self.parameters, self.types, strict=True)
+        return ", ".join(f"{name} {kind or ''}".strip() for name, kind in pairs)
+
+    def takes(self, kinds: Sequence[str | None]) -> bool:
+        """Whether arguments of these types are for this spelling."""
+        pairs = zip(self.types, kinds, strict=False)
+        return len(self.types) == len(kinds) and all(
+            t is None or k in ACCEPTED.get(t, (t,)) for t, k in pairs
+        )
+
+
+ACCEPTED = {
+    "INTEGER": ("TINYINT", "SMALLINT", "INTEGER"),
+    "BIGINT": ("TINYINT", "SMALLINT", "INTEGER", "BIGINT"),
+    "DOUBLE": ("FLOAT", "DOUBLE"),
+    "VARCHAR": ("VARCHAR", "TEXT LITERAL"),
+    "TIMESTAMPTZ": ("TIMESTAMP WITH TIME ZONE",),
+}
+ONLY_WHEN_KNOWN = ("JSON",)
+
+
+def read_variant(name: str, spelling: str) -> Variant:
+    """A spelling of a macro, `(unit, x DATE) := …`, taken apart."""
+    head, _, body = spelling.partition(":=")
+    words = [parameter.split() for parameter in head.strip()[1:-1].split(",") if parameter.strip()]
+    types = tuple(" ".join(word[1:]) or None for word in words)
+    return Variant(name, types, tuple(word[0] for word in words), body.strip())
 
 
 @dataclass(frozen=True)
@@ -41,11 +90,27 @@ class Function:
         """The name to call in DuckDB."""
         return f"trino_{self.name}" if self.is_macro else self.spellings[0]
 
-    def definition(self) -> str:
-        """The statement that creates the macro."""
-        overloads = (spelling.split(":=", 1) for spelling in self.spellings)
-        bodies = ", ".join(f"{parameters.strip()} AS {body.strip()}" for parameters, body in overloads)
-        return f"CREATE OR REPLACE MACRO {self.target}{bodies}"
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The spellings of a macro, those of known types first."""
+        read = [read_variant(f"{self.target}__{i}", spelling) for i, spelling in enumerate(self.spellings)]
+        return tuple(sorted(read, key=lambda variant: all(t is None for t in variant.types)))
+
+    @property
+    def depends_on_types(self) -> bool:
+        """Whether the arguments' types decide between spellings."""
+        return self.is_macro and len(self.spellings) > 1 and any(any(v.types) for v in self.variants)
+
+    def definitions(self) -> list[str]:
+        """The statements that create the macro.
+
+        DuckDB chooses between spellings by itself where an argument's type is plain; it does not see the type
+        of an aggregate. The translation therefore names the spelling wherever it knows the types.
+        """
+        usable = (v for v in self.variants if not any(t in ONLY_WHEN_KNOWN for t in v.types))
+        overloads = ", ".join(f"({v.head}) AS {v.body}" for v in usable)
+        single = [f"CREATE MACRO {v.name}({', '.join(v.parameters)}) AS {v.body}" for v in self.variants]
+        return [f"CREATE MACRO {self.target}{overloads}", *(single if self.depends_on_types else [])]
 
 
 def same(*names: str) -> list[Function]:

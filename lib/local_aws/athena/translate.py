@@ -245,6 +245,19 @@ def change_at_time_zone(node: exp.AtTimeZone) -> Node:
     return node
 
 
+def refuse_session(node: Node) -> Node:
+    """Who asks is not known locally."""
+    raise QueryError("NOT_SUPPORTED", f"{node.sql()} is not supported locally", node)
+
+
+def change_if(node: exp.If) -> Node:
+    """`if(condition, a, b)` is a CASE."""
+    if isinstance(node.parent, exp.Case):
+        return node
+    branch = exp.If(this=node.this, true=node.args["true"])
+    return exp.Case(ifs=[branch], default=node.args.get("false"))
+
+
 CHANGES: Mapping[type[Node], Callable[..., Node]] = {
     exp.Anonymous: change_function,
     exp.Filter: change_wrapper,
@@ -255,7 +268,9 @@ CHANGES: Mapping[type[Node], Callable[..., Node]] = {
     exp.Sub: change_interval_sum,
     exp.Column: change_column,
     exp.Extract: change_extract,
+    exp.If: change_if,
     exp.CurrentTimestamp: change_now,
     exp.Localtimestamp: change_local_now,
     exp.AtTimeZone: change_at_time_zone,
+    **dict.fromkeys((exp.CurrentUser, exp.CurrentCatalog, exp.CurrentRole), refuse_session),
 }

@@ -14,7 +14,9 @@ from sqlglot import exp
 
 from local_aws.athena.dialect import DuckSql, to_duckdb
 from local_aws.athena.errors import QueryError
-from local_aws.athena.scopes import Describe, operand_types, selects
+from local_aws.athena.functions import FUNCTIONS
+from local_aws.athena.macros import MACROS
+from local_aws.athena.scopes import Describe, only_nulls, operand_types, selects, visible_ctes
 from local_aws.athena.types import WHOLE_DIGITS, DecimalType, decimal_type, family, text_name
 
 Node = exp.Expr
@@ -28,12 +30,64 @@ def rewrite_typed(tree: Node, describe: Describe) -> None:
         describe: The column types of a query, by DuckDB's names.
     """
     for select in selects(tree):
+        refuse_hidden_order(select)
         for level in levels(select):
             operands = [operand for node in level for operand in OPERANDS[type(node)](node)]
             types = iter(operand_types(select, operands, describe))
             for node in level:
                 count = len(OPERANDS[type(node)](node))
                 RULES[type(node)](node, [next(types) for _ in range(count)])
+    for operation in tree.find_all(exp.SetOperation):
+        check_columns_match(operation, describe)
+
+
+def refuse_hidden_order(select: exp.Select) -> None:
+    """SELECT DISTINCT is ordered by what it selects.
+
+    Raises:
+        QueryError: EXPRESSION_NOT_IN_DISTINCT.
+    """
+    order = select.args.get("order")
+    if not select.args.get("distinct") or order is None or any(e.is_star for e in select.expressions):
+        return
+    names = {e.alias_or_name.lower() for e in select.expressions}
+    written = {e.unalias().sql().lower() for e in select.expressions}
+    for term in order.expressions:
+        key = term.this
+        visible = isinstance(key, exp.Literal) or key.sql().lower() in written or key.name.lower() in names
+        if not visible:
+            message = "For SELECT DISTINCT, ORDER BY expressions must appear in select list"
+            raise QueryError("EXPRESSION_NOT_IN_DISTINCT", message, key)
+
+
+def check_columns_match(operation: exp.SetOperation, describe: Describe) -> None:
+    """The columns of both sides of UNION, INTERSECT and EXCEPT are alike.
+
+    Raises:
+        QueryError: TYPE_MISMATCH.
+    """
+    if recursive_name(operation):
+        return
+    sides = []
+    for side in (operation.this, operation.expression):
+        asked = exp.Select(expressions=[exp.Star()], from_=exp.From(this=exp.Subquery(this=side.copy())))
+        asked.set("with_", visible_ctes(operation))
+        kinds = describe(to_duckdb(asked))
+        for null in only_nulls(side):
+            kinds[null] = "NULL"
+        sides.append(kinds)
+    for position, (left, right) in enumerate(zip(*sides, strict=False), 1):
+        if "NULL" not in (left, right) and family(left) != family(right):
+            word = operation.key.upper()
+            given = f"{text_name(left)}, {text_name(right)}"
+            message = f"column {position} in {word} query has incompatible types: {given}"
+            raise QueryError("TYPE_MISMATCH", message, operation)
+
+
+def recursive_name(operation: exp.SetOperation) -> bool:
+    """Whether an operation defines a recursive query, whose types are those of its first part."""
+    clause = operation.find_ancestor(exp.With)
+    return clause is not None and bool(clause.args.get("recursive"))
 
 
 def levels(select: exp.Select) -> Iterator[list[Node]]:
@@ -44,7 +98,7 @@ def levels(select: exp.Select) -> Iterator[list[Node]]:
         if isinstance(node, exp.Select) and node is not select:
             return 0
         height = max((visit(child) for child in node.iter_expressions()), default=0)
-        if type(node) in RULES and not in_from_clause(node, select):
+        if type(node) in RULES and OPERANDS[type(node)](node) and not in_from_clause(node, select):
             height += 1
             by_height.setdefault(height, []).append(node)
         return height
@@ -81,7 +135,16 @@ def apply_division(node: Node, types: Sequence[str | None]) -> None:
     if left and right:
         divisor = exp.Anonymous(this="trino_nonzero", expressions=[operands[1].copy()])
         operation = exp.IntDiv if isinstance(node, exp.Div) else exp.Mod
-        node.replace(exp.Paren(this=operation(this=operands[0].copy(), expression=divisor)))
+        result = operation(this=operands[0].copy(), expression=divisor)
+        wider = max((t or "" for t in types), key=lambda t: WHOLE_DIGITS.get(t, 0))
+        node.replace(exp.cast(result, "BIGINT" if wider == "HUGEINT" else wider))
+        return
+    if None not in types:
+        node.replace(
+            exp.Paren(this=exp.Div(this=operands[0].copy(), expression=node.expression.copy()))
+            if isinstance(node, exp.Div)
+            else exp.Paren(this=node.copy())
+        )
         return
     node.replace(exp.Anonymous(this=name, expressions=[operand.copy() for operand in operands]))
 
@@ -111,15 +174,6 @@ def unscaled(operand: Node, kind: DecimalType) -> str:
         exact = f"CAST({text} AS DECIMAL({kind.precision}, {kind.scale}))"
         return f"CAST({exact} * CAST({10**kind.scale} AS DECIMAL({kind.scale + 1}, 0)) AS HUGEINT)"
     return f"CAST(replace(CAST({text} AS VARCHAR), '.', '') AS HUGEINT)"
-
-
-def apply_text(node: Node, types: Sequence[str | None]) -> None:
-    """A decimal's text has its own digits."""
-    if types[0] and types[0].startswith("DECIMAL"):
-        node.replace(exp.cast(node.expressions[0].copy(), "VARCHAR"))
-    elif types[0] == "JSON":
-        json = node.expressions[0].copy()
-        node.replace(exp.Anonymous(this="json_extract_string", expressions=[json, exp.Literal.string("$")]))
 
 
 COMPARISONS: Mapping[type[Node], str] = {
@@ -173,19 +227,47 @@ def apply_average(node: Node, types: Sequence[str | None]) -> None:
 
 
 def apply_call(node: Node, types: Sequence[str | None]) -> None:
-    """Functions whose meaning depends on the type of the first argument."""
-    if rule := CALL_RULES.get(str(node.this).lower()):
-        rule(node, types)
+    """Functions whose meaning depends on the types of their arguments."""
+    name = str(node.this).lower()
+    CALL_RULES.get(name, choose_variant)(node, types)
+
+
+def choose_variant(node: Node, types: Sequence[str | None]) -> None:
+    """Names the spelling of a macro that is for these types; without types DuckDB chooses."""
+    if None in types:
+        return
+    variants = [v for v in VARIANTS[str(node.this).lower()] if len(v.types) == len(node.expressions)]
+    chosen = next((v for v in variants if v.takes(types)), None)
+    if chosen is None:
+        raise unexpected_parameters(node, types)
+    node.set("this", chosen.name)
+
+
+def unexpected_parameters(node: Node, types: Sequence[str | None]) -> QueryError:
+    """A function that is not for these types."""
+    given = ", ".join(text_name(t) for t in types if t)
+    name = str(node.this).removeprefix("trino_")
+    return QueryError("FUNCTION_NOT_FOUND", f"Unexpected parameters ({given}) for function {name}", node)
 
 
 def call_operands(node: Node) -> list[Node]:
-    """The first argument of a function that has a rule."""
-    if str(node.this).lower() not in CALL_RULES or not node.expressions:
-        return []
-    if node.this in ("trino_plus", "trino_minus"):
+    """The arguments of a function whose types matter."""
+    name = str(node.this).lower()
+    if name in VARIANTS and name not in CALL_RULES:
         return list(node.expressions)
-    first = node.expressions[1 if str(node.this).lower() == "concat_ws" else 0]
-    return [first.expressions[0]] if isinstance(first, exp.Distinct) else [first]
+    positions = POSITIONS.get(name, (0,)) if name in CALL_RULES else ()
+    chosen = [node.expressions[i] for i in positions if i < len(node.expressions)]
+    return [c.expressions[0] if isinstance(c, exp.Distinct) else c for c in chosen]
+
+
+VARIANTS = {f.target: f.variants for f in (*MACROS, *FUNCTIONS.values()) if f.depends_on_types}
+POSITIONS: Mapping[str, Sequence[int]] = {
+    "trino_plus": (0, 1),
+    "trino_minus": (0, 1),
+    "concat_ws": (1,),
+    "date_sub": (1, 2),
+    "coalesce": range(100),
+}
 
 
 def apply_concat_ws(node: Node, types: Sequence[str | None]) -> None:
@@ -209,12 +291,9 @@ def apply_case(node: Node, types: Sequence[str | None]) -> None:
 
 def case_results(node: Node) -> list[Node]:
     """The results of a CASE, or the arguments of coalesce."""
-    if isinstance(node, exp.Case):
-        return [
-            *(branch.args["true"] for branch in node.args["ifs"]),
-            *filter(None, [node.args.get("default")]),
-        ]
-    return [value for value in (node.args.get("true"), node.args.get("false")) if value is not None]
+    if isinstance(node, exp.Anonymous):
+        return list(node.expressions)
+    return [*(branch.args["true"] for branch in node.args["ifs"]), *filter(None, [node.args.get("default")])]
 
 
 CONCAT = (
@@ -254,10 +333,43 @@ def apply_reverse(node: Node, types: Sequence[str | None]) -> None:
         node.set("this", "list_reverse")
 
 
-def apply_whole(node: Node, types: Sequence[str | None]) -> None:
-    """A decimal is rounded exactly; what is a whole number already needs nothing."""
-    if types[0] and (types[0].startswith("DECIMAL") or types[0] in WHOLE_DIGITS):
-        node.replace(node.expressions[0].copy())
+def apply_typeof(node: Node, types: Sequence[str | None]) -> None:
+    """The type's name, known before the query runs."""
+    if types[0]:
+        node.replace(exp.Literal.string(text_name(types[0])))
+
+
+def refuse_text(node: Node, types: Sequence[str | None]) -> None:
+    """Functions of moments and numbers take no text, though DuckDB would read it."""
+    if any(t and family(t) == "text" for t in types):
+        raise unexpected_parameters(node, types)
+
+
+def condition_operands(node: Node) -> list[Node]:
+    """What must be true or false here and is not by its own words."""
+    conditions = [node.this, node.expression] if isinstance(node, exp.Connector) else [node.this]
+    if isinstance(node.parent, exp.Case) and node.parent.this is not None:
+        return []
+    plain = (exp.Column, exp.Literal, exp.Cast, exp.Binary, exp.Anonymous)
+    made_of_conditions = (exp.Connector, exp.Predicate)
+    return [c for c in conditions if isinstance(c, plain) and not isinstance(c, made_of_conditions)]
+
+
+def apply_condition(node: Node, types: Sequence[str | None]) -> None:
+    """A condition is a boolean, not a number."""
+    for kind in types:
+        if kind and kind not in ("BOOLEAN", "NULL"):
+            clause = CLAUSES.get(type(node), "Logical expression term")
+            message = f"{clause} must evaluate to a boolean: actual type {text_name(kind)}"
+            raise QueryError("TYPE_MISMATCH", message, node)
+
+
+CLAUSES: Mapping[type[Node], str] = {
+    exp.Where: "WHERE clause",
+    exp.Having: "HAVING clause",
+    exp.If: "CASE WHEN clause",
+}
+CONDITIONS = (exp.Where, exp.Having, exp.Not, exp.And, exp.Or)
 
 
 def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
@@ -269,6 +381,10 @@ def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
         exp.Paren(this=o.copy()) if isinstance(o, exp.Binary) else o.copy() for o in node.expressions
     )
     result: Node = exp.Paren(this=kind(this=left, expression=right))
+    if {family(t or "") for t in types} in ({"time", "number"}, {"time", "text"}):
+        sign = "+" if kind is exp.Add else "-"
+        message = f"Cannot apply operator: {text_name(types[0] or '')} {sign} {text_name(types[1] or '')}"
+        raise QueryError("TYPE_MISMATCH", message, node)
     if set(types) == {"DATE", "INTERVAL"}:
         result = exp.cast(result, "DATE")
     elif set(types) == {"DATE"}:
@@ -279,9 +395,11 @@ def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
 CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {
     "trino_plus": apply_interval_sum,
     "trino_minus": apply_interval_sum,
-    "trino_varchar": apply_text,
     "avg": apply_average,
-    "trino_whole": apply_whole,
+    "coalesce": apply_case,
+    "date_sub": refuse_text,
+    "trino_from_unixtime": refuse_text,
+    "typeof": apply_typeof,
     "concat_ws": apply_concat_ws,
     "trino_cardinality": apply_cardinality,
     "reverse": apply_reverse,
@@ -294,19 +412,21 @@ RULES: Mapping[type[Node], Callable[[Node, Sequence[str | None]], None]] = {
     exp.In: apply_in,
     exp.Between: apply_in,
     exp.Case: apply_case,
-    exp.If: apply_case,
+    exp.If: apply_condition,
     exp.DPipe: apply_concat,
     **dict.fromkeys(COMPARISONS, apply_comparison),
+    **dict.fromkeys(CONDITIONS, apply_condition),
 }
 OPERANDS: Mapping[type[Node], Callable[[Node], list[Node]]] = {
     exp.Div: both,
     exp.Mod: both,
     exp.Bracket: lambda node: [node.this],
     exp.Case: case_results,
-    exp.If: lambda node: [] if isinstance(node.parent, exp.Case) else case_results(node),
+    exp.If: condition_operands,
     exp.DPipe: both,
     exp.Anonymous: call_operands,
     exp.In: lambda node: [node.this, *node.expressions],
     exp.Between: lambda node: [node.this, node.args["low"], node.args["high"]],
     **dict.fromkeys(COMPARISONS, both),
+    **dict.fromkeys(CONDITIONS, condition_operands),
 }

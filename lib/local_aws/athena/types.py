@@ -190,8 +190,15 @@ def text_name(name: str) -> str:
         return "varchar"
     if found := re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", name):
         return f"decimal({found[1]},{found[2]})"
-    if name.endswith("[]"):
-        return f"array({text_name(name[:-2])})"
+    kind = parse_type(name)
+    children = [text_name(child.text) for _, child in kind.children]
+    if kind.kind == "list":
+        return f"array({children[0]})"
+    if kind.kind == "map":
+        return f"map({children[0]}, {children[1]})"
+    if kind.kind == "struct":
+        names = [field for field, _ in kind.children]
+        return f"row({', '.join(f'{n} {c}'.strip() for n, c in zip(names, children, strict=True))})"
     return PLAIN.get(name, name.lower())
 
 

@@ -141,7 +141,14 @@ def refuse_select_options(node: Node) -> None:
             raise unexpected(term, "ALL")
 
 
+def refuse_operator(node: Node) -> None:
+    """Trino has functions for bits, no operators."""
+    raise unexpected(node, {"bitwiseand": "&", "bitwiseor": "|", "bitwisexor": "^"}.get(node.key, "<<"))
+
+
+BITS = (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseLeftShift, exp.BitwiseRightShift)
 REFUSED: Mapping[type[Node], Callable[[Node], None]] = {
     exp.Star: refuse_star_options,
     exp.Select: refuse_select_options,
+    **dict.fromkeys(BITS, refuse_operator),
 }
