@@ -66,8 +66,8 @@ def _column(text: pa.ChunkedArray, column: ResultColumn) -> pd.Series[Any]:
 
     if column.type in ("array", "map", "row"):
         return _nested(text, column.type)
-    convert = _CONVERSIONS.get(column.type, lambda values, _: values)
-    converted: pa.ChunkedArray = convert(text, column)
+    convert = _CONVERSIONS.get(column.type)
+    converted = convert(text, column) if convert else text
     mapper = {
         pa.int8(): pd.Int8Dtype(),
         pa.int16(): pd.Int16Dtype(),
