@@ -54,6 +54,7 @@ BROUGHT_BY = {
     "packaging": "nbconvert",
     "nbformat": "nbclient",
     "pygments": "nbconvert",
+    "requests": "pyiceberg",
 }
 IMPORTED_AS = {"yaml": "pyyaml"}
 
