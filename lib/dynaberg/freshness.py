@@ -171,16 +171,17 @@ def _row(hop: str, lags: Any, worst: tuple[str, float] | None, note: str) -> tup
 def _metrics(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, _Metric]:
     """What CloudWatch knows of each hop."""
     outputs = deploy.outputs(session, settings, "delivery")
-    stream = {"DeliveryStreamName": outputs["DeliveryStreamName"]}
+    from_kinesis = outputs.get("KinesisDeliveryStreamName")
+    stream = {"DeliveryStreamName": from_kinesis or outputs["DeliveryStreamName"]}
     metrics = {HOPS[2]: _Metric("AWS/Firehose", "DeliveryToIceberg.DataFreshness", stream, 1)}
-    if settings.stream_type == "kinesis":
-        replicated = {"TableName": contract.source_table}
-        return metrics | {
-            HOPS[0]: _Metric("AWS/DynamoDB", "AgeOfOldestUnreplicatedRecord", replicated, 1000),
-            HOPS[1]: _Metric("AWS/Firehose", "KinesisMillisBehindLatest", stream, 1000),
-        }
-    forwarder = {"FunctionName": outputs["ForwarderName"]}
-    return metrics | {HOPS[1]: _Metric("AWS/Lambda", "IteratorAge", forwarder, 1000)}
+    if not from_kinesis:
+        forwarder = {"FunctionName": outputs["ForwarderName"]}
+        return metrics | {HOPS[1]: _Metric("AWS/Lambda", "IteratorAge", forwarder, 1000)}
+    table = {"TableName": contract.source_table}
+    return metrics | {
+        HOPS[0]: _Metric("AWS/DynamoDB", "AgeOfOldestUnreplicatedRecord", table, 1000),
+        HOPS[1]: _Metric("AWS/Firehose", "KinesisMillisBehindLatest", stream, 1000),
+    }
 
 
 def _worst(

@@ -12,12 +12,14 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws, catalog, deploy
 from dynaberg.errors import ContractError, NotReadyError
 from dynaberg.functions.conversion import ChangeConverter
 from dynaberg.functions.delivery import put
+from dynaberg.functions.handover import Handover, read_handover
 from dynaberg.query import query
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ _FINAL = {
     "ResourceNotFoundException",
     "ValidationException",
 }
+
+_NO_HANDOVER = Handover()
 
 Send = Callable[[Sequence[bytes]], None]
 Convert = Callable[[Any], bytes]
@@ -91,17 +95,41 @@ def send(firehose: Any, stream_name: str, rows: Sequence[bytes], *, timeout: flo
         refused, attempt = put(firehose, stream_name, [each.row for each in refused]), attempt + 1
 
 
-def row_converter(contract: Contract) -> Convert:
+def deployed_converter(session: boto3.Session, settings: Settings, contract: Contract) -> Convert:
+    """The conversion by the contract as it is now, dating as the forwarder does.
+
+    Args:
+        session: Open boto3 session.
+        settings: The stacks' name.
+        contract: The table contract.
+
+    Raises:
+        NotFoundError: The pipeline is not deployed.
+    """
+    name = deploy.outputs(session, settings, "delivery")["ForwarderName"]
+    forwarder = aws.client(session, "lambda").get_function_configuration(FunctionName=name)
+    return row_converter(contract, read_handover(forwarder["Environment"]["Variables"]))
+
+
+def row_converter(contract: Contract, handover: Handover = _NO_HANDOVER) -> Convert:
     """The Lambda's own conversion of a change record, by the contract as it is now.
 
     Args:
         contract: The table contract.
+        handover: How changes around a change of the stream type are dated.
 
     Returns:
         A function that makes the change row, received now, or raises ConversionError.
     """
     converter = ChangeConverter(json.loads(contract.to_lambda_json()))
-    return lambda record: converter.to_row(record, time.time_ns() // 1_000)
+    # Here nothing is left to the other path: what came on both is one change of the current table.
+    dating = replace(handover, forward_until=None)
+
+    def convert(record: Any) -> bytes:
+        [dated] = dating.apply([record])
+        return converter.to_row(dated, time.time_ns() // 1_000)
+
+    return convert
 
 
 def delivered_ids(

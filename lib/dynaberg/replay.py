@@ -25,7 +25,7 @@ from dynaberg.failures import (
 )
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.queues import held_messages, remove
-from dynaberg.reentry import Convert, delivered_ids, open_reentry, row_converter
+from dynaberg.reentry import Convert, delivered_ids, deployed_converter, open_reentry
 
 if TYPE_CHECKING:
     import boto3
@@ -74,7 +74,8 @@ def preview_replay(session: boto3.Session, settings: Settings, contract: Contrac
     with held_messages(session, settings) as messages:
         envelopes = [*read_bucket(session, error_bucket(session, settings)), *map(read_message, messages)]
     known = _delivered(session, settings, contract, envelopes)
-    return _report(list(_plan_all(envelopes, row_converter(contract), known)), contract)
+    convert = deployed_converter(session, settings, contract)
+    return _report(list(_plan_all(envelopes, convert, known)), contract)
 
 
 def replay_errors(
@@ -107,11 +108,12 @@ def replay_errors(
     from tqdm.auto import tqdm
 
     send, bucket = open_reentry(session, settings, contract), error_bucket(session, settings)
+    convert = deployed_converter(session, settings, contract)
     done: list[Plan] = []
     with held_messages(session, settings) as messages:
         envelopes = [*read_bucket(session, bucket), *map(read_message, messages)]
         known = _delivered(session, settings, contract, envelopes)
-        plans = _plan_all(envelopes, row_converter(contract), known)
+        plans = _plan_all(envelopes, convert, known)
         total = sum(len(envelope.changes) for envelope in envelopes)
         with tqdm(total=total, desc="Replayed", unit="change", disable=not progress) as bar:
             for group in _groups(plans):

@@ -20,7 +20,7 @@ from dynaberg.failures import (
     read_bucket,
 )
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.reentry import Convert, delivered_ids, open_reentry, row_converter
+from dynaberg.reentry import Convert, delivered_ids, deployed_converter, open_reentry
 from dynaberg.replay import CLOCK_MARGIN, DELIVERED, FAILED, REPLAYED, changed_at
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def replay_stream(
     send = open_reentry(session, settings, contract)
     begin = since or oldest_moment(session, stream_arn)
     known = delivered_ids(session, settings, contract, begin - CLOCK_MARGIN)
-    run = _Run(row_converter(contract), known)
+    run = _Run(deployed_converter(session, settings, contract), known)
     records = read_changes(session, stream_arn, since, until or datetime.now(UTC))
     for group in _groups(tqdm(records, desc="Read again", unit="change", disable=not progress)):
         rows = [run.take(record) for record in group]
