@@ -77,5 +77,9 @@ format: $(READY) ## Format the code and strip the notebooks
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(READY) ## Measure what README states, and print its table
-	@$(BIN)/python tests/benchmarks/bench_walk.py
+bench: $(READY) ## Run every benchmark and print its figures
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+.PHONY: figures
+figures: $(READY) ## Measure what README states, and write it there
+	@$(BIN)/python tests/benchmarks/bench_walk.py --write

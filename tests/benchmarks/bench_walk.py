@@ -1,4 +1,4 @@
-"""The figures of README, measured anew: `make bench` prints their table, `--write` puts it into README.md.
+"""The figures of README, measured anew: printed, and with `--write` put into README.md (`make figures`).
 
 Runs in a copy of the project with a local AWS of its own. Wants a quiet machine.
 """
