@@ -161,11 +161,18 @@ def _foundation(session: boto3.Session, settings: Settings) -> tuple[bool, str, 
 
 
 def _change_stream(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
-    name = deploy.outputs(session, settings, "foundation")["SourceTableName"]
-    table = aws.client(session, "dynamodb").describe_table(TableName=name)["Table"]
+    outputs = deploy.outputs(session, settings, "foundation")
+    dynamodb, name = aws.client(session, "dynamodb"), outputs["SourceTableName"]
+    table = dynamodb.describe_table(TableName=name)["Table"]
     view = table.get("StreamSpecification", {}).get("StreamViewType", "no stream")
     ok = table["TableStatus"] == "ACTIVE" and view == "NEW_AND_OLD_IMAGES"
-    return ok, f"table {table['TableStatus']}, {view}", "wb.enable_cdc() sets it again."
+    found = f"table {table['TableStatus']}, {view}"
+    if "KinesisStreamName" in outputs:
+        answer = dynamodb.describe_kinesis_streaming_destination(TableName=name)
+        states = {d["StreamArn"]: d["DestinationStatus"] for d in answer["KinesisDataStreamDestinations"]}
+        state = states.get(outputs["KinesisStreamArn"], "missing")
+        ok, found = ok and state == "ACTIVE", f"{found}, Kinesis destination {state}"
+    return ok, found, "wb.enable_cdc() sets it again."
 
 
 def _workgroup(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
@@ -176,21 +183,47 @@ def _workgroup(session: boto3.Session, settings: Settings) -> tuple[bool, str, s
     return ok, f"{name}, results in {location or 'nowhere'}", "wb.enable_cdc() sets it again."
 
 
+def _stream_type(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    deployed = deploy.stack_parameters(session, deploy.stack_name(settings, "delivery")).get("StreamType")
+    wanted = settings.stream_type
+    fix = f"wb.deploy_firehose() changes over to {wanted}."
+    return deployed == wanted, f"{deployed or 'nothing'} deployed, {wanted} set", fix
+
+
 def _delivery(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     outputs = deploy.outputs(session, settings, "delivery")
-    stream = aws.client(session, "firehose").describe_delivery_stream(
-        DeliveryStreamName=outputs["DeliveryStreamName"]
-    )["DeliveryStreamDescription"]
-    ok = stream["DeliveryStreamStatus"] == "ACTIVE"
-    return ok, f"delivery stream {stream['DeliveryStreamStatus']}", "wb.deploy_firehose() makes it again."
+    names = [outputs[n] for n in ("DeliveryStreamName", "KinesisDeliveryStreamName") if n in outputs]
+    firehose = aws.client(session, "firehose")
+    states = {
+        firehose.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"][
+            "DeliveryStreamStatus"
+        ]
+        for name in names
+    }
+    found = f"{len(names)} delivery stream{'s' * (len(names) > 1)} {', '.join(sorted(states))}"
+    return states == {"ACTIVE"}, found, "wb.deploy_firehose() makes it again."
 
 
-def _forwarder(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
-    name = deploy.outputs(session, settings, "delivery")["ForwarderName"]
-    answer = aws.client(session, "lambda").list_event_source_mappings(FunctionName=name)
-    states = {mapping["State"] for mapping in answer["EventSourceMappings"]}
+def _event_sources(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    """What reads the change stream, where that is not Firehose itself, and the dead-letter queue."""
+    outputs = deploy.outputs(session, settings, "delivery")
+    wanted = ["RedriveName"] if "KinesisDeliveryStreamName" in outputs else ["ForwarderName", "RedriveName"]
+    states = {}
+    for name in wanted:
+        answer = aws.client(session, "lambda").list_event_source_mappings(FunctionName=outputs[name])
+        found = {mapping["State"] for mapping in answer["EventSourceMappings"]}
+        states[outputs[name]] = ", ".join(sorted(found)) or "reads nothing"
     fix = "wb.deploy_firehose() makes its event source mapping again."
-    return states == {"Enabled"}, ", ".join(sorted(states)) or "reads nothing", fix
+    found_words = ", ".join(f"{name} {state}" for name, state in states.items())
+    return set(states.values()) == {"Enabled"}, found_words, fix
+
+
+def _queues(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    url = deploy.outputs(session, settings, "delivery")["ParkedQueueUrl"]
+    name = "ApproximateNumberOfMessages"
+    answer = aws.client(session, "sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    parked = int(answer["Attributes"][name])
+    return not parked, f"{parked} parked messages", "wb.replay_errors(), after a look at why they failed."
 
 
 _EVERYWHERE: dict[str, Check] = {
@@ -211,6 +244,8 @@ _DEPLOYED: dict[str, Check] = {
     "foundation": _foundation,
     "change stream": _change_stream,
     "Athena workgroup": _workgroup,
+    "stream type": _stream_type,
     "delivery": _delivery,
-    "forwarder": _forwarder,
+    "event sources": _event_sources,
+    "parked changes": _queues,
 }

@@ -129,15 +129,27 @@ class Workbench:
         """Create the source table with its stream, the table bucket and the namespace (foundation stack)."""
         return deploy.enable_cdc(self.session, self.settings, self.contract)
 
-    def deploy_firehose(self, *, buffer_seconds: int = 10) -> pd.DataFrame:
-        """Create the Iceberg tables and the delivery into the change log (delivery stack).
+    def deploy_firehose(
+        self, *, buffer_seconds: int = 10, redrive_attempts: int = 8, redrive_seconds: int = 30
+    ) -> pd.DataFrame:
+        """Create the Iceberg tables, the delivery into the change log, and its alarms (two stacks).
+
+        With another `stream_type` than before, a live deployment changes over: nothing is lost, and what
+        came on both paths is in the log twice, in the current table once.
 
         Args:
             buffer_seconds: How long Firehose gathers records before it commits a snapshot, 0 to 900.
+            redrive_attempts: How often what Firehose refused is tried again before it is parked, 1 to 50.
+            redrive_seconds: How long that waits at first; twice as long after each attempt, 1 to 900.
         """
         layers.create_tables(self.session, self.settings, self.contract)
         return deploy.deploy_firehose(
-            self.session, self.settings, self.contract, buffer_seconds=buffer_seconds
+            self.session,
+            self.settings,
+            self.contract,
+            buffer_seconds=buffer_seconds,
+            redrive_attempts=redrive_attempts,
+            redrive_seconds=redrive_seconds,
         )
 
     def generate_traffic(self, changes: int = 10_000, *, seed: int = 7) -> traffic.TrafficReport:

@@ -109,6 +109,7 @@ def test_interrupted_half_way_it_is_run_again(
 def test_a_stack_deleted_by_hand_leaves_the_items_and_the_clean_up_finds_them(
     session: boto3.Session, deployed: Settings
 ) -> None:
+    deploy.delete_stack(session, "leaving-observe")
     deploy.delete_stack(session, "leaving-delivery")
     for kind, name in cleanup._with_data(cleanup.list_resources(session, deployed), stacked=True):
         if kind != "AWS::DynamoDB::Table":

@@ -96,3 +96,10 @@ def test_a_bad_value_is_explained(key: str, value: str, hint: str) -> None:
 def test_an_unknown_setting_is_explained(project: Path) -> None:
     with pytest.raises(SettingsError, match="no setting"):
         load_settings(project, colour="blue")
+
+
+@pytest.mark.parametrize("hours", [23, 8761, "24"])
+def test_kinesis_keeps_changes_for_a_day_to_a_year(hours: object) -> None:
+    with pytest.raises(SettingsError, match="24 to 8760 hours"):
+        Settings(retention_hours=hours)  # type: ignore[arg-type]
+    assert Settings(retention_hours=8760).retention_hours == 8760
