@@ -41,17 +41,15 @@ class FakeSqs:
             assert entry["VisibilityTimeout"] == 0
             if found := self.held.pop(entry["ReceiptHandle"], None):
                 assert found[0] == call["QueueUrl"]
-                self.visible[QueueUrl].append(found[1])
+                self.visible[found[0]].append(found[1])
 
     def delete_message(self, **call: Any) -> None:
         assert self.held.pop(call["ReceiptHandle"])[0] == call["QueueUrl"]
 
     def get_queue_attributes(self, **call: Any) -> dict[str, Any]:
+        told = dict.fromkeys(call["AttributeNames"], "0")
         waiting = len(self.visible[call["QueueUrl"]])
-        return {
-            "Attributes": dict.fromkeys(call["AttributeNames"], "0")
-            | {"ApproximateNumberOfMessages": str(waiting)}
-        }
+        return {"Attributes": told | {"ApproximateNumberOfMessages": str(waiting)}}
 
 
 @pytest.fixture
