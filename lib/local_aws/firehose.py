@@ -7,7 +7,6 @@ is acknowledged when it is in the journal. Streams with other destinations are m
 from __future__ import annotations
 
 import asyncio
-import binascii
 import os
 import shutil
 import time
@@ -26,13 +25,11 @@ from local_aws.firehose_config import (
     validate_iceberg,
 )
 from local_aws.journal import JournalReader, JournalWriter, written_position
+from local_aws.put_requests import read_put_record, read_put_record_batch
 from local_aws.wire import AwsError, Request, Response, Upstream, json_response
 
 TARGET = "Firehose_20150804."
 STATUS_PATH = "/_local_aws/firehose"
-RECORDS_PER_CALL = 500
-BYTES_PER_CALL = 4 * 2**20
-BYTES_PER_RECORD = 1000 * 2**10
 CONFIG_SECONDS = 1.0
 STOP_SECONDS = 20.0
 
@@ -101,25 +98,18 @@ class Firehose:
             writer.close()
 
     async def _put_record(self, request: Request) -> Response | None:
-        payload = request.json()
-        folder = await self._journal_folder(payload.get("DeliveryStreamName", ""))
+        name, records = read_put_record(request.body)
+        folder = await self._journal_folder(name)
         if folder is None:
             return None
-        record_ids = self._accept(folder, [decode(payload.get("Record") or {}, "record")])
-        return json_response({"RecordId": record_ids[0], "Encrypted": False})
+        [record_id] = self._accept(folder, records)
+        return json_response({"RecordId": record_id, "Encrypted": False})
 
     async def _put_record_batch(self, request: Request) -> Response | None:
-        payload = request.json()
-        folder = await self._journal_folder(payload.get("DeliveryStreamName", ""))
+        name, records = read_put_record_batch(request.body)
+        folder = await self._journal_folder(name)
         if folder is None:
             return None
-        given = payload.get("Records") or []
-        if not 1 <= len(given) <= RECORDS_PER_CALL:
-            bound = "less than or equal to 500" if given else "greater than or equal to 1"
-            raise constraint("records", bound)
-        records = [decode(record, f"records.{i}.member") for i, record in enumerate(given, start=1)]
-        if sum(map(len, records)) > BYTES_PER_CALL:
-            raise AwsError("InvalidArgumentException", "Records size exceeds 4 MB limit")
         responses = [{"RecordId": record_id} for record_id in self._accept(folder, records)]
         return json_response({"FailedPutCount": 0, "Encrypted": False, "RequestResponses": responses})
 
@@ -238,29 +228,3 @@ def stream_status(folder: Path) -> dict[str, Any]:
         "buffered_records": written - checkpoint.committed,
         "oldest_seconds": 0.0 if since_ms is None else max(0.0, time.time() - since_ms / 1000),
     }
-
-
-def decode(record: Mapping[str, Any], path: str) -> bytes:
-    """The data of a record.
-
-    Raises:
-        AwsError: SerializationException where it is not base64, ValidationException where it is too long.
-    """
-    try:
-        data = binascii.a2b_base64(record["Data"], strict_mode=True)
-    except KeyError as error:
-        raise constraint(f"{path}.data", "", rule="Member must not be null") from error
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise AwsError("SerializationException", f"{path}.data is not base64: {error}") from error
-    if len(data) > BYTES_PER_RECORD:
-        raise constraint(f"{path}.data", f"less than or equal to {BYTES_PER_RECORD}")
-    return data
-
-
-def constraint(path: str, bound: str, rule: str = "Member must have length") -> AwsError:
-    """AWS's words for a member that breaks a constraint of the service model."""
-    words = f"{rule} {bound}".strip()
-    return AwsError(
-        "ValidationException",
-        f"1 validation error detected: Value at '{path}' failed to satisfy constraint: {words}",
-    )

@@ -95,7 +95,9 @@ def test_an_acknowledged_record_is_in_the_journal(firehose: Firehose, tmp_path: 
     [
         ({"Records": []}, "ValidationException", "'records' failed .* greater than or equal to 1"),
         ({"Records": [{"Data": ""}] * 501}, "ValidationException", "less than or equal to 500"),
-        ({"Records": [{"Data": "%"}]}, "SerializationException", "records.1.member.data"),
+        ({"Records": [{"Data": "%"}]}, "SerializationException", "records.1.member.data cannot be read"),
+        ({"Records": "many"}, "SerializationException", "records cannot be read"),
+        ({}, "ValidationException", "'records' .* not be null"),
         (
             {"Records": [{"Data": "YQ=="}, {}]},
             "ValidationException",
