@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from local_aws import HEALTH_PATH
+from local_aws import HEALTH_PATH, ministack_gaps
 from local_aws.athena import Athena
 from local_aws.cloudformation_gaps import CloudFormationGaps
 from local_aws.event_sources import EventSources
@@ -254,6 +254,7 @@ def create_app(
 
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
     ministack = Ministack(by_host(app), region)
+    ministack_gaps.write_state_files_quickly()
     faults, tables = Faults(ministack), IcebergTables(ministack)
     services: list[Service] = [
         IcebergRest(tables, region, endpoint),

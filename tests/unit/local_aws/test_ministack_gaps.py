@@ -8,13 +8,14 @@ import json
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from uuid import RFC_4122, UUID
 
 import orjson
 import pytest
-from ministack.core import lambda_runtime
+from ministack.core import lambda_runtime, persistence
 from ministack.core.persistence import _json_default, _json_object_hook
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import dynamodb, kinesis, lambda_svc
@@ -35,6 +36,7 @@ PATCHED = [
     (dynamodb, "_trim_stream_records"),
     (dynamodb, "new_uuid"),
     (lambda_runtime, "json"),
+    (persistence, "json"),
     (dynamodb, "_stream_trimmed"),
     (dynamodb, "_stream_seq_counter"),
     (dynamodb, "_closed_streams"),
@@ -144,6 +146,39 @@ def test_the_records_of_streams_are_saved_and_restored_with_the_tables() -> None
     dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"LatestStreamArn": ARN})
     assert numbers(TableStream(ARN).read(7, 10)) == [1, 2]
     assert dynamodb._stream_seq_counter == 42
+
+
+def test_the_tables_are_saved_without_a_copy_and_without_their_indexes() -> None:
+    ministack_gaps.hold_stream_records_as_json()
+    ministack_gaps.save_stream_records()
+    items = {"a": {"1": {"id": {"S": "a"}}}}
+    dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"items": items, dynamodb._INDEX_MEMBERS: {}})
+    saved = dynamodb.get_state()["tables"].get_scoped(ACCOUNT, REGION, "orders")
+    assert saved == {"items": items}
+    assert saved["items"] is items
+    assert dynamodb._tables.get_scoped(ACCOUNT, REGION, "orders")["items"] is items
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"a": (1, "Zoë")}, {7: b"bytes"}, {"big": 2**70}, {"half": "\ud800"}, {"nested": {"b": b"\xff"}}],
+)
+def test_a_state_file_says_what_ministacks_own_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(persistence, "PERSIST_STATE", True)
+    monkeypatch.setattr(persistence, "STATE_DIR", str(tmp_path))
+    scoped = AccountRegionScopedDict()
+    scoped.set_scoped(ACCOUNT, REGION, "orders", value)
+
+    def saved() -> Any:
+        persistence.save_state("dynamodb", {"tables": scoped})
+        return persistence.load_state("dynamodb")["tables"]._data
+
+    theirs = saved()
+    ministack_gaps.write_state_files_quickly()
+    (tmp_path / "dynamodb.json").unlink()
+    assert saved() == theirs
 
 
 def test_a_state_that_was_saved_without_records_is_restored() -> None:
