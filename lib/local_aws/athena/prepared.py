@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local_aws.athena.iceberg_types import split_outside
 from local_aws.athena.statements import without_comments
+from local_aws.athena.types import outside
 from local_aws.athena.validate import StatementError
 from local_aws.wire import AwsError, Upstream
 
@@ -64,7 +64,7 @@ def split_values(text: str) -> list[str]:
     """Values between commas that stand outside brackets and quotes."""
     pieces = re.split(r"('(?:[^']|'')*')", text)
     hidden = "".join(piece if i % 2 == 0 else f"\0{i}\0" for i, piece in enumerate(pieces))
-    return [re.sub(r"\0(\d+)\0", lambda m: pieces[int(m[1])], part) for part in split_outside(hidden, ",")]
+    return [re.sub(r"\0(\d+)\0", lambda m: pieces[int(m[1])], part) for part in outside(hidden)]
 
 
 async def keep_or_drop(upstream: Upstream, workgroup: str, sql: str) -> None:

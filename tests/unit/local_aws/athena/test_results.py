@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from local_aws.athena.functions import definitions
+from local_aws.athena.precision import Look
+from local_aws.athena.results import Row, fields, header, read_page, text_of, write_csv
+from local_aws.athena.types import parse_type
+
+
+@pytest.fixture(scope="module")
+def database() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for definition in definitions():
+        connection.execute(definition)
+    return connection
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", "b"],
+        [None],
+        ["", None, ""],
+        [None, None],
+        ['say "x"', "a,b", "line\nbreak", '","'],
+        ["", '"'],
+    ],
+)
+def test_a_record_survives_the_file(tmp_path: Path, values: Row) -> None:
+    file = tmp_path / "rows.csv"
+    write_csv(file, [values, values])
+    rows, following = read_page(file, 0, 10)
+    assert rows == [values, values]
+    assert following is None
+
+
+def test_pages_follow_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    rows: list[Row] = [[str(n), "two\nlines" if n % 3 else None] for n in range(25)]
+    write_csv(file, rows)
+    found, offset = [], 0
+    while offset is not None:
+        page, offset = read_page(file, offset, 10)
+        assert len(page) <= 10
+        found += page
+    assert found == rows
+
+
+def test_duckdbs_csv_is_read_back(tmp_path: Path, database: duckdb.DuckDBPyConnection) -> None:
+    file = tmp_path / "rows.csv"
+    database.execute(
+        "COPY (SELECT * FROM (VALUES ('a', NULL, ''), ('x\"y', 'p,q', 'r\ns'), (NULL, NULL, NULL))) "
+        f"TO '{file}' (FORMAT csv, HEADER false, FORCE_QUOTE *, NULLSTR '')"
+    )
+    assert read_page(file, 0, 10)[0] == [["a", None, ""], ['x"y', "p,q", "r\ns"], [None, None, None]]
+
+
+def test_header_is_quoted() -> None:
+    assert header(["id", 'a"b']) == b'"id","a""b"\n'
+
+
+def test_fields_of_an_empty_record() -> None:
+    assert fields("\n") == [None]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("1e10::DOUBLE", "1.0E10"),
+        ("'nan'::DOUBLE", "NaN"),
+        ("1.50::DECIMAL(5,2)", "1.50"),
+        ("[1, NULL]", "[1, null]"),
+        ("[]::INTEGER[]", "[]"),
+        ("MAP {'k': [1.5::DOUBLE]}", "{k=[1.5]}"),
+        ("{'a': 1, 'b': NULL::VARCHAR}", "{a=1, b=null}"),
+        ("row(1, 'x')", "{field0=1, field1=x}"),
+        ("'ab'::BLOB", "61 62"),
+        ("TIME '10:00:00'", "10:00:00.000"),
+        ("TIMESTAMP '2026-01-01 00:00:00.5'", "2026-01-01 00:00:00.500"),
+        ("TIMESTAMPTZ '2026-01-01 00:00:00+02'", "2025-12-31 22:00:00.000 UTC"),
+        ("INTERVAL 26 HOUR", "1 02:00:00.000"),
+        ("NULL::INTEGER[]", None),
+        ("NULL::STRUCT(a INTEGER)", None),
+    ],
+)
+def test_text_of_values(database: duckdb.DuckDBPyConnection, value: str, text: str | None) -> None:
+    described = database.execute(f"DESCRIBE SELECT {value} AS v").fetchone()
+    assert described is not None
+    written = text_of("v", parse_type(described[1]), Look())
+    assert database.execute(f"SELECT {written} FROM (SELECT {value} AS v)").fetchone() == (text,)
+
+
+def test_zone_of_a_wall_clock(database: duckdb.DuckDBPyConnection) -> None:
+    written = text_of("v", parse_type("TIMESTAMP"), Look(3, "Europe/Berlin"))
+    row = database.execute(f"SELECT {written} FROM (SELECT TIMESTAMP '2026-01-01 01:00:00' AS v)").fetchone()
+    assert row == ("2026-01-01 01:00:00.000 Europe/Berlin",)

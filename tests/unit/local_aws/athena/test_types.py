@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from local_aws.athena.errors import QueryError
+from local_aws.athena.iceberg_types import athena_type, iceberg_type, split_outside
+from local_aws.athena.types import DecimalType, coerces, column_info, decimal_type, parse_type, text_name
+
+
+@pytest.mark.parametrize(
+    ("text", "children"),
+    [
+        ("INTEGER", []),
+        ("VARCHAR[]", [("", "VARCHAR")]),
+        ("INTEGER[2]", [("", "INTEGER")]),
+        (
+            "MAP(VARCHAR, STRUCT(a INTEGER, b DECIMAL(5,2)))",
+            [("", "VARCHAR"), ("", "STRUCT(a INTEGER, b DECIMAL(5,2))")],
+        ),
+        ("STRUCT(INTEGER, TIMESTAMP WITH TIME ZONE)", [("", "INTEGER"), ("", "TIMESTAMP WITH TIME ZONE")]),
+        ('STRUCT("x y" INTEGER, "b""q" VARCHAR[])', [("x y", "INTEGER"), ('b"q', "VARCHAR[]")]),
+        ("STRUCT(at TIMESTAMP WITH TIME ZONE)", [("at", "TIMESTAMP WITH TIME ZONE")]),
+    ],
+)
+def test_parse_type(text: str, children: list[tuple[str, str]]) -> None:
+    assert [(name, child.text) for name, child in parse_type(text).children] == children
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("INTEGER", "integer"),
+        ("DECIMAL(10,2)", "decimal(10,2)"),
+        ("VARCHAR[][]", "array(array(varchar))"),
+        ("MAP(VARCHAR, BIGINT)", "map(varchar, bigint)"),
+        ("STRUCT(a INTEGER, b VARCHAR)", "row(a integer, b varchar)"),
+        ("STRUCT(INTEGER)", "row(integer)"),
+    ],
+)
+def test_text_name(name: str, text: str) -> None:
+    assert text_name(name) == text
+
+
+def test_decimals_of_whole_numbers() -> None:
+    assert decimal_type("INTEGER") == DecimalType(10, 0)
+    assert decimal_type("DECIMAL(5,2)") == DecimalType(5, 2)
+    assert decimal_type("DOUBLE") is None
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "expected"),
+    [
+        ("INTEGER", "BIGINT", True),
+        ("BIGINT", "INTEGER", False),
+        ("HUGEINT", "BIGINT", True),
+        ("INTEGER", "DECIMAL(12,2)", True),
+        ("INTEGER", "DECIMAL(10,2)", False),
+        ("DECIMAL(5,2)", "DECIMAL(6,3)", True),
+        ("DECIMAL(5,2)", "DECIMAL(5,3)", False),
+        ("DECIMAL(5,2)", "DOUBLE", True),
+        ("DOUBLE", "DECIMAL(5,2)", False),
+        ("VARCHAR", "INTEGER", False),
+        ("DATE", "TIMESTAMP", True),
+        ("NULL", "VARCHAR", True),
+        ("INTEGER[]", "VARCHAR[]", True),
+    ],
+)
+def test_coerces(given: str, wanted: str, expected: bool) -> None:
+    assert coerces(given, wanted) is expected
+
+
+def test_column_info_of_a_decimal() -> None:
+    info = column_info("price", "DECIMAL(10,2)")
+    assert (info["Name"], info["Type"], info["Precision"], info["Scale"]) == ("price", "decimal", 10, 2)
+    assert column_info("wait", "INTERVAL", "interval year to month")["Type"] == "interval year to month"
+
+
+@pytest.mark.parametrize(
+    ("text", "ddl", "query"),
+    [
+        ("string", "string", "varchar"),
+        ("varchar(20)", "string", "varchar"),
+        ("INT", "int", "integer"),
+        ("decimal(10, 2)", "decimal(10,2)", "decimal(10,2)"),
+        ("timestamp with time zone", "timestamp with time zone", "timestamp(6) with time zone"),
+        (
+            "array<struct<a:int,b:map<string,double>>>",
+            "array<struct<a:int,b:map<string,double>>>",
+            "array(row(a integer,b map(varchar,double)))",
+        ),
+    ],
+)
+def test_iceberg_types_by_both_names(text: str, ddl: str, query: str) -> None:
+    kind = iceberg_type(text, itertools.count(1))
+    assert athena_type(kind) == ddl
+    assert athena_type(kind, for_query=True) == query
+
+
+def test_unknown_iceberg_type() -> None:
+    with pytest.raises(QueryError, match="TYPE_NOT_FOUND: Unknown type: money"):
+        iceberg_type("money", itertools.count(1))
+
+
+def test_split_outside_brackets() -> None:
+    assert split_outside("a int, b decimal(1,2), c map<string,int>", ",") == [
+        "a int",
+        " b decimal(1,2)",
+        " c map<string,int>",
+    ]
