@@ -37,7 +37,7 @@ from local_aws.json_values import Convert, MismatchError, RoundedNumberError, co
 
 Row = dict[str, Any]
 Values = tuple[Any, ...]
-WholeColumn = Callable[[Values, set[type], pa.DataType], pa.Array | None]
+WholeColumn = Callable[[Values, pa.DataType], pa.Array | None]
 
 INVALID_JSON = "Iceberg.InvalidJson"
 MISSING_COLUMN = "Iceberg.MissingColumnWithinRecord"
@@ -146,11 +146,9 @@ def whole_or_one_by_one(
     column: Column, values: Values, data: Sequence[bytes], failures: dict[int, Failure]
 ) -> pa.Array:
     """Convert a column at once if that works, and value by value if not."""
-    kinds = set(map(type, values))
-    kinds.discard(type(None))
     array = None
     with suppress(pa.ArrowException, OverflowError):
-        array = column.whole(values, kinds, column.arrow_type) if kinds else None
+        array = column.whole(values, column.arrow_type)
     if array is None:
         array = one_by_one(column, values, data, failures)
     if column.required and array.null_count:
@@ -200,15 +198,21 @@ def whole_column(kind: IcebergType) -> WholeColumn:
     return WHOLE_COLUMNS.get(type(kind), no_whole_column)
 
 
-def no_whole_column(values: Values, kinds: set[type], arrow_type: pa.DataType) -> None:
+def no_whole_column(values: Values, arrow_type: pa.DataType) -> None:
     """Types that are always converted value by value."""
 
 
-def plain_column(*accepted: type) -> WholeColumn:
-    """Columns of JSON values that Arrow takes as they are."""
+def strings(values: Values, arrow_type: pa.DataType) -> pa.Array:
+    """Columns of text; Arrow refuses anything else."""
+    return pa.array(values, arrow_type)
 
-    def convert(values: Values, kinds: set[type], arrow_type: pa.DataType) -> pa.Array | None:
-        return pa.array(values, arrow_type) if kinds.issubset(accepted) else None
+
+def plain_column(*accepted: type) -> WholeColumn:
+    """Columns of JSON values that Arrow takes as they are, but also others that would be guesses."""
+
+    def convert(values: Values, arrow_type: pa.DataType) -> pa.Array | None:
+        kinds = set(map(type, values))
+        return pa.array(values, arrow_type) if kinds.issubset((*accepted, type(None))) else None
 
     return convert
 
@@ -216,22 +220,20 @@ def plain_column(*accepted: type) -> WholeColumn:
 def text_column(pattern: str) -> WholeColumn:
     """Columns of text that Arrow reads rightly where all of it matches a pattern."""
 
-    def convert(values: Values, kinds: set[type], arrow_type: pa.DataType) -> pa.Array | None:
-        if kinds != {str}:
-            return None
+    def convert(values: Values, arrow_type: pa.DataType) -> pa.Array | None:
         text = pa.array(values, pa.string())
         matches = pc.all(pc.match_substring_regex(text, pattern)).as_py()
-        return text.cast(arrow_type) if matches else None
+        return None if matches is False else text.cast(arrow_type)
 
     return convert
 
 
-def either(*ways: WholeColumn) -> WholeColumn:
-    """The first way that takes the column."""
+def either(first: WholeColumn, second: WholeColumn) -> WholeColumn:
+    """The first way, and the second where that does not take the column."""
 
-    def convert(values: Values, kinds: set[type], arrow_type: pa.DataType) -> pa.Array | None:
-        arrays = (way(values, kinds, arrow_type) for way in ways)
-        return next((array for array in arrays if array is not None), None)
+    def convert(values: Values, arrow_type: pa.DataType) -> pa.Array | None:
+        array = first(values, arrow_type)
+        return second(values, arrow_type) if array is None else array
 
     return convert
 
@@ -239,7 +241,7 @@ def either(*ways: WholeColumn) -> WholeColumn:
 WHOLE_NUMBERS = either(plain_column(int), text_column(r"^-?[0-9]{1,19}$"))
 MOMENTS = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
 WHOLE_COLUMNS: dict[type[IcebergType], WholeColumn] = {
-    StringType: plain_column(str),
+    StringType: strings,
     BooleanType: plain_column(bool),
     IntegerType: WHOLE_NUMBERS,
     LongType: WHOLE_NUMBERS,
