@@ -12,6 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 ERROR_BUCKET = "error bucket"
 # Firehose and the Lambdas write below the first, an event source mapping's OnFailure below the second.
 ERROR_RECORDS, DISCARDED_BATCHES = "errors/", "aws/lambda/"
+# Objects that are read or archived at the same time.
+THREADS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MISFITS = (KeyError, ValueError, ArithmeticError, TypeError, AttributeError)
 
@@ -199,13 +202,23 @@ def error_bucket(session: boto3.Session, settings: Settings) -> str:
 
 
 def read_bucket(session: boto3.Session, bucket: str) -> Iterator[Envelope]:
-    """The objects of the error bucket that hold failed changes, each as it is read."""
+    """The objects of the error bucket that hold failed changes, in the order of their keys."""
     s3 = aws.client(session, "s3")
-    for prefix, read in _READERS.items():
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for found in page.get("Contents", ()):
-                body = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
-                yield Envelope(ERROR_BUCKET, found["Key"], body, tuple(read(body)))
+
+    def read(key: str) -> Envelope | None:
+        try:
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            # The redrive has delivered and archived it meanwhile.
+            return None
+        reader = next(reader for prefix, reader in _READERS.items() if key.startswith(prefix))
+        return Envelope(ERROR_BUCKET, key, body, tuple(reader(body)))
+
+    listing = s3.get_paginator("list_objects_v2")
+    pages = [page for prefix in _READERS for page in listing.paginate(Bucket=bucket, Prefix=prefix)]
+    keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield from filter(None, pool.map(read, keys))
 
 
 def read_message(message: Message) -> Envelope:

@@ -6,6 +6,7 @@ Source: "Amazon SQS visibility timeout", Amazon SQS Developer Guide.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -95,9 +96,10 @@ def held_messages(session: boto3.Session, settings: Settings) -> Iterator[list[M
     sqs = aws.client(session, "sqs")
     messages: list[Message] = []
     try:
-        for queue, url in queue_urls(session, settings).items():
-            messages.extend(_receive_all(sqs, queue, url))
-        yield messages
+        with ThreadPoolExecutor() as pool:
+            urls = queue_urls(session, settings).items()
+            list(pool.map(lambda queue: messages.extend(_receive_all(sqs, *queue)), urls))
+        yield sorted(messages, key=lambda message: message.queue)
     finally:
         _give_back(sqs, messages)
 

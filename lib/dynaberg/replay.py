@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pandas as pd
 from dynaberg import aws
 from dynaberg.failures import (
     ERROR_RECORDS,
+    THREADS,
     Envelope,
     error_bucket,
     error_key,
@@ -115,12 +117,12 @@ def replay_errors(
         known = _delivered(session, settings, contract, envelopes)
         plans = _plan_all(envelopes, convert, known)
         total = sum(len(envelope.changes) for envelope in envelopes)
-        with tqdm(total=total, desc="Replayed", unit="change", disable=not progress) as bar:
+        bar = tqdm(total=total, desc="Replayed", unit="change", disable=not progress)
+        with bar, ThreadPoolExecutor(THREADS) as pool:
             for group in _groups(plans):
                 send([row for plan in group for row in plan.rows])
-                for plan in group:
-                    _archive(session, bucket, plan)
-                    bar.update(len(plan.outcomes))
+                list(pool.map(lambda plan: _archive(session, bucket, plan), group))
+                bar.update(sum(len(plan.outcomes) for plan in group))
                 done += group
     return _report(done, contract)
 
