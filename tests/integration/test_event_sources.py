@@ -267,7 +267,7 @@ def test_the_age_of_what_waits_is_a_metric(scene: Scene) -> None:
         return [point["Maximum"] for point in answer["Datapoints"] if point["Maximum"] > 0]
 
     until(ages)
-    assert scene.result() == "PROBLEM: Function call failed"
+    until(lambda: scene.result() == "PROBLEM: Function call failed")
 
 
 def test_the_position_outlives_a_stop_and_goes_back_with_the_table_after_a_kill(
