@@ -14,6 +14,15 @@ from sqlglot.dialects.trino import Trino
 from sqlglot.generators.duckdb import DuckDBGenerator
 from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.parsers.trino import TrinoParser
+from sqlglot.tokenizer_core import TokenType
+
+
+def numbered(parser: TrinoParser) -> exp.Placeholder:
+    """A `?` with its place in the text: a tree does not keep the order in which parameters are written."""
+    place = exp.Placeholder()
+    place.meta["start"] = parser._prev.start
+    return place
+
 
 SPECIAL_CALLS = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "LISTAGG")
 
@@ -29,6 +38,10 @@ class AthenaSql(Trino):
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
             name: parser for name, parser in TrinoParser.FUNCTION_PARSERS.items() if name in SPECIAL_CALLS
+        }
+        PLACEHOLDER_PARSERS: ClassVar[dict[Any, Any]] = {
+            **TrinoParser.PLACEHOLDER_PARSERS,
+            TokenType.PLACEHOLDER: numbered,
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlglot
@@ -110,7 +110,7 @@ def read(sql: str, parameters: Sequence[str]) -> exp.Expr:
         QueryError: INVALID_PARAMETER_USAGE, for a wrong number of parameters.
     """
     tree = parse(sql.rstrip().rstrip(";"))
-    places = sorted(tree.find_all(exp.Placeholder), key=order_in_text(tree))
+    places = sorted(tree.find_all(exp.Placeholder), key=lambda place: place.meta["start"])
     if len(places) != len(parameters):
         raise QueryError(
             "INVALID_PARAMETER_USAGE",
@@ -119,12 +119,6 @@ def read(sql: str, parameters: Sequence[str]) -> exp.Expr:
     for place, text in zip(places, parameters, strict=True):
         place.replace(parameter(text))
     return tree
-
-
-def order_in_text(tree: exp.Expr) -> Callable[[exp.Expr], int]:
-    """A key that orders nodes as they stand in the text."""
-    order = {id(node): i for i, node in enumerate(tree.walk(bfs=False))}
-    return lambda node: order[id(node)]
 
 
 def parameter(text: str) -> exp.Expr:
