@@ -52,7 +52,8 @@ def replay_stream(
         session: Open boto3 session.
         settings: Names of the stacks, the table bucket and the namespace.
         contract: The table contract as it is now.
-        since: Timezone-aware beginning; by default the oldest change that the stream holds.
+        since: Timezone-aware beginning; by default the oldest change that the stream holds. Kinesis counts
+            when a change came into the stream, DynamoDB Streams the whole second in which it was made.
         until: Timezone-aware end; by default now.
         progress: Whether a progress bar is shown.
 

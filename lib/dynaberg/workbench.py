@@ -22,6 +22,7 @@ from dynaberg import (
     layers,
     profiling,
     query,
+    queues,
     reconcile,
     replay,
     stream_replay,
@@ -310,6 +311,10 @@ class Workbench:
     def failures(self) -> pd.DataFrame:
         """Every change that failed and waits in the error bucket or a queue, with the reason."""
         return failures.failures(self.session, self.settings, self.contract)
+
+    def queue_depths(self) -> pd.DataFrame:
+        """How many messages the dead-letter queue and the parked queue hold, about."""
+        return queues.queue_depths(self.session, self.settings)
 
     def preview_replay(self) -> pd.DataFrame:
         """What `replay_errors` would do with each failed change."""

@@ -28,6 +28,7 @@ from dynaberg.reentry import row_converter, send
 from dynaberg.replay import ARCHIVE, preview_replay, replay_errors
 from dynaberg.settings import Settings
 from dynaberg.stream_replay import replay_stream
+from dynaberg.workbench import Workbench
 from local_aws import Status
 
 
@@ -266,6 +267,25 @@ def test_the_stream_gives_back_what_the_log_lost(pipeline: Any) -> None:
     assert later["changes"].to_list() == [0, 0, 0]
     with pytest.raises(SettingsError, match="time zone"):
         replay_stream(session, settings, fix, since=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_the_workbench_does_all_that(pipeline: Any) -> None:
+    wb = Workbench(pipeline.settings, pipeline.session, fixed(pipeline))
+    assert wb.replay_stream(since=datetime.now(UTC) + timedelta(minutes=1))["changes"].sum() == 0
+    row = {
+        "changed_at": 0,
+        "operation": "REMOVE",
+        "change_id": "unknown",
+        "received_at": 0,
+        "id": "x",
+        "at": 1,
+    }
+    put_object(pipeline, "errors/iceberg-failed/2026/01/31/12/stream-2", error_record(row))
+    assert wb.failures()["change_id"].to_list() == ["unknown"]
+    assert wb.preview_replay()["outcome"].to_list() == ["replayed"]
+    assert wb.replay_errors()["outcome"].to_list() == ["replayed"]
+    assert wb.queue_depths()["waiting"].to_list() == [0, 0]
+    assert wb.freshness().loc[1, "changes"] >= 6
 
 
 def test_kinesis_gives_back_a_time_range(pipeline: Any, tmp_path: Any) -> None:
