@@ -24,6 +24,7 @@ from local_aws.event_invocation import invoke
 from local_aws.event_mapping import EventSourceMapping, parse_mapping
 from local_aws.failure_destinations import report
 from local_aws.faults import Faults
+from local_aws.metrics import Metric, put_metrics
 from local_aws.queue_reader import QueueReader
 from local_aws.stream_reader import StreamReader
 from local_aws.wire import Request, Response, Upstream, json_response, signature
@@ -215,25 +216,11 @@ class EventSources:
             if running.mapping.service == "dynamodb":
                 name = running.mapping.function_name
                 ages[name] = max(ages.get(name, 0.0), running.reader.age_seconds())
-        if not ages:
-            return
-        data = [
-            {
-                "MetricName": "IteratorAge",
-                "Dimensions": [{"Name": "FunctionName", "Value": name}],
-                "Timestamp": time.time(),
-                "Value": age_seconds * 1000,
-                "Unit": "Milliseconds",
-            }
+        metrics = [
+            Metric("IteratorAge", age_seconds * 1000, "Milliseconds", {"FunctionName": name})
             for name, age_seconds in ages.items()
         ]
-        headers = {
-            "authorization": signature("monitoring", self._region),
-            "content-type": "application/x-amz-json-1.0",
-            "x-amz-target": "GraniteServiceVersion20100801.PutMetricData",
-        }
-        body = orjson.dumps({"Namespace": "AWS/Lambda", "MetricData": data})
-        await self._upstream(Request("POST", "/", headers=headers, body=body))
+        await put_metrics(self._upstream, self._region, "AWS/Lambda", metrics)
 
 
 def with_defaults(request: Request) -> Request:

@@ -51,8 +51,8 @@ class Faults:
         return [self, *services]
 
     def claims(self, method: str, path: str, target: str) -> bool:
-        """The control route, and everything while there are rules."""
-        return bool(self._rules) or path == PATH
+        """The control route, and every call of AWS while there are rules."""
+        return path == PATH or (bool(self._rules) and not path.startswith("/_"))
 
     async def handle(self, request: Request) -> Response | None:
         """Answer the control route, strike, or let the others answer."""

@@ -26,6 +26,7 @@ from local_aws.firehose import Firehose
 from local_aws.iceberg_rest import IcebergRest
 from local_aws.iceberg_tables import IcebergTables
 from local_aws.kinesis import Kinesis
+from local_aws.metrics import QueueMetrics
 from local_aws.s3tables import S3Tables
 from local_aws.wire import AwsError, Request, Response, Service, json_response, request_from_scope, signature
 
@@ -263,6 +264,7 @@ def create_app(
         Firehose(ministack, state_dir, endpoint),
         Kinesis(ministack),
         EventSources(faults, region),
+        QueueMetrics(ministack, region),
         Athena(ministack, state_dir, endpoint),
     ]
     return Gateway(ministack, faults.before(services), about, on_started, on_saved)

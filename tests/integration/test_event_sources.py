@@ -270,6 +270,34 @@ def test_the_age_of_what_waits_is_a_metric(scene: Scene) -> None:
     until(lambda: scene.result() == "PROBLEM: Function call failed")
 
 
+def test_the_depth_of_a_queue_is_a_metric_that_alarms_see(scene: Scene) -> None:
+    url, _ = scene.queue("-letters")
+    cloudwatch = boto3.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName=scene.name,
+        Namespace="AWS/SQS",
+        MetricName="ApproximateNumberOfMessagesVisible",
+        Dimensions=[{"Name": "QueueName", "Value": scene.name + "-letters"}],
+        Statistic="Maximum",
+        Period=60,
+        EvaluationPeriods=1,
+        ComparisonOperator="GreaterThanThreshold",
+        Threshold=0,
+        TreatMissingData="notBreaching",
+    )
+    scene.sqs.send_message(QueueUrl=url, MessageBody="1")
+    until(
+        lambda: (
+            [
+                alarm["StateValue"]
+                for alarm in cloudwatch.describe_alarms(AlarmNames=[scene.name])["MetricAlarms"]
+            ]
+            == ["ALARM"]
+        ),
+        timeout=90,
+    )
+
+
 def test_the_position_outlives_a_stop_and_goes_back_with_the_table_after_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,12 @@ def test_without_rules_nothing_is_claimed_but_the_control_route() -> None:
     assert made.claims("GET", PATH, "")
 
 
+def test_the_routes_of_the_local_aws_itself_are_spared() -> None:
+    made, _ = faults({"service": "s3", "kind": "unavailable"})
+    assert made.claims("GET", "/bucket/key", "")
+    assert not made.claims("GET", "/_local_aws/firehose", "")
+
+
 def test_the_control_route_tells_what_each_rule_did_and_forgets_them() -> None:
     made, _ = faults({"service": "firehose", "kind": "throttle", "operation": "PutRecordBatch"})
     send(made, put_batch())

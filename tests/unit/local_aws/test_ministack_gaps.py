@@ -18,7 +18,7 @@ import pytest
 from ministack.core import lambda_runtime, persistence
 from ministack.core.persistence import _json_default, _json_object_hook
 from ministack.core.responses import AccountRegionScopedDict
-from ministack.services import dynamodb, kinesis, lambda_svc
+from ministack.services import dynamodb, kinesis, lambda_svc, sqs
 
 from local_aws import ministack_gaps
 from local_aws.ministack_gaps import KinesisChange, MappingPosition, TableStream
@@ -259,3 +259,15 @@ def test_expired_kinesis_records_go_and_a_put_copies_nothing() -> None:
     kinesis._expire_records(stream)
     assert [round(now - record["ApproximateArrivalTimestamp"]) for record in records] == [60, 1]
     assert stream["shards"]["shard"]["records"] is records
+
+
+def test_the_depth_of_a_queue_is_what_its_messages_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqs, "_queues", AccountRegionScopedDict())
+    url = sqs._act_create_queue({"QueueName": "letters"}, "")["QueueUrl"]
+    for number, delay in enumerate((0, 0, 0, 60)):
+        sqs._act_send_message({"QueueUrl": url, "MessageBody": str(number), "DelaySeconds": delay}, "")
+    asyncio.run(sqs._act_receive_message({"QueueUrl": url}, ""))
+    [depth] = ministack_gaps.queue_depths(REGION)
+    assert (depth.name, depth.visible, depth.in_flight, depth.delayed) == ("letters", 2, 1, 1)
+    assert 0 < depth.oldest_seconds < 5
+    assert ministack_gaps.queue_depths("eu-west-1") == []
