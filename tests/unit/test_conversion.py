@@ -494,6 +494,7 @@ def test_records_that_are_none(damaged: Any, kind: str) -> None:
     assert caught.value.code == f"Conversion.{kind}"
 
 
+@pytest.mark.usefixtures("usual_recursion")
 def test_nesting_beyond_all_measure_is_refused() -> None:
     deep: dict[str, Any] = {"S": "x"}
     for _ in range(3_000):

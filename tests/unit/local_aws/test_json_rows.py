@@ -113,6 +113,7 @@ def test_what_is_no_fitting_decimal_is_refused(literal: str) -> None:
     refuses(DecimalType(6, 2), literal)
 
 
+@pytest.mark.usefixtures("usual_recursion")
 @pytest.mark.parametrize(
     ("record", "code"),
     [
