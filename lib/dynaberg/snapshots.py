@@ -93,7 +93,8 @@ def snapshot_at(table: Table, when: datetime) -> Snapshot:
     Example:
         >>> snapshot_at(table, datetime.now(timezone.utc) - timedelta(minutes=5)).snapshot_id
     """
-    moment_ms = _milliseconds(when)
+    require_moment(when)
+    moment_ms = when.timestamp() * 1000
     # The log says what was current when; after a roll-back the snapshots alone would not.
     entries = [(entry.timestamp_ms, entry.snapshot_id) for entry in table.history()]
     known = entries or [(snapshot.timestamp_ms, snapshot.snapshot_id) for snapshot in table.snapshots()]
@@ -123,15 +124,23 @@ def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
     return snapshot
 
 
-def _milliseconds(when: Any) -> float:
+def require_moment(when: Any, *, wanted: str = "a moment or a snapshot id") -> None:
+    """Refuse what is no timezone-aware datetime.
+
+    Args:
+        when: What was given as a moment.
+        wanted: What may be given, for the message.
+
+    Raises:
+        SettingsError: `when` has no time zone, or is no datetime.
+    """
     if not isinstance(when, datetime):
-        msg = f"{when!r} is a {type(when).__name__}, and a moment or a snapshot id is wanted."
+        msg = f"{when!r} is a {type(when).__name__}, and {wanted} is wanted."
         raise SettingsError(msg, hint="Write datetime.now(timezone.utc) - timedelta(minutes=5), for example.")
     if when.utcoffset() is None:
         msg = f"{when.isoformat()} has no time zone, so it is no moment."
         hint = "Use datetime.now(timezone.utc), or .astimezone() for the zone of this machine."
         raise SettingsError(msg, hint=hint)
-    return when.timestamp() * 1000
 
 
 def _nothing_at(table: Table, asked: str) -> NotFoundError:

@@ -1,10 +1,15 @@
-"""Time travel: the snapshots of a table, reads as of a moment, what changed, and one item's history."""
+"""Time travel: the snapshots of a table, reads as of a moment, what changed, and one item's history.
+
+Two questions, two clocks: what did we know at 09:00 is `read_as_of`, by when a snapshot was committed; what was
+true at 09:00 is `state_as_of`, by when DynamoDB made the change.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dynaberg.business_time import state_as_of
 from dynaberg.errors import NotFoundError
 from dynaberg.item_history import item_history
 from dynaberg.query import query
@@ -18,15 +23,16 @@ if TYPE_CHECKING:
 
     from dynaberg.settings import Settings
 
-__all__ = ["changes_between", "item_history", "read_as_of", "snapshot_at", "snapshots"]
+__all__ = ["changes_between", "item_history", "read_as_of", "snapshot_at", "snapshots", "state_as_of"]
 
 
 def read_as_of(
     session: boto3.Session, settings: Settings, table: Table, when: Moment, *, columns: Sequence[str] = ("*",)
 ) -> pd.DataFrame:
-    """Read a table as it was at a moment, through Athena's FOR VERSION AS OF.
+    """Read a table as it was at a moment, through Athena's FOR VERSION AS OF: what was known then.
 
-    Uses the last snapshot committed at or before `when`.
+    Uses the last snapshot committed at or before `when`. What was true then, by the time of the changes
+    themselves, is `state_as_of`.
 
     Args:
         session: Open boto3 session.

@@ -257,7 +257,7 @@ class Workbench:
         return time_travel.snapshots(self._table(table))
 
     def read_as_of(self, table: str, when: Moment, *, columns: Sequence[str] = ("*",)) -> pd.DataFrame:
-        """Read a table as it was at a moment.
+        """Read a table as it was at a moment, by commit time: what was known then.
 
         Args:
             table: Name of the table.
@@ -268,6 +268,18 @@ class Workbench:
             NotFoundError: The moment precedes the first snapshot; the message names it.
         """
         return time_travel.read_as_of(self.session, self.settings, self._table(table), when, columns=columns)
+
+    def state_as_of(self, when: datetime, *, columns: Sequence[str] = ("*",)) -> pd.DataFrame:
+        """The items as they were at a moment, by business time: what was true then, from the change log.
+
+        Args:
+            when: Timezone-aware moment, to the microsecond; Streams date changes to the second.
+            columns: Columns of the current table to read.
+
+        Raises:
+            NotFoundError: The moment precedes the first change; the message names it.
+        """
+        return time_travel.state_as_of(self.session, self.settings, self.contract, when, columns=columns)
 
     def changes_between(self, table: str | Table, a: Moment, b: Moment) -> pd.DataFrame:
         """What changed in a table between two moments or snapshots: added, removed and changed rows."""
