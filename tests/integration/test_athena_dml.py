@@ -302,3 +302,22 @@ def test_unload(shop: Shop, stock: str) -> None:
     assert len(listed) == 1
     again = "UNLOAD (SELECT 1 AS x) TO 's3://dml-results/unloaded/' WITH (format = 'JSON')"
     assert shop.reason(again).startswith("HIVE_PATH_ALREADY_EXISTS: ")
+
+
+def test_workgroups_with_kms_may_not_write(shop: Shop, stock: str) -> None:
+    answer = shop.athena.start_query_execution(
+        QueryString="DELETE FROM stock",
+        QueryExecutionContext={"Catalog": CATALOG, "Database": NAMESPACE},
+        ResultConfiguration={
+            "OutputLocation": "s3://dml-results/",
+            "EncryptionConfiguration": {"EncryptionOption": "SSE_KMS", "KmsKey": "key"},
+        },
+    )
+    execution = shop.athena.get_query_execution(QueryExecutionId=answer["QueryExecutionId"])["QueryExecution"]
+    while execution["Status"]["State"] in ("QUEUED", "RUNNING"):
+        time.sleep(0.02)
+        execution = shop.athena.get_query_execution(QueryExecutionId=execution["QueryExecutionId"])[
+            "QueryExecution"
+        ]
+    assert execution["Status"]["StateChangeReason"].startswith("NOT_SUPPORTED: DML on S3 Tables")
+    assert len(shop.rows(stock)) == 3

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import orjson
 
 from local_aws.athena import metadata, prepared
 from local_aws.athena.catalog import Catalogs
-from local_aws.athena.engine import Engine, authorization
+from local_aws.athena.engine import Engine
 from local_aws.athena.errors import QueryCancelled, QueryError
 from local_aws.athena.executions import Execution, Executions
-from local_aws.athena.results import header, read_page
+from local_aws.athena.results import header, read_page, rows_of_text, write_csv
 from local_aws.athena.runner import Runner
-from local_aws.athena.statements import kind_of, read
-from local_aws.athena.validate import StatementError
-from local_aws.wire import AwsError, Request, Upstream
+from local_aws.athena.starting import WITHOUT_FILE, invalid, new_execution, repeated
+from local_aws.athena.storage import ResultObjects
+from local_aws.wire import AwsError, Upstream
 
 CONCURRENT_QUERIES = 8
 FILES_KEPT = 200
 PAGE_ROWS = 1000
-NO_OUTPUT = (
-    "No output location provided. An output location is required either through the Workgroup result "
-    "configuration setting or as an API input."
-)
-WITHOUT_FILE = ("INSERT", "UPDATE", "DELETE", "MERGE", "CREATE_TABLE_AS_SELECT", "UNLOAD")
 
 log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
@@ -48,9 +41,10 @@ class Operations:
     """
 
     def __init__(self, upstream: Upstream, folder: Path, endpoint: str, region: str) -> None:
-        self._upstream, self._region = upstream, region
+        self._upstream = upstream
         self.engine = Engine(folder, endpoint, region)
         self.catalogs = Catalogs(endpoint, region)
+        self._objects = ResultObjects(upstream, region)
         self._runner = Runner(self.engine, self.catalogs)
         self._executions = Executions()
         self._threads = ThreadPoolExecutor(CONCURRENT_QUERIES, "athena")
@@ -81,57 +75,15 @@ class Operations:
 
     async def start_query(self, payload: Payload) -> Payload:
         """`StartQueryExecution`."""
-        token = payload.get("ClientRequestToken", "")
+        token = payload.get("ClientRequestToken") or ""
         if token and (known := self._executions.by_token(token)):
             return repeated(known, payload)
-        query = payload.get("QueryString") or ""
-        if not 1 <= len(query.encode()) <= 262_144:
-            raise AwsError(
-                "InvalidRequestException",
-                "QueryString must have between 1 and 262144 bytes",
-                AthenaErrorCode="INVALID_INPUT",
-            )
-        workgroup = payload.get("WorkGroup") or "primary"
-        context = payload.get("QueryExecutionContext") or {}
-        parameters = tuple(payload.get("ExecutionParameters") or ())
-        resolved = await prepared.resolve(self._upstream, workgroup, query, parameters)
-        execution = Execution(
-            query,
-            parameters,
-            context.get("Catalog") or "",
-            context.get("Database") or "",
-            workgroup,
-            await self._output(workgroup, payload),
-            resolved.query,
-            resolved.parameters,
-            token,
-        )
-        classify(execution)
+        execution = await new_execution(self._upstream, payload)
         self._executions.add(execution)
         task = asyncio.create_task(self._run(execution))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return {"QueryExecutionId": execution.id}
-
-    async def _output(self, workgroup: str, payload: Payload) -> str:
-        answer = await self._upstream.operation("AmazonAthena.GetWorkGroup", {"WorkGroup": workgroup})
-        group = answer["WorkGroup"]
-        if group.get("State") == "DISABLED":
-            raise AwsError("InvalidRequestException", f"WorkGroup {workgroup} is disabled.")
-        settings = group.get("Configuration") or {}
-        own = (settings.get("ResultConfiguration") or {}).get("OutputLocation")
-        asked = (payload.get("ResultConfiguration") or {}).get("OutputLocation")
-        enforced = settings.get("EnforceWorkGroupConfiguration", bool(own))
-        output = own if own and (enforced or not asked) else asked
-        if not output:
-            raise AwsError("InvalidRequestException", NO_OUTPUT, AthenaErrorCode="INVALID_INPUT")
-        if not re.match(r"s3://[^/]+", output):
-            raise AwsError(
-                "InvalidRequestException",
-                f"outputLocation is not a valid S3 path: {output}",
-                AthenaErrorCode="INVALID_INPUT",
-            )
-        return str(output) if output.endswith("/") else f"{output}/"
 
     async def _run(self, execution: Execution) -> None:
         loop = asyncio.get_running_loop()
@@ -145,11 +97,9 @@ class Operations:
             execution.bytes_scanned = outcome.bytes_scanned
             await self._store(execution)
             if outcome.written:
-                manifest = f"{execution.output}{execution.id}-manifest.csv"
-                await self._put(
-                    manifest, "".join(f"{name}\n" for name in outcome.written).encode(), "text/csv"
-                )
-                execution.manifest = manifest
+                execution.manifest = f"{execution.output}{execution.id}-manifest.csv"
+                listed = "".join(f"{name}\n" for name in outcome.written)
+                await self._objects.put(execution.manifest, listed.encode(), "text/csv")
             execution.finish("SUCCEEDED")
         except QueryCancelled:
             execution.finish("CANCELLED", "Query cancelled by user")
@@ -172,25 +122,12 @@ class Operations:
         else:
             names = [column["Name"] for column in execution.columns]
             body = header(names) + await asyncio.to_thread(file.read_bytes)
-        await self._put(execution.location, body, "text/csv" if execution.suffix == ".csv" else "text/plain")
-        await self._put(
+        await self._objects.put(
+            execution.location, body, "text/csv" if execution.suffix == ".csv" else "text/plain"
+        )
+        await self._objects.put(
             f"{execution.location}.metadata", orjson.dumps(execution.columns), "application/octet-stream"
         )
-
-    async def _put(self, address: str, body: bytes, kind: str) -> None:
-        parts = urlsplit(address)
-        path = f"/{parts.netloc}{parts.path}"
-        headers = {
-            "host": "localhost",
-            "content-type": kind,
-            "content-length": str(len(body)),
-            "authorization": authorization(self._region, "s3"),
-        }
-        response = await self._upstream(Request("PUT", path, quote(path), {}, headers, body))
-        if response.status >= 300:
-            code = re.search(rb"<Code>(.*?)</Code>", response.body)
-            reason = code[1].decode() if code else str(response.status)
-            raise QueryError("INVALID_OUTPUT_LOCATION", f"Unable to write the result to {address}: {reason}")
 
     def _evict(self, execution: Execution) -> None:
         """Keeps the files of the last results only; older ones are read from S3."""
@@ -242,24 +179,15 @@ class Operations:
         """`GetQueryResults`, page by page."""
         execution = self._executions.get(required(payload, "QueryExecutionId"))
         if execution.state != "SUCCEEDED":
-            ending = (
-                f"Final query state: {execution.state}"
-                if execution.is_finished
-                else f"Current state: {execution.state}"
-            )
-            raise AwsError(
-                "InvalidRequestException",
-                f"Query has not yet finished. {ending}",
-                AthenaErrorCode="INVALID_QUERY_EXECUTION",
-            )
+            kind = "Final query" if execution.is_finished else "Current"
+            message = f"Query did not finish successfully. {kind} state: {execution.state}"
+            raise invalid(message, "INVALID_QUERY_EXECUTION")
         count = int(payload.get("MaxResults") or PAGE_ROWS)
         if not 1 <= count <= PAGE_ROWS:
-            raise AwsError(
-                "InvalidRequestException", f"MaxResults is more than maximum allowed length {PAGE_ROWS}."
-            )
+            raise invalid(f"MaxResults is more than maximum allowed length {PAGE_ROWS}.")
         token = str(payload.get("NextToken") or "")
         if token and not token.isdigit():
-            raise AwsError("InvalidRequestException", "Malformed paging token.")
+            raise invalid("Malformed paging token.")
         rows: list[list[str | None]] = []
         if not token and execution.suffix == ".csv":
             rows.append([column["Name"] for column in execution.columns])
@@ -284,49 +212,16 @@ class Operations:
         file = execution.file
         assert file is not None  # noqa: S101 - a result with rows has had a file
         if not file.exists():
-            parts = urlsplit(execution.location)
-            path = f"/{parts.netloc}{parts.path}"
-            headers = {"host": "localhost", "authorization": authorization(self._region, "s3")}
-            response = await self._upstream(Request("GET", path, quote(path), {}, headers))
-            if response.status != 200:
-                raise AwsError("InvalidRequestException", f"Could not find results at {execution.location}")
-            top = header([column["Name"] for column in execution.columns])
-            body = response.body.removeprefix(top) if execution.suffix == ".csv" else response.body
-            await asyncio.to_thread(file.write_bytes, body)
+            body = await self._objects.get(execution.location)
+            if body is None:
+                raise invalid(f"Could not find results at {execution.location}")
+            if execution.suffix == ".txt":
+                await asyncio.to_thread(write_csv, file, rows_of_text(body))
+            else:
+                top = header([column["Name"] for column in execution.columns])
+                await asyncio.to_thread(file.write_bytes, body.removeprefix(top))
             self._evict(execution)
         return file
-
-
-def classify(execution: Execution) -> None:
-    """Sets the kind of a statement; what Athena's parser refuses fails here already.
-
-    Raises:
-        AwsError: InvalidRequestException with MALFORMED_QUERY.
-    """
-    try:
-        kind = kind_of(execution.statement)
-        execution.statement_type, execution.substatement_type = kind.type, kind.name
-        if kind.is_query:
-            read(execution.statement, execution.values)
-    except StatementError as problem:
-        raise AwsError(
-            "InvalidRequestException", problem.message, AthenaErrorCode="MALFORMED_QUERY"
-        ) from problem
-    except QueryError:
-        pass
-    if execution.substatement_type in WITHOUT_FILE:
-        execution.suffix = ""
-    elif execution.statement_type != "DML":
-        execution.suffix = ".txt"
-
-
-def repeated(known: Execution, payload: Payload) -> Payload:
-    """The answer to a request sent twice under one token."""
-    if known.query != payload.get("QueryString"):
-        raise AwsError(
-            "InvalidRequestException", "Idempotent parameters do not match", AthenaErrorCode="INVALID_INPUT"
-        )
-    return {"QueryExecutionId": known.id}
 
 
 def required(payload: Payload, name: str) -> str:

@@ -29,6 +29,7 @@ class Execution:
         statement: What runs: the query, or the prepared statement that it executes.
         values: The parameters of what runs.
         token: `ClientRequestToken`.
+        encryption: How results are encrypted: SSE_S3, SSE_KMS, CSE_KMS or nothing.
     """
 
     query: str
@@ -40,6 +41,7 @@ class Execution:
     statement: str
     values: tuple[str, ...] = ()
     token: str = ""
+    encryption: str = ""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     state: str = "QUEUED"
     reason: str = ""

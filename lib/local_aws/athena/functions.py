@@ -14,9 +14,10 @@ from local_aws.athena.spellings import row, same
 
 MATH = [
     *same("abs", "acos", "asin", "atan", "atan2", "ceil", "ceiling", "cos", "degrees",
-          "exp", "floor", "log10", "log2", "pi", "power", "radians", "random", "sin", "tan", "sinh", "cosh", "tanh"),
+          "exp", "floor", "log10", "log2", "pi", "power", "radians", "sin", "tan", "sinh", "cosh", "tanh"),
     row("cbrt", "", "(x) := CASE WHEN round(cbrt(x)) ** 3 = x THEN round(cbrt(x)) ELSE cbrt(x) END"),
     row("pow", "", "power"),
+    row("random", "below 1, below n, or from m to below n", "() := random()", "(n) := CAST(floor(random() * n) AS BIGINT)", "(m, n) := m + CAST(floor(random() * (n - m)) AS BIGINT)"),
     row("rand", "", "random"),
     row("round", "half away from zero", "round"),
     row("sign", "in the argument's own type", "(x) := sign(x)", "(x DOUBLE) := CAST(sign(x) AS DOUBLE)", "(x BIGINT) := CAST(sign(x) AS BIGINT)", "(x INTEGER) := CAST(sign(x) AS INTEGER)"),
@@ -50,6 +51,7 @@ TEXT = [
     row("substr", "from 1; 0 gives nothing", "(t, i) := CASE WHEN i = 0 THEN '' WHEN -i > length(t) THEN '' ELSE substr(t, i) END", "(t, i, n) := CASE WHEN i = 0 OR n <= 0 OR -i > length(t) THEN '' ELSE substr(t, i, n) END"),
     row("split", "", "(t, d) := string_split(t, d)", "(t, d, n) := CASE WHEN len(string_split(t, d)) <= n THEN string_split(t, d) ELSE string_split(t, d)[:n - 1] || [array_to_string(string_split(t, d)[n:], d)] END"),
     row("split_part", "NULL beyond the last", "(t, d, i) := string_split(t, d)[i]"),
+    row("split_to_multimap", "", "(t, d, kv) := trino_multimap_of_pairs(list_transform(string_split(t, d), lambda e: row(string_split(e, kv)[1], string_split(e, kv)[2])))"),
     row("split_to_map", "", "(t, d, kv) := map_from_entries(list_transform(string_split(t, d), lambda e: row(string_split(e, kv)[1], string_split(e, kv)[2])))"),
     row("codepoint", "", "unicode"),
     row("levenshtein_distance", "", "levenshtein"), row("hamming_distance", "", "hamming"),
@@ -134,6 +136,10 @@ ARRAYS = [
     row("array_except", "without repeats", "(x, y) := trino_array_distinct(list_filter(x, lambda e: NOT list_contains(y, e)))"),
     row("arrays_overlap", "", "list_has_any"),
     row("array_remove", "", "(x, v) := list_filter(x, lambda e: e IS DISTINCT FROM v)"),
+    row("array_first", "", "(x) := x[1]"), row("array_last", "", "(x) := x[-1]"),
+    row("contains_sequence", "", "(x, s) := len(list_filter(range(1, len(x) - len(s) + 2), lambda i: list_slice(x, i, i + len(s) - 1) = s)) > 0"),
+    row("ngrams", "", "(x, n) := CASE WHEN n >= len(x) THEN [x] ELSE list_transform(range(1, len(x) - n + 2), lambda i: list_slice(x, i, i + n - 1)) END"),
+    row("multimap_from_entries", "", "(pairs) := trino_multimap_of_pairs(pairs)"),
     row("flatten", "", "flatten"), row("zip", "", "list_zip"), row("shuffle", "", "(x) := list_sort(x)"),
     row("trim_array", "without the last n", "(x, n) := x[:len(x) - n]"),
     row("slice", "n from a start, which may count from the end", "(x, i, n) := CASE WHEN i > 0 THEN list_slice(x, i, i + n - 1) ELSE list_slice(x, len(x) + i + 1, len(x) + i + n) END"),
@@ -166,6 +172,7 @@ AGGREGATES = [
     row("approx_most_frequent", "exact here", "trino_most_frequent(AGG(histogram({1})), {0})"),
     row("map_agg", "the first of equal keys", "trino_map_of_pairs(AGG(list(row({0}, {1}))))"),
     row("bitwise_and_agg", "", "bit_and"), row("bitwise_or_agg", "", "bit_or"), row("bitwise_xor_agg", "", "bit_xor"),
+    row("map_union", "the first of equal keys", "trino_map_of_pairs(flatten(AGG(list(list_zip(map_keys({0}), map_values({0}))))))"),
     row("listagg", "", "string_agg"),
     row("multimap_agg", "", "trino_multimap_of_pairs(AGG(list(row({0}, {1}))))"),
 ]  # fmt: skip

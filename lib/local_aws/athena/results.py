@@ -95,14 +95,20 @@ def header(columns: Sequence[str]) -> bytes:
 
 def write_text(path: Path, rows: Sequence[Row]) -> None:
     """The plain text of SHOW, DESCRIBE and DDL: columns between tabs, no header."""
-    path.write_text("".join("\t".join(value or "" for value in row) + "\n" for row in rows))
+    text = "".join("\t".join(value or "" for value in row) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8")
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """A result that is at hand as rows."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         for row in rows:
             file.write(",".join("" if value is None else quoted(value) for value in row) + "\n")
+
+
+def rows_of_text(body: bytes) -> list[Row]:
+    """The rows of a plain text that was written to S3."""
+    return [list(line.split("\t")) for line in body.decode().splitlines()]
 
 
 def read_page(path: Path, offset: int, count: int) -> tuple[list[Row], int | None]:

@@ -40,6 +40,9 @@ DEFINITIONS: Mapping[str, Callable[[Context, str], Outcome]] = {
 }
 
 
+CONFLICTS_BORNE = 3
+
+
 class Runner:
     """Runs executions on the engine.
 
@@ -105,7 +108,8 @@ class Runner:
             tree = read(execution.statement, execution.values)
             trees.append(tree.copy())
             if change := CHANGES.get(kind.name):
-                return change(context, tree)
+                refuse_kms(execution)
+                return again_after_conflict(lambda: change(context, tree.copy()))
             return run_query(context, tree, file)
         if kind.name == "CREATE_TABLE_AS_SELECT":
             return ddl.run_create_as(context, execution.statement, execution.values)
@@ -119,6 +123,30 @@ class Runner:
         if kind.type == "UTILITY":
             return text_outcome(file, *show.run_show(context, execution.statement, execution.values))
         raise QueryError("NOT_SUPPORTED", f"{kind.name} is not supported locally yet")
+
+
+def again_after_conflict(change: Callable[[], Outcome]) -> Outcome:
+    """Runs a statement once more where another writer committed first; its answer is worked out anew.
+
+    Raises:
+        QueryError: ICEBERG_COMMIT_ERROR, where others were first every time.
+    """
+    for _ in range(CONFLICTS_BORNE):
+        try:
+            return change()
+        except QueryError as error:
+            if error.code != "ICEBERG_COMMIT_ERROR":
+                raise
+    return change()
+
+
+def refuse_kms(execution: Execution) -> None:
+    """Athena writes to S3 Tables only where results are encrypted with SSE-S3 or not at all."""
+    if execution.encryption in ("SSE_KMS", "CSE_KMS"):
+        message = (
+            f"DML on S3 Tables is not supported with {execution.encryption} result encryption; use SSE_S3"
+        )
+        raise QueryError("NOT_SUPPORTED", message)
 
 
 def text_outcome(file: Path, names: Any, rows: list[list[str | None]]) -> Outcome:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from trino_sql_validator import validate
+
+from local_aws.athena.coverage import FUNCTIONS_NOT_YET, NOT_YET, SUPPORTED, coverage, markdown
+from local_aws.athena.functions import FUNCTIONS
+from local_aws.athena.shapes import SHAPES
+
+CORPUS = Path(__file__).parents[3] / "athena_corpus"
+ANSWERED = FUNCTIONS.keys() | SHAPES.keys()
+
+
+def is_documented(name: str) -> bool:
+    """Whether Trino documents a function of this name."""
+    return not validate(f'SELECT "{name}"(1)', function_arguments="off").unknown_functions
+
+
+def test_every_function_is_one_of_athenas() -> None:
+    assert [name for name in sorted(ANSWERED) if not is_documented(name)] == []
+
+
+def test_what_is_missing_is_athenas_and_missing() -> None:
+    assert [name for name in FUNCTIONS_NOT_YET if name in ANSWERED or not is_documented(name)] == []
+
+
+def test_every_function_has_a_case_in_the_corpus() -> None:
+    cases = [case for file in CORPUS.glob("*.yaml") for case in yaml.safe_load(file.read_text())]
+    called = {
+        name.lower() for case in cases if "rows" in case for name in re.findall(r"\b(\w+)\s*\(", case["sql"])
+    }
+    assert sorted(ANSWERED - called) == []
+
+
+@pytest.mark.parametrize("status", [SUPPORTED, NOT_YET, "refused as on AWS"])
+def test_the_table_has_every_status(status: str) -> None:
+    assert any(row.status == status for row in coverage())
+    assert f"| {status} |" in markdown()
