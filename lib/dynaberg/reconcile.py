@@ -112,11 +112,9 @@ def reconcile(session: boto3.Session, settings: Settings, contract: Contract) ->
     table = catalog.load_table(catalog.open_catalog(session, settings), settings, contract.table)
     compared_at = datetime.now(UTC)
     items = scan_items(session, contract.source_table)
-    columns = [column for column in contract.columns if not column.mask]
-    names = tuple(column.name for column in columns)
-    iceberg = table.scan(selected_fields=names).to_arrow().select(list(names))
-    dynamodb, iceberg = _align(items, iceberg, columns)
-    df = _name_differences(compare(dynamodb, iceberg, contract.key), contract)
+    names = tuple(column.name for column in contract.columns if not column.mask)
+    iceberg = table.scan(selected_fields=names).to_arrow()
+    df = compare_items(items, iceberg, contract)
     snapshot = table.current_snapshot()
     counts = df.drop_duplicates([*contract.key, "problem"])["problem"].value_counts()
     return ReconcileReport(
@@ -128,6 +126,22 @@ def reconcile(session: boto3.Session, settings: Settings, contract: Contract) ->
         compared_at=compared_at,
         snapshot_id=snapshot.snapshot_id if snapshot else None,
     )
+
+
+def compare_items(items: Sequence[Item], rows: pa.Table, contract: Contract) -> pd.DataFrame:
+    """Compare items with rows of the current table, in every column that is not masked.
+
+    Args:
+        items: Items as DynamoDB JSON, binary as base64.
+        rows: The rows, with the current table's types.
+        contract: The table contract.
+
+    Returns:
+        One row per difference, as `ReconcileReport.df`.
+    """
+    columns = [column for column in contract.columns if not column.mask]
+    dynamodb, iceberg = _align(items, rows, columns)
+    return _name_differences(compare(dynamodb, iceberg, contract.key), contract)
 
 
 def scan_items(session: boto3.Session, source_table: str) -> list[Item]:
@@ -161,7 +175,7 @@ def _keep_items(response_dict: dict[str, Any], customized_response_dict: dict[st
         response_dict["body"] = json.dumps(answer).encode()
 
 
-def _align(items: list[Item], iceberg: pa.Table, columns: Sequence[Column]) -> tuple[pa.Table, pa.Table]:
+def _align(items: Sequence[Item], iceberg: pa.Table, columns: Sequence[Column]) -> tuple[pa.Table, pa.Table]:
     """Both sides in the same types and spellings, column by column."""
     import pyarrow as pa
 
@@ -170,7 +184,7 @@ def _align(items: list[Item], iceberg: pa.Table, columns: Sequence[Column]) -> t
     return pa.table([a for a, _ in sides], names=names), pa.table([b for _, b in sides], names=names)
 
 
-def _align_column(items: list[Item], stored: pa.ChunkedArray, column: Column) -> tuple[Any, Any]:
+def _align_column(items: Sequence[Item], stored: pa.ChunkedArray, column: Column) -> tuple[Any, Any]:
     import pyarrow as pa
 
     attributes = [item.get(column.name) for item in items]

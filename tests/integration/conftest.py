@@ -71,10 +71,10 @@ class Pipeline:
 
 
 @pytest.fixture(scope="session")
-def make_pipeline(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pipeline]:
-    """Deploys a pipeline under a name of its own."""
+def make_pipeline(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pipeline]:
+    """Deploys a pipeline under a name of its own, for a contract of its own or one with every type."""
 
-    def make(name: str) -> Pipeline:
+    def make(name: str, contract: Contract | None = None) -> Pipeline:
         session = boto3.Session()
         names = {"name": name, "table_name": "transactions", "namespace": name}
         root: Path = tmp_path_factory.mktemp(name)
@@ -82,7 +82,7 @@ def make_pipeline(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -
         settings = Settings(table_bucket_name=f"{name}-tables", bucket_name=name, root=root, **names)
         columns = tuple(Column(column, type_) for column, type_ in TYPES.items())
         masked = Column("card", "string", mask="hash")
-        contract = Contract("transactions", f"{name}-source", "id", "at", (*columns, masked))
+        contract = contract or Contract("transactions", f"{name}-source", "id", "at", (*columns, masked))
         deploy.enable_cdc(session, settings, contract)
         layers.create_tables(session, settings, contract)
         deploy.deploy_firehose(session, settings, contract, buffer_seconds=0)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from dynaberg.contract import Column, Contract, load_contract
 from dynaberg.functions import shapes
-from dynaberg.functions.attributes import ConversionError
+from dynaberg.functions.attributes import ConversionError, converter_for
 from dynaberg.functions.conversion import ChangeConverter
 from dynaberg.transactions_model import plan_changes
 
@@ -330,6 +330,11 @@ def test_the_calendar(year: str) -> None:
 def test_38_digits_are_exact(digits: str) -> None:
     assert Decimal(convert_item(big={"N": digits})["big"]) == Decimal(digits)
     assert json.loads(convert_item(anything={"N": digits})["anything"]) == {"N": digits}
+
+
+def test_38_nines_are_not_too_large() -> None:
+    converter = converter_for({"decimal": [38, 0]})
+    assert converter({"N": "-" + "9" * 38}) == "-" + "9" * 38
 
 
 # The columns of the log -----------------------------------------------------------------------------

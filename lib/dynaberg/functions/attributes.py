@@ -165,9 +165,10 @@ def _read_decimal(text: Any, precision: int, scale: int) -> str:
     except DecimalException as error:
         message = f"has more than {scale} digits after the point, or is far too large: {shorten(text)}"
         raise ConversionError("OutOfRange", message) from error
-    if abs(number) >= Decimal(10) ** (precision - scale):
+    # abs() would round to 28 digits.
+    if number.copy_abs() >= Decimal(10) ** (precision - scale):
         raise ConversionError("OutOfRange", f"is too large for decimal({precision},{scale}): {shorten(text)}")
-    return f"{abs(number) if number == 0 else number:f}"
+    return f"{number.copy_abs() if number == 0 else number:f}"
 
 
 def _read_double(text: Any) -> float:
