@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ERROR_BUCKET = "error bucket"
 # Firehose and the Lambdas write below the first, an event source mapping's OnFailure below the second.
 ERROR_RECORDS, DISCARDED_BATCHES = "errors/", "aws/lambda/"
+UNREADABLE = "Unreadable"
 # Objects that are read or archived at the same time.
 THREADS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -229,23 +230,22 @@ def read_message(message: Message) -> Envelope:
 
 def _read_error_records(body: bytes) -> Iterator[FailedChange]:
     """The lines of an object that Firehose or a Lambda wrote."""
-    for line in body.splitlines():
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            raw = base64.b64decode(record["rawData"], validate=True)
-        except (binascii.Error, *_MISFITS):
-            yield FailedChange(line, "Unreadable", "The line is no error record", None, 0)
-        else:
-            yield FailedChange(
-                raw,
-                str(record.get("errorCode")),
-                str(record.get("errorMessage")),
-                _moment(record.get("attemptEndingTimestamp")),
-                int(record.get("attemptsMade", 1)),
-                record,
-            )
+    lines = [_read_error_record(line) for line in body.splitlines() if line.strip()]
+    if any(change.error_record for change in lines):
+        yield from lines
+    else:
+        yield FailedChange(body, UNREADABLE, "The object holds no error records", None, 0)
+
+
+def _read_error_record(line: bytes) -> FailedChange:
+    try:
+        record = json.loads(line)
+        raw = base64.b64decode(record["rawData"], validate=True)
+        code, message = str(record.get("errorCode")), str(record.get("errorMessage"))
+        failed_at, attempts = _moment(record.get("attemptEndingTimestamp")), record.get("attemptsMade", 1)
+        return FailedChange(raw, code, message, failed_at, int(attempts), record)
+    except (binascii.Error, RecursionError, *_MISFITS):
+        return FailedChange(line, UNREADABLE, "The line is no error record", None, 0)
 
 
 def _read_discarded_batch(body: bytes) -> Iterator[FailedChange]:
@@ -256,7 +256,7 @@ def _read_discarded_batch(body: bytes) -> Iterator[FailedChange]:
         failed_at = datetime.fromisoformat(invocation["timestamp"].replace("Z", "+00:00"))
         records = json.loads(invocation["payload"])["Records"]
     except _MISFITS:
-        yield FailedChange(body, "Unreadable", "The object holds no discarded batch", None, 0)
+        yield FailedChange(body, UNREADABLE, "The object holds no discarded batch", None, 0)
         return
     attempts = int(context.get("approximateInvokeCount", 1))
     message = f"The function failed {attempts} times on the batch; its log says why"
@@ -270,7 +270,7 @@ def _read_message(message: Message) -> Iterator[FailedChange]:
         letter = parse_dead_letter(message.body)
     except NotADeadLetterError as error:
         text = message.body.encode()
-        yield FailedChange(text, "Unreadable", f"It is no dead letter: {error}", message.sent_at, 0)
+        yield FailedChange(text, UNREADABLE, f"It is no dead letter: {error}", message.sent_at, 0)
         return
     # In the dead-letter queue each receipt was an attempt, but this one.
     attempts = letter.attempts + (message.attempts - 1 if message.queue == DEAD_LETTERS else 0)

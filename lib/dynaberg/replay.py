@@ -198,7 +198,9 @@ def _archive(session: boto3.Session, bucket: str, plan: Plan) -> None:
     """Move what was replayed to the archive, and leave what failed again in the error bucket."""
     s3, envelope = aws.client(session, "s3"), plan.envelope
     if len(plan.errors) == len(envelope.changes) and envelope.name.startswith(ERROR_RECORDS):
-        s3.put_object(Bucket=bucket, Key=envelope.name, Body=_rest(plan))
+        # What is no object of error records at all is not ours to write anew.
+        if any(change.error_record for change in envelope.changes):
+            s3.put_object(Bucket=bucket, Key=envelope.name, Body=_rest(plan))
         return
     archived = _archived_body(plan)
     digest = hashlib.sha256(archived).hexdigest()[:16]

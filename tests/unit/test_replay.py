@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from dynaberg import failures, reentry
@@ -16,6 +17,7 @@ from dynaberg.errors import NotReadyError
 from dynaberg.failures import Envelope, FailedChange
 from dynaberg.functions.dead_letters import DeadLetter
 from dynaberg.functions.handover import Handover
+from dynaberg.plots import plot_failures
 from dynaberg.queues import DEAD_LETTERS, PARKED, Message
 from dynaberg.reentry import row_converter
 from dynaberg.replay import Plan, _archived_body, _plan_all, changed_at
@@ -93,9 +95,16 @@ def test_only_what_was_replayed_is_archived() -> None:
 
 
 def test_a_line_that_is_no_error_record_is_kept() -> None:
-    [plan] = plans(envelope(b"half a line", b'{"rawData": "?"}'))
-    assert [change.raw for change in plan.envelope.changes] == [b"half a line", b'{"rawData": "?"}']
-    assert plan.outcomes == ("failed again", "failed again")
+    odd = [b"half a line", b'{"rawData": "?"}', b'{"rawData": "", "attemptsMade": "many"}']
+    [plan] = plans(envelope(*odd, error_line(record("a"))))
+    assert [change.raw for change in plan.envelope.changes[:3]] == odd
+    assert plan.outcomes == ("failed again", "failed again", "failed again", "replayed")
+
+
+@pytest.mark.parametrize("body", [b"PAR1\x00\n\xff", b"[]", b""])
+def test_an_object_of_something_else_is_one_failure(body: bytes) -> None:
+    [change] = failures._read_error_records(body)
+    assert (change.raw, change.error_code, dict(change.error_record)) == (body, "Unreadable", {})
 
 
 def test_letters_tell_their_attempts() -> None:
@@ -188,3 +197,13 @@ def test_only_what_was_refused_is_sent_again() -> None:
 def test_what_is_not_taken_is_said(code: str, timeout: float) -> None:
     with pytest.raises(NotReadyError, match=f"'stream' did not take 2 of 2 changes: {code}"):
         reentry.send(FakeFirehose(code, 1_000), "stream", [b"a", b"b"], timeout=timeout)
+
+
+def test_the_picture_says_where_changes_wait() -> None:
+    places = ["error bucket", "error bucket", "parked queue"]
+    frame = pd.DataFrame({"error_code": ["A", "B", "B"], "where": places})
+    ax = plot_failures(frame)
+    assert ax.get_title() == "3 changes wait to be replayed, most for B"
+    assert [text.get_text().strip() for text in ax.texts] == ["1", "2"]
+    assert plot_failures(frame.head(1)).get_title() == "1 change waits to be replayed, most for A"
+    assert plot_failures(frame.head(0)).get_title() == "Nothing failed, or all of it was replayed"
