@@ -1,15 +1,15 @@
 """JSON records to an Arrow table with the exact schema of an Iceberg table.
 
-Whole columns are converted at once where their values have the type that the column wants; a column
-in which one value does not is converted value by value, and the records that do not fit are named. Names must
-match exactly; fields that the table does not have are skipped, as AWS does ("Considerations and
-limitations", Deliver data to Apache Iceberg Tables, Amazon Data Firehose Developer Guide).
+All columns are read in one pass where their values have the types that the columns want; a column in which
+one value has not is converted value by value, and the records that do not fit are named. Names must match
+exactly; fields that the table does not have are skipped, as AWS does ("Considerations and limitations",
+Deliver data to Apache Iceberg Tables, Amazon Data Firehose Developer Guide).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,27 +17,11 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
-from pyiceberg.types import (
-    BooleanType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    IcebergType,
-    IntegerType,
-    LongType,
-    StringType,
-    TimestampType,
-    TimestamptzType,
-)
 
+from local_aws.json_columns import Row, Way, at_once, ways
 from local_aws.json_values import Convert, MismatchError, RoundedNumberError, converter
-
-Row = dict[str, Any]
-Values = tuple[Any, ...]
-WholeColumn = Callable[[Values, pa.DataType], pa.Array | None]
 
 INVALID_JSON = "Iceberg.InvalidJson"
 MISSING_COLUMN = "Iceberg.MissingColumnWithinRecord"
@@ -65,14 +49,14 @@ class Column:
         name: Its name.
         required: Whether null is refused.
         arrow_type: Its Arrow type.
-        whole: Converts all values at once, or gives up with None or an Arrow error.
+        ways: How all its values are converted at once.
         convert: Converts one value.
     """
 
     name: str
     required: bool
     arrow_type: pa.DataType
-    whole: WholeColumn
+    ways: list[Way]
     convert: Convert
 
 
@@ -85,16 +69,20 @@ class RowConverter:
 
     def __init__(self, schema: Schema) -> None:
         self.arrow_schema = schema_to_pyarrow(schema, include_field_ids=False)
+        types = [self.arrow_schema.field(field.name).type for field in schema.fields]
         self._columns = [
             Column(
                 field.name,
                 field.required,
-                self.arrow_schema.field(field.name).type,
-                whole_column(field.field_type),
+                arrow_type,
+                ways(field.field_type, arrow_type),
                 converter(field.field_type),
             )
-            for field in schema.fields
+            for field, arrow_type in zip(schema.fields, types, strict=True)
         ]
+        self._intake = pa.struct(
+            [(column.name, column.ways[0].intake) for column in self._columns if column.ways]
+        )
 
     def convert(self, data: Sequence[bytes]) -> tuple[pa.RecordBatch, dict[int, Failure]]:
         """Convert records, one JSON object each.
@@ -106,27 +94,30 @@ class RowConverter:
             The rows of those that fit, and why the others (by their index) do not.
         """
         failures: dict[int, Failure] = {}
-        rows = parse(data, self.arrow_schema.names, failures)
-        columns: Iterable[Values] = zip(*rows, strict=True) if rows else ((),) * len(self._columns)
-        arrays = [
-            whole_or_one_by_one(column, values, data, failures)
-            for column, values in zip(self._columns, columns, strict=True)
-        ]
+        rows = parse(data, failures)
+        read = self._read(rows)
+        arrays = [column_of(column, rows, read.get(column.name), data, failures) for column in self._columns]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
         if failures:
             batch = batch.filter(pa.array([index not in failures for index in range(len(rows))]))
         return batch, dict(sorted(failures.items()))
 
+    def _read(self, rows: list[Row]) -> dict[str, pa.Array]:
+        """Columns as they are likely to come, read in one pass; none where one value comes otherwise."""
+        with suppress(pa.ArrowException, OverflowError):
+            fields = pa.array(rows, self._intake).flatten()
+            return dict(zip(self._intake.names, fields, strict=True))
+        return {}
 
-def parse(data: Sequence[bytes], names: list[str], failures: dict[int, Failure]) -> list[Values]:
-    """The columns' values in every record; a record that holds no object gives nulls and a failure."""
+
+def parse(data: Sequence[bytes], failures: dict[int, Failure]) -> list[Row]:
+    """The object in every record; a record that holds none gives an empty one and a failure."""
     loads = orjson.loads
-    try:
-        # Values are picked while the object is still in the processor's cache.
-        return [tuple(map(loads(record).get, names)) for record in data]
-    except (orjson.JSONDecodeError, AttributeError):
-        rows = (object_or_failure(record, index, failures) for index, record in enumerate(data))
-        return [tuple(map(row.get, names)) for row in rows]
+    with suppress(orjson.JSONDecodeError):
+        rows = [loads(record) for record in data]
+        if set(map(type, rows)) <= {dict}:
+            return rows
+    return [object_or_failure(record, index, failures) for index, record in enumerate(data)]
 
 
 def object_or_failure(record: bytes, index: int, failures: dict[int, Failure]) -> Row:
@@ -142,28 +133,30 @@ def object_or_failure(record: bytes, index: int, failures: dict[int, Failure]) -
     return row
 
 
-def whole_or_one_by_one(
-    column: Column, values: Values, data: Sequence[bytes], failures: dict[int, Failure]
+def column_of(
+    column: Column,
+    rows: list[Row],
+    read: pa.Array | None,
+    data: Sequence[bytes],
+    failures: dict[int, Failure],
 ) -> pa.Array:
-    """Convert a column at once if that works, and value by value if not."""
-    array = None
-    with suppress(pa.ArrowException, OverflowError):
-        array = column.whole(values, column.arrow_type)
+    """A column, converted at once if that works, and value by value if not."""
+    array = at_once(column.name, column.ways, rows, read)
     if array is None:
-        array = one_by_one(column, values, data, failures)
+        array = one_by_one(column, rows, data, failures)
     if column.required and array.null_count:
         message = f"Column {column.name} is required and the record has no value for it."
-        for index in (i for i, value in enumerate(values) if value is None):
+        for index in (i for i, row in enumerate(rows) if row.get(column.name) is None):
             failures.setdefault(index, Failure(MISSING_COLUMN, message))
     return array
 
 
 def one_by_one(
-    column: Column, values: Values, data: Sequence[bytes], failures: dict[int, Failure]
+    column: Column, rows: list[Row], data: Sequence[bytes], failures: dict[int, Failure]
 ) -> pa.Array:
     """Convert a column value by value; what does not fit becomes a failure and null."""
     converted: list[Any] = []
-    for index, value in enumerate(values):
+    for index, value in enumerate(row.get(column.name) for row in rows):
         try:
             converted.append(None if value is None else convert_exactly(column, value, data[index]))
         except MismatchError as error:
@@ -188,65 +181,3 @@ def read_every_digit(record: bytes) -> Row:
     except RecursionError as error:
         raise MismatchError("the record is nested too deeply to read its numbers exactly") from error
     return row
-
-
-def whole_column(kind: IcebergType) -> WholeColumn:
-    """How a type's columns are converted all at once."""
-    if isinstance(kind, DecimalType):
-        whole_digits = kind.precision - kind.scale
-        return text_column(rf"^[+-]?[0-9]{{1,{whole_digits}}}(\.[0-9]{{1,{kind.scale or 1}}})?$")
-    return WHOLE_COLUMNS.get(type(kind), no_whole_column)
-
-
-def no_whole_column(values: Values, arrow_type: pa.DataType) -> None:
-    """Types that are always converted value by value."""
-
-
-def strings(values: Values, arrow_type: pa.DataType) -> pa.Array:
-    """Columns of text; Arrow refuses anything else."""
-    return pa.array(values, arrow_type)
-
-
-def plain_column(*accepted: type) -> WholeColumn:
-    """Columns of JSON values that Arrow takes as they are, but also others that would be guesses."""
-
-    def convert(values: Values, arrow_type: pa.DataType) -> pa.Array | None:
-        kinds = set(map(type, values))
-        return pa.array(values, arrow_type) if kinds.issubset((*accepted, type(None))) else None
-
-    return convert
-
-
-def text_column(pattern: str) -> WholeColumn:
-    """Columns of text that Arrow reads rightly where all of it matches a pattern."""
-
-    def convert(values: Values, arrow_type: pa.DataType) -> pa.Array | None:
-        text = pa.array(values, pa.string())
-        matches = pc.all(pc.match_substring_regex(text, pattern)).as_py()
-        return None if matches is False else text.cast(arrow_type)
-
-    return convert
-
-
-def either(first: WholeColumn, second: WholeColumn) -> WholeColumn:
-    """The first way, and the second where that does not take the column."""
-
-    def convert(values: Values, arrow_type: pa.DataType) -> pa.Array | None:
-        array = first(values, arrow_type)
-        return second(values, arrow_type) if array is None else array
-
-    return convert
-
-
-WHOLE_NUMBERS = either(plain_column(int), text_column(r"^-?[0-9]{1,19}$"))
-MOMENTS = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
-WHOLE_COLUMNS: dict[type[IcebergType], WholeColumn] = {
-    StringType: strings,
-    BooleanType: plain_column(bool),
-    IntegerType: WHOLE_NUMBERS,
-    LongType: WHOLE_NUMBERS,
-    DoubleType: plain_column(float, int),
-    DateType: text_column(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
-    TimestampType: either(plain_column(int), text_column(MOMENTS + "$")),
-    TimestamptzType: either(plain_column(int), text_column(MOMENTS + r"(Z|[+-][0-9]{2}:[0-9]{2})$")),
-}

@@ -1,0 +1,113 @@
+"""A whole column of JSON values to Arrow at once, where all of them have a type that the column takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.types import (
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    IcebergType,
+    IntegerType,
+    LongType,
+    StringType,
+    TimestampType,
+    TimestamptzType,
+)
+
+Row = dict[str, Any]
+Finish = Callable[[pa.Array], pa.Array | None]
+
+MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+TEXT_PATTERNS: dict[type[IcebergType], str] = {
+    IntegerType: r"^-?[0-9]{1,19}$",
+    LongType: r"^-?[0-9]{1,19}$",
+    DateType: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+    TimestampType: MOMENT + "$",
+    TimestamptzType: MOMENT + r"(Z|[+-][0-9]{2}:[0-9]{2})$",
+}
+PLAIN_KINDS: dict[type[IcebergType], frozenset[type] | None] = {
+    StringType: None,
+    BooleanType: None,
+    IntegerType: frozenset([int]),
+    LongType: frozenset([int]),
+    TimestampType: frozenset([int]),
+    TimestamptzType: frozenset([int]),
+    DoubleType: frozenset([int, float]),
+}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to convert a whole column.
+
+    Attributes:
+        intake: The Arrow type that its values are read as.
+        accepted: What its values may be, besides null; None where Arrow refuses all else by itself.
+        finish: Makes the column of what was read; gives up with None or an Arrow error.
+    """
+
+    intake: pa.DataType
+    accepted: frozenset[type] | None
+    finish: Finish
+
+
+def ways(kind: IcebergType, arrow_type: pa.DataType) -> list[Way]:
+    """The ways for a type, the likeliest first; none where values are always converted one by one."""
+    found = []
+    if type(kind) in PLAIN_KINDS:
+        found.append(Way(arrow_type, PLAIN_KINDS[type(kind)], lambda array: array))
+    pattern = decimal_pattern(kind) if isinstance(kind, DecimalType) else TEXT_PATTERNS.get(type(kind))
+    if pattern is not None:
+        found.append(Way(pa.string(), None, from_text(pattern, arrow_type)))
+    return found
+
+
+def decimal_pattern(kind: DecimalType) -> str:
+    """Text that is such a decimal; without the guard, Arrow takes some that is not, and takes it wrongly."""
+    whole_digits = kind.precision - kind.scale
+    return rf"^[+-]?[0-9]{{1,{whole_digits}}}(\.[0-9]{{1,{kind.scale or 1}}})?$"
+
+
+def from_text(pattern: str, arrow_type: pa.DataType) -> Finish:
+    """Casts text where all of it matches a pattern."""
+
+    def finish(text: pa.Array) -> pa.Array | None:
+        matches = pc.all(pc.match_substring_regex(text, pattern)).as_py()
+        return None if matches is False else text.cast(arrow_type)
+
+    return finish
+
+
+def at_once(name: str, ways: list[Way], rows: list[Row], read: pa.Array | None) -> pa.Array | None:
+    """A column, converted at once; None where no way takes it.
+
+    Args:
+        name: The column's name.
+        ways: Its ways.
+        rows: The rows.
+        read: What was read of it already, as the first way's intake.
+    """
+    for number, way in enumerate(ways):
+        with suppress(pa.ArrowException, OverflowError):
+            if way.accepted is not None and not way.accepted.issuperset(kinds(name, rows)):
+                continue
+            intake = read if number == 0 else None
+            if intake is None:
+                intake = pa.array([row.get(name) for row in rows], way.intake)
+            array = way.finish(intake)
+            if array is not None:
+                return array
+    return None
+
+
+def kinds(name: str, rows: list[Row]) -> set[type]:
+    """The types of a column's values, null left away."""
+    return set(map(type, [row.get(name) for row in rows])) - {type(None)}
