@@ -9,9 +9,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from dynaberg import catalog
 from dynaberg.attributes import read_any, reader_for
 from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.landings import landings
 from dynaberg.query import query
+from dynaberg.snapshots import committed_at
 
 if TYPE_CHECKING:
     import boto3
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 _NESTED = ("list", "map", "struct")
 _COLUMNS = ["changed_at", "operation", "attribute", "before", "after", "received_at", "sequence_number"]
+_LANDED: dict[str, Any] = {"snapshot_id": "Int64", "committed_at": "datetime64[ms, UTC]"}
 
 
 def item_history(
@@ -30,7 +34,9 @@ def item_history(
 ) -> pd.DataFrame:
     """Every version of one DynamoDB item: which attribute changed when, and from what to what.
 
-    A change that was delivered twice counts once.
+    A change that was delivered twice counts once, where it landed first. The snapshot in which a version
+    landed comes from the log's metadata: its file says which snapshot added it. Of versions that a compaction
+    has rewritten that is no longer known.
 
     Args:
         session: Open boto3 session.
@@ -40,7 +46,8 @@ def item_history(
 
     Returns:
         One row per version and changed attribute, the oldest first: changed_at, operation, attribute, before,
-        after, received_at, sequence_number. Numbers are exact.
+        after, received_at, sequence_number, snapshot_id and committed_at (UTC) of the log's snapshot in which
+        the version landed, else NA. Numbers are exact.
 
     Raises:
         SettingsError: The key's columns are not those of the table.
@@ -53,12 +60,14 @@ def item_history(
 
     versions = _read_versions(session, settings, contract, key)
     rows = [row for version in versions for row in _changed_attributes(contract, version)]
-    frame = pd.DataFrame(rows, columns=_COLUMNS)
+    names = [*_COLUMNS, *_LANDED]
+    frame = pd.DataFrame(rows, columns=names)
+    # As objects: exact values, and ids that would lose digits where pandas sees a gap in them.
     values = {
-        name: pd.Series([row[_COLUMNS.index(name)] for row in rows], dtype=object)
-        for name in ("before", "after")
+        name: pd.Series([row[names.index(name)] for row in rows], dtype=object)
+        for name in ("before", "after", *_LANDED)
     }
-    return frame.assign(**values)
+    return frame.assign(**values).astype(_LANDED)
 
 
 def _read_versions(
@@ -73,8 +82,8 @@ def _read_versions(
     columns = ", ".join(_selected(column.name, column.parsed_type) for column in contract.columns)
     condition = " AND ".join(f'"{name}" = ?' for name in contract.key)
     sql = (
-        "SELECT change_id, operation, changed_at, sequence_number, received_at, old_image, unmapped, "
-        f'{columns}\nFROM "{contract.log_name}"\nWHERE {condition}\n'
+        'SELECT "$path" AS path, change_id, operation, changed_at, sequence_number, received_at, old_image, '
+        f'unmapped, {columns}\nFROM "{contract.log_name}"\nWHERE {condition}\n'
         "ORDER BY changed_at, sequence_number, change_id"
     )
     found = query(session, settings, sql, [key[name] for name in contract.key]).df
@@ -84,9 +93,28 @@ def _read_versions(
         raise NotFoundError(
             msg, hint="Take a key from the table, or wait for its delivery: wb.wait_for_delivery()."
         )
-    versions = found.drop_duplicates("change_id").astype(object)
+    landed = _landed(session, settings, contract, found)
+    versions = found.assign(**landed).sort_values("committed_at", kind="stable").drop_duplicates("change_id")
+    versions = versions.sort_values(["changed_at", "sequence_number", "change_id"]).astype(object)
     rows: list[Any] = versions.where(versions.notna(), None).to_dict("records")
     return rows
+
+
+def _landed(
+    session: boto3.Session, settings: Settings, contract: Contract, found: pd.DataFrame
+) -> dict[str, pd.Series[Any]]:
+    """For each version that was found the snapshot in which it landed, and when that was committed."""
+    import pandas as pd
+
+    log = catalog.load_table(catalog.open_catalog(session, settings), settings, contract.log_name)
+    received = {str(path): list(rows) for path, rows in found.groupby("path")["received_at"]}
+    by_path = landings(log, received)
+    snapshots = [by_path.get(path) for path in found["path"]]
+    landed = {
+        "snapshot_id": [snapshot and snapshot.snapshot_id for snapshot in snapshots],
+        "committed_at": [snapshot and committed_at(snapshot) for snapshot in snapshots],
+    }
+    return {name: pd.Series(values, dtype=object).astype(_LANDED[name]) for name, values in landed.items()}
 
 
 def _selected(name: str, parsed: ParsedType) -> str:
@@ -100,8 +128,8 @@ def _changed_attributes(contract: Contract, version: Mapping[str, Any]) -> Itera
     for name in [*before, *(name for name in after if name not in before)]:
         old, new = before.get(name), after.get(name)
         if name not in contract.key and old != new:
-            moments = version["received_at"], version["sequence_number"]
-            yield version["changed_at"], version["operation"], name, old, new, *moments
+            rest = (version[column] for column in ("received_at", "sequence_number", *_LANDED))
+            yield version["changed_at"], version["operation"], name, old, new, *rest
 
 
 def _before(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.snapshot_sizes import SnapshotSizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,8 @@ _COUNTS = {
 def snapshots(table: Table) -> pd.DataFrame:
     """The snapshots of a table, oldest first, from its metadata alone.
 
+    Sizes that a writer left out of a snapshot's summary are summed from its manifests.
+
     Args:
         table: Native pyiceberg table.
 
@@ -43,7 +46,8 @@ def snapshots(table: Table) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [_row(snapshot) for snapshot in sorted(table.snapshots(), key=_order)]
+    sizes = SnapshotSizes(table)
+    rows = [_row(snapshot, sizes) for snapshot in sorted(table.snapshots(), key=_order)]
     names = ["committed_at", "snapshot_id", "parent_id", "operation", *_COUNTS]
     # As objects: a column of ids with a gap in it would otherwise pass through float, and lose digits.
     frame = pd.DataFrame(rows, columns=names, dtype=object)
@@ -55,7 +59,7 @@ def _order(snapshot: Snapshot) -> tuple[int, int]:
     return snapshot.sequence_number or 0, snapshot.timestamp_ms
 
 
-def _row(snapshot: Snapshot) -> dict[str, Any]:
+def _row(snapshot: Snapshot, sizes: SnapshotSizes) -> dict[str, Any]:
     summary: Any = snapshot.summary or {}
     row: dict[str, Any] = {
         "committed_at": committed_at(snapshot),
@@ -67,10 +71,9 @@ def _row(snapshot: Snapshot) -> dict[str, Any]:
         known = [summary.get(key) for key in plus if summary.get(key) is not None]
         less = sum(int(summary.get(key) or 0) for key in minus)
         row[name] = sum(map(int, known)) - less
-    # A writer leaves out what is zero; where there are files, a size that is left out is not known.
-    for name, files in (("added_bytes", "added_files"), ("total_bytes", "total_files")):
-        if row[files] and summary.get(_COUNTS[name][0][0]) is None:
-            row[name] = None
+    for name in ("added_bytes", "total_bytes"):
+        if summary.get(_COUNTS[name][0][0]) is None:
+            row[name] = getattr(sizes, name)(snapshot)
     return row
 
 
@@ -101,7 +104,7 @@ def snapshot_at(table: Table, when: datetime) -> Snapshot:
     before = [entry for entry in sorted(known, key=lambda entry: entry[0]) if entry[0] <= moment_ms]
     snapshot = table.snapshot_by_id(before[-1][1]) if before else None
     if snapshot is None:
-        raise _nothing_at(table, f"at {when.isoformat()}")
+        raise _nothing_at(table, when)
     return snapshot
 
 
@@ -114,13 +117,13 @@ def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
 
     Raises:
         SettingsError: The moment has no time zone.
-        NotFoundError: There is no such snapshot; the message names the first and the last.
+        NotFoundError: There is no such snapshot, or no more; the message names the first and the last.
     """
     if not isinstance(moment, SupportsIndex):
         return snapshot_at(table, moment)
     snapshot = table.snapshot_by_id(index(moment))
     if snapshot is None:
-        raise _nothing_at(table, f"with the id {moment}")
+        raise _nothing_at(table, moment)
     return snapshot
 
 
@@ -143,7 +146,8 @@ def require_moment(when: Any, *, wanted: str = "a moment or a snapshot id") -> N
         raise SettingsError(msg, hint=hint)
 
 
-def _nothing_at(table: Table, asked: str) -> NotFoundError:
+def _nothing_at(table: Table, asked: Moment) -> NotFoundError:
+    """The error for a moment or an id without a snapshot: what exists, and how many have expired."""
     name = table.name()[-1]
     ordered = sorted(table.snapshots(), key=_order)
     if not ordered:
@@ -153,7 +157,12 @@ def _nothing_at(table: Table, asked: str) -> NotFoundError:
     first, last = ordered[0], ordered[-1]
     span = f"The first is {_named(first)}, the last {_named(last)}."
     hint = "Take a moment between them, or an id from wb.snapshots(…)."
-    return NotFoundError(f"Table {name!r} has no snapshot {asked}. {span}", hint=hint)
+    what = f"at {asked.isoformat()}" if isinstance(asked, datetime) else f"with the id {asked}"
+    # Sequence numbers count the commits of a table (Iceberg spec, "Sequence Numbers"); others are gone.
+    expired = getattr(table.metadata, "last_sequence_number", 0) - len(ordered)
+    gone = f"; {expired} of its snapshots expired" if expired > 0 else ""
+    msg = f"Table {name!r} has no snapshot {what}{gone}. {span}"
+    return NotFoundError(msg, hint=hint)
 
 
 def _named(snapshot: Snapshot) -> str:

@@ -1,7 +1,7 @@
 """Time travel: the snapshots of a table, reads as of a moment, what changed, and one item's history.
 
-Two questions, two clocks: what did we know at 09:00 is `read_as_of`, by when a snapshot was committed; what was
-true at 09:00 is `state_as_of`, by when DynamoDB made the change.
+Two questions, two clocks: what did we know at 09:00 is `read_as_of`, by when a snapshot was committed; what
+was true at 09:00 is `state_as_of`, by when DynamoDB made the change.
 """
 
 from __future__ import annotations

@@ -7,12 +7,27 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from dynaberg import snapshot_diff, time_travel
 from dynaberg.differences import compare, to_long_form
 from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.landings import landings
 
 NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that pyiceberg opens."""
+    locations: list[str] = []
+    original = PyArrowFileIO.new_input
+    monkeypatch.setattr(
+        PyArrowFileIO,
+        "new_input",
+        lambda self, location: (locations.append(location), original(self, location))[1],
+    )
+    return locations
 
 
 def lines(frame: Any) -> list[tuple[Any, ...]]:
@@ -140,6 +155,7 @@ def test_the_history_of_an_item(story: Any) -> None:
     history = time_travel.item_history(session, settings, contract, {"id": "item-02", "at": 2})
     assert list(history.columns) == [
         "changed_at", "operation", "attribute", "before", "after", "received_at", "sequence_number",
+        "snapshot_id", "committed_at",
     ]  # fmt: skip
     born = history[history["operation"] == "INSERT"].set_index("attribute")["after"].to_dict()
     card = born.pop("card")
@@ -172,6 +188,71 @@ def test_the_history_of_an_item(story: Any) -> None:
     assert (
         timedelta(0) <= removed["received_at"].iloc[0] - removed["changed_at"].iloc[0] < timedelta(minutes=5)
     )
+
+
+def test_each_version_names_the_snapshot_in_which_it_landed(story: Any, opened: list[str]) -> None:
+    pipeline = story.pipeline
+    log = pipeline.load("transactions_changes")
+    landed = {}
+    for snapshot in log.snapshots():
+        rows = log.scan(snapshot_id=snapshot.snapshot_id, selected_fields=("change_id",)).to_arrow()
+        for name in rows.column("change_id").to_pylist():
+            landed.setdefault(name, snapshot.snapshot_id)
+    stored = log.scan(row_filter="id == 'item-02'").to_arrow().to_pylist()
+    expected = {row["sequence_number"]: landed[row["change_id"]] for row in stored}
+    opened.clear()
+    arguments = pipeline.session, pipeline.settings, pipeline.contract
+    history = time_travel.item_history(*arguments, {"id": "item-02", "at": 2})
+    assert opened
+    assert not [path for path in opened if path.endswith(".parquet")], "from metadata alone"
+    assert dict(zip(history["sequence_number"], history["snapshot_id"], strict=True)) == expected
+    assert history["snapshot_id"].nunique() == 2
+    assert (history["committed_at"] >= history["received_at"]).all()
+
+
+def test_landings_read_only_manifests_that_can_hold_the_rows(story: Any, opened: list[str]) -> None:
+    log = story.pipeline.load("transactions_changes")
+    files = {task.file.file_path for task in log.scan().plan_files()}
+    opened.clear()
+    assert set(landings(log, {path: [datetime.now(UTC)] for path in files})) == files
+    read = len(opened)
+    opened.clear()
+    assert landings(log, {path: [datetime(2020, 1, 1, tzinfo=UTC)] for path in files}) == {}
+    assert read > len(opened) == 1, "the list of manifests, and none of them"
+
+
+def test_sizes_are_complete_whoever_wrote_the_snapshot(story: Any) -> None:
+    for name in ("transactions", "transactions_changes"):
+        table = story.pipeline.load(name)
+        shown = time_travel.snapshots(table)
+        assert shown[["added_bytes", "total_bytes"]].notna().all(axis=None)
+        for line in shown.itertuples():
+            files = table.inspect.files(line.snapshot_id)
+            assert line.total_bytes == sum(files.column("file_size_in_bytes").to_pylist())
+        assert (shown["added_bytes"] > 0).all()
+        if name == "transactions_changes":
+            assert shown["added_bytes"].cumsum().tolist() == shown["total_bytes"].tolist()
+
+
+def test_a_snapshot_that_has_expired(story: Any) -> None:
+    pipeline = story.pipeline
+    catalog = pipeline.load("transactions").catalog
+    table = catalog.create_table((pipeline.settings.namespace, "expiring"), pipeline.contract.log_schema())
+    session, settings = pipeline.session, pipeline.settings
+    with pytest.raises(NotFoundError, match="no snapshot yet"):
+        time_travel.read_as_of(session, settings, table, datetime.now(UTC))
+    rows = pipeline.load("transactions_changes").scan().to_arrow()
+    table.append(rows)
+    table.append(rows)
+    first, last = (snapshot.snapshot_id for snapshot in table.snapshots())
+    before = time_travel.snapshots(table)["committed_at"].iloc[0]
+    table.maintenance.expire_snapshots().by_id(first).commit()
+    table = catalog.load_table((pipeline.settings.namespace, "expiring"))
+    with pytest.raises(NotFoundError, match=f"id {first}; 1 of its snapshots expired") as caught:
+        time_travel.read_as_of(session, settings, table, first)
+    assert f"The first is {last}" in str(caught.value)
+    with pytest.raises(NotFoundError, match="1 of its snapshots expired"):
+        time_travel.read_as_of(session, settings, table, before)
 
 
 def test_a_key_that_is_none(story: Any) -> None:

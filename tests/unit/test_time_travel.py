@@ -33,6 +33,8 @@ def table(*ids: int, log: tuple[tuple[int, int], ...] | None = None) -> Table:
                 "added-records": "5",
                 "total-records": str(5 * index + 5),
                 "added-data-files": "1",
+                "added-files-size": "70",
+                "total-files-size": str(70 * index + 70),
             },
             "schema-id": 0,
             **({"parent-snapshot-id": ids[index - 1]} if index else {}),
@@ -95,6 +97,20 @@ def test_before_the_first_names_the_first_and_the_last() -> None:
         assert words in caught.value.message
 
 
+def test_what_has_expired_is_told_from_what_never_was() -> None:
+    kept = table(FIRST, SECOND, THIRD)
+    kept.metadata.snapshots.pop(0)
+    kept.metadata.snapshot_log.pop(0)
+    with pytest.raises(NotFoundError, match=f"id {FIRST}; 1 of its snapshots expired") as caught:
+        resolve_snapshot(kept, FIRST)
+    assert f"The first is {SECOND}" in caught.value.message
+    with pytest.raises(NotFoundError, match="1 of its snapshots expired"):
+        snapshot_at(kept, NOON)
+    with pytest.raises(NotFoundError) as whole:
+        resolve_snapshot(table(FIRST), 17)
+    assert "expired" not in whole.value.message
+
+
 def test_a_table_without_snapshots() -> None:
     with pytest.raises(NotFoundError, match="no snapshot yet"):
         snapshot_at(table(), NOON)
@@ -114,5 +130,6 @@ def test_ids_and_counts_keep_their_digits() -> None:
     assert shown["parent_id"].tolist()[1:] == [FIRST, SECOND]
     assert shown["parent_id"].isna().tolist() == [True, False, False]
     assert shown["total_records"].tolist() == [5, 10, 15]
-    assert shown["added_bytes"].isna().all(), "not known is not zero"
+    assert shown["added_bytes"].tolist() == [70, 70, 70]
+    assert shown["total_bytes"].tolist() == [70, 140, 210]
     assert shown["committed_at"].iloc[0] == NOON
