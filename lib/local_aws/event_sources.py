@@ -185,7 +185,9 @@ class EventSources:
                 "PROBLEM: internal Lambda error. Please contact Lambda customer support."
             )
             await asyncio.sleep(PAUSE_AFTER_CRASH_SECONDS)
-            self._running.pop(mapping.uuid, None)
+            running = self._running.get(mapping.uuid)
+            if running is not None and running.reader is reader:
+                del self._running[mapping.uuid]
 
     async def _end(self, uuid: str) -> None:
         running = self._running.pop(uuid, None)
