@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws, catalog, deploy
+from dynaberg.change_stream import read_changes
 from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
 from dynaberg.query import query
 
@@ -147,7 +148,12 @@ def _count_by_id(
     session: boto3.Session, settings: Settings, contract: Contract
 ) -> tuple[int, Callable[[], int]]:
     """How many changes the source table's stream holds, and how many of these the log holds."""
-    wanted = change_ids_in_stream(session, _stream_arn(session, contract))
+    source = _kinesis_source(session, settings)
+    wanted = (
+        _change_ids_in_kinesis(session, source)
+        if source
+        else change_ids_in_stream(session, _stream_arn(session, contract))
+    )
     sql = (
         f'SELECT DISTINCT change_id FROM "{contract.log_name}" '  # noqa: S608
         f"WHERE received_at >= current_timestamp - INTERVAL '{_STREAM_HOURS + 1}' HOUR"
@@ -155,6 +161,27 @@ def _count_by_id(
     return len(wanted), lambda: len(
         wanted.intersection(query(session, settings, sql, progress=False).df["change_id"])
     )
+
+
+def _kinesis_source(session: boto3.Session, settings: Settings) -> dict[str, Any] | None:
+    """What Firehose reads, where that is Kinesis; None where the forwarder reads DynamoDB Streams."""
+    try:
+        name = deploy.outputs(session, settings, "delivery").get("KinesisDeliveryStreamName")
+    except NotFoundError:
+        return None
+    if name is None:
+        return None
+    answer = aws.client(session, "firehose").describe_delivery_stream(DeliveryStreamName=name)
+    source: dict[str, Any] = answer["DeliveryStreamDescription"]["Source"]["KinesisStreamSourceDescription"]
+    return source
+
+
+def _change_ids_in_kinesis(session: boto3.Session, source: dict[str, Any]) -> set[str]:
+    """The ids of the changes that came to Kinesis after Firehose began; a change has other ids there."""
+    now = datetime.now(UTC)
+    since = max(source["DeliveryStartTimestamp"], now - timedelta(hours=_STREAM_HOURS))
+    documents = (record.document for record in read_changes(session, source["KinesisStreamARN"], since, now))
+    return {document["eventID"] for document in documents if isinstance(document, dict)}
 
 
 def _stream_arn(session: boto3.Session, contract: Contract) -> str:

@@ -79,6 +79,8 @@ def test_both_patterns_end_with_the_same_current_table(
         wait_for_delivery(
             session, settings, contract, expected=CHANGES, since=report.started_at, progress=False
         )
+        waited = wait_for_delivery(session, settings, contract, progress=False)
+        assert waited["changes"].tolist() == [CHANGES]
         layers.refresh(session, settings, contract)
         compared = reconcile(session, settings, contract)
         assert compared.matches, compared.df.to_string()
