@@ -9,15 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import sqlglot
 from sqlglot import exp
 
-from local_aws.athena.dialect import DuckSql, to_duckdb
+from local_aws.athena.decimals import apply_division
 from local_aws.athena.errors import QueryError
 from local_aws.athena.functions import FUNCTIONS
 from local_aws.athena.macros import MACROS
-from local_aws.athena.scopes import Describe, only_nulls, operand_types, selects, visible_ctes
-from local_aws.athena.types import WHOLE_DIGITS, DecimalType, decimal_type, family, text_name
+from local_aws.athena.scopes import Describe, operand_types, selects
+from local_aws.athena.type_checks import (
+    COMPARISONS,
+    CONDITIONS,
+    apply_case,
+    apply_comparison,
+    apply_condition,
+    apply_in,
+    case_results,
+    check_columns_match,
+    condition_operands,
+    refuse_hidden_order,
+    refuse_text,
+    unexpected_parameters,
+)
+from local_aws.athena.types import family, text_name
 
 Node = exp.Expr
 
@@ -39,55 +52,6 @@ def rewrite_typed(tree: Node, describe: Describe) -> None:
                 RULES[type(node)](node, [next(types) for _ in range(count)])
     for operation in tree.find_all(exp.SetOperation):
         check_columns_match(operation, describe)
-
-
-def refuse_hidden_order(select: exp.Select) -> None:
-    """SELECT DISTINCT is ordered by what it selects.
-
-    Raises:
-        QueryError: EXPRESSION_NOT_IN_DISTINCT.
-    """
-    order = select.args.get("order")
-    if not select.args.get("distinct") or order is None or any(e.is_star for e in select.expressions):
-        return
-    names = {e.alias_or_name.lower() for e in select.expressions}
-    written = {e.unalias().sql().lower() for e in select.expressions}
-    for term in order.expressions:
-        key = term.this
-        visible = isinstance(key, exp.Literal) or key.sql().lower() in written or key.name.lower() in names
-        if not visible:
-            message = "For SELECT DISTINCT, ORDER BY expressions must appear in select list"
-            raise QueryError("EXPRESSION_NOT_IN_DISTINCT", message, key)
-
-
-def check_columns_match(operation: exp.SetOperation, describe: Describe) -> None:
-    """The columns of both sides of UNION, INTERSECT and EXCEPT are alike.
-
-    Raises:
-        QueryError: TYPE_MISMATCH.
-    """
-    if recursive_name(operation):
-        return
-    sides = []
-    for side in (operation.this, operation.expression):
-        asked = exp.Select(expressions=[exp.Star()], from_=exp.From(this=exp.Subquery(this=side.copy())))
-        asked.set("with_", visible_ctes(operation))
-        kinds = describe(to_duckdb(asked))
-        for null in only_nulls(side):
-            kinds[null] = "NULL"
-        sides.append(kinds)
-    for position, (left, right) in enumerate(zip(*sides, strict=False), 1):
-        if "NULL" not in (left, right) and family(left) != family(right):
-            word = operation.key.upper()
-            given = f"{text_name(left)}, {text_name(right)}"
-            message = f"column {position} in {word} query has incompatible types: {given}"
-            raise QueryError("TYPE_MISMATCH", message, operation)
-
-
-def recursive_name(operation: exp.SetOperation) -> bool:
-    """Whether an operation defines a recursive query, whose types are those of its first part."""
-    clause = operation.find_ancestor(exp.With)
-    return clause is not None and bool(clause.args.get("recursive"))
 
 
 def levels(select: exp.Select) -> Iterator[list[Node]]:
@@ -119,90 +83,6 @@ def in_from_clause(node: Node, select: exp.Select) -> bool:
 def both(node: Node) -> list[Node]:
     """The operands of a binary operator."""
     return [node.this, node.expression]
-
-
-def apply_division(node: Node, types: Sequence[str | None]) -> None:
-    """Whole numbers divide to whole numbers, decimals to decimals, by zero is an error."""
-    name = "trino_divide" if isinstance(node, exp.Div) else "trino_modulo"
-    operands = [
-        exp.Paren(this=node.this) if isinstance(node.this, exp.Binary) else node.this,
-        node.expression,
-    ]
-    left, right = (decimal_type(t) for t in types)
-    if left and right and any(t and t.startswith("DECIMAL") for t in types):
-        node.replace(decimal_operation(node, operands, left, right))
-        return
-    if left and right:
-        divisor = exp.Anonymous(this="trino_nonzero", expressions=[operands[1].copy()])
-        operation = exp.IntDiv if isinstance(node, exp.Div) else exp.Mod
-        result = operation(this=operands[0].copy(), expression=divisor)
-        wider = max((t or "" for t in types), key=lambda t: WHOLE_DIGITS.get(t, 0))
-        node.replace(exp.cast(result, "BIGINT" if wider == "HUGEINT" else wider))
-        return
-    if None not in types:
-        node.replace(
-            exp.Paren(this=exp.Div(this=operands[0].copy(), expression=node.expression.copy()))
-            if isinstance(node, exp.Div)
-            else exp.Paren(this=node.copy())
-        )
-        return
-    node.replace(exp.Anonymous(this=name, expressions=[operand.copy() for operand in operands]))
-
-
-def decimal_operation(node: Node, operands: Sequence[Node], left: DecimalType, right: DecimalType) -> Node:
-    """Decimal division and remainder (Trino, "Decimal functions and operators")."""
-    if isinstance(node, exp.Mod):
-        divisor = exp.Anonymous(this="trino_nonzero", expressions=[operands[1].copy()])
-        return exp.Paren(this=exp.Mod(this=operands[0].copy(), expression=divisor))
-    scale = max(left.scale, right.scale)
-    precision = min(38, left.precision + right.scale + max(right.scale - left.scale, 0))
-    power = 10 ** (scale - left.scale + right.scale)
-    numerator = f"{unscaled(operands[0], left)} * CAST({power} AS HUGEINT)"
-    quotient = f"trino_decimal_divide({numerator}, {unscaled(operands[1], right)})"
-    step = f"CAST('{10**-scale:.{scale}f}' AS DECIMAL({max(scale, 1)}, {scale}))"
-    whole = f"CAST({quotient} AS DECIMAL({38 - scale}, 0))"
-    text = f"CAST({whole} * {step} AS DECIMAL({max(precision, scale)}, {scale}))"
-    return sqlglot.parse_one(text, dialect=DuckSql)
-
-
-def unscaled(operand: Node, kind: DecimalType) -> str:
-    """A decimal as a whole number of its smallest units."""
-    text = to_duckdb(operand)
-    if kind.scale == 0:
-        return f"CAST({text} AS HUGEINT)"
-    if kind.precision + kind.scale + 1 <= 38:
-        exact = f"CAST({text} AS DECIMAL({kind.precision}, {kind.scale}))"
-        return f"CAST({exact} * CAST({10**kind.scale} AS DECIMAL({kind.scale + 1}, 0)) AS HUGEINT)"
-    return f"CAST(replace(CAST({text} AS VARCHAR), '.', '') AS HUGEINT)"
-
-
-COMPARISONS: Mapping[type[Node], str] = {
-    exp.EQ: "=",
-    exp.NEQ: "<>",
-    exp.GT: ">",
-    exp.GTE: ">=",
-    exp.LT: "<",
-    exp.LTE: "<=",
-}
-
-
-def apply_comparison(node: Node, types: Sequence[str | None]) -> None:
-    """Only like may be compared with like."""
-    refuse_unlike(node, types[0], types[1], COMPARISONS[type(node)])
-
-
-def apply_in(node: Node, types: Sequence[str | None]) -> None:
-    """IN and BETWEEN compare each value."""
-    for other in types[1:]:
-        refuse_unlike(node, types[0], other, "=" if isinstance(node, exp.In) else "BETWEEN")
-
-
-def refuse_unlike(node: Node, left: str | None, right: str | None, operator: str) -> None:
-    """DuckDB would convert silently; Athena refuses."""
-    if left is None or right is None or "NULL" in (left, right) or family(left) == family(right):
-        return
-    message = f"Cannot apply operator: {text_name(left)} {operator} {text_name(right)}"
-    raise QueryError("TYPE_MISMATCH", message, node)
 
 
 def apply_subscript(node: Node, types: Sequence[str | None]) -> None:
@@ -243,13 +123,6 @@ def choose_variant(node: Node, types: Sequence[str | None]) -> None:
     node.set("this", chosen.name)
 
 
-def unexpected_parameters(node: Node, types: Sequence[str | None]) -> QueryError:
-    """A function that is not for these types."""
-    given = ", ".join(text_name(t) for t in types if t)
-    name = str(node.this).removeprefix("trino_")
-    return QueryError("FUNCTION_NOT_FOUND", f"Unexpected parameters ({given}) for function {name}", node)
-
-
 def call_operands(node: Node) -> list[Node]:
     """The arguments of a function whose types matter."""
     name = str(node.this).lower()
@@ -275,25 +148,6 @@ def apply_concat_ws(node: Node, types: Sequence[str | None]) -> None:
     if types[0] and types[0].endswith("]"):
         node.set("this", "array_to_string")
         node.set("expressions", [node.expressions[1].copy(), node.expressions[0].copy()])
-
-
-def apply_case(node: Node, types: Sequence[str | None]) -> None:
-    """All results of a CASE are of one kind."""
-    known = [t for t in types if t and t not in ("NULL", '"NULL"')]
-    for other in known[1:]:
-        if family(other) != family(known[0]):
-            message = (
-                "All CASE results must be the same type or coercible to a common type. "
-                f"Cannot find common type between {text_name(known[0])} and {text_name(other)}"
-            )
-            raise QueryError("TYPE_MISMATCH", message, node)
-
-
-def case_results(node: Node) -> list[Node]:
-    """The results of a CASE, or the arguments of coalesce."""
-    if isinstance(node, exp.Anonymous):
-        return list(node.expressions)
-    return [*(branch.args["true"] for branch in node.args["ifs"]), *filter(None, [node.args.get("default")])]
 
 
 CONCAT = (
@@ -337,39 +191,6 @@ def apply_typeof(node: Node, types: Sequence[str | None]) -> None:
     """The type's name, known before the query runs."""
     if types[0]:
         node.replace(exp.Literal.string(text_name(types[0])))
-
-
-def refuse_text(node: Node, types: Sequence[str | None]) -> None:
-    """Functions of moments and numbers take no text, though DuckDB would read it."""
-    if any(t and family(t) == "text" for t in types):
-        raise unexpected_parameters(node, types)
-
-
-def condition_operands(node: Node) -> list[Node]:
-    """What must be true or false here and is not by its own words."""
-    conditions = [node.this, node.expression] if isinstance(node, exp.Connector) else [node.this]
-    if isinstance(node.parent, exp.Case) and node.parent.this is not None:
-        return []
-    plain = (exp.Column, exp.Literal, exp.Cast, exp.Binary, exp.Anonymous)
-    made_of_conditions = (exp.Connector, exp.Predicate)
-    return [c for c in conditions if isinstance(c, plain) and not isinstance(c, made_of_conditions)]
-
-
-def apply_condition(node: Node, types: Sequence[str | None]) -> None:
-    """A condition is a boolean, not a number."""
-    for kind in types:
-        if kind and kind not in ("BOOLEAN", "NULL"):
-            clause = CLAUSES.get(type(node), "Logical expression term")
-            message = f"{clause} must evaluate to a boolean: actual type {text_name(kind)}"
-            raise QueryError("TYPE_MISMATCH", message, node)
-
-
-CLAUSES: Mapping[type[Node], str] = {
-    exp.Where: "WHERE clause",
-    exp.Having: "HAVING clause",
-    exp.If: "CASE WHEN clause",
-}
-CONDITIONS = (exp.Where, exp.Having, exp.Not, exp.And, exp.Or)
 
 
 def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
