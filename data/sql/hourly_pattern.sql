@@ -1,9 +1,10 @@
--- Hourly transaction pattern of one day, the busiest combinations first.
+-- Hourly transaction pattern of one day, the busiest combinations first; by currency, which does not add up.
 SELECT
     "date",
     "hour",
     merchant_category,
     payment_method,
+    currency,
     count(*) AS transaction_count,
     sum(amount) AS total_amount,
     count(DISTINCT customer_id) AS unique_customers,
@@ -11,5 +12,5 @@ SELECT
     count_if(amount_threshold = 'HIGH') AS high_amount_transactions
 FROM transactions
 WHERE "date" = :day
-GROUP BY "date", "hour", merchant_category, payment_method
+GROUP BY "date", "hour", merchant_category, payment_method, currency
 ORDER BY "hour", total_amount DESC

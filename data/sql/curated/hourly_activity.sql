@@ -1,13 +1,15 @@
 -- What was bought, hour by hour: volume, money, customers and refusals for each kind of merchant and payment.
+-- By currency too: amounts of different currencies do not add up.
 SELECT
     "date",
     "hour",
     merchant_category,
     payment_method,
+    currency,
     count(*) AS transactions,
     sum(amount) AS total_amount,
     count(DISTINCT customer_id) AS customers,
     count_if(status = 'DECLINED') AS declined,
     count_if(amount_threshold = 'HIGH') AS high_amount
 FROM transactions
-GROUP BY "date", "hour", merchant_category, payment_method
+GROUP BY "date", "hour", merchant_category, payment_method, currency
