@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -124,6 +126,13 @@ class Writer(threading.Thread):
         self.join()
 
 
+def eventually(check: Callable[[], bool], seconds: float = 45) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def settle(session: boto3.Session, settings: Settings) -> None:
     """Refresh until the current table is what DynamoDB is."""
     deadline = time.monotonic() + 60
@@ -172,6 +181,34 @@ def test_the_stream_type_changes_there_and_back_while_items_change(
         d["StreamArn"] for d in answer["KinesisDataStreamDestinations"] if d["DestinationStatus"] == "ACTIVE"
     ]
     assert active == [foundation["KinesisStreamArn"]]
+
+
+def test_what_the_old_path_had_not_read_yet_is_not_lost(
+    session: boto3.Session, local_aws: Status, make: Callable[[Settings, Contract], None]
+) -> None:
+    settings = settings_of("backlog", "dynamodb")
+    contract = replace(ITEMS, source_table="backlog-source")
+    make(settings, contract)
+
+    def put_faults(*rules: dict[str, str]) -> None:
+        url, body = f"{local_aws.endpoint}/_local_aws/faults", json.dumps(rules).encode()
+        urllib.request.urlopen(urllib.request.Request(url, body, method="PUT")).close()
+
+    def write(*ids: str) -> None:
+        for id_ in ids:
+            item = {"id": {"S": id_}, "n": {"N": "0"}}
+            session.client("dynamodb").put_item(TableName=contract.source_table, Item=item)
+
+    try:
+        put_faults({"service": "lambda", "kind": "error", "function": "backlog-forwarder"})
+        write("before-1", "before-2")
+        deploy.deploy_firehose(session, replace(settings, stream_type="kinesis"), contract, buffer_seconds=1)
+        write("after")
+        eventually(lambda: set(scan(session, settings, contract.log_name)["id"]) == {"after"})
+    finally:
+        put_faults()
+    everything = {"before-1", "before-2", "after"}
+    eventually(lambda: set(scan(session, settings, contract.log_name)["id"]) == everything)
 
 
 def test_changing_nothing_changes_nothing(session: boto3.Session) -> None:
