@@ -18,6 +18,7 @@ import pytest
 
 from dynaberg import catalog, cleanup, deploy, layers
 from dynaberg.contract import Column, Contract, load_contract
+from dynaberg.doctor import doctor
 from dynaberg.reconcile import reconcile
 from dynaberg.settings import Settings
 from dynaberg.traffic import generate_traffic
@@ -217,3 +218,15 @@ def test_changing_nothing_changes_nothing(session: boto3.Session) -> None:
     resources = deploy.deploy_firehose(session, settings, ITEMS, buffer_seconds=1)
     assert resources["seconds"].sum() == 0
     assert deploy.stack_parameters(session, "switched-delivery") == before
+
+
+def test_the_doctor_looks_at_the_pattern_that_is_deployed(session: boto3.Session) -> None:
+    settings = replace(SWITCHED, stream_type="kinesis", root=ROOT)
+    report = doctor(session, settings).set_index("check")
+    checks = ["change stream", "stream type", "delivery", "event sources", "parked changes"]
+    assert report.loc[checks, "ok"].all(), report.to_string()
+    assert "Kinesis destination ACTIVE" in report.loc["change stream", "found"]
+    assert report.loc["delivery", "found"] == "2 delivery streams ACTIVE"
+    report = doctor(session, replace(settings, stream_type="dynamodb")).set_index("check")
+    assert report.loc["stream type", "found"] == "kinesis deployed, dynamodb set"
+    assert "changes over" in report.loc["stream type", "fix"]

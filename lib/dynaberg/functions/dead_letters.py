@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -171,7 +171,12 @@ def _pointed(s3: Any, bucket: str, letter: DeadLetter, by: str) -> DeadLetter:
 
 
 def send(
-    sqs: Any, queue_url: str, bodies: Sequence[str], *, delay_seconds: int = 0, sleep: Any = time.sleep
+    sqs: Any,
+    queue_url: str,
+    bodies: Sequence[str],
+    *,
+    delay_seconds: int = 0,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Send messages, and again those that the queue did not take.
 
