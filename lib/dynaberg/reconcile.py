@@ -1,10 +1,13 @@
-"""DynamoDB against Iceberg: every column of every row, by exact types."""
+"""DynamoDB against Iceberg: every column of every row, by exact types.
+
+Where digests of key ranges agree, no row is moved; only keys that differ are read and compared exactly.
+"""
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,20 +16,24 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
-from dynaberg import catalog
+from dynaberg import catalog, digests
 from dynaberg.attributes import canonical_json, reader_for
 from dynaberg.differences import Differences, compare, to_long_form
 from dynaberg.errors import NotFoundError
+from dynaberg.query import query
 
 if TYPE_CHECKING:
     import boto3
     import pandas as pd
     import pyarrow as pa
+    from pyiceberg.table import Table
 
     from dynaberg.contract import Column, Contract
     from dynaberg.settings import Settings
 
 _SEGMENTS = 8
+# Above this many partition keys a scan of the whole current table is faster than one that looks for them.
+_MANY_KEYS = 5_000
 _MISFITS = (KeyError, ValueError, ArithmeticError, TypeError)
 Item = Mapping[str, Mapping[str, Any]]
 
@@ -46,6 +53,8 @@ class ReconcileReport:
         columns: Columns that were compared; masked ones cannot be.
         compared_at: When the scan of DynamoDB began; a change after it may be on one side only.
         snapshot_id: Snapshot of the current table that was read.
+        in_flight: Keys that differed, and that have changed since: their changes are on the way.
+        rows_read: Rows of the current table that were read; where digests agree, none.
     """
 
     df: pd.DataFrame
@@ -57,6 +66,8 @@ class ReconcileReport:
     columns: tuple[str, ...]
     compared_at: datetime
     snapshot_id: int | None
+    in_flight: int = 0
+    rows_read: int = 0
 
     @property
     def matches(self) -> bool:
@@ -77,7 +88,8 @@ class ReconcileReport:
             if self.matches
             else " While the table is written to, what changed after that moment differs too."
         )
-        return f"{sizes}, compared at {moment}. {verdict}{late}"
+        flight = f" {self.in_flight:,} more changed meanwhile and are in flight." if self.in_flight else ""
+        return f"{sizes}, compared at {moment}. {verdict}{late}{flight}"
 
     def __repr__(self) -> str:
         return self.summary if self.matches else f"{self.df.to_string(max_rows=20)}\n{self.summary}"
@@ -90,13 +102,17 @@ class ReconcileReport:
 def reconcile(session: boto3.Session, settings: Settings, contract: Contract) -> ReconcileReport:
     """Compare DynamoDB with the current table, every column of every row.
 
-    Both sides are read in full; they are compared in columns, and only rows that differ are looked at one by
-    one. Masked columns are left out. Source of the parallel scan: Amazon DynamoDB Developer Guide, "Scanning
-    tables in DynamoDB".
+    DynamoDB is scanned, for there is no other way. Athena digests the current table by key ranges, and only
+    rows that differ are read, and compared by their exact types. A contract with doubles or nested
+    columns, which have no text that both sides write alike, is compared row by row throughout.
+
+    What differs is looked up once more before it is reported: an item that has changed meanwhile is in flight
+    and not lost. Masked columns are left out. Source of the parallel scan: Amazon DynamoDB Developer Guide,
+    "Scanning tables in DynamoDB".
 
     Args:
         session: Open boto3 session.
-        settings: Names of the table bucket and the namespace.
+        settings: Names of the workgroup, the table bucket and the namespace.
         contract: The table contract.
 
     Returns:
@@ -109,23 +125,115 @@ def reconcile(session: boto3.Session, settings: Settings, contract: Contract) ->
         >>> reconcile(session, settings, contract).matches
         True
     """
-    table = catalog.load_table(catalog.open_catalog(session, settings), settings, contract.table)
+    iceberg = catalog.open_catalog(session, settings)
+    table = catalog.load_table(iceberg, settings, contract.table)
+    snapshot = table.current_snapshot()
     compared_at = datetime.now(UTC)
     items = scan_items(session, contract.source_table)
-    names = tuple(column.name for column in contract.columns if not column.mask)
-    iceberg = table.scan(selected_fields=names).to_arrow()
-    df = compare_items(items, iceberg, contract)
-    snapshot = table.current_snapshot()
+    suspects = _find_suspects(session, settings, contract, items, table)
+    df = compare_items(suspects.items, suspects.rows, contract)
+    moving = 0
+    if not df.empty:
+        newer = catalog.load_table(iceberg, settings, contract.table)
+        df, moving = _check_again(session, contract, df, suspects.items, newer)
     counts = df.drop_duplicates([*contract.key, "problem"])["problem"].value_counts()
     return ReconcileReport(
         df=df,
         items=len(items),
-        rows=len(iceberg),
+        rows=suspects.rows_in_all,
         **{problem: int(counts.get(problem, 0)) for problem in ("missing", "extra", "stale")},
-        columns=names,
+        in_flight=moving,
+        rows_read=len(suspects.rows),
+        columns=tuple(column.name for column in contract.columns if not column.mask),
         compared_at=compared_at,
         snapshot_id=snapshot.snapshot_id if snapshot else None,
     )
+
+
+@dataclass(frozen=True)
+class _Suspects:
+    """What has to be compared exactly, of both sides."""
+
+    items: Sequence[Item]
+    rows: pa.Table
+    rows_in_all: int
+
+
+def _find_suspects(
+    session: boto3.Session, settings: Settings, contract: Contract, items: Sequence[Item], table: Table
+) -> _Suspects:
+    """Leave out what digests show to be equal."""
+    snapshot = table.current_snapshot()
+    if snapshot is None or not digests.can_digest(contract):
+        rows = _read_rows(table, contract)
+        return _Suspects(items, rows, len(rows))
+    digits, hashed = digests.range_digits(len(items)), digests.hash_items(items, contract)
+
+    def ask(sql: str) -> list[tuple[Any, ...]]:
+        return list(query(session, settings, sql).df.itertuples(index=False, name=None))
+
+    there = {
+        name: (int(rows), digest)
+        for name, rows, digest in ask(digests.ranges_statement(contract, snapshot.snapshot_id, digits))
+    }
+    here = digests.digest_ranges(hashed, digits)
+    rows_in_all = sum(rows for rows, _ in there.values())
+    differing = {name for name in here.keys() | there.keys() if here.get(name) != there.get(name)}
+    if not differing:
+        return _Suspects([], _read_rows(table, contract, []), rows_in_all)
+    hashes = ask(digests.rows_statement(contract, snapshot.snapshot_id, digits, differing))
+    keys = digests.differing_partition_keys(hashed, hashes, digits, differing)
+    suspects = [item for item, each in zip(items, hashed, strict=True) if each.partition_key in keys]
+    return _Suspects(suspects, _read_rows(table, contract, keys), rows_in_all)
+
+
+def _read_rows(table: Table, contract: Contract, partition_keys: Collection[Any] | None = None) -> pa.Table:
+    """Rows with exact types, all of them or those of some partition keys."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyiceberg.expressions import AlwaysFalse, AlwaysTrue, In, Reference
+
+    names = tuple(column.name for column in contract.columns if not column.mask)
+    if partition_keys is None or len(partition_keys) > _MANY_KEYS:
+        found = table.scan(AlwaysTrue(), selected_fields=names).to_arrow()
+    elif partition_keys:
+        found = table.scan(
+            In(term=Reference(contract.key[0]), values=set(partition_keys)), selected_fields=names
+        ).to_arrow()
+    else:
+        found = table.scan(AlwaysFalse(), selected_fields=names).to_arrow()
+    if partition_keys is not None and len(found):
+        column = found.column(contract.key[0])
+        found = found.filter(pc.is_in(column, value_set=pa.array(list(partition_keys), column.type)))
+    return found
+
+
+def _check_again(
+    session: boto3.Session, contract: Contract, df: pd.DataFrame, items: Sequence[Item], table: Table
+) -> tuple[pd.DataFrame, int]:
+    """Compare what differs once more, now; what is left, and how many items are in flight.
+
+    An item that is another than at the scan has a change on its way.
+    """
+    key = list(contract.key)
+    readers = {c.name: reader_for(c.parsed_type) for c in contract.columns if c.name in key}
+
+    def key_of(item: Item) -> tuple[Any, ...]:
+        return tuple(readers[name](item[name]) for name in key)
+
+    wanted = set(df[key].itertuples(index=False, name=None))
+    before = {key_of(item): canonical_json({"M": item}) for item in items if key_of(item) in wanted}
+    now = {key_of(item): item for item in get_items(session, contract, wanted)}
+    moving = {
+        each
+        for each in wanted
+        if before.get(each) != (canonical_json({"M": now[each]}) if each in now else None)
+    }
+    rows = _read_rows(table, contract, {each[0] for each in wanted})
+    again = compare_items([item for each, item in now.items() if each not in moving], rows, contract)
+    tuples = list(again[key].itertuples(index=False, name=None))
+    left = again[[each in wanted and each not in moving for each in tuples]]
+    return left.reset_index(drop=True), len(moving)
 
 
 def compare_items(items: Sequence[Item], rows: pa.Table, contract: Contract) -> pd.DataFrame:
@@ -165,6 +273,37 @@ def scan_items(session: boto3.Session, source_table: str) -> list[Item]:
     except dynamodb.exceptions.ResourceNotFoundException as error:
         msg = f"There is no DynamoDB table {source_table!r}."
         raise NotFoundError(msg, hint="Create it with wb.enable_cdc() (01_enable_cdc).") from error
+
+
+def get_items(session: boto3.Session, contract: Contract, keys: Iterable[tuple[Any, ...]]) -> list[Item]:
+    """The items of some keys as DynamoDB JSON, binary as base64, by consistent reads.
+
+    Args:
+        session: Open boto3 session.
+        contract: The table contract.
+        keys: Values of the key columns.
+    """
+    dynamodb: Any = session.client("dynamodb")
+    dynamodb.meta.events.register("before-parse.dynamodb.GetItem", _keep_item)
+    types = contract.key_attribute_types()
+
+    def get(key: tuple[Any, ...]) -> Item | None:
+        attributes = {
+            name: {types[name]: value if types[name] == "B" else str(value)}
+            for name, value in zip(contract.key, key, strict=True)
+        }
+        answer = dynamodb.get_item(TableName=contract.source_table, Key=attributes, ConsistentRead=True)
+        found: Item | None = answer["PlainItem"]
+        return found
+
+    with ThreadPoolExecutor(_SEGMENTS) as pool:
+        return [item for item in pool.map(get, keys) if item]
+
+
+def _keep_item(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    if response_dict["status_code"] == HTTPStatus.OK:
+        customized_response_dict["PlainItem"] = json.loads(response_dict["body"]).get("Item")
+        response_dict["body"] = b"{}"
 
 
 def _keep_items(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from dynaberg import reconcile as reconciling
+from dynaberg.contract import Contract
 from dynaberg.errors import NotFoundError
 from dynaberg.reconcile import ReconcileReport, reconcile
 
+NESTED = {"ratio", "tags", "prices", "place"}
 
-def tampered(story: Any, name: str, rows: list[dict[str, Any]]) -> ReconcileReport:
+
+def plain(story: Any) -> Contract:
+    """The contract without the columns that have no canonical text."""
+    contract: Contract = story.pipeline.contract
+    return replace(contract, columns=tuple(c for c in contract.columns if c.name not in NESTED))
+
+
+def tampered(
+    story: Any, name: str, rows: list[dict[str, Any]], contract: Contract | None = None
+) -> ReconcileReport:
     """Compare the source with a table of other rows."""
     pipeline = story.pipeline
     table = pipeline.load("transactions")
     copy = table.catalog.create_table((pipeline.settings.namespace, name), table.schema())
     copy.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))
-    return reconcile(pipeline.session, pipeline.settings, replace(pipeline.contract, table=name))
+    contract = replace(contract or pipeline.contract, table=name)
+    return reconcile(pipeline.session, pipeline.settings, contract)
 
 
 def test_every_type_matches(story: Any) -> None:
@@ -62,6 +76,59 @@ def test_every_difference_is_named(story: Any) -> None:
     ]
     assert "1 missing, 1 extra, 2 stale" in repr(report)
     assert "<td>item-07</td>" in report._repr_html_()
+
+
+def test_digests_of_every_plain_type_agree_and_no_row_is_read(story: Any) -> None:
+    pipeline = story.pipeline
+    report = reconcile(pipeline.session, pipeline.settings, plain(story))
+    assert report.matches, report.df.to_string()
+    assert (report.items, report.rows, report.rows_read) == (39, 39, 0)
+
+
+def test_digests_lead_to_every_difference_and_to_few_rows(story: Any) -> None:
+    rows = {row["id"]: row for row in story.pipeline.load("transactions").scan().to_arrow().to_pylist()}
+    del rows["item-05"]
+    rows["item-99"] = {**rows["item-06"], "id": "item-99"}
+    changes = {
+        "item-06": {"amount": Decimal("6.11")},
+        "item-07": {"active": None},
+        "item-08": {"day": date(2026, 2, 1)},
+        "item-09": {"seen": rows["item-09"]["seen"] + timedelta(microseconds=1)},
+        "item-10": {"raw": b"\x00\xfe"},
+        "item-11": {"status": ""},
+        "item-12": {"anything": '{"NULL":true}'},
+    }
+    for id_, changed in changes.items():
+        rows[id_] |= changed
+    report = tampered(story, "digested", list(rows.values()), plain(story))
+    found = list(report.df[["id", "problem", "column"]].itertuples(index=False, name=None))
+    stale = [(id_, "stale", next(iter(changed))) for id_, changed in changes.items()]
+    assert [(a, b, None if b != "stale" else c) for a, b, c in found] == [
+        ("item-05", "missing", None),
+        *stale,
+        ("item-99", "extra", None),
+    ]
+    assert report.rows == 39
+    assert report.rows_read == 8
+
+
+def test_what_changes_meanwhile_is_in_flight_and_not_lost(
+    make_pipeline: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = make_pipeline("flight")
+    pipeline.write(*({"id": {"S": id_}, "at": {"N": "1"}} for id_ in "abc"))
+    scan = reconciling.scan_items
+
+    def scan_then_write(*given: Any) -> Any:
+        items = scan(*given)
+        pipeline.write({"id": {"S": "b"}, "at": {"N": "1"}, "status": {"S": "new"}})
+        return items
+
+    monkeypatch.setattr(reconciling, "scan_items", scan_then_write)
+    report = reconcile(pipeline.session, pipeline.settings, pipeline.contract)
+    assert report.df["id"].tolist() == ["a", "c"], "nothing has been refreshed yet"
+    assert (report.missing, report.in_flight) == (2, 1)
+    assert "1 more changed meanwhile" in report.summary
 
 
 def test_a_value_that_no_column_can_hold_is_a_difference(story: Any) -> None:
