@@ -107,4 +107,6 @@ class DeliveryWorker:
         if config.source_arn is None:
             return JournalSource(folder, cast("int", load_checkpoint(folder, 0).committed))
         position = cast("dict[str, str]", load_checkpoint(folder, {}).committed)
-        return KinesisSource(self._clients.kinesis, config.source_arn, config.source_start_ms, position)
+        return KinesisSource(
+            self._clients.client("kinesis"), config.source_arn, config.source_start_ms, position
+        )

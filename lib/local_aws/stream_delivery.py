@@ -31,7 +31,7 @@ from local_aws.iceberg_sink import (
     append_once,
 )
 from local_aws.journal import Records
-from local_aws.transformation import route
+from local_aws.transformation import Routed, route_directly, transform
 
 if TYPE_CHECKING:
     from local_aws.delivery_clients import DeliveryClients
@@ -191,7 +191,7 @@ class StreamDelivery(threading.Thread):
         records = self._source.take(limit_bytes, end)
         if self._source.waiting_bytes == before:
             return False
-        routed = route(records, self.config, self._clients.lambda_)
+        routed = self._route(records)
         self._buffer.failures += routed.failures
         for destination, portion in routed.by_destination.items():
             self._convert(destination, portion)
@@ -199,6 +199,11 @@ class StreamDelivery(threading.Thread):
         self._buffer.size_bytes += before - self._source.waiting_bytes
         self._buffer.since_ms = self._buffer.since_ms or since_ms
         return True
+
+    def _route(self, records: Records) -> Routed:
+        if self.config.transformation is None:
+            return route_directly(records, self.config)
+        return transform(records, self.config, self.config.transformation, self._clients.client("lambda"))
 
     def _convert(self, destination: Destination, records: Records) -> None:
         """Convert records for a table that exists and is not given up."""
@@ -272,7 +277,7 @@ class StreamDelivery(threading.Thread):
     def _put_error_object(self, key: str, body: bytes) -> None:
         for pause_seconds in pauses_seconds():
             try:
-                self._clients.s3.put_object(Bucket=self.config.error_bucket, Key=key, Body=body)
+                self._clients.client("s3").put_object(Bucket=self.config.error_bucket, Key=key, Body=body)
             except TROUBLE as error:
                 self._note_error(error)
                 self._pause(pause_seconds)

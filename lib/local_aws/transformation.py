@@ -73,31 +73,35 @@ class InvocationError(Exception):
         self.code, self.message = code, message
 
 
-def route(records: Records, config: DeliveryConfig, client: LambdaClient) -> Routed:
-    """Send records to their tables, through the transformation where the stream has one.
+def route_directly(records: Records, config: DeliveryConfig) -> Routed:
+    """Send records to the stream's table as they came.
 
     Args:
         records: What arrived.
         config: The stream.
+    """
+    destination = config.destination(None, None)
+    if destination is not None:
+        return Routed({destination: records})
+    arrivals = zip(records.data, records.arrived_ms, strict=True)
+    return Routed({}, [unroutable(data, arrived_ms, config) for data, arrived_ms in arrivals])
+
+
+def transform(
+    records: Records, config: DeliveryConfig, transformation: Transformation, client: LambdaClient
+) -> Routed:
+    """Send records through the function, and what comes back to its tables.
+
+    Args:
+        records: What arrived.
+        config: The stream.
+        transformation: Its transformation.
         client: Lambda.
     """
     routed = Routed()
-    if config.transformation is None:
-        route_directly(records, config, routed)
-        return routed
-    for batch in batches(records, config.transformation.buffer_bytes):
-        transform(batch, config, config.transformation, client, routed)
+    for batch in batches(records, transformation.buffer_bytes):
+        transform_batch(batch, config, transformation, client, routed)
     return routed
-
-
-def route_directly(records: Records, config: DeliveryConfig, routed: Routed) -> None:
-    """Send untransformed records to the stream's table."""
-    destination = config.destination(None, None)
-    if destination is not None:
-        routed.by_destination[destination] = records
-        return
-    for data, arrived_ms in zip(records.data, records.arrived_ms, strict=True):
-        routed.failures.append(unroutable(data, arrived_ms, config))
 
 
 def batches(records: Records, buffer_bytes: int) -> Iterator[Records]:
@@ -117,7 +121,7 @@ def batches(records: Records, buffer_bytes: int) -> Iterator[Records]:
         yield batch
 
 
-def transform(
+def transform_batch(
     batch: Records,
     config: DeliveryConfig,
     transformation: Transformation,

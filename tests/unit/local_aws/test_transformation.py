@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 
 from local_aws.firehose_config import DeliveryConfig, Destination, Transformation
 from local_aws.journal import Records
-from local_aws.transformation import batches, route
+from local_aws.transformation import batches, route_directly, transform
 
+TRANSFORMATION = Transformation("arn:function", 2**20, 3)
 CONFIG = DeliveryConfig(
     name="orders",
     arn="arn:aws:firehose:us-east-1:000000000000:deliverystream/orders",
@@ -26,7 +27,7 @@ CONFIG = DeliveryConfig(
     buffer_bytes=2**20,
     buffer_seconds=1,
     retry_seconds=1,
-    transformation=Transformation("arn:function", 2**20, 3),
+    transformation=TRANSFORMATION,
     error_bucket="errors",
     error_prefix="other/",
     log_group=None,
@@ -62,7 +63,8 @@ def ok(record: dict[str, Any], data: bytes | None = None, **metadata: str) -> di
 
 def run(function: Callable[[Returned], Any], *data: bytes, **options: Any) -> tuple[Any, Lambda]:
     client = Lambda(function, **options)
-    routed = route(Records(list(data), list(range(len(data)))), CONFIG, client)  # type: ignore[arg-type]
+    records = Records(list(data), list(range(len(data))))
+    routed = transform(records, CONFIG, TRANSFORMATION, client)  # type: ignore[arg-type]
     return routed, client
 
 
@@ -126,7 +128,7 @@ def test_a_missing_function_fails_the_batch() -> None:
         def invoke(self, **_: object) -> None:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "gone"}}, "Invoke")
 
-    routed = route(Records([b"a"], [1]), CONFIG, NoFunction())  # type: ignore[arg-type]
+    routed = transform(Records([b"a"], [1]), CONFIG, TRANSFORMATION, NoFunction())  # type: ignore[arg-type]
     assert routed.failures[0].code == "Lambda.ResourceNotFoundException"
 
 
@@ -155,8 +157,7 @@ def test_records_route_themselves() -> None:
 
 
 def test_a_record_without_any_table_fails() -> None:
-    config = replace(CONFIG, destinations=(), transformation=None)
-    routed = route(Records([b"a"], [1]), config, None)  # type: ignore[arg-type]
+    routed = route_directly(Records([b"a"], [1]), replace(CONFIG, destinations=()))
     assert [(f.code, f.prefix) for f in routed.failures] == [("Iceberg.InvalidTableName", "other/")]
 
 
