@@ -15,7 +15,7 @@ from local_aws.athena.decimals import apply_division
 from local_aws.athena.errors import QueryError
 from local_aws.athena.functions import FUNCTIONS
 from local_aws.athena.macros import MACROS
-from local_aws.athena.scopes import Describe, operand_types, selects
+from local_aws.athena.scopes import Describe, operand_types, selects, visible_ctes
 from local_aws.athena.type_checks import (
     COMPARISONS,
     CONDITIONS,
@@ -42,42 +42,55 @@ def rewrite_typed(tree: Node, describe: Describe) -> None:
         tree: A tree that `translate.rewrite` made, tables qualified.
         describe: The column types of a query, by DuckDB's names.
     """
+    for values in tree.find_all(exp.Values):
+        rewrite_scope(values, exp.Select(with_=visible_ctes(values)), describe)
     for select in selects(tree):
         refuse_hidden_order(select)
-        for level in levels(select):
-            operands = [operand for node in level for operand in OPERANDS[type(node)](node)]
-            types = iter(operand_types(select, operands, describe))
-            for node in level:
-                count = len(OPERANDS[type(node)](node))
-                RULES[type(node)](node, [next(types) for _ in range(count)])
+        rewrite_scope(select, select, describe)
     for operation in tree.find_all(exp.SetOperation):
         check_columns_match(operation, describe)
 
 
-def levels(select: exp.Select) -> Iterator[list[Node]]:
-    """The typed expressions of one SELECT, without those of its sub-queries; innermost first."""
+def rewrite_scope(root: Node, select: exp.Select, describe: Describe) -> None:
+    """Rewrites the typed expressions of one SELECT or VALUES, whose columns are those of a SELECT."""
+    for level in levels(root):
+        operands = [operand for node in level for operand in OPERANDS[type(node)](node)]
+        types = iter(operand_types(select, operands, describe))
+        for node in level:
+            count = len(OPERANDS[type(node)](node))
+            RULES[type(node)](node, [next(types) for _ in range(count)])
+
+
+def levels(root: Node) -> Iterator[list[Node]]:
+    """The typed expressions of a SELECT or VALUES, without those of what is inside; innermost first."""
     by_height: dict[int, list[Node]] = {}
 
     def visit(node: Node) -> int:
-        if isinstance(node, exp.Select) and node is not select:
+        if isinstance(node, SCOPES) and node is not root:
             return 0
         height = max((visit(child) for child in node.iter_expressions()), default=0)
-        if type(node) in RULES and OPERANDS[type(node)](node) and not in_from_clause(node, select):
+        if type(node) in RULES and OPERANDS[type(node)](node):
             height += 1
             by_height.setdefault(height, []).append(node)
         return height
 
-    visit(select)
+    visit(root)
     yield from (by_height[height] for height in sorted(by_height))
 
 
-def in_from_clause(node: Node, select: exp.Select) -> bool:
-    """Whether an expression stands in VALUES or UNNEST, where columns have no names yet."""
-    while node is not select and node.parent is not None:
-        if isinstance(node, (exp.Values, exp.Unnest, exp.Lateral)):
-            return True
-        node = node.parent
-    return False
+SCOPES = (exp.Select, exp.Values, exp.Unnest)
+
+
+def in_operands(node: Node) -> list[Node]:
+    """The value and what it is compared with; of many literals one of each kind tells all."""
+    kinds: dict[tuple[bool, bool], Node] = {}
+    others = []
+    for value in node.expressions:
+        if isinstance(value, exp.Literal):
+            kinds.setdefault((value.is_string, value.is_int), value)
+        else:
+            others.append(value)
+    return [node.this, *kinds.values(), *others]
 
 
 def both(node: Node) -> list[Node]:
@@ -246,7 +259,7 @@ OPERANDS: Mapping[type[Node], Callable[[Node], list[Node]]] = {
     exp.If: condition_operands,
     exp.DPipe: both,
     exp.Anonymous: call_operands,
-    exp.In: lambda node: [node.this, *node.expressions],
+    exp.In: in_operands,
     exp.Between: lambda node: [node.this, node.args["low"], node.args["high"]],
     **dict.fromkeys(COMPARISONS, both),
     **dict.fromkeys(CONDITIONS, condition_operands),

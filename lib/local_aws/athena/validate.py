@@ -26,16 +26,23 @@ class StatementError(QueryError):
         super().__init__("SYNTAX_ERROR", f"line {line}:{column}: {message}")
 
 
+BEFORE_VALUES = "SELECT * FROM ("
+
+
 def parse(sql: str) -> Node:
     """A query or DML statement as Athena reads it.
 
     Raises:
         StatementError: Where Athena's grammar has no such statement.
     """
-    result = validate(sql, dialect="trino", jinja="reject", function_arguments="off")
+    # The validator wants brackets around the rows of a VALUES that stands alone; Athena does not.
+    alone = re.match(r"\s*VALUES\b", sql, re.IGNORECASE) is not None
+    text = f"{BEFORE_VALUES}{sql}\n)" if alone else sql
+    result = validate(text, dialect="trino", jinja="reject", function_arguments="off")
     if not result.valid and result.error is not None:
         end = sql.count("\n") + 1, len(sql) - sql.rfind("\n")
         line, column = result.error.line or end[0], result.error.column or end[1]
+        column -= len(BEFORE_VALUES) if alone and line == 1 and result.error.column else 0
         raise StatementError(grammar_words(result.error.message), line, column)
     if result.statement_count != 1:
         raise StatementError("Only one sql statement is allowed. Got: " + sql.strip())
