@@ -15,8 +15,10 @@ from dynaberg import (
     aws,
     catalog,
     cleanup,
+    compaction,
     deploy,
     display,
+    drift,
     failures,
     freshness,
     layers,
@@ -304,6 +306,21 @@ class Workbench:
     def profile_partitions(self, table: str | Table) -> pd.DataFrame:
         """The partitions of a table, from its metadata alone."""
         return profiling.profile_partitions(self._table(table))
+
+    def compaction_saving(
+        self, table: str | Table, *, target_bytes: int = compaction.TARGET_BYTES
+    ) -> pd.DataFrame:
+        """How many files a compaction would leave of each partition, from metadata alone.
+
+        Args:
+            table: Name of the table, or the native table.
+            target_bytes: Size in bytes that the compaction aims at.
+        """
+        return compaction.compaction_saving(self.profile_files(table), target_bytes=target_bytes)
+
+    def drift(self, table: str, a: Moment, b: Moment) -> pd.DataFrame:
+        """How far the columns of a table have moved between two moments or snapshots, the farthest first."""
+        return drift.drift(self.profile_columns(table, snapshot=a), self.profile_columns(table, snapshot=b))
 
     def reconcile(self, name: str | None = None) -> reconcile.ReconcileReport:
         """Compare DynamoDB with the current table, every column of every row."""

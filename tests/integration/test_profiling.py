@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from dynaberg import profiling
+from dynaberg import plots, profiling
+from dynaberg.compaction import compaction_saving
+from dynaberg.drift import drift
 
 
 def test_the_columns(story: Any) -> None:
     pipeline = story.pipeline
     table = pipeline.load("transactions")
     profile = profiling.profile_columns(pipeline.session, pipeline.settings, table)
-    assert profile["column"].tolist() == [field.name for field in table.schema().fields]
-    by_name = profile.set_index("column")
+    whole = profile[~profile["column"].str.contains(".", regex=False)]
+    assert whole["column"].tolist() == [field.name for field in table.schema().fields]
+    by_name = whole.set_index("column")
     assert (by_name["rows"] == 39).all()
     assert by_name["nulls"].to_dict() == {**dict.fromkeys(by_name.index, 0), "place": 1}
     amount = by_name.loc["amount"]
@@ -32,13 +35,57 @@ def test_the_columns(story: Any) -> None:
     assert by_name.loc["tags", "min"] is None
 
 
+def test_nested_columns_by_path(story: Any) -> None:
+    pipeline = story.pipeline
+    table = pipeline.load("transactions")
+    profile = profiling.profile_columns(pipeline.session, pipeline.settings, table)
+    nested = profile[profile["column"].str.contains(".", regex=False)].set_index("column")
+    rows = table.scan().to_arrow().to_pylist()
+    tags = [tag for row in rows for tag in row["tags"]]
+    prices = [pair for row in rows for pair in row["prices"]]
+    assert list(nested.index) == [
+        "tags.length", "tags.element", "prices.length", "prices.key", "prices.value",
+        "place.city", "place.zip",
+    ]  # fmt: skip
+    assert nested["rows"].tolist() == [39, len(tags), 39, len(prices), len(prices), 39, 39]
+    assert nested["nulls"].tolist() == [0, 0, 0, 0, 0, 1, 1]
+    assert nested.loc["tags.element", "top"] == [("x", 39), ("y", 39)]
+    assert nested.loc["prices.key", "top"] == [("a", 39), ("b", 38)]
+    assert nested.loc["place.city", "top"] == [("Bern", 38)]
+    assert nested.loc["prices.length", ["min", "max"]].tolist() == [1, 2]
+    assert nested.loc["prices.value", ["min", "max"]].tolist() == [Decimal("0.10"), Decimal("3.00")]
+    assert nested.loc["prices.key", "approx_distinct"] == 2
+
+
 def test_the_columns_of_a_snapshot(story: Any) -> None:
     pipeline = story.pipeline
     table = pipeline.load("transactions")
     for snapshot in (story.first, story.between):
         profile = profiling.profile_columns(pipeline.session, pipeline.settings, table, snapshot=snapshot)
-        assert set(profile["rows"]) == {40}
+        assert set(profile.loc[~profile["column"].str.contains("element|key|value"), "rows"]) == {40}
         assert profile.set_index("column").loc["status", "top"] == [("open", 40)]
+
+
+def test_the_drift_between_two_snapshots(story: Any) -> None:
+    pipeline = story.pipeline
+    table = pipeline.load("transactions")
+    arguments = pipeline.session, pipeline.settings, table
+    before, after = (profiling.profile_columns(*arguments, snapshot=s) for s in (story.first, story.second))
+    found = drift(before, after)
+    assert set(found["column"]) == set(before["column"])
+    assert found["distance"].is_monotonic_decreasing
+    by_name = found.set_index("column")
+    assert by_name.loc["status", "top"] == [("open", 1.0, 38 / 39), ("closed", 0.0, 1 / 39)]
+    assert by_name.loc["status", "distance"] > 0.1
+    assert by_name.loc["day", "distance"] == 0
+    assert by_name.loc["place.city", "nulls_after"] == 1 / 39
+    assert (
+        by_name.loc["amount", "mean_change"]
+        == after.set_index("column").loc["amount", "mean"]
+        - (before.set_index("column").loc["amount", "mean"])
+    )
+    assert "columns" in plots.plot_drift(found).get_title(loc="left") + plots.plot_drift(found).get_title()
+    assert (drift(after, after)["distance"] == 0).all()
 
 
 def test_files_and_partitions_come_from_metadata_alone(story: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +98,8 @@ def test_files_and_partitions_come_from_metadata_alone(story: Any, monkeypatch: 
     )
     log, table = story.pipeline.load("transactions_changes"), story.pipeline.load("transactions")
     files, partitions = profiling.profile_files(log), profiling.profile_partitions(log)
+    saving = compaction_saving(files)
+    assert saving[["files", "files_after"]].sum().tolist() == [len(files), len(partitions)]
     assert files["records"].sum() == story.pipeline.log_records()
     assert (files["bytes"] > 0).all()
     assert partitions[["files", "records", "bytes"]].sum().tolist() == [

@@ -2,6 +2,7 @@
 
 from dynaberg.plots.answers import plot_hourly, plot_risk_by_region
 from dynaberg.plots.canvas import use_style
+from dynaberg.plots.drift import plot_drift
 from dynaberg.plots.failures import plot_failures
 from dynaberg.plots.freshness import plot_freshness
 from dynaberg.plots.pipeline import plot_delivery, plot_flow, plot_operations, plot_resources
@@ -18,6 +19,7 @@ __all__ = [
     "plot_delivery",
     "plot_diff",
     "plot_distribution",
+    "plot_drift",
     "plot_failures",
     "plot_file_sizes",
     "plot_flow",
