@@ -171,8 +171,17 @@ def test_with_stream_type_kinesis_the_changes_go_to_a_data_stream(
     answer = session.client("dynamodb").describe_kinesis_streaming_destination(
         TableName="shards-transactions"
     )
-    found = [(d["StreamArn"], d["DestinationStatus"]) for d in answer["KinesisDataStreamDestinations"]]
-    assert found == [(arn, "ACTIVE")]
+    found = [
+        (d["StreamArn"], d["DestinationStatus"], d["ApproximateCreationDateTimePrecision"])
+        for d in answer["KinesisDataStreamDestinations"]
+    ]
+    assert found == [(arn, "ACTIVE", "MICROSECOND")]
+    for hours in (48, 24):
+        kept = replace(settings, retention_hours=hours)
+        deploy.enable_cdc(session, kept, replace(contract, source_table="shards-transactions"))
+        summary = session.client("kinesis").describe_stream_summary(StreamARN=arn)["StreamDescriptionSummary"]
+        assert summary["RetentionPeriodHours"] == hours
+        assert summary["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
     removed = cleanup.clean_up(session, settings, confirm="shards")
     assert "AWS::Kinesis::Stream" in set(removed["kind"])
 

@@ -27,7 +27,7 @@ PutFaults = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def session(local_aws: Status) -> Iterator[boto3.Session]:
-    """A pipeline whose redrive tries twice, a second apart."""
+    """A pipeline whose redrive tries three times, a second or two apart."""
     opened = boto3.Session()
     deploy.enable_cdc(opened, SETTINGS, CONTRACT)
     layers.create_tables(opened, SETTINGS, CONTRACT)
