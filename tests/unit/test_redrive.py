@@ -178,3 +178,13 @@ def test_a_large_row_is_fetched_delivered_and_archived(cloud: Cloud) -> None:
     assert list(cloud.objects) == [f"archive/replayed/{key}"]
     assert handle(pointed.to_body()) == []
     assert cloud.taken == [ROWS[0]]
+
+
+def test_an_object_that_cannot_be_read_holds_up_no_other_letter(cloud: Cloud) -> None:
+    cloud.objects["errors/undelivered/x.jsonl"] = b"no error record"
+    pointed = letter((), pointer="errors/undelivered/x.jsonl")
+    assert handle(pointed.to_body(), letter().to_body()) == ["m0"]
+    assert cloud.taken == list(ROWS)
+    assert handle(pointed.to_body(), receives=4) == []
+    ((queue, parked, _),) = cloud.sent
+    assert (queue, parked["pointer"]) == ("parked", "errors/undelivered/x.jsonl")

@@ -54,8 +54,8 @@ def _redrive(message: dict[str, Any], by: str) -> bool:
     attempts = letter.attempts + receives
     try:
         rows = _resolve(letter)
-    except (BotoCoreError, ClientError) as error:
-        failed = letter.after(by, type(error).__name__, "The error bucket did not answer", attempts)
+    except (BotoCoreError, ClientError, KeyError, ValueError) as error:
+        failed = letter.after(by, type(error).__name__, "Its object cannot be read", attempts)
         return _wait_or_park(message, failed, receives)
     if not rows:
         log("INFO", "dead letter replayed meanwhile", object=letter.pointer)
