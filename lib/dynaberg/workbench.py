@@ -250,7 +250,8 @@ class Workbench:
             QueryError: Athena refused the statement.
 
         Example:
-            >>> wb.query("SELECT count(*) AS n FROM transactions WHERE status = :status", {"status": "APPROVED"}).df
+            >>> sql = "SELECT count(*) AS n FROM transactions WHERE status = :status"
+            >>> wb.query(sql, {"status": "APPROVED"}).df
         """
         return query.query(self.session, self.settings, sql, params)
 
