@@ -32,6 +32,7 @@ TARGET = "Firehose_20150804."
 STATUS_PATH = "/_local_aws/firehose"
 CONFIG_SECONDS = 1.0
 STOP_SECONDS = 20.0
+WATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Firehose:
         self._known: dict[str, KnownStream] = {}
         self._writers: dict[Path, JournalWriter] = {}
         self._accepting = True
+        self._watch: asyncio.Task[None] | None = None
         self._operations: dict[str, Callable[[Request], Coroutine[Any, Any, Response | None]]] = {
             "PutRecord": self._put_record,
             "PutRecordBatch": self._put_record_batch,
@@ -86,16 +88,25 @@ class Firehose:
         return await operation(request) if operation else None
 
     async def start(self) -> None:
-        """Start the delivery worker."""
+        """Start the delivery worker as soon as there is a delivery stream."""
         self._root.mkdir(parents=True, exist_ok=True)
-        self._worker.start()
+        self._watch = asyncio.create_task(self._start_worker_when_needed())
 
     async def stop(self) -> None:
         """Refuse further records and let the worker finish its flush; what waits stays in the journals."""
         self._accepting = False
+        if self._watch is not None:
+            self._watch.cancel()
         await self._worker.stop(STOP_SECONDS)
         for writer in self._writers.values():
             writer.close()
+
+    async def _start_worker_when_needed(self) -> None:
+        """Wait for the first delivery stream; CloudFormation makes them without a word to this service."""
+        list_one = TARGET + "ListDeliveryStreams", {"Limit": 1}
+        while not (await self._upstream.operation(*list_one))["DeliveryStreamNames"]:
+            await asyncio.sleep(WATCH_SECONDS)
+        self._worker.start()
 
     async def _put_record(self, request: Request) -> Response | None:
         name, records = read_put_record(request.body)
