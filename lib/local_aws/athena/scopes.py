@@ -83,19 +83,46 @@ def contains_aggregate(node: Node) -> bool:
 
 def described(select: exp.Select, group: Sequence[tuple[str, Node]], describe: Describe) -> list[str | None]:
     """The types of some expressions, one by one where they cannot be described together."""
-    if not group:
+    nodes = [node for _, node in group]
+    if not nodes:
         return []
-    scope = scope_of(select)
-
-    def types(nodes: Sequence[Node]) -> list[str]:
-        asked = scope.copy()
-        asked.set("expressions", [exp.alias_(node.copy(), f"c{i}") for i, node in enumerate(nodes)])
-        return describe(to_duckdb(asked))
-
     try:
-        return list(types([node for _, node in group]))
+        return list(types_in(scope_of(select), nodes, describe))
     except duckdb.Error:
-        return [one_type(types, node) for _, node in group]
+        return [one_type(select, node, describe) for node in nodes]
+
+
+def types_in(scope: exp.Select, nodes: Sequence[Node], describe: Describe) -> list[str]:
+    """The types of expressions in a scope."""
+    asked = scope.copy()
+    asked.set("expressions", [exp.alias_(node.copy(), f"c{i}") for i, node in enumerate(nodes)])
+    return describe(to_duckdb(asked))
+
+
+def one_type(select: exp.Select, node: Node, describe: Describe) -> str | None:
+    """The type of one expression, with the columns of the SELECTs around it where it needs them, or None."""
+    scope = scope_of(select)
+    outer = select.parent_select
+    while True:
+        try:
+            return types_in(scope, [node], describe)[0]
+        except duckdb.Error:
+            if outer is None:
+                return None
+        widen(scope, outer, select)
+        outer = outer.parent_select
+
+
+def widen(scope: exp.Select, outer: exp.Select, inner: exp.Select) -> None:
+    """Adds what an outer SELECT reads from, up to where the inner one stands, to a scope."""
+    sources = [outer.args.get("from_"), *(outer.args.get("joins") or [])]
+    for source in sources:
+        if source is None or any(part is inner for part in source.walk()):
+            return
+        if scope.args.get("from_"):
+            scope.append("joins", exp.Join(this=source.this.copy(), kind="CROSS"))
+        else:
+            scope.set("from_", exp.From(this=source.this.copy()))
 
 
 def scope_of(select: exp.Select) -> exp.Select:
@@ -105,14 +132,6 @@ def scope_of(select: exp.Select) -> exp.Select:
     scope.set("joins", [join.copy() for join in select.args.get("joins") or []])
     scope.set("laterals", [lateral.copy() for lateral in select.args.get("laterals") or []])
     return scope
-
-
-def one_type(types: Callable[[Sequence[Node]], list[str]], node: Node) -> str | None:
-    """The type of one expression, or None where it has none by itself."""
-    try:
-        return types([node])[0]
-    except duckdb.Error:
-        return None
 
 
 def visible_ctes(select: Node) -> exp.With | None:

@@ -35,6 +35,30 @@ def parse(sql: str) -> Node:
     Raises:
         StatementError: Where Athena's grammar has no such statement.
     """
+    check_grammar(sql)
+    refuse_tokens(sql)
+    try:
+        tree = sqlglot.parse_one(sql, dialect=AthenaSql)
+    except SqlglotError as error:
+        problem = getattr(error, "errors", [{}])[0]
+        place = problem.get("line") or 1, problem.get("col") or 1
+        raise StatementError(f"mismatched input '{problem.get('highlight', '')}'", *place) from error
+    for table in tree.find_all(exp.Table):
+        start = table.this.meta.get("start")
+        if start is not None and sql[start] == "'":
+            raise unexpected(table, table.name)
+    for node in tree.walk():
+        if refused := REFUSED.get(type(node)):
+            refused(node)
+    return tree
+
+
+def check_grammar(sql: str) -> None:
+    """Asks Trino's grammar.
+
+    Raises:
+        StatementError: With what was found and what was expected.
+    """
     # The validator wants brackets around the rows of a VALUES that stands alone; Athena does not.
     alone = re.match(r"\s*VALUES\b", sql, re.IGNORECASE) is not None
     text = f"{BEFORE_VALUES}{sql}\n)" if alone else sql
@@ -46,24 +70,6 @@ def parse(sql: str) -> Node:
         raise StatementError(grammar_words(result.error.message), line, column)
     if result.statement_count != 1:
         raise StatementError("Only one sql statement is allowed. Got: " + sql.strip())
-    refuse_tokens(sql)
-    try:
-        tree = sqlglot.parse_one(sql, dialect=AthenaSql)
-    except SqlglotError as error:
-        problem = getattr(error, "errors", [{}])[0]
-        raise StatementError(
-            f"mismatched input '{problem.get('highlight', '')}'",
-            problem.get("line") or 1,
-            problem.get("col") or 1,
-        ) from error
-    for table in tree.find_all(exp.Table):
-        place = table.this.meta.get("start")
-        if place is not None and sql[place] == "'":
-            raise unexpected(table, table.name)
-    for node in tree.walk():
-        if refused := REFUSED.get(type(node)):
-            refused(node)
-    return tree
 
 
 def grammar_words(message: str) -> str:
