@@ -26,6 +26,7 @@ from dynaberg import (
     query,
     queues,
     reconcile,
+    repair,
     replay,
     stream_replay,
     time_travel,
@@ -40,6 +41,8 @@ from dynaberg.settings import Settings, check_choice, load_settings
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
+
+    from dynaberg.reconcile import ReconcileReport
 
 Stage = Literal["cdc", "firehose", "traffic", "refresh"]
 Moment = datetime | int
@@ -327,6 +330,18 @@ class Workbench:
         """Compare DynamoDB with the current table, every column of every row."""
         self._check_current(name)
         return reconcile.reconcile(self.session, self.settings, self.contract)
+
+    def repair(self, report: ReconcileReport, *, confirm: str) -> pd.DataFrame:
+        """Put right what `reconcile` found: by a refresh, and where the log lacks it through the log.
+
+        Args:
+            report: What `reconcile` found.
+            confirm: The workbench's name, typed.
+
+        Raises:
+            SettingsError: The name does not match; nothing was done.
+        """
+        return repair.repair(self.session, self.settings, self.contract, report, confirm=confirm)
 
     # When things break --------------------------------------------------------------------------
 
