@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.differences import compare, to_long_form
@@ -49,8 +50,9 @@ def changes_between(
     key = _key(table, contract, key)
     before = {task.file.file_path: task for task in table.scan(snapshot_id=first.snapshot_id).plan_files()}
     after = {task.file.file_path: task for task in table.scan(snapshot_id=second.snapshot_id).plan_files()}
-    removed = _rows_only_in(table, before, after)
-    added = _rows_only_in(table, after, before)
+    deletes = _Deletes(table)
+    removed = _rows_only_in(table, before, after, deletes)
+    added = _rows_only_in(table, after, before, deletes)
     return to_long_form(compare(removed, added, key), key, [field.name for field in table.schema().fields])
 
 
@@ -67,7 +69,9 @@ def _key(table: Table, contract: Contract, given: Sequence[str]) -> tuple[str, .
     return key
 
 
-def _rows_only_in(table: Table, here: dict[str, FileScanTask], there: dict[str, FileScanTask]) -> pa.Table:
+def _rows_only_in(
+    table: Table, here: dict[str, FileScanTask], there: dict[str, FileScanTask], deletes: _Deletes
+) -> pa.Table:
     """Rows of the files that are only here, and rows that only there are under a delete."""
     import pyarrow as pa
 
@@ -75,13 +79,13 @@ def _rows_only_in(table: Table, here: dict[str, FileScanTask], there: dict[str, 
     for path, task in here.items():
         other = there.get(path)
         if other is not None:
-            positions = _positions_deleted(table, other, task)
+            positions = _positions_deleted(other, task, deletes)
             if len(positions):
                 parts.append(_read_at(table, task, positions))
     return pa.concat_tables(parts, promote_options="permissive")
 
 
-def _positions_deleted(table: Table, there: FileScanTask, here: FileScanTask) -> np.ndarray[Any, Any]:
+def _positions_deleted(there: FileScanTask, here: FileScanTask, deletes: _Deletes) -> np.ndarray[Any, Any]:
     """Positions in a data file that are deleted there, and not here."""
     import numpy as np
 
@@ -90,27 +94,33 @@ def _positions_deleted(table: Table, there: FileScanTask, here: FileScanTask) ->
     if theirs.keys() == ours.keys():
         return np.array([], dtype=np.int64)
     path = here.file.file_path
-    return np.setdiff1d(_deleted(table, theirs.values(), path), _deleted(table, ours.values(), path))
+    return np.setdiff1d(deletes.of(theirs.values(), path), deletes.of(ours.values(), path))
 
 
-def _deleted(table: Table, files: Any, data_path: str) -> np.ndarray[Any, Any]:
-    """Positions of a data file that position delete files name (Iceberg spec, "Position Delete Files")."""
-    import numpy as np
-    import pyarrow.compute as pc
+class _Deletes:
+    """The position delete files of a table (Iceberg spec, "Position Delete Files"), each read once."""
 
-    positions = [np.array([], dtype=np.int64)]
-    for file in files:
-        deletes = _read_deletes(table, file)
-        hits = deletes.filter(pc.equal(deletes.column("file_path"), data_path))
-        positions.append(hits.column("pos").to_numpy())
-    return np.concatenate(positions)
+    def __init__(self, table: Table) -> None:
+        self._io = table.io
+        self._read = cache(self._read_file)
 
+    def of(self, files: Iterable[DataFile], data_path: str) -> np.ndarray[Any, Any]:
+        """Positions of a data file that delete files name."""
+        import numpy as np
+        import pyarrow.compute as pc
 
-def _read_deletes(table: Table, file: DataFile) -> pa.Table:
-    from pyarrow import parquet
+        positions = [np.array([], dtype=np.int64)]
+        for file in files:
+            deletes = self._read(file.file_path)
+            hits = deletes.filter(pc.equal(deletes.column("file_path"), data_path))
+            positions.append(hits.column("pos").to_numpy())
+        return np.concatenate(positions)
 
-    with table.io.new_input(file.file_path).open() as stream:
-        return parquet.read_table(stream, columns=["file_path", "pos"])
+    def _read_file(self, path: str) -> pa.Table:
+        from pyarrow import parquet
+
+        with self._io.new_input(path).open() as stream:
+            return parquet.read_table(stream, columns=["file_path", "pos"])
 
 
 def _read(table: Table, tasks: list[FileScanTask]) -> pa.Table:
