@@ -220,7 +220,6 @@ def report(words: str, limit: float | None, ours: Call, peer: Call | None) -> No
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    os.environ["TQDM_DISABLE"] = "1"
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
