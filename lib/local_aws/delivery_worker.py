@@ -24,6 +24,7 @@ from local_aws.firehose_config import DeliveryConfig
 from local_aws.journal import JournalSource
 from local_aws.kinesis_source import KinesisSource
 from local_aws.stream_delivery import COALESCE_SECONDS, Source, StreamDelivery
+from local_aws.wire import AwsError
 
 REFRESH_SECONDS = 2.0
 
@@ -73,12 +74,17 @@ class DeliveryWorker:
         try:
             for name in self._clients.streams_from_kinesis():
                 self._make_folder(name)
-            folders = set(stream_folders(self._root))
-            for folder in folders | self._deliveries.keys():
+        except (AwsError, BotoCoreError, ClientError) as error:
+            log.info("not every delivery stream is known: %s", error)
+        folders = set(stream_folders(self._root))
+        for folder in folders | self._deliveries.keys():
+            try:
                 config = self._clients.describe(folder.name.rpartition("@")[0])
                 self._settle(folder, config if folder in folders else None)
-        except (BotoCoreError, ClientError) as error:
-            log.info("the gateway does not answer: %s", error)
+            except AwsError as error:
+                load_checkpoint(folder).but(last_error=str(error)).store(folder)
+            except (BotoCoreError, ClientError) as error:
+                log.info("%s: %s", folder.name, error)
 
     def _make_folder(self, name: str) -> None:
         """Make the folder of a stream that reads Kinesis; the others make theirs with their first record."""
@@ -91,6 +97,9 @@ class DeliveryWorker:
 
     def _settle(self, folder: Path, config: DeliveryConfig | None) -> None:
         delivery = self._deliveries.get(folder)
+        if delivery is not None and not delivery.is_alive():
+            log.warning("%s: its delivery ended and starts again", folder.name)
+            delivery = None
         if config is None or config.folder_name != folder.name:
             self._deliveries.pop(folder, None)
             if delivery is not None:

@@ -206,6 +206,7 @@ def validate_iceberg(given: Mapping[str, Any]) -> None:
         AwsError: InvalidArgumentException, with the member and its value.
     """
     destination = normalize_iceberg(given)
+    read_transformation(destination["ProcessingConfiguration"])
     table_bucket_arn(destination["CatalogConfiguration"].get("CatalogARN", ""))
     for (member, field), allowed in LIMITS.items():
         if destination[member][field] not in allowed:
@@ -264,17 +265,26 @@ def read_config(description: Mapping[str, Any]) -> DeliveryConfig | None:
 
 
 def read_transformation(processing: Mapping[str, Any]) -> Transformation | None:
-    """The Lambda processor of a ProcessingConfiguration, if it is enabled."""
+    """The Lambda processor of a ProcessingConfiguration, if it is enabled.
+
+    Raises:
+        AwsError: InvalidArgumentException where it has no function, or a parameter that is no number.
+    """
     processors = processing["Processors"] if processing["Enabled"] else []
-    for processor in processors:
-        if processor["Type"] == "Lambda":
-            values = {p["ParameterName"]: p["ParameterValue"] for p in processor.get("Parameters", [])}
-            return Transformation(
-                function_arn=values["LambdaArn"],
-                buffer_bytes=int(float(values.get("BufferSizeInMBs", "1")) * MEBIBYTE),
-                retries=int(values.get("NumberOfRetries", "3")),
-            )
-    return None
+    functions = (processor for processor in processors if processor["Type"] == "Lambda")
+    processor = next(functions, None)
+    if processor is None:
+        return None
+    values = {p["ParameterName"]: p["ParameterValue"] for p in processor.get("Parameters", [])}
+    try:
+        return Transformation(
+            function_arn=values["LambdaArn"],
+            buffer_bytes=int(float(values.get("BufferSizeInMBs", "1")) * MEBIBYTE),
+            retries=int(values.get("NumberOfRetries", "3")),
+        )
+    except (KeyError, ValueError) as error:
+        expectation = "of a LambdaArn and numbers"
+        raise invalid("ProcessingConfiguration.Processors.Parameters", values, expectation) from error
 
 
 def epoch_us(moment: float | datetime) -> int:

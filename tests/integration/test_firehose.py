@@ -399,6 +399,18 @@ def test_a_stream_made_by_cloudformation_delivers(lake: Lake) -> None:
     put(stream, {"id": 1})
     lake.wait(stream, 1)
     assert ids(table) == Counter([1])
+    unusable = body.replace("catalog/s3tablescatalog/", "catalog/").replace("Stream:", "Unusable:")
+    formation.create_stack(
+        StackName=f"{stack}-x", TemplateBody=unusable.replace("!Ref Stream", "!Ref Unusable")
+    )
+    formation.get_waiter("stack_create_complete").wait(StackName=f"{stack}-x", WaiterConfig={"Delay": 1})
+    stranger = formation.describe_stacks(StackName=f"{stack}-x")["Stacks"][0]["Outputs"][0]["OutputValue"]
+    put(stranger, {"id": 1})
+    put(stream, {"id": 2})
+    lake.wait(stream, 2)
+    wait_for(lambda: "names no table bucket" in (lake.progress(stranger)["last_error"] or ""))
+    assert lake.progress(stranger)["buffered_records"] == 1
+    formation.delete_stack(StackName=f"{stack}-x")
     formation.delete_stack(StackName=stack)
     wait_for(lambda: not lake.progress(stream))
 

@@ -138,6 +138,15 @@ def test_catalogs_name_their_table_bucket(arn: str) -> None:
         ({"RetryOptions": {"DurationInSeconds": -1}}, "between 0 and 7200"),
         (
             {
+                "ProcessingConfiguration": {
+                    "Enabled": True,
+                    "Processors": [{"Type": "Lambda", "Parameters": []}],
+                }
+            },
+            "must be of a LambdaArn",
+        ),
+        (
+            {
                 "DestinationTableConfigurationList": [
                     {"DestinationDatabaseName": "a-b", "DestinationTableName": "t"}
                 ]
