@@ -50,10 +50,36 @@ def decimal_operation(node: Node, operands: Sequence[Node], left: DecimalType, r
     precision = min(38, left.precision + right.scale + max(right.scale - left.scale, 0))
     power = 10 ** (scale - left.scale + right.scale)
     numerator = f"{unscaled(operands[0], left)} * CAST({power} AS HUGEINT)"
-    quotient = f"trino_decimal_divide({numerator}, {unscaled(operands[1], right)})"
+    return quotient(numerator, unscaled(operands[1], right), DecimalType(max(precision, scale), scale))
+
+
+def average(aggregate: Node, kind: DecimalType) -> Node:
+    """The average of decimals is a decimal of the same type: the exact sum by the count.
+
+    Args:
+        aggregate: `avg(x)` with its FILTER and OVER.
+        kind: The type of x.
+    """
+    total, count = renamed(aggregate, "sum"), renamed(aggregate, "count")
+    return quotient(unscaled(total, DecimalType(38, kind.scale)), f"nullif({to_duckdb(count)}, 0)", kind)
+
+
+def renamed(aggregate: Node, name: str) -> Node:
+    """Another aggregate of the same rows."""
+    copied = aggregate.copy()
+    innermost = copied
+    while isinstance(innermost, (exp.Filter, exp.Window)):
+        innermost = innermost.this
+    innermost.set("this", name)
+    return copied
+
+
+def quotient(numerator: str, divisor: str, kind: DecimalType) -> Node:
+    """A decimal from whole numbers: one divided by the other, in smallest units of the result."""
+    scale = kind.scale
     step = f"CAST('{10**-scale:.{scale}f}' AS DECIMAL({max(scale, 1)}, {scale}))"
-    whole = f"CAST({quotient} AS DECIMAL({38 - scale}, 0))"
-    text = f"CAST({whole} * {step} AS DECIMAL({max(precision, scale)}, {scale}))"
+    whole = f"CAST(trino_decimal_divide({numerator}, {divisor}) AS DECIMAL({38 - scale}, 0))"
+    text = f"CAST({whole} * {step} AS DECIMAL({kind.precision}, {scale}))"
     return sqlglot.parse_one(text, dialect=DuckSql)
 
 

@@ -79,5 +79,5 @@ class DuckSql(DuckDB):
 
 
 def to_duckdb(tree: exp.Expr) -> str:
-    """A translated tree as DuckDB's SQL; every name in quotes, for DuckDB reserves words that Athena does not."""
+    """A tree as DuckDB's SQL; every name in quotes, for DuckDB reserves words that Athena does not."""
     return tree.sql(dialect=DuckSql, normalize_functions=False, identify=True, copy=True)

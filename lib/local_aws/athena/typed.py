@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sqlglot import exp
 
-from local_aws.athena.decimals import apply_division
+from local_aws.athena.decimals import apply_division, average
 from local_aws.athena.errors import QueryError
 from local_aws.athena.functions import FUNCTIONS
 from local_aws.athena.macros import MACROS
@@ -30,7 +30,7 @@ from local_aws.athena.type_checks import (
     refuse_text,
     unexpected_parameters,
 )
-from local_aws.athena.types import family, text_name
+from local_aws.athena.types import decimal_type, family, text_name
 
 Node = exp.Expr
 
@@ -112,11 +112,19 @@ SUBSCRIPTS = {"[]": "trino_subscript", "MAP": "trino_map_subscript", "STRUCT": "
 
 def apply_average(node: Node, types: Sequence[str | None]) -> None:
     """The average of decimals is a decimal of the same type."""
-    if str(node.this).lower() == "avg" and types[0] and types[0].startswith("DECIMAL"):
+    kind = decimal_type(types[0])
+    if kind is not None and types[0] and types[0].startswith("DECIMAL"):
         target = node.parent if isinstance(node.parent, (exp.Filter, exp.Window)) else node
         if isinstance(target.parent, exp.Window) and target.arg_key == "this":
             target = target.parent
-        target.replace(exp.cast(target.copy(), types[0]))
+        target.replace(average(target, kind))
+
+
+def apply_round(node: Node, types: Sequence[str | None]) -> None:
+    """A decimal rounded to some digits keeps its scale and gains a digit in front."""
+    kind = decimal_type(types[0])
+    if kind is not None and types[0] and types[0].startswith("DECIMAL") and len(node.expressions) == 2:
+        node.replace(exp.cast(node.copy(), f"DECIMAL({min(kind.precision + 1, 38)}, {kind.scale})"))
 
 
 def apply_call(node: Node, types: Sequence[str | None]) -> None:
@@ -230,6 +238,7 @@ CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {
     "trino_plus": apply_interval_sum,
     "trino_minus": apply_interval_sum,
     "avg": apply_average,
+    "round": apply_round,
     "coalesce": apply_case,
     "date_sub": refuse_text,
     "trino_from_unixtime": refuse_text,
