@@ -18,7 +18,9 @@ from local_aws.journal import Records
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
-AHEAD_BYTES = 4 * 2**20
+AHEAD_BYTES = 2 * 2**20
+RECORDS_PER_FETCH = 2_000
+LENGTH_BYTES = 4
 BUSY_SECONDS = 0.1
 QUIET_SECONDS = 1.0
 SHARDS_SECONDS = 5.0
@@ -31,6 +33,11 @@ class Fetched(NamedTuple):
     data: bytes
     arrived_ms: int
 
+    @property
+    def size_bytes(self) -> int:
+        """Its size as the journal counts it, so that an empty record is not nothing."""
+        return len(self.data) + LENGTH_BYTES
+
 
 @dataclass
 class Shard:
@@ -42,6 +49,7 @@ class Shard:
         iterator: Where it is fetched from next; None where that has to be found out.
         closed: Whether it was split or merged and holds nothing more.
         fetched: What was fetched and not yet taken.
+        fetched_bytes: Its bytes.
     """
 
     shard_id: str
@@ -49,11 +57,24 @@ class Shard:
     iterator: str | None = None
     closed: bool = False
     fetched: deque[Fetched] = field(default_factory=deque)
+    fetched_bytes: int = 0
 
     @property
     def last_sequence_number(self) -> str | None:
         """Sequence number of the last record fetched."""
         return self.fetched[-1].sequence_number if self.fetched else self.taken
+
+    def add(self, record: Fetched) -> None:
+        """Keep a record that was fetched."""
+        self.fetched.append(record)
+        self.fetched_bytes += record.size_bytes
+
+    def take(self) -> Fetched:
+        """Hand out the oldest record."""
+        record = self.fetched.popleft()
+        self.fetched_bytes -= record.size_bytes
+        self.taken = record.sequence_number
+        return record
 
 
 class KinesisSource:
@@ -64,9 +85,6 @@ class KinesisSource:
         stream_arn: The stream.
         start_ms: Where shards without a position begin, epoch milliseconds.
         position: Sequence number of the last delivered record, by shard.
-
-    Attributes:
-        waiting_bytes: Bytes that were fetched by `poll` and not yet taken.
     """
 
     def __init__(
@@ -79,7 +97,11 @@ class KinesisSource:
         self._listed: float | None = None
         self._idle_seconds = BUSY_SECONDS
         self._behind_ms = 0
-        self.waiting_bytes = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that were fetched by `poll` and not yet taken."""
+        return sum(shard.fetched_bytes for shard in self._shards.values())
 
     @property
     def position(self) -> dict[str, str]:
@@ -98,11 +120,11 @@ class KinesisSource:
         return self._idle_seconds
 
     def poll(self) -> None:
-        """Fetch from every shard, unless enough is fetched already."""
+        """Fetch from every shard of which not enough is fetched already."""
         self._list_shards()
         found = 0
         for shard in self._shards.values():
-            if not shard.closed and self.waiting_bytes < AHEAD_BYTES:
+            if not shard.closed and shard.fetched_bytes < AHEAD_BYTES:
                 found += self._fetch(shard)
         self._idle_seconds = BUSY_SECONDS if found else min(2 * self._idle_seconds, QUIET_SECONDS)
 
@@ -116,15 +138,13 @@ class KinesisSource:
         records = Records([], [])
         size_bytes = 0
         for shard in self._shards.values():
-            for record in self._heads(shard, end):
-                if records.data and size_bytes + len(record.data) > limit_bytes:
-                    break
-                shard.fetched.popleft()
-                shard.taken = record.sequence_number
-                size_bytes += len(record.data)
-                records.data.append(record.data)
-                records.arrived_ms.append(record.arrived_ms)
-        self.waiting_bytes -= size_bytes
+            for head in self._heads(shard, end):
+                size_bytes += head.size_bytes
+                if records.data and size_bytes > limit_bytes:
+                    return records
+                shard.take()
+                records.data.append(head.data)
+                records.arrived_ms.append(head.arrived_ms)
         return records
 
     def again(self, position: Mapping[str, str]) -> KinesisSource:
@@ -158,15 +178,15 @@ class KinesisSource:
     def _fetch(self, shard: Shard) -> int:
         """Fetch once from a shard and return the number of records."""
         try:
-            answer = self._client.get_records(ShardIterator=shard.iterator or self._iterator(shard))
+            iterator = shard.iterator or self._iterator(shard)
+            answer = self._client.get_records(ShardIterator=iterator, Limit=RECORDS_PER_FETCH)
         except self._client.exceptions.ExpiredIteratorException:
             shard.iterator = None
             return 0
         # The position is a sequence number, so nothing may be taken before what it comes after.
         for record in sorted(answer["Records"], key=lambda record: int(record["SequenceNumber"])):
             arrived_ms = round(record["ApproximateArrivalTimestamp"].timestamp() * 1000)
-            shard.fetched.append(Fetched(record["SequenceNumber"], record["Data"], arrived_ms))
-            self.waiting_bytes += len(record["Data"])
+            shard.add(Fetched(record["SequenceNumber"], record["Data"], arrived_ms))
         self._behind_ms = max(self._behind_ms, answer["MillisBehindLatest"])
         shard.iterator = answer.get("NextShardIterator")
         shard.closed = shard.iterator is None

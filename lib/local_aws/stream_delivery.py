@@ -57,7 +57,9 @@ def pauses_seconds() -> Iterator[float]:
 class Source(Protocol):
     """Where the records of a stream come from."""
 
-    waiting_bytes: int
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that were found and not yet taken."""
 
     @property
     def position(self) -> Position:

@@ -41,7 +41,7 @@ class Kinesis:
             return {"ShardIterator": f"{where['ShardId']}:0"}
         return {"ShardIterator": f"{where['ShardId']}:{int(where['StartingSequenceNumber']) + 1}"}
 
-    def get_records(self, ShardIterator: str) -> dict[str, Any]:  # noqa: N803
+    def get_records(self, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803
         if ShardIterator in self.expired:
             raise ExpiredIteratorException
         shard, _, text = ShardIterator.partition(":")
@@ -113,7 +113,7 @@ def test_waiting_records_tell_their_size_and_their_age() -> None:
     source = KinesisSource(client, "arn", START_MS, {"a": "00000"})
     assert source.waiting_since_ms is None
     source.poll()
-    assert (source.waiting_bytes, source.waiting_since_ms) == (3, 1000)
+    assert (source.waiting_bytes, source.waiting_since_ms) == (3 + 4, 1000)
     assert source.take(10).arrived_ms == [1000]
     assert (source.waiting_bytes, source.waiting_since_ms) == (0, None)
 
@@ -167,3 +167,20 @@ def test_pages_in_another_order_lose_nothing_when_reading_begins_again() -> None
     taken = source.take(1).data
     taken += drain(source.again(source.position))
     assert sorted(taken) == [b"0", b"1", b"2"]
+
+
+def test_a_full_shard_does_not_keep_another_from_its_planned_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local_aws.kinesis_source.AHEAD_BYTES", 20)
+    client: Any = Kinesis({"a": [b"aaaaaaaaaa"] * 9, "b": [b"b"] * 4}, page=9)
+    source = KinesisSource(client, "arn", START_MS, {})
+    taken = drain(source, end={"a": "00000", "b": "00003"})
+    assert sorted(taken) == [b"aaaaaaaaaa"] + [b"b"] * 4
+
+
+def test_empty_records_are_records() -> None:
+    client: Any = Kinesis({"a": [b"", b""]})
+    source = KinesisSource(client, "arn", START_MS, {})
+    source.poll()
+    assert source.waiting_bytes > 0
+    assert source.take(2**20).data == [b"", b""]
+    assert source.waiting_bytes == 0
