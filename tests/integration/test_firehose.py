@@ -15,6 +15,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -50,6 +51,16 @@ SCHEMA = Schema(
     NestedField(4, "note", StringType()),
 )
 BY_DAY = PartitionSpec(PartitionField(3, 1000, DayTransform(), "at_day"))
+
+
+def client(name: str) -> Any:
+    """A client of the local AWS of the moment, made once: that takes longer than most calls."""
+    return cached_client(name, os.environ["AWS_ENDPOINT_URL"])
+
+
+@cache
+def cached_client(name: str, endpoint: str) -> Any:
+    return boto3.client(name, endpoint_url=endpoint)  # type: ignore[call-overload]
 
 
 def free_port() -> int:
@@ -88,7 +99,7 @@ class Lake:
             "CatalogConfiguration": {
                 "CatalogARN": f"arn:aws:glue:us-east-1:000000000000:catalog/s3tablescatalog/{self.bucket}"
             },
-            "BufferingHints": {"IntervalInSeconds": 1, "SizeInMBs": 64},
+            "BufferingHints": {"IntervalInSeconds": 0, "SizeInMBs": 64},
             "DestinationTableConfigurationList": [
                 {
                     "DestinationDatabaseName": "ns",
@@ -99,7 +110,7 @@ class Lake:
             "S3Configuration": {"RoleARN": ROLE, "BucketARN": f"arn:aws:s3:::{self.errors}"},
         }
         stream = {key: changes.pop(key) for key in list(changes) if key not in ICEBERG_MEMBERS}
-        boto3.client("firehose").create_delivery_stream(
+        client("firehose").create_delivery_stream(
             DeliveryStreamName=name, IcebergDestinationConfiguration=destination | changes, **stream
         )
         self.streams.append(name)
@@ -121,7 +132,7 @@ class Lake:
         return wait_for(delivered, timeout_seconds)  # type: ignore[return-value]
 
     def error_records(self) -> list[tuple[str, dict[str, Any]]]:
-        s3 = boto3.client("s3")
+        s3 = client("s3")
         keys = [item["Key"] for item in s3.list_objects_v2(Bucket=self.errors).get("Contents", [])]
         lines = [
             (key, line)
@@ -133,7 +144,7 @@ class Lake:
 
 def make_lake(status: Status) -> Lake:
     name = f"lake-{uuid4().hex[:8]}"
-    s3tables, s3 = boto3.client("s3tables"), boto3.client("s3")
+    s3tables, s3 = client("s3tables"), client("s3")
     arn = s3tables.create_table_bucket(name=name)["arn"]
     s3tables.create_namespace(tableBucketARN=arn, namespace=["ns"])
     s3.create_bucket(Bucket=f"{name}-errors")
@@ -161,11 +172,11 @@ def lake(local_aws: Status) -> Iterator[Lake]:
     lake = make_lake(local_aws)
     yield lake
     for stream in lake.streams:
-        boto3.client("firehose").delete_delivery_stream(DeliveryStreamName=stream)
+        client("firehose").delete_delivery_stream(DeliveryStreamName=stream)
 
 
 def put(stream: str, *records: dict[str, Any] | bytes) -> None:
-    firehose = boto3.client("firehose")
+    firehose = client("firehose")
     data = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in records]
     for start in range(0, len(data), 500):
         answer = firehose.put_record_batch(
@@ -179,7 +190,8 @@ def ids(table: Table) -> Counter[int]:
 
 
 def test_one_flush_is_one_snapshot_in_all_partitions(lake: Lake) -> None:
-    table, stream = lake.table("transactions"), lake.stream("transactions")
+    table = lake.table("transactions")
+    stream = lake.stream("transactions", BufferingHints={"IntervalInSeconds": 1, "SizeInMBs": 64})
     day_us = 86_400_000_000
     put(
         stream,
@@ -260,7 +272,7 @@ def test_a_missing_error_bucket_holds_records_back_until_it_is_there(lake: Lake)
     put(stream, {"id": 1}, b"bad")
     wait_for(lambda: "NoSuchBucket" in (lake.progress(stream).get("last_error") or ""))
     assert lake.progress(stream)["position_committed"] == 0
-    boto3.client("s3").create_bucket(Bucket=f"{lake.bucket}-later")
+    client("s3").create_bucket(Bucket=f"{lake.bucket}-later")
     progress = lake.wait(stream, 2)
     assert progress["last_error"] is None
     lake.errors = f"{lake.bucket}-later"
@@ -282,7 +294,7 @@ def test_a_column_added_meanwhile_is_filled(lake: Lake) -> None:
 
 def test_a_worker_killed_again_and_again_loses_and_repeats_nothing(lake: Lake) -> None:
     table = lake.table()
-    stream = lake.stream(BufferingHints={"IntervalInSeconds": 0, "SizeInMBs": 1})
+    stream = lake.stream()
     rng, sent = random.Random(7), 0
     for _ in range(3):
         snapshots = lake.progress(stream).get("snapshots_committed", 0)
@@ -299,7 +311,7 @@ def test_a_worker_killed_again_and_again_loses_and_repeats_nothing(lake: Lake) -
 
 
 def test_a_concurrent_writer_costs_nothing(lake: Lake) -> None:
-    table, stream = lake.table(), lake.stream(BufferingHints={"IntervalInSeconds": 0, "SizeInMBs": 1})
+    table, stream = lake.table(), lake.stream()
     for start in range(0, 200, 10):
         put(stream, *({"id": n} for n in range(start, start + 10)))
         table.refresh()
@@ -335,7 +347,7 @@ def make_function(code: str) -> str:
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("index.py", code)
-    answer = boto3.client("lambda").create_function(
+    answer = client("lambda").create_function(
         FunctionName=f"transform-{uuid4().hex[:8]}",
         Runtime="python3.12",
         Role=ROLE,
@@ -385,13 +397,13 @@ Outputs:
 
 
 def test_a_stream_made_by_cloudformation_delivers(lake: Lake) -> None:
-    table, formation = lake.table(), boto3.client("cloudformation")
+    table, formation = lake.table(), client("cloudformation")
     stack = f"delivery-{uuid4().hex[:8]}"
     body = TEMPLATE % {"role": ROLE, "bucket": lake.bucket, "errors": lake.errors}
     formation.create_stack(StackName=stack, TemplateBody=body)
     formation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
     stream = formation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"][0]["OutputValue"]
-    description = boto3.client("firehose").describe_delivery_stream(DeliveryStreamName=stream)
+    description = client("firehose").describe_delivery_stream(DeliveryStreamName=stream)
     destination = description["DeliveryStreamDescription"]["Destinations"][0]["IcebergDestinationDescription"]
     assert destination["CatalogConfiguration"]["CatalogARN"].endswith(f"s3tablescatalog/{lake.bucket}")
     assert destination["BufferingHints"] == {"IntervalInSeconds": 1, "SizeInMBs": 1}
@@ -419,7 +431,7 @@ def test_a_deleted_stream_refuses_records(lake: Lake) -> None:
     lake.table()
     stream = lake.stream(BufferingHints={"IntervalInSeconds": 900, "SizeInMBs": 1})
     put(stream, {"id": 1})
-    boto3.client("firehose").delete_delivery_stream(DeliveryStreamName=lake.streams.pop())
+    client("firehose").delete_delivery_stream(DeliveryStreamName=lake.streams.pop())
     with pytest.raises(ClientError, match="not found") as refusal:
         put(stream, {"id": 2})
     assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
@@ -427,7 +439,7 @@ def test_a_deleted_stream_refuses_records(lake: Lake) -> None:
 
 
 def test_a_kinesis_stream_is_a_source(lake: Lake) -> None:
-    table, kinesis = lake.table(), boto3.client("kinesis")
+    table, kinesis = lake.table(), client("kinesis")
     name = f"changes-{uuid4().hex[:8]}"
     kinesis.create_stream(StreamName=name, ShardCount=2)
     kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
@@ -458,7 +470,7 @@ def test_metrics_tell_what_was_delivered(lake: Lake) -> None:
     stream = lake.stream()
     put(stream, {"id": 1}, {"id": 2}, b"bad")
     lake.wait(stream, 3)
-    cloudwatch = boto3.client("cloudwatch")
+    cloudwatch = client("cloudwatch")
 
     def total(metric: str) -> float:
         now = time.time()
@@ -481,7 +493,7 @@ def test_metrics_tell_what_was_delivered(lake: Lake) -> None:
 
 def test_failures_are_logged_without_values(lake: Lake) -> None:
     lake.table()
-    logs, group = boto3.client("logs"), f"/aws/kinesisfirehose/{lake.bucket}"
+    logs, group = client("logs"), f"/aws/kinesisfirehose/{lake.bucket}"
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="delivery")
     options = {"Enabled": True, "LogGroupName": group, "LogStreamName": "delivery"}
