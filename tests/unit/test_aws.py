@@ -105,7 +105,8 @@ def test_a_local_aws_that_is_gone_is_explained_at_once() -> None:
     assert "dynaberg local start" in caught.value.hint
 
 
-def test_a_query_on_a_local_aws_that_is_gone_is_explained_too() -> None:
+def test_a_query_on_a_local_aws_that_is_gone_is_explained_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
     session.events.register_first("needs-retry", aws._explain)
     with pytest.raises(LocalAwsError, match="does not answer"):

@@ -13,7 +13,7 @@ from local_aws import process
 def test_this_process_lives_and_is_no_server() -> None:
     assert process.is_alive(os.getpid())
     assert not process.is_server(os.getpid())
-    assert "pytest" in process.command(os.getpid())
+    assert "python" in process.command(os.getpid())
 
 
 def test_a_zombie_is_dead() -> None:
