@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Most tests wait for a delivery; each process has a local AWS of its own.
+TEST_PROCESSES ?= 4
 PICTURES := flow hourly delivery diff
 STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.language_info metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution"
 
@@ -58,7 +60,7 @@ gallery: demo ## Run the demo and take README's pictures from it
 
 .PHONY: test
 test: $(READY) ## Run the unit, integration and notebook tests
-	@$(BIN)/python -m pytest -q tests/unit tests/integration tests/notebooks
+	@$(BIN)/python -m pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile tests/unit tests/integration tests/notebooks
 
 .PHONY: lint
 lint: $(READY) ## Check style and formatting, and that no notebook holds outputs
