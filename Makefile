@@ -60,7 +60,7 @@ gallery: demo ## Run the demo and take README's pictures from it
 
 .PHONY: test
 test: $(READY) ## Run the unit, integration and notebook tests
-	@$(BIN)/python -m pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile tests/unit tests/integration tests/notebooks
+	@$(BIN)/python -m pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile tests/unit tests/integration tests/notebooks tests/aws
 
 .PHONY: lint
 lint: $(READY) ## Check style and formatting, and that no notebook holds outputs

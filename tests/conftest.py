@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ UNWANTED = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CA_BUNDLE",
 )
-MARKED_FOLDERS = ("integration", "notebooks", "browser", "aws")
+MARKED_FOLDERS = ("integration", "notebooks", "browser")
 
 
 def guard_environment() -> None:
@@ -35,6 +35,7 @@ def guard_environment() -> None:
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
 
 
+ENVIRONMENT_BEFORE = dict(os.environ)
 guard_environment()
 
 
@@ -51,6 +52,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def environment_before() -> Mapping[str, str]:
+    """The environment before the guard; `tests/aws` alone may put it back, and only when told to."""
+    return ENVIRONMENT_BEFORE
 
 
 @pytest.fixture
