@@ -1,7 +1,8 @@
-"""Digests of key ranges: what tells that two large tables agree without moving their rows.
+"""Digests of key ranges: what tells that large tables agree without moving their rows.
 
-A key range is all keys whose hash begins alike. Athena digests the ranges of the Iceberg table where it lies;
-the items of DynamoDB, which can only be scanned, are digested here from the same canonical text.
+A key range is all keys whose hash begins alike. Athena digests the ranges of the current table, and of what
+the change log says, where they lie; the items of DynamoDB, which can only be scanned, are digested here from
+the same canonical text.
 """
 
 from __future__ import annotations
@@ -45,18 +46,35 @@ _EXACT = Context(prec=200)
 # Above this many items a range is cut finer, so that a differing one still holds few rows.
 _MANY_ITEMS = 50_000
 _MISFITS = (KeyError, ValueError, ArithmeticError, TypeError)
+CURRENT, LOG = "current", "log"
+_ROWS_OF = {
+    CURRENT: 'SELECT {names} FROM "{table}" FOR VERSION AS OF {snapshot_id}',
+    LOG: """\
+SELECT {names} FROM (
+      SELECT operation, {names}, row_number() OVER (
+        PARTITION BY {keys} ORDER BY changed_at DESC, sequence_number DESC, change_id DESC
+      ) AS newest
+      FROM "{log}" FOR VERSION AS OF {snapshot_id}
+    ) WHERE newest = 1 AND operation <> 'REMOVE'""",
+}
 _HASHED = """\
 WITH hashed AS (
-  SELECT {partition_key} AS partition_key, {key} AS key, to_hex(md5(to_utf8({key}))) AS key_hash,
-    to_hex(md5(to_utf8({row}))) AS row_hash
-  FROM "{table}" FOR VERSION AS OF {snapshot_id}
+  SELECT side, partition_key, key,
+    to_hex(md5(to_utf8(key))) AS key_hash, to_hex(md5(to_utf8(row))) AS row_hash
+  FROM (
+    {sides}
+  )
 )
 """
+_SIDE = """\
+SELECT '{side}' AS side, {partition_key} AS partition_key, {key} AS key, {row} AS row
+    FROM ({rows})"""
 _RANGES = """\
-SELECT substr(key_hash, 1, {digits}) AS range, count(*) AS n,
+SELECT side, substr(key_hash, 1, {digits}) AS range, count(*) AS n,
   to_hex(md5(to_utf8(array_join(array_agg(row_hash ORDER BY row_hash), '')))) AS digest
-FROM hashed GROUP BY 1"""
-_ROWS = "SELECT partition_key, key, row_hash FROM hashed WHERE substr(key_hash, 1, {digits}) IN ({ranges})"
+FROM hashed GROUP BY 1, 2"""
+_ROWS = """\
+SELECT side, partition_key, key, row_hash FROM hashed WHERE substr(key_hash, 1, {digits}) IN ({ranges})"""
 
 
 @dataclass(frozen=True)
@@ -86,21 +104,23 @@ def range_digits(items: int) -> int:
     return 2 if items < _MANY_ITEMS else 3
 
 
-def ranges_statement(contract: Contract, snapshot_id: int, digits: int) -> str:
-    """The statement that gives each key range's row count and digest.
+def ranges_statement(contract: Contract, snapshots: Mapping[str, int], digits: int) -> str:
+    """The statement that gives each key range's row count and digest, of each side.
 
     Args:
         contract: The table contract.
-        snapshot_id: Snapshot of the current table.
+        snapshots: Snapshot ids of the sides, `current` and `log`; one without a snapshot is left out.
         digits: From `range_digits`.
     """
-    return _hashed(contract, snapshot_id) + _RANGES.format(digits=digits)
+    return _hashed(contract, snapshots) + _RANGES.format(digits=digits)
 
 
-def rows_statement(contract: Contract, snapshot_id: int, digits: int, ranges: Iterable[str]) -> str:
-    """The statement that gives the key and the hash of each row of some ranges."""
+def rows_statement(
+    contract: Contract, snapshots: Mapping[str, int], digits: int, ranges: Iterable[str]
+) -> str:
+    """The statement that gives the key and the hash of each row of some ranges, of each side."""
     listed = ", ".join(f"'{name}'" for name in sorted(ranges))
-    return _hashed(contract, snapshot_id) + _ROWS.format(digits=digits, ranges=listed)
+    return _hashed(contract, snapshots) + _ROWS.format(digits=digits, ranges=listed)
 
 
 def hash_items(items: Iterable[Mapping[str, Any]], contract: Contract) -> list[Hashed]:
@@ -146,15 +166,23 @@ def differing_partition_keys(
     return {partition_key for partition_key, _, _ in here ^ set(rows)}
 
 
-def _hashed(contract: Contract, snapshot_id: int) -> str:
+def _hashed(contract: Contract, snapshots: Mapping[str, int]) -> str:
     texts = {column.name: _sql_text(column) for column in contract.columns if not column.mask}
-    return _HASHED.format(
-        partition_key=f'"{contract.key[0]}"',
-        key=" || ".join(texts[name] for name in contract.key),
-        row=" || ".join(texts.values()),
-        table=contract.table,
-        snapshot_id=snapshot_id,
-    )
+    names = ", ".join(f'"{name}"' for name in texts)
+    keys = ", ".join(f'"{name}"' for name in contract.key)
+    sides = [
+        _SIDE.format(
+            side=side,
+            partition_key=f'"{contract.key[0]}"',
+            key=" || ".join(texts[name] for name in contract.key),
+            row=" || ".join(texts.values()),
+            rows=_ROWS_OF[side].format(
+                names=names, keys=keys, table=contract.table, log=contract.log_name, snapshot_id=snapshot_id
+            ),
+        )
+        for side, snapshot_id in snapshots.items()
+    ]
+    return _HASHED.format(sides="\n    UNION ALL ".join(sides))
 
 
 def _kind(column: Column) -> str:

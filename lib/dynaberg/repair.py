@@ -11,8 +11,9 @@ from dynaberg import aws, layers
 from dynaberg.attributes import reader_for
 from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.reconcile import Item, get_items, reconcile
+from dynaberg.reconcile import reconcile
 from dynaberg.reentry import delivered_ids, open_reentry, row_converter
+from dynaberg.source_items import Item, get_items
 
 if TYPE_CHECKING:
     import boto3

@@ -327,7 +327,7 @@ class Workbench:
         return drift.drift(self.profile_columns(table, snapshot=a), self.profile_columns(table, snapshot=b))
 
     def reconcile(self, name: str | None = None) -> reconcile.ReconcileReport:
-        """Compare DynamoDB with the current table, every column of every row."""
+        """Compare DynamoDB with the current table and the change log, every column of every row."""
         self._check_current(name)
         return reconcile.reconcile(self.session, self.settings, self.contract)
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyiceberg.table import Table
 
+from dynaberg import layers
 from dynaberg import reconcile as reconciling
+from dynaberg.comparison import EDITED, NOT_LOGGED, PENDING
 from dynaberg.contract import Contract
 from dynaberg.errors import NotFoundError
+from dynaberg.layers import MERGED_SNAPSHOT
+from dynaberg.query import query
 from dynaberg.reconcile import ReconcileReport, reconcile
+from dynaberg.repair import repair
+from dynaberg.waiting import wait_for_delivery
 
 NESTED = {"ratio", "tags", "prices", "place"}
 
@@ -27,13 +36,25 @@ def plain(story: Any) -> Contract:
 def tampered(
     story: Any, name: str, rows: list[dict[str, Any]], contract: Contract | None = None
 ) -> ReconcileReport:
-    """Compare the source with a table of other rows."""
+    """Compare the source and its log, all of it merged, with a current table of other rows."""
     pipeline = story.pipeline
     table = pipeline.load("transactions")
-    copy = table.catalog.create_table((pipeline.settings.namespace, name), table.schema())
-    copy.append(pa.Table.from_pylist(rows, schema=table.schema().as_arrow()))
+    schema = table.schema().as_arrow()
+    log = copy_table(pipeline, pipeline.contract.log_name, f"{name}_changes")
+    edited = copy_table(pipeline, "transactions", name, pa.Table.from_pylist(rows, schema=schema))
+    edited.transaction().set_properties(
+        {MERGED_SNAPSHOT: str(log.current_snapshot().snapshot_id)}
+    ).commit_transaction()
     contract = replace(contract or pipeline.contract, table=name)
     return reconcile(pipeline.session, pipeline.settings, contract)
+
+
+def copy_table(pipeline: Any, name: str, copy: str, rows: pa.Table | None = None) -> Table:
+    """A new table like another one, with its rows or others."""
+    table = pipeline.load(name)
+    made = table.catalog.create_table((pipeline.settings.namespace, copy), table.schema())
+    made.append(table.scan().to_arrow() if rows is None else rows)
+    return made
 
 
 def test_every_type_matches(story: Any) -> None:
@@ -61,9 +82,9 @@ def test_every_difference_is_named(story: Any) -> None:
     assert (report.missing, report.extra, report.stale) == (1, 1, 2)
     found = list(report.df.astype(object).where(report.df.notna(), None).itertuples(index=False, name=None))
     assert found == [
-        ("item-05", 5, "missing", None, None, None),
-        ("item-06", 6, "stale", "amount", Decimal("6.10"), Decimal("6.11")),
-        ("item-06", 6, "stale", "active", True, None),
+        ("item-05", 5, "missing", None, None, None, EDITED),
+        ("item-06", 6, "stale", "amount", Decimal("6.10"), Decimal("6.11"), EDITED),
+        ("item-06", 6, "stale", "active", True, None, EDITED),
         (
             "item-07",
             7,
@@ -71,10 +92,11 @@ def test_every_difference_is_named(story: Any) -> None:
             "prices",
             {"a": Decimal("2.00"), "b": Decimal("0.10")},
             {"a": Decimal("2.00"), "b": Decimal("0.11")},
+            EDITED,
         ),
-        ("item-99", 6, "extra", None, None, None),
+        ("item-99", 6, "extra", None, None, None, EDITED),
     ]
-    assert "1 missing, 1 extra, 2 stale" in repr(report)
+    assert "1 missing, 1 extra, 2 stale, 0 unlogged. 4 were edited in the current table" in repr(report)
     assert "<td>item-07</td>" in report._repr_html_()
 
 
@@ -110,6 +132,102 @@ def test_digests_lead_to_every_difference_and_to_few_rows(story: Any) -> None:
     ]
     assert report.rows == 39
     assert report.rows_read == 8
+
+
+def test_it_says_where_each_difference_arose(make_pipeline: Any) -> None:
+    pipeline = make_pipeline("arose")
+    parts = (pipeline.session, pipeline.settings, pipeline.contract)
+    plainly = replace(
+        pipeline.contract, columns=tuple(c for c in pipeline.contract.columns if c.name not in NESTED)
+    )
+
+    def put(id_: str, amount: dict[str, str]) -> None:
+        pipeline.write({"id": {"S": id_}, "at": {"N": "1"}, "amount": amount})
+
+    def found(contract: Contract) -> list[tuple[str, ...]]:
+        report = reconcile(pipeline.session, pipeline.settings, contract)
+        return list(report.df[["id", "problem", "cause"]].itertuples(index=False, name=None))
+
+    for id_ in ("edited", "gone", "forgotten", "updated", "deleted"):
+        put(id_, {"N": "1.10"})
+    wait_for_delivery(*parts, progress=False)
+    layers.refresh(*parts)
+    put("updated", {"N": "2.20"})
+    put("new", {"N": "3.30"})
+    key = {"id": {"S": "deleted"}, "at": {"N": "1"}}
+    pipeline.session.client("dynamodb").delete_item(TableName=pipeline.contract.source_table, Key=key)
+    wait_for_delivery(*parts, progress=False)
+    put("poison", {"S": "a lot"})
+    for statement in (
+        "UPDATE transactions SET amount = 9 WHERE id IN ('edited', 'updated')",
+        "DELETE FROM transactions WHERE id = 'gone'",
+    ):
+        query(pipeline.session, pipeline.settings, statement)
+    expected = [
+        ("deleted", "extra", PENDING),
+        ("edited", "stale", EDITED),
+        ("gone", "missing", EDITED),
+        ("new", "missing", PENDING),
+        ("poison", "missing", NOT_LOGGED),
+        ("updated", "stale", PENDING),
+    ]
+    assert found(pipeline.contract) == found(plainly) == expected
+
+    query(pipeline.session, pipeline.settings, "DELETE FROM transactions_changes WHERE id = 'forgotten'")
+    # A log that was rewritten is merged as a whole, which brings back the row that was deleted by hand.
+    expected[2] = ("gone", "missing", PENDING)
+    expected.insert(2, ("forgotten", "unlogged", NOT_LOGGED))
+    assert found(pipeline.contract) == found(plainly) == expected
+    layers.refresh(*parts)
+    left = [("edited", "stale", EDITED), expected[2], expected[5]]
+    assert found(pipeline.contract) == found(plainly) == left
+    report = reconcile(*parts)
+    assert "2 are not in the log: under way, or in wb.failures(), or lost; 1 were edited" in report.summary
+    repair(*parts, report, confirm="arose")
+    assert found(plainly) == [expected[5]]
+
+
+def test_a_table_that_is_written_to_is_compared_at_a_moment(make_pipeline: Any) -> None:
+    """While a writer goes on, only what it touches can differ, and never for another reason."""
+    pipeline = make_pipeline("busy")
+    parts = (pipeline.session, pipeline.settings, pipeline.contract)
+    pipeline.write(*({"id": {"S": f"still-{n}"}, "at": {"N": "1"}} for n in range(20)))
+    wait_for_delivery(*parts, progress=False)
+    layers.refresh(*parts)
+    query(pipeline.session, pipeline.settings, "DELETE FROM transactions WHERE id = 'still-7'")
+    stop = threading.Event()
+
+    def write() -> None:
+        dynamodb = pipeline.session.client("dynamodb")
+        for number in itertools.count():
+            key = {"id": {"S": f"busy-{number % 30}"}, "at": {"N": "1"}}
+            if number % 7:
+                pipeline.write({**key, "active": {"BOOL": bool(number % 2)}, "status": {"S": str(number)}})
+            else:
+                dynamodb.delete_item(TableName=pipeline.contract.source_table, Key=key)
+            if stop.wait(0.005):
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(4):
+            began = datetime.now(UTC)
+            report = reconcile(*parts)
+            assert began <= report.compared_at <= datetime.now(UTC)
+            assert report.compared_at.isoformat(timespec="seconds") in report.summary
+            still = report.df[report.df["id"].str.startswith("still-")]
+            assert still[["id", "problem", "cause"]].to_numpy().tolist() == [["still-7", "missing", EDITED]]
+            assert set(report.df["cause"]) <= {EDITED, PENDING, NOT_LOGGED}
+            assert (report.df["cause"] == EDITED).sum() == 1
+            assert report.in_flight + len(report.df) > 1, "nothing was written meanwhile"
+            layers.refresh(*parts)
+    finally:
+        stop.set()
+        writer.join()
+    wait_for_delivery(*parts, progress=False)
+    layers.refresh(*parts)
+    assert reconcile(*parts).df["id"].tolist() == ["still-7"]
 
 
 def test_what_changes_meanwhile_is_in_flight_and_not_lost(

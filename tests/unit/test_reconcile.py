@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from dynaberg.comparison import _align, _name_differences
 from dynaberg.contract import Column, Contract
 from dynaberg.differences import compare
-from dynaberg.reconcile import _align, _name_differences
 
 CONTRACT = Contract(
     "t",
