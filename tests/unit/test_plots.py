@@ -94,9 +94,27 @@ def test_delivery_counts_from_the_first_change_and_states_the_lag(counts, snapsh
 
 def test_snapshots_are_marked_by_operation_and_labeled_with_rows(snapshots):
     ax = plots.plot_snapshots(snapshots)
-    assert title(ax) == "3 snapshots, from 150 to 390 rows"
+    assert title(ax) == "3 snapshots, from 150 to 390 rows; the largest step +250"
     assert {line.get_marker() for line in ax.lines} >= {"o", "s"}
     assert texts(ax) == ["150", "400", "390"]
+
+
+def test_of_a_hundred_snapshots_a_dozen_are_labeled_the_first_and_the_last_among_them(snapshots):
+    many = pd.concat([snapshots.iloc[[0]]] * 100, ignore_index=True)
+    many["committed_at"] = [START + timedelta(hours=hour) for hour in range(100)]
+    many["total_records"] = range(100)
+    ax = plots.plot_snapshots(many)
+    assert (len(texts(ax)), texts(ax)[0], texts(ax)[-1]) == (12, "0", "99")
+    assert [label.get_text() for label in ax.get_xticklabels()][-1] == "03-05\n12:00"
+
+
+def test_two_clocks_stand_side_by_side_with_the_difference():
+    known = pd.DataFrame({"status": ["APPROVED"] * 5})
+    true = pd.DataFrame({"status": ["APPROVED"] * 2 + ["FLAGGED"] * 3 + [None]})
+    ax = plots.plot_two_clocks(known, true, by="status", when=at(30))
+    assert title(ax) == "At 09:00:30 we knew 5 rows, and 6 were true; farthest apart: FLAGGED"
+    assert texts(ax) == ["0", "3 (+3)", "5", "2 (-3)", "0", "1 (+1)"]
+    assert {bar.get_hatch() for bar in ax.patches} == {"///", None}
 
 
 def test_hourly_sums_rows_of_an_hour_and_names_the_peak():
@@ -131,43 +149,87 @@ def test_diff_counts_a_row_once_however_many_columns_changed():
         }
     )
     ax = plots.plot_diff(changes, rows_before=10)
-    assert title(ax) == "1 rows came, 1 went, 1 changed: 10 became 10"
+    assert title(ax) == "1 row came, 1 went, 1 changed: 10 became 10"
     assert texts(ax) == ["10", "+1", "-1", "10", "1"]
 
 
-def test_item_history_draws_only_attributes_that_changed_later():
-    history = pd.DataFrame(
-        {
-            "changed_at": [at(0), at(0), at(5), at(9)],
-            "operation": ["INSERT", "INSERT", "MODIFY", "REMOVE"],
-            "attribute": ["status", "amount", "status", "status"],
-            "before": [None, None, "PENDING_REVIEW", "APPROVED"],
-            "after": ["PENDING_REVIEW", "9.99", "APPROVED", None],
-        }
-    )
+@pytest.fixture
+def history() -> pd.DataFrame:
+    rows = [
+        (at(0), "1", "INSERT", "status", None, "PENDING_REVIEW"),
+        (at(0), "1", "INSERT", "amount", None, "9.99"),
+        (at(5), "2", "MODIFY", "status", "PENDING_REVIEW", "FLAGGED"),
+        (at(5), "3", "MODIFY", "status", "FLAGGED", "APPROVED"),
+        (at(9), "4", "REMOVE", "status", "APPROVED", None),
+        (at(9), "4", "REMOVE", "amount", "9.99", None),
+    ]
+    columns = ["changed_at", "sequence_number", "operation", "attribute", "before", "after"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_item_history_draws_what_updates_changed_and_the_deletion_once(history):
     ax = plots.plot_item_history(history)
-    assert title(ax) == "3 versions of one item; 1 of its attributes changed"
-    assert texts(ax) == ["PENDING_REVIEW", "APPROVED", "gone"]
+    assert title(ax) == "4 versions of one item, the last its deletion; 1 of its attributes changed"
+    assert texts(ax) == ["PENDING_REVIEW", "FLAGGED", "APPROVED", "deleted"]
+    assert list(ax.lines[0].get_xdata()) == [0, 1, 2]
 
 
-def test_profile_tells_key_columns_and_nulls():
-    profile = pd.DataFrame(
+def test_item_history_without_an_update_says_so(history):
+    made = history[history["operation"] == "INSERT"]
+    assert title(plots.plot_item_history(made)) == "1 version of one item; none of its attributes changed"
+
+
+def test_item_history_of_many_versions_leaves_the_values_out(history):
+    updates = pd.concat([history.iloc[[2]]] * 100, ignore_index=True)
+    updates["sequence_number"] = [f"{number:040}" for number in range(100)]
+    ax = plots.plot_item_history(updates)
+    assert texts(ax) == []
+    assert len(ax.get_xticks()) == 12
+
+
+@pytest.fixture
+def profile() -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "column": ["id", "status", "note"],
             "rows": 200,
             "nulls": [0, 0, 50],
             "approx_distinct": [199, 4, 80],
+            "top": [[], [("APPROVED", 150), ("DECLINED", 30), ("FLAGGED", 15), ("OPEN", 5)], [("so", 10)]],
         }
     )
+
+
+def test_profile_tells_key_columns_and_nulls(profile):
     ax = plots.plot_profile(profile)
-    assert title(ax) == "1 of 3 columns hold at most 10 values; 1 tell nearly every row apart"
+    assert title(ax) == "1 of 3 columns hold at most 10 values; 1 tells nearly every row apart"
     assert "80, 50 null" in texts(ax)
+
+
+def test_top_values_are_shares_of_the_whole_with_their_names_where_these_fit(profile):
+    ax = plots.plot_top_values(profile)
+    assert title(ax) == "No column is nearly always the same; status comes nearest"
+    assert texts(ax) == ["APPROVED", "DECLINED", "FLAG…", "so"]
+    widths = [bar.get_width() for bar in ax.patches]
+    assert sum(widths[:6]) == pytest.approx(1)
+    assert sum(widths[6:]) == pytest.approx(1)
+    assert widths[-1] == 0.25
+
+
+def test_a_column_that_is_nearly_always_the_same_is_the_finding(profile):
+    profile.at[1, "top"] = [("APPROVED", 190)]
+    assert title(plots.plot_top_values(profile)) == "status is nearly always the same: 95% APPROVED"
 
 
 def test_distribution_marks_half_and_the_tail():
     ax = plots.plot_distribution(pd.Series(np.arange(101), name="amount"), unit="USD")
-    assert title(ax) == "Half of all amount values are below 50; one in twenty is above 95"
+    assert title(ax) == "Half of 101 values of amount are below 50; one in twenty is above 95"
     assert ax.get_xlabel() == "amount (USD)"
+
+
+def test_a_distribution_of_shares_keeps_its_digits():
+    ax = plots.plot_distribution(pd.Series([0.1, 0.2, 0.6], name="ratio"))
+    assert title(ax).startswith("Half of 3 values of ratio are below 0.20;")
 
 
 def test_widely_spread_numbers_are_drawn_on_a_log_scale():
@@ -177,10 +239,95 @@ def test_widely_spread_numbers_are_drawn_on_a_log_scale():
     assert sum(bar.get_height() for bar in ax.patches) == 6
 
 
+def files(*sizes: int) -> pd.DataFrame:
+    return pd.DataFrame({"content": "data", "bytes": sizes})
+
+
 @pytest.mark.parametrize(("size", "words"), [(900, "900 B"), (40 * 1024, "40 KiB"), (3 * 2**20, "3 MiB")])
 def test_file_sizes_are_read_in_the_unit_of_a_reader(size, words):
-    ax = plots.plot_file_sizes(pd.DataFrame({"bytes": [size, size, size]}))
-    assert title(ax) == f"3 of 3 files are smaller than 64 MiB, half of them {words} or less"
+    ax = plots.plot_file_sizes(files(size, size, size))
+    assert title(ax) == f"3 of 3 files are smaller than 64 MiB; half of all are {words} or less"
+
+
+def test_delete_files_are_told_from_data_files():
+    mixed = pd.concat([files(5000), files(700).assign(content="position deletes")])
+    ax = plots.plot_file_sizes(mixed)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["data", "position deletes"]
+    assert {bar.get_hatch() for bar in ax.patches} == {"", "///"}
+
+
+def lags(*hops: str) -> pd.DataFrame:
+    return pd.DataFrame({"hop": hops, "p50_seconds": 1.0, "p95_seconds": 2.0})
+
+
+def drifted(*columns: str) -> pd.DataFrame:
+    sides = {f"{name}_{side}": None for name in ("p50", "nulls") for side in ("before", "after")}
+    frame = pd.DataFrame({"column": columns}).assign(distance=0.5, measured_on="top values", **sides)
+    return frame.assign(nulls_before=0.0, nulls_after=0.0, top=[[("a", 0.5, 0.1)]] * len(columns))
+
+
+def test_an_empty_frame_is_a_sentence_and_no_picture(snapshots, counts, history, profile):
+    empty = {
+        "The table has no snapshot yet": plots.plot_snapshots(snapshots.head(0)),
+        "No change was made": plots.plot_operations(counts.head(0)),
+        "No change was made, and none arrived": plots.plot_delivery(counts.head(0), snapshots.head(0)),
+        "Nothing came, went or changed: 1 row as before": plots.plot_diff(
+            pd.DataFrame(columns=["id", "change", "column", "before", "after"]), rows_before=1
+        ),
+        "Nothing was known and nothing was true": plots.plot_two_clocks(
+            profile.head(0), profile.head(0), by="column", when=START
+        ),
+        "No version of this item is known": plots.plot_item_history(history.head(0)),
+        "No column to profile": plots.plot_profile(profile.head(0)),
+        "No column with frequent values": plots.plot_top_values(profile.head(1)),
+        "No value of amount": plots.plot_distribution(pd.Series([None], name="amount", dtype="Float64")),
+        "No column to compare": plots.plot_drift(drifted()),
+        "No file: the table is empty": plots.plot_file_sizes(files()),
+        "No change of this time is in the log": plots.plot_freshness(lags()),
+        "No transaction in any hour": plots.plot_hourly(
+            pd.DataFrame(columns=["hour", "transactions", "declined"])
+        ),
+        "No transaction of high risk": plots.plot_risk_by_region(
+            pd.DataFrame(columns=["region", "merchant_category", "high_risk_count"])
+        ),
+    }
+    for words, ax in empty.items():
+        ax.figure.canvas.draw()
+        assert title(ax) == words
+        assert not ax.axison
+
+
+def test_one_row_is_drawn(snapshots, counts, history, profile):
+    one = {
+        "1 snapshot, of 150 rows": plots.plot_snapshots(snapshots.head(1)),
+        "60 changes: 100% INSERT": plots.plot_operations(counts.head(1)),
+        "1 version of one item; 1 of its attributes changed": plots.plot_item_history(history.iloc[[2]]),
+        "0 of 1 column hold at most 10 values; 1 tells nearly every row apart": plots.plot_profile(
+            profile.head(1)
+        ),
+        "Every value of amount is 5": plots.plot_distribution(pd.Series([5], name="amount")),
+        "1 of 1 column has shifted, amount the farthest": plots.plot_drift(drifted("amount")),
+        "1 of 1 file is smaller than 64 MiB; half of all are 9 B or less": plots.plot_file_sizes(files(9)),
+        "Half of the changes take 1.0 s: item → stream": plots.plot_freshness(lags("item → stream")),
+    }
+    for words, ax in one.items():
+        ax.figure.canvas.draw()
+        assert title(ax) == words
+
+
+def test_long_names_leave_room_for_the_picture(profile):
+    name = "a_struct_of_many_fields." * 8
+    pictures = [
+        plots.plot_drift(drifted(name, "b")),
+        plots.plot_profile(profile.assign(column=name)),
+        plots.plot_top_values(profile.assign(column=name)),
+        plots.plot_two_clocks(
+            pd.DataFrame({"at": [name]}), pd.DataFrame({"at": [name]}), by="at", when=START
+        ),
+    ]
+    for ax in pictures:
+        ax.figure.canvas.draw()
+        assert ax.get_position().width > 0.45
 
 
 def test_resources_removed_and_left():

@@ -6,14 +6,13 @@ from dynaberg.plots.drift import plot_drift
 from dynaberg.plots.failures import plot_failures
 from dynaberg.plots.freshness import plot_freshness
 from dynaberg.plots.pipeline import plot_delivery, plot_flow, plot_operations, plot_resources
-from dynaberg.plots.tables import (
-    plot_diff,
+from dynaberg.plots.profiles import (
     plot_distribution,
     plot_file_sizes,
-    plot_item_history,
     plot_profile,
-    plot_snapshots,
+    plot_top_values,
 )
+from dynaberg.plots.tables import plot_diff, plot_item_history, plot_snapshots, plot_two_clocks
 
 __all__ = [
     "plot_delivery",
@@ -31,5 +30,7 @@ __all__ = [
     "plot_resources",
     "plot_risk_by_region",
     "plot_snapshots",
+    "plot_top_values",
+    "plot_two_clocks",
     "use_style",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dynaberg.plots.canvas import BLUE, INK, ORANGE, finish, new_axes
+from dynaberg.plots.canvas import BLUE, INK, ORANGE, draw_nothing, finish, new_axes
 
 
 def plot_hourly(hourly: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -16,6 +16,8 @@ def plot_hourly(hourly: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         hourly: `hour` (0 to 23), `transactions`, `declined`; several rows an hour are summed.
         ax: Axes to draw on.
     """
+    if hourly.empty:
+        return draw_nothing("No transaction in any hour", ax)
     ax = ax or new_axes()
     by_hour = hourly[["hour", "transactions", "declined"]].astype(float).groupby("hour").sum()
     counts = by_hour["transactions"]
@@ -35,6 +37,8 @@ def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         risk: `region`, `merchant_category`, `high_risk_count`; several rows a pair are summed.
         ax: Axes to draw on.
     """
+    if risk.empty:
+        return draw_nothing("No transaction of high risk", ax)
     ax = ax or new_axes()
     wide = risk.astype({"high_risk_count": float}).pivot_table(
         index="region", columns="merchant_category", values="high_risk_count", aggfunc="sum", fill_value=0

@@ -31,6 +31,14 @@ def new_axes(height: float = 3.5) -> Axes:
     return plt.subplots(figsize=(8, height))[1]
 
 
+def draw_nothing(title: str, ax: Axes | None = None) -> Axes:
+    """The picture of an empty frame: a sentence, and no axes around nothing."""
+    ax = ax or new_axes(height=0.7)
+    ax.set_title(title)
+    ax.axis("off")
+    return ax
+
+
 def finish(ax: Axes, title: str, *, x: str, y: str, counts: str = "y") -> Axes:
     """Write the finding and the labels; number the axis of the counts with thousands."""
     ax.set_title(title)
@@ -43,6 +51,17 @@ def write_at(ax: Axes, x: float, y: float, words: str, *, ha: str = "center", co
     """Write words at a point of the data: above it when centered, beside it otherwise."""
     lift, va = (5, "bottom") if ha == "center" else (0, "center")
     ax.annotate(words, (x, y), (0, lift), textcoords="offset points", ha=ha, va=va, color=color, fontsize=8.5)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shorten(value: object, length: int = 22) -> str:
+    """A value as text of at most so many characters."""
+    words = str(value)
+    return words if len(words) <= length else f"{words[: length - 1]}…"
 
 
 def in_utc(frame: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -8,7 +8,18 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dynaberg.plots.canvas import BLUE, GRAY, INK, ORANGE, finish, new_axes, write_at
+from dynaberg.plots.canvas import (
+    BLUE,
+    GRAY,
+    INK,
+    ORANGE,
+    counted,
+    draw_nothing,
+    finish,
+    new_axes,
+    shorten,
+    write_at,
+)
 
 NOISE, SHIFT = 0.1, 0.25
 _SHOWN = 20
@@ -21,6 +32,8 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         drift: From `Workbench.drift`.
         ax: Axes to draw on.
     """
+    if drift.empty:
+        return draw_nothing("No column to compare", ax)
     lines = drift.head(_SHOWN).reset_index(drop=True)
     ax = ax or new_axes(height=1.5 + 0.28 * len(lines))
     for place, line in enumerate(lines.to_dict("records")):
@@ -29,7 +42,7 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         write_at(ax, line["distance"], place, f"  {line['distance']:.2f}  {_words(line)}", ha="left")
     for limit, style in ((NOISE, ":"), (SHIFT, "--")):
         ax.axvline(limit, color=INK, linestyle=style, linewidth=1)
-    ax.set_yticks(range(len(lines)), lines["column"], fontsize=8.5)
+    ax.set_yticks(range(len(lines)), [shorten(name, 30) for name in lines["column"]], fontsize=8.5)
     ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(0, max(lines["distance"].max(), SHIFT) * 1.9))
     ax.grid(visible=False)
     words = "population stability index (dotted: noise up to 0.1; dashed: a shift from 0.25, hatched)"
@@ -45,11 +58,12 @@ def _look(distance: float) -> tuple[str, str]:
 
 
 def _title(drift: pd.DataFrame) -> str:
-    shifted = drift[drift["distance"] > SHIFT]
+    shifted, columns = drift[drift["distance"] > SHIFT], counted(len(drift), "column")
     if shifted.empty:
-        return f"None of {len(drift)} columns has shifted"
-    farthest = shifted.iloc[0]
-    return f"{len(shifted)} of {len(drift)} columns have shifted, {farthest['column']} the farthest"
+        return f"None of {columns} has shifted"
+    have = "has" if len(shifted) == 1 else "have"
+    farthest = shifted["column"].iloc[0]
+    return f"{len(shifted)} of {columns} {have} shifted, {shorten(farthest, 30)} the farthest"
 
 
 def _words(line: Mapping[Any, Any]) -> str:
@@ -62,4 +76,4 @@ def _words(line: Mapping[Any, Any]) -> str:
     middle = line["p50_before"], line["p50_after"]
     if line["measured_on"] == "quantiles" and None not in middle:
         return f"middle {middle[0]:,.4g} → {middle[1]:,.4g}"
-    return f"{str(value)[:18]} {old:.0%} → {new:.0%}"
+    return f"{shorten(value, 18)} {old:.0%} → {new:.0%}"

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dynaberg.plots.canvas import BLUE, ORANGE, RED, finish, new_axes, write_at
+from dynaberg.plots.canvas import BLUE, ORANGE, RED, draw_nothing, finish, new_axes, write_at
 
 _PLACES = {"error bucket": (BLUE, ""), "dead-letter queue": (ORANGE, "///"), "parked queue": (RED, "...")}
 
@@ -18,12 +18,11 @@ def plot_failures(failed: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         failed: From `Workbench.failures`.
         ax: Axes to draw on.
     """
+    if failed.empty:
+        return draw_nothing("Nothing failed, or all of it was replayed", ax)
     counts = failed.groupby(["error_code", "where"]).size().unstack(fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values().index]
     ax = ax or new_axes(height=1.5 + 0.35 * len(counts))
-    if failed.empty:
-        ax.set_title("Nothing failed, or all of it was replayed")
-        return ax
     left = pd.Series(0, counts.index)
     for place, (color, hatch) in _PLACES.items():
         if place in counts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dynaberg.plots.canvas import BLUE, GRAY, INK, finish, new_axes, write_at
+from dynaberg.plots.canvas import BLUE, GRAY, INK, draw_nothing, finish, new_axes, write_at
 
 _TOTAL = "total"
 
@@ -21,10 +21,9 @@ def plot_freshness(lags: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax: Axes to draw on.
     """
     known = lags.dropna(subset=["p50_seconds"]).reset_index(drop=True)
-    ax = ax or new_axes(height=1.3 + 0.55 * len(lags))
     if known.empty:
-        ax.set_title("No change of this time is in the log")
-        return ax
+        return draw_nothing("No change of this time is in the log", ax)
+    ax = ax or new_axes(height=1.3 + 0.55 * len(known))
     begin = 0.0
     for place, (hop, p50, p95) in enumerate(
         known[["hop", "p50_seconds", "p95_seconds"]].itertuples(index=False, name=None)

@@ -13,6 +13,7 @@ from dynaberg.plots.canvas import (
     CHANGES,
     GRAY,
     INK,
+    draw_nothing,
     finish,
     in_utc,
     new_axes,
@@ -57,6 +58,8 @@ def plot_operations(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         counts: `moment` (a whole second), `operation`, `changes`.
         ax: Axes to draw on.
     """
+    if counts.empty:
+        return draw_nothing("No change was made", ax)
     ax = ax or new_axes()
     long = in_utc(counts, "moment")
     wide = long.pivot_table(index="moment", columns="operation", values="changes", aggfunc="sum")
@@ -81,6 +84,8 @@ def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | N
         snapshots: Of the change log, from `Workbench.snapshots`.
         ax: Axes to draw on.
     """
+    if counts.empty:
+        return draw_nothing("No change was made, and none arrived", ax)
     ax = ax or new_axes()
     made = in_utc(counts, "moment").groupby("moment")["changes"].sum().cumsum()
     # DynamoDB Streams date a change to the second, so a second's changes are complete at its end.

@@ -1,13 +1,12 @@
-"""Pictures of Iceberg tables: snapshots, differences, an item's history, columns and files."""
+"""Pictures of time: snapshots, two clocks, differences, and an item's history."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
 from dynaberg.plots.canvas import (
     BLUE,
@@ -15,16 +14,20 @@ from dynaberg.plots.canvas import (
     GRAY,
     INK,
     RED,
+    counted,
+    draw_nothing,
     finish,
     in_utc,
     new_axes,
+    shorten,
     write_at,
 )
 
 MARKERS = {"append": "o", "overwrite": "s", "delete": "v", "replace": "D"}
-# The smallest target size of compaction: Amazon S3 Tables, "Maintenance for tables".
-GOOD_FILE = 64 * 2**20
 LABELED = 12
+# With more versions than this the values of an item no longer fit beside each other.
+_VERSIONS_WITH_VALUES = 12
+_TEXT_OF_WIDTH = 90
 
 
 def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -34,21 +37,75 @@ def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         snapshots: From `Workbench.snapshots`.
         ax: Axes to draw on.
     """
+    if snapshots.empty:
+        return draw_nothing("The table has no snapshot yet", ax)
     ax = ax or new_axes()
     lines = in_utc(snapshots, "committed_at").reset_index(drop=True)
     rows, moments = lines["total_records"].astype(float), lines["committed_at"]
     ax.step(rows.index, rows, where="post", color=GRAY, zorder=1)
     for operation, group in lines.groupby("operation"):
         ax.plot(group.index, rows[group.index], MARKERS.get(str(operation), "o"), ms=8, label=operation)
-    shown = range(0, len(rows), -(-len(rows) // LABELED))
+    shown = _spread(len(rows))
     for place in shown:
         write_at(ax, place, rows[place], f"{rows[place]:,.0f}")
-    ax.set_xticks(list(shown), [f"{moments[place]:%H:%M:%S}" for place in shown])
+    one_day = moments.dt.date.nunique() == 1
+    form = "%H:%M:%S" if one_day else "%m-%d\n%H:%M"
+    ax.set_xticks(shown, [moments[place].strftime(form) for place in shown])
     ax.set_ylim(0, max(rows.max(), 1) * 1.2)
     ax.legend(title="operation", loc="upper left", bbox_to_anchor=(1, 1), alignment="left")
+    day = f"on {moments[0]:%Y-%m-%d} at" if one_day else f"in {moments.iloc[-1]:%Y} on"
+    words = f"snapshots in their order, committed {day} (UTC)"
+    return finish(ax, _story(rows), x=words, y="rows")
+
+
+def _spread(count: int) -> list[int]:
+    """Places to label, the first and the last among them, not more than `LABELED`."""
+    steps = min(count, LABELED) - 1
+    return [0] if steps < 1 else [round(step * (count - 1) / steps) for step in range(steps + 1)]
+
+
+def _story(rows: pd.Series[float]) -> str:
+    if len(rows) == 1:
+        return f"1 snapshot, of {counted(int(rows.iloc[0]), 'row')}"
+    steps = rows.diff().dropna()
+    widest = steps.iloc[int(steps.abs().to_numpy().argmax())]
     title = f"{len(rows)} snapshots, from {rows.iloc[0]:,.0f} to {rows.iloc[-1]:,.0f} rows"
-    day = f"{moments[0]:%Y-%m-%d}"
-    return finish(ax, title, x=f"snapshots in their order, committed on {day} at (UTC)", y="rows")
+    return f"{title}; the largest step {widest:+,.0f}" if widest else title
+
+
+def plot_two_clocks(
+    known: pd.DataFrame, true: pd.DataFrame, *, by: str, when: datetime, ax: Axes | None = None
+) -> Axes:
+    """Draw what was known at a moment beside what was true at it: rows of each value of a column.
+
+    Args:
+        known: From `Workbench.read_as_of`.
+        true: From `Workbench.state_as_of`, of the same moment.
+        by: Column whose values are counted in both.
+        when: The moment.
+        ax: Axes to draw on.
+    """
+    sides = (known[by].value_counts(dropna=False), true[by].value_counts(dropna=False))
+    values = list(dict.fromkeys([*sides[1].index, *sides[0].index]))
+    if not values:
+        return draw_nothing("Nothing was known and nothing was true", ax)
+    ax = ax or new_axes(height=1.4 + 0.55 * len(values))
+    before, after = (side.reindex(values, fill_value=0) for side in sides)
+    places = pd.Series(range(len(values)), dtype=float)
+    ax.barh(places - 0.2, before, 0.38, color="white", edgecolor=GRAY, hatch="///", label="known then")
+    ax.barh(places + 0.2, after, 0.38, color=BLUE, label="true then")
+    for place, (old, new) in enumerate(zip(before, after, strict=True)):
+        write_at(ax, old, place - 0.2, f"  {old:,}", ha="left")
+        write_at(ax, new, place + 0.2, f"  {new:,}" + (f" ({new - old:+,})" if new != old else ""), ha="left")
+    ax.set_yticks(places, ["null" if pd.isna(value) else shorten(value, 30) for value in values])
+    ax.set(ylim=(len(values) - 0.4, -0.6), xlim=(0, max(before.max(), after.max(), 1) * 1.2))
+    ax.grid(visible=False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    farthest = (after - before).abs().to_numpy().argmax()
+    title = f"At {when:%H:%M:%S} we knew {counted(len(known), 'row')}, and {len(true):,} were true"
+    if before.iloc[farthest] != after.iloc[farthest]:
+        title += f"; farthest apart: {shorten(values[farthest])}"
+    return finish(ax, title, x="rows", y=by, counts="x")
 
 
 def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None) -> Axes:
@@ -59,6 +116,8 @@ def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None
         rows_before: Rows of the earlier snapshot.
         ax: Axes to draw on.
     """
+    if changes.empty:
+        return draw_nothing(f"Nothing came, went or changed: {counted(rows_before, 'row')} as before", ax)
     ax = ax or new_axes()
     key = list(changes.columns[: list(changes.columns).index("change")])
     count = changes.drop_duplicates([*key, "change"])["change"].value_counts()
@@ -74,118 +133,61 @@ def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None
     for place, (_, bottom, height, words, (color, hatch)) in enumerate(bars):
         ax.bar(place, height, 0.6, bottom, color=color, hatch=hatch, edgecolor="white")
         write_at(ax, place, bottom + height, words)
+    for place, level in enumerate((rows_before, rows_before + added, after)):
+        ax.hlines(level, place + 0.3, place + 0.7, color=INK, linewidth=0.8, linestyle=":")
     ax.set_xticks(range(len(bars)), [label for label, *_ in bars])
     ax.set_ylim(0, max(rows_before + added, 1) * 1.15)
-    title = f"{added:,} rows came, {removed:,} went, {changed:,} changed"
+    title = f"{counted(added, 'row')} came, {removed:,} went, {changed:,} changed"
     return finish(ax, f"{title}: {rows_before:,} became {after:,}", x="", y="rows")
 
 
 def plot_item_history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the life of one item: a line for each attribute that changed, its value at each version.
+    """Draw the life of one item: a line for each attribute that an update changed, its value at each version.
 
     Args:
         history: From `Workbench.item_history`.
         ax: Axes to draw on.
     """
+    if history.empty:
+        return draw_nothing("No version of this item is known", ax)
     edits = in_utc(history, "changed_at")
-    versions = sorted(edits["changed_at"].unique())
-    later = edits[edits["changed_at"] > versions[0]]["attribute"]
-    attributes = [name for name in dict.fromkeys(edits["attribute"]) if name in set(later)]
-    ax = ax or new_axes(height=1.5 + 0.34 * len(attributes))
+    # Streams date changes to the second: of those in one second the sequence number tells the order.
+    versions = edits[["changed_at", "sequence_number", "operation"]].drop_duplicates(ignore_index=True)
+    edits = edits.merge(versions.reset_index(names="version"))
+    updated = edits.loc[edits["operation"] == "MODIFY", "attribute"]
+    attributes = [name for name in dict.fromkeys(edits["attribute"]) if name in set(updated)]
+    if not attributes:
+        return draw_nothing(f"{_lived(versions)}; none of its attributes changed", ax)
+    ax = ax or new_axes(height=1.6 + 0.45 * len(attributes))
     for row, attribute in enumerate(attributes):
-        lines = edits[edits["attribute"] == attribute]
-        places = [versions.index(moment) for moment in lines["changed_at"]]
-        ax.plot(places, [row] * len(places), "o-", color=BLUE, lw=1)
-        for place, value in zip(places, lines["after"], strict=True):
-            ax.text(place, row - 0.16, _short(value), ha="left", va="bottom", fontsize=8.5, color=INK)
-    ax.set_xticks(range(len(versions)), [f"{n}\n{at:%H:%M:%S}" for n, at in enumerate(versions, start=1)])
-    ax.set_yticks(range(len(attributes)), attributes)
-    ax.set(
-        xlim=(-0.2, len(versions) - 0.3), ylim=(len(attributes) - 0.5, -0.8), xlabel="version, made at (UTC)"
-    )
-    ax.set_title(f"{len(versions)} versions of one item; {len(attributes)} of its attributes changed")
+        lines = edits[(edits["attribute"] == attribute) & (edits["operation"] != "REMOVE")]
+        _draw_values(ax, row, lines, len(versions))
+    for place in versions.index[versions["operation"] == "REMOVE"]:
+        ax.axvline(place, color=RED, linestyle="--")
+        write_at(ax, place, -0.62, "deleted", color=RED)
+    shown = _spread(len(versions))
+    ax.set_xticks(shown, [f"{place + 1}\n{versions['changed_at'][place]:%H:%M:%S}" for place in shown])
+    ax.set_yticks(range(len(attributes)), [shorten(name, 30) for name in attributes])
+    ax.set(xlim=(-0.2, len(versions) - 0.3), ylim=(len(attributes) - 0.5, -0.9))
+    ax.set(xlabel=f"version, made on {versions['changed_at'][0]:%Y-%m-%d} at (UTC)")
+    ax.set_title(f"{_lived(versions)}; {len(attributes)} of its attributes changed")
     return ax
 
 
-def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw about how many different values, and what share of nulls, each column holds.
-
-    Args:
-        profile: From `Workbench.profile_columns`.
-        ax: Axes to draw on.
-    """
-    lines = profile.dropna(subset="approx_distinct").sort_values("approx_distinct").reset_index(drop=True)
-    ax = ax or new_axes(height=1.2 + 0.19 * len(lines))
-    rows, distinct = float(lines["rows"].max()), lines["approx_distinct"].astype(float)
-    ax.hlines(lines.index, 0.8, distinct.clip(lower=0.8), color=GRAY, lw=1)
-    ax.plot(distinct.clip(lower=0.8), lines.index, "o", color=BLUE)
-    for place, (count, nulls) in enumerate(zip(distinct, lines["nulls"].astype(float), strict=True)):
-        words = f"  {count:,.0f}" + (f", {nulls:,.0f} null" if nulls else "")
-        write_at(ax, max(count, 0.8), place, words, ha="left", color=RED if nulls > 0.01 * rows else INK)
-    few, whole = int((distinct <= 10).sum()), int((distinct > 0.95 * rows).sum())
-    ax.set_yticks(lines.index, lines["column"], fontsize=8.5)
-    ax.set(xscale="log", xlim=(0.8, max(rows, 1) * 8))
-    ax.grid(visible=False)
-    title = f"{few} of {len(lines)} columns hold at most 10 values; {whole} tell nearly every row apart"
-    return finish(
-        ax, title, x=f"different values, about, among {rows:,.0f} rows (log scale)", y="", counts="x"
-    )
+def _lived(versions: pd.DataFrame) -> str:
+    count = "1 version" if len(versions) == 1 else f"{len(versions)} versions"
+    gone = versions["operation"].iloc[-1] == "REMOVE"
+    return f"{count} of one item{', the last its deletion' if gone else ''}"
 
 
-def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = None) -> Axes:
-    """Draw how the numbers of one column are spread; widely spread ones on a log scale.
-
-    Args:
-        values: Numbers; nulls are left out.
-        unit: Unit of the numbers, such as `USD`.
-        ax: Axes to draw on.
-    """
-    ax = ax or new_axes()
-    numbers = values.dropna().astype(float)
-    low, middle, high, top = (float(numbers.quantile(share)) for share in (0, 0.5, 0.95, 1))
-    wide = low > 0 and top > 20 * middle
-    ax.hist(numbers, bins=np.geomspace(low, top, 41).tolist() if wide else 40, color=BLUE, edgecolor="white")
-    if wide:
-        ax.set_xscale("log")
-    ceiling = ax.get_ylim()[1]
-    for value, words, style in ((middle, "half", "-"), (high, "95 %", "--")):
-        ax.axvline(value, color=INK, linestyle=style, linewidth=1.2)
-        write_at(ax, value, ceiling * 0.97, f"  {words} below {value:,.0f}", ha="left")
-    name = f"{values.name} ({unit})" if unit else str(values.name)
-    ax.xaxis.set_major_formatter("{x:,.0f}")
-    title = f"Half of all {values.name} values are below {middle:,.0f}; one in twenty is above {high:,.0f}"
-    return finish(ax, title, x=f"{name}, log scale" if wide else name, y="rows")
+def _draw_values(ax: Axes, row: int, lines: pd.DataFrame, versions: int) -> None:
+    """One attribute: a mark at each version that touched it, and above it the value from then on."""
+    ax.plot(lines["version"], [row] * len(lines), "o-", color=BLUE, lw=1)
+    if versions <= _VERSIONS_WITH_VALUES:
+        for place, value in zip(lines["version"], lines["after"], strict=True):
+            words = shorten(_value(value), max(_TEXT_OF_WIDTH // versions, 5))
+            ax.text(place, row - 0.16, words, ha="left", va="bottom", fontsize=8.5, color=INK)
 
 
-def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the size of every data file beside the size that compaction would aim at.
-
-    Args:
-        files: From `Workbench.profile_files`.
-        ax: Axes to draw on.
-    """
-    ax = ax or new_axes()
-    sizes = files["bytes"].astype(float).sort_values(ascending=False).reset_index(drop=True)
-    small, half = int((sizes < GOOD_FILE).sum()), _in_bytes(sizes.median())
-    ax.bar(sizes.index + 1, sizes, 0.8, color=BLUE)
-    ax.axhline(GOOD_FILE, color=INK, linestyle="--", linewidth=1.2)
-    ax.text(0.5, GOOD_FILE * 1.2, f"{_in_bytes(GOOD_FILE)}: the least that compaction aims at", color=INK)
-    ax.set_yscale("log", base=2)
-    ax.set(ylim=(sizes.min() / 3, GOOD_FILE * 5), xlim=(0.4, max(len(sizes), 8) + 0.6))
-    title = (
-        f"{small} of {len(sizes)} files are smaller than {_in_bytes(GOOD_FILE)}, half of them {half} or less"
-    )
-    finish(ax, title, x="data files, largest first", y="size (log scale)", counts="x")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda size, _: _in_bytes(size)))
-    return ax
-
-
-def _in_bytes(size: float) -> str:
-    """A number of bytes in the unit that a reader would take."""
-    power = min(int(np.log2(max(size, 1)) // 10), 4)
-    return f"{size / 2 ** (10 * power):,.0f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
-
-
-def _short(value: Any) -> str:
-    words = "gone" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
-    return f"{words[:21]}…" if len(words) > 22 else words
+def _value(value: Any) -> str:
+    return "none" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
