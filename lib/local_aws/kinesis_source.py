@@ -1,16 +1,19 @@
 """A Kinesis data stream as the source of a delivery stream.
 
 The position is the last sequence number taken from each shard. A shard that was never read is read from the
-moment on at which the delivery stream was made, as AWS does.
+moment on at which the delivery stream was made, as AWS does. What is taken together goes on in the order in
+which it was fetched: that of the shards, unless a fault shuffles it, for Firehose promises none.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from local_aws.journal import Records
@@ -27,11 +30,12 @@ SHARDS_SECONDS = 5.0
 
 
 class Fetched(NamedTuple):
-    """A record that was fetched from a shard."""
+    """A record that was fetched from a shard, as the n-th of all."""
 
     sequence_number: str
     data: bytes
     arrived_ms: int
+    place: int
 
     @property
     def size_bytes(self) -> int:
@@ -97,6 +101,7 @@ class KinesisSource:
         self._listed: float | None = None
         self._idle_seconds = BUSY_SECONDS
         self._behind_ms = 0
+        self._places = itertools.count()
 
     @property
     def waiting_bytes(self) -> int:
@@ -129,23 +134,21 @@ class KinesisSource:
         self._idle_seconds = BUSY_SECONDS if found else min(2 * self._idle_seconds, QUIET_SECONDS)
 
     def take(self, limit_bytes: int, end: Mapping[str, str] | None = None) -> Records:
-        """Take fetched records, shard by shard, while they fit into the limit.
+        """Take fetched records from one shard after the other, while they fit into the limit.
 
         Args:
             limit_bytes: Where to stop; one record is taken in any case.
             end: The last sequence number to take of each shard, if not all.
         """
-        records = Records([], [])
+        taken: list[Fetched] = []
         size_bytes = 0
-        for shard in self._shards.values():
-            for head in self._heads(shard, end):
-                size_bytes += head.size_bytes
-                if records.data and size_bytes > limit_bytes:
-                    return records
-                shard.take()
-                records.data.append(head.data)
-                records.arrived_ms.append(head.arrived_ms)
-        return records
+        for shard, head in self._heads(end):
+            size_bytes += head.size_bytes
+            if taken and size_bytes > limit_bytes:
+                break
+            taken.append(shard.take())
+        taken.sort(key=attrgetter("place"))
+        return Records([record.data for record in taken], [record.arrived_ms for record in taken])
 
     def again(self, position: Mapping[str, str]) -> KinesisSource:
         """The same stream from an earlier position on."""
@@ -159,12 +162,12 @@ class KinesisSource:
         behind_ms, self._behind_ms = self._behind_ms, 0
         return {"KinesisMillisBehindLatest": (behind_ms, "Milliseconds")}
 
-    @staticmethod
-    def _heads(shard: Shard, end: Mapping[str, str] | None) -> Iterator[Fetched]:
-        """The records of a shard that may be taken; the caller takes each before it asks for the next."""
-        last = None if end is None else int(end.get(shard.shard_id, -1))
-        while shard.fetched and (last is None or int(shard.fetched[0].sequence_number) <= last):
-            yield shard.fetched[0]
+    def _heads(self, end: Mapping[str, str] | None) -> Iterator[tuple[Shard, Fetched]]:
+        """The records that may be taken; the caller takes each before it asks for the next."""
+        for shard in self._shards.values():
+            last = None if end is None else int(end.get(shard.shard_id, -1))
+            while shard.fetched and (last is None or int(shard.fetched[0].sequence_number) <= last):
+                yield shard, shard.fetched[0]
 
     def _list_shards(self) -> None:
         now = time.monotonic()
@@ -183,10 +186,20 @@ class KinesisSource:
         except self._client.exceptions.ExpiredIteratorException:
             shard.iterator = None
             return 0
+        except self._client.exceptions.ProvisionedThroughputExceededException:
+            return 0
+        fetched = [
+            Fetched(
+                record["SequenceNumber"],
+                record["Data"],
+                round(record["ApproximateArrivalTimestamp"].timestamp() * 1000),
+                place,
+            )
+            for place, record in zip(self._places, answer["Records"], strict=False)
+        ]
         # The position is a sequence number, so nothing may be taken before what it comes after.
-        for record in sorted(answer["Records"], key=lambda record: int(record["SequenceNumber"])):
-            arrived_ms = round(record["ApproximateArrivalTimestamp"].timestamp() * 1000)
-            shard.add(Fetched(record["SequenceNumber"], record["Data"], arrived_ms))
+        for record in sorted(fetched, key=lambda record: int(record.sequence_number)):
+            shard.add(record)
         self._behind_ms = max(self._behind_ms, answer["MillisBehindLatest"])
         shard.iterator = answer.get("NextShardIterator")
         shard.closed = shard.iterator is None

@@ -16,11 +16,16 @@ class ExpiredIteratorException(Exception):  # noqa: N818
     """An iterator that is too old."""
 
 
+class ProvisionedThroughputExceededException(Exception):  # noqa: N818
+    """A call that came too soon."""
+
+
 class Kinesis:
     """A Kinesis client over lists of records; an iterator is `shard:index`."""
 
     class exceptions:  # noqa: N801
         ExpiredIteratorException = ExpiredIteratorException
+        ProvisionedThroughputExceededException = ProvisionedThroughputExceededException
 
     def __init__(self, shards: dict[str, list[bytes]], page: int = 3) -> None:
         self.shards = shards
@@ -28,6 +33,7 @@ class Kinesis:
         self.closed: set[str] = set()
         self.expired: set[str] = set()
         self.shuffled = False
+        self.throttles = 0
 
     def get_paginator(self, _: str) -> Kinesis:
         return self
@@ -42,6 +48,9 @@ class Kinesis:
         return {"ShardIterator": f"{where['ShardId']}:{int(where['StartingSequenceNumber']) + 1}"}
 
     def get_records(self, ShardIterator: str, Limit: int) -> dict[str, Any]:  # noqa: N803
+        if self.throttles:
+            self.throttles -= 1
+            raise ProvisionedThroughputExceededException
         if ShardIterator in self.expired:
             raise ExpiredIteratorException
         shard, _, text = ShardIterator.partition(":")
@@ -167,6 +176,25 @@ def test_pages_in_another_order_lose_nothing_when_reading_begins_again() -> None
     taken = source.take(1).data
     taken += drain(source.again(source.position))
     assert sorted(taken) == [b"0", b"1", b"2"]
+
+
+def test_what_is_taken_together_goes_on_in_the_order_in_which_it_came() -> None:
+    client: Any = Kinesis({"a": [b"0", b"1", b"2", b"3"]})
+    client.shuffled = True
+    source = KinesisSource(client, "arn", START_MS, {})
+    source.poll()
+    assert source.take(2**20).data == [b"2", b"1", b"0"]
+    assert source.position == {"a": "00002"}
+
+
+def test_a_throttled_shard_is_read_at_the_next_look() -> None:
+    client: Any = Kinesis({"a": [b"0"], "b": [b"1"]})
+    client.throttles = 1
+    source = KinesisSource(client, "arn", START_MS, {})
+    source.poll()
+    assert source.take(2**20).data == [b"1"]
+    source.poll()
+    assert source.take(2**20).data == [b"0"]
 
 
 def test_a_full_shard_does_not_keep_another_from_its_planned_end(monkeypatch: pytest.MonkeyPatch) -> None:
