@@ -73,7 +73,7 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
         What was removed, as `list_resources` showed it before.
 
     Raises:
-        SettingsError: The name does not match; nothing was removed.
+        SettingsError: The name does not match, or the foundation is protected; nothing was removed.
         DeploymentError: Something could not be removed; the message names it.
 
     Example:
@@ -82,9 +82,11 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
     if confirm != settings.name:
         msg = f"`confirm` is {confirm!r}, but this is {settings.name!r}. Nothing was removed."
         raise SettingsError(msg, hint=f"confirm={settings.name!r} removes all that list_resources() shows.")
+    deploy.refuse_protected(session, deploy.stack_name(settings, "foundation"))
     found = list_resources(session, settings)
     deploy.delete_stack(session, deploy.stack_name(settings, "observe"))
     deploy.delete_stack(session, deploy.stack_name(settings, "delivery"))
+    deploy.delete_stack(session, deploy.stack_name(settings, "access"))
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)
     deploy.delete_stack(session, deploy.stack_name(settings, "foundation"))

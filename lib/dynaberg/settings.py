@@ -16,6 +16,9 @@ from dynaberg.errors import SettingsError
 CONTEXT_FILE = "cdk.context.json"
 TARGETS = ("local", "aws")
 STREAM_TYPES = ("dynamodb", "kinesis")
+ACCESS_MODES = ("iam", "lakeformation")
+# "Log retention": the days that CloudWatch Logs takes, up to a year.
+LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
 # Names that AWS takes: S3 Tables "Table bucket, namespace, and table naming rules"; Firehose takes no hyphen.
 _PATTERNS = {
     "table_bucket_name": (
@@ -25,7 +28,15 @@ _PATTERNS = {
     "table_name": (r"[a-z0-9][a-z0-9_]{0,230}", "lower-case letters, digits and underscores"),
     "namespace": (r"[a-z0-9][a-z0-9_]{0,230}", "lower-case letters, digits and underscores"),
     "bucket_name": (r"[a-z0-9][a-z0-9-]{1,24}", "2 to 25 lower-case letters, digits and hyphens"),
-    "name": (r"[a-z][a-z0-9-]{0,29}", "1 to 30 lower-case letters, digits and hyphens, a letter first"),
+    # The names that CloudFormation derives from it must not exceed the 64 characters that Firehose takes.
+    "name": (r"[a-z][a-z0-9-]{0,24}", "1 to 25 lower-case letters, digits and hyphens, a letter first"),
+}
+_ARN = r"arn:[a-z-]+:{service}:[a-z0-9-]*:\d{{12}}:{resource}/.+"
+# Optional ones: empty, or of this form.
+_ARNS = {
+    "analyst_arn": (_ARN.format(service="iam", resource="(role|user)"), "the ARN of an IAM role or user"),
+    "operator_arn": (_ARN.format(service="iam", resource="(role|user)"), "the ARN of an IAM role or user"),
+    "kms_key_arn": (_ARN.format(service="kms", resource="key"), "the ARN of a KMS key, not of an alias"),
 }
 
 
@@ -41,6 +52,12 @@ class Settings:
         stream_type: `dynamodb` (DynamoDB Streams and Lambda) or `kinesis` (Kinesis Data Streams).
         retention_hours: How long a Kinesis data stream keeps changes, 24 to 8760 (a year).
         alarm_email: Who gets the alarms by mail; empty for nobody.
+        access_mode: Who decides about the Iceberg tables: `iam`, or `lakeformation` by its grants.
+        analyst_arn: The IAM principal that Lake Formation lets read the tables; empty for nobody.
+        operator_arn: The IAM principal that Lake Formation lets make and refresh them; empty for nobody.
+        kms_key_arn: The KMS key to encrypt with; empty for AWS's own keys.
+        protect: Whether DynamoDB and CloudFormation refuse to delete the source table and its stack.
+        log_retention_days: How long CloudWatch keeps the functions' logs.
         target: `local` or `aws`.
         region: AWS Region; None takes the session's.
         name: Beginning of the names of the stacks, and what a clean-up must be confirmed with.
@@ -54,6 +71,12 @@ class Settings:
     stream_type: str = "dynamodb"
     retention_hours: int = 24
     alarm_email: str = ""
+    access_mode: str = "iam"
+    analyst_arn: str = ""
+    operator_arn: str = ""
+    kms_key_arn: str = ""
+    protect: bool = False
+    log_retention_days: int = 30
     target: str = "local"
     region: str | None = None
     name: str = "dynaberg"
@@ -63,11 +86,21 @@ class Settings:
         """Refuse what AWS would refuse later, and less clearly."""
         check_choice("target", self.target, TARGETS)
         check_choice("stream_type", self.stream_type, STREAM_TYPES)
+        check_choice("access_mode", self.access_mode, ACCESS_MODES)
         for key, (pattern, words) in _PATTERNS.items():
             value = getattr(self, key)
             if not isinstance(value, str) or not re.fullmatch(pattern, value):
                 msg = f"`{key}` is {value!r}, which AWS does not take as a name."
                 raise SettingsError(msg, hint=f"Use {words}.")
+        for key, (pattern, words) in _ARNS.items():
+            value = getattr(self, key)
+            if not isinstance(value, str) or (value and not re.fullmatch(pattern, value)):
+                raise SettingsError(f"`{key}` is {value!r}.", hint=f"Use {words}, or leave it empty.")
+        if not isinstance(self.protect, bool):
+            raise SettingsError(f"`protect` is {self.protect!r}.", hint="Use true or false.")
+        if self.log_retention_days not in LOG_RETENTION_DAYS:
+            msg = f"`log_retention_days` is {self.log_retention_days!r}."
+            raise SettingsError(msg, hint=f"Use one of {', '.join(map(str, LOG_RETENTION_DAYS))}.")
         if not isinstance(self.retention_hours, int) or not 24 <= self.retention_hours <= 8760:
             msg = (
                 f"`retention_hours` is {self.retention_hours!r}; Kinesis keeps changes for 24 to 8760 hours."

@@ -138,7 +138,7 @@ class Workbench:
     def deploy_firehose(
         self, *, buffer_seconds: int = 10, redrive_attempts: int = 8, redrive_seconds: int = 30
     ) -> pd.DataFrame:
-        """Create the Iceberg tables, the delivery into the change log, and its alarms (two stacks).
+        """Create the Iceberg tables, the roles, the delivery into the change log, its alarms (three stacks).
 
         With another `stream_type` than before, a live deployment changes over: nothing is lost, and what
         came on both paths is in the log twice, in the current table once.
@@ -157,6 +157,14 @@ class Workbench:
             redrive_attempts=redrive_attempts,
             redrive_seconds=redrive_seconds,
         )
+
+    def preview(self) -> pd.DataFrame:
+        """What `enable_cdc` and `deploy_firehose` would do now, resource by resource, without doing it."""
+        return deploy.preview(self.session, self.settings, self.contract)
+
+    def stack_drift(self) -> pd.DataFrame:
+        """Where what is deployed is no longer what the stacks say, because someone changed it by hand."""
+        return deploy.stack_drift(self.session, self.settings)
 
     def generate_traffic(self, changes: int = 10_000, *, seed: int = 7) -> traffic.TrafficReport:
         """Write inserts, updates and deletes into the source table through the DynamoDB API.

@@ -111,6 +111,7 @@ def test_a_stack_deleted_by_hand_leaves_the_items_and_the_clean_up_finds_them(
 ) -> None:
     deploy.delete_stack(session, "leaving-observe")
     deploy.delete_stack(session, "leaving-delivery")
+    deploy.delete_stack(session, "leaving-access")
     for kind, name in cleanup._with_data(cleanup.list_resources(session, deployed), stacked=True):
         if kind != "AWS::DynamoDB::Table":
             cleanup._KINDS[kind].empty(session, name)

@@ -109,7 +109,9 @@ def test_a_preview_shows_what_would_change_and_changes_nothing(
     session: boto3.Session, deployed: Settings, contract: Contract
 ) -> None:
     parameters = deploy.foundation_parameters(deployed, contract) | {"BucketName": "renamed"}
-    shown = deploy.preview(session, "deploying-foundation", deploy.TEMPLATES / "foundation.yaml", parameters)
+    shown = deploy.preview_stack(
+        session, "deploying-foundation", deploy.TEMPLATES / "foundation.yaml", parameters
+    )
     buckets = shown[shown["type"] == "AWS::S3::Bucket"]
     assert set(buckets["action"]) == {"Modify"}
     assert set(buckets["replacement"]) <= {"True", "Conditional"}
@@ -119,7 +121,9 @@ def test_a_preview_shows_what_would_change_and_changes_nothing(
 def test_a_preview_of_what_does_not_exist_leaves_nothing(session: boto3.Session, contract: Contract) -> None:
     settings = replace(SETTINGS, name="previewed")
     parameters = deploy.foundation_parameters(settings, contract)
-    shown = deploy.preview(session, "previewed-foundation", deploy.TEMPLATES / "foundation.yaml", parameters)
+    shown = deploy.preview_stack(
+        session, "previewed-foundation", deploy.TEMPLATES / "foundation.yaml", parameters
+    )
     assert set(shown["action"]) == {"Add"}
     assert not deploy.exists(session, settings, "foundation")
     with pytest.raises(NotFoundError, match="previewed-foundation"):

@@ -40,14 +40,19 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def statements(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The statements of a policy, those that stand under a condition too."""
+    return [s["Fn::If"][1] if "Fn::If" in s else s for s in document["Statement"]]
+
+
 def grants() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, role in of_type("AWS::IAM::Role").items():
         for policy in role["Policies"]:
-            for statement in policy["PolicyDocument"]["Statement"]:
+            for statement in statements(policy["PolicyDocument"]):
                 yield f"{name}.{statement['Sid']}", statement
-    for policy in of_type("AWS::IAM::Policy").values():
-        for statement in policy["PolicyDocument"]["Statement"]:
-            yield f"{policy['Roles'][0]['Ref']}.{statement['Sid']}", statement
+    for name, policy in of_type("AWS::IAM::ManagedPolicy").items():
+        for statement in statements(policy["PolicyDocument"]):
+            yield f"{name}.{statement['Sid']}", statement
 
 
 def allowed(role: str) -> set[str]:
@@ -80,6 +85,8 @@ def test_roles_may_do_what_they_name_and_no_more(name: str, statement: dict[str,
 
 
 BY_LAMBDA_ITSELF = {"logs:CreateLogStream", "logs:PutLogEvents"}
+# By S3, SQS, Kinesis and S3 Tables in a role's name, where a KMS key is set.
+BY_ENCRYPTION = {"kms:Decrypt", "kms:GenerateDataKey"}
 
 
 def test_the_forwarder_may_call_what_its_code_calls() -> None:
@@ -91,7 +98,7 @@ def test_the_forwarder_may_call_what_its_code_calls() -> None:
         "dynamodb:ListStreams",
         "s3:ListBucket",
     }
-    assert allowed("ForwarderRole") == by_its_code | by_its_event_source | BY_LAMBDA_ITSELF
+    assert allowed("ForwarderRole") == by_its_code | by_its_event_source | BY_LAMBDA_ITSELF | BY_ENCRYPTION
 
 
 def test_the_redrive_may_call_what_its_code_calls() -> None:
@@ -106,12 +113,12 @@ def test_the_redrive_may_call_what_its_code_calls() -> None:
     # Without ListBucket an object that was archived meanwhile is "AccessDenied" to S3, and not "NoSuchKey".
     to_tell_what_is_gone = {"s3:ListBucket"}
     by_its_event_source = {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
-    expected = by_its_code | to_tell_what_is_gone | by_its_event_source | BY_LAMBDA_ITSELF
+    expected = by_its_code | to_tell_what_is_gone | by_its_event_source | BY_LAMBDA_ITSELF | BY_ENCRYPTION
     assert allowed("RedriveRole") == expected
 
 
 def test_the_transformation_may_keep_what_failed_and_no_more() -> None:
-    assert allowed("TransformRole") == {"s3:PutObject"} | BY_LAMBDA_ITSELF
+    assert allowed("TransformRole") == {"s3:PutObject", "kms:GenerateDataKey"} | BY_LAMBDA_ITSELF
 
 
 def test_firehose_may_read_kinesis_and_call_the_transformation() -> None:
@@ -214,7 +221,7 @@ def test_the_event_source_loses_nothing_silently() -> None:
 @pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
 def test_queues_are_encrypted_keep_what_they_have_and_take_tls_only(name: str) -> None:
     queue = of_type("AWS::SQS::Queue")[name]
-    assert queue["SqsManagedSseEnabled"] is True
+    assert queue["SqsManagedSseEnabled"] == {"Fn::If": ["HasKey", False, True]}
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
     policy = of_type("AWS::SQS::QueuePolicy")["QueuePolicy"]
     statement = policy["PolicyDocument"]["Statement"][0]
@@ -304,6 +311,14 @@ OUTPUTS = {
         "CodeBucketName",
         "ResultsBucketName",
         "WorkGroupName",
+    ],
+    "access": [
+        "FirehoseRoleArn",
+        "ForwarderRoleArn",
+        "RedriveRoleArn",
+        "TransformRoleArn",
+        "AnalystPolicyArn",
+        "AccessMode",
     ],
     "delivery": [
         "DeliveryStreamName",

@@ -1,27 +1,39 @@
-"""Deployment: the three stacks, from the settings and the table contract."""
+"""Deployment: the four stacks, from the settings and the table contract."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import boto3
 import pandas as pd
 
+from dynaberg import aws
 from dynaberg.contract import Contract
 from dynaberg.deploy.deployer import (
     StackResult,
     delete_stack,
     deploy_stack,
-    preview,
+    preview_stack,
     stack_exists,
     stack_outputs,
     stack_parameters,
     stack_resources,
 )
 from dynaberg.deploy.handover import aws_seconds, handover_steps, wait_for_kinesis
-from dynaberg.deploy.packaging import package, upload
-from dynaberg.errors import SettingsError
+from dynaberg.deploy.packaging import code_key, package, upload
+from dynaberg.deploy.parameters import (
+    Pace,
+    access_parameters,
+    delivery_parameters,
+    foundation_parameters,
+    observe_parameters,
+    planned_access,
+    planned_foundation,
+)
+from dynaberg.deploy.protection import protect_stack, refuse_protected
+from dynaberg.deploy.stack_drift import DRIFT_COLUMNS, detect_drift
 from dynaberg.settings import Settings
 
 __all__ = [
@@ -37,6 +49,9 @@ __all__ = [
     "foundation_parameters",
     "outputs",
     "preview",
+    "preview_stack",
+    "refuse_protected",
+    "stack_drift",
     "stack_name",
     "stack_outputs",
     "stack_parameters",
@@ -45,8 +60,9 @@ __all__ = [
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
-Part = Literal["foundation", "delivery", "observe"]
-PARTS: tuple[Part, ...] = ("foundation", "delivery", "observe")
+Part = Literal["foundation", "access", "delivery", "observe"]
+# In the order in which they are deployed: Firehose looks whether its role may read the log when it is made.
+PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
 TAG = "dynaberg:name"
 
 
@@ -64,8 +80,7 @@ def enable_cdc(session: boto3.Session, settings: Settings, contract: Contract) -
     Raises:
         DeploymentError: CloudFormation could not create or update the foundation.
     """
-    parameters = foundation_parameters(settings, contract)
-    return _deploy(session, settings, "foundation", parameters).resources
+    return _deploy_foundation(session, settings, contract).resources
 
 
 def deploy_firehose(
@@ -73,11 +88,11 @@ def deploy_firehose(
     settings: Settings,
     contract: Contract,
     *,
-    buffer_seconds: int = 10,
-    redrive_attempts: int = 8,
-    redrive_seconds: int = 30,
+    buffer_seconds: int = Pace.buffer_seconds,
+    redrive_attempts: int = Pace.redrive_attempts,
+    redrive_seconds: int = Pace.redrive_seconds,
 ) -> pd.DataFrame:
-    """Deploy the delivery into the change log, which must exist, with its alarms.
+    """Deploy the roles and the delivery into the change log, which must exist, with its alarms.
 
     Where the stream type of the settings is another one than that of the deployment, the deployment changes
     over, the foundation too: the new path is up before the old one ends, and the change log stays. Around
@@ -87,52 +102,105 @@ def deploy_firehose(
 
     Args:
         session: An open session.
-        settings: The names and the stream type.
+        settings: The names, the stream type and the access mode.
         contract: The table contract; it is shipped with the functions.
         buffer_seconds: How long Firehose gathers rows before it commits a snapshot, 0 to 900.
         redrive_attempts: How often rows that Firehose refused are tried again before being parked, 1 to 50.
         redrive_seconds: How long they wait after the first attempt, then twice as long each time, 1 to 900.
 
     Returns:
-        One row per resource of the delivery and its observation: resource, type, name, status, seconds.
+        One row per resource of the access, the delivery and its observation: resource, type, name, status,
+        seconds.
 
     Raises:
         NotFoundError: There is no foundation yet.
         SettingsError: A buffer or a redrive that the delivery cannot have.
         DeploymentError: CloudFormation could not create or update something.
     """
-    _check_limits(buffer_seconds, redrive_attempts, redrive_seconds)
+    pace = Pace(buffer_seconds, redrive_attempts, redrive_seconds)
     found = _foundation_for(session, settings, contract)
     wait_for_kinesis(session, found)
-    parameters = {
-        "Project": settings.name,
-        "ChangeStreamArn": found["DynamoDbStreamArn"],
-        "KinesisStreamName": found.get("KinesisStreamName", ""),
-        "TableBucketArn": found["TableBucketArn"],
-        "TableBucketName": found["TableBucketName"],
-        "Namespace": found["Namespace"],
-        "LogTableName": settings.log_name,
-        "ErrorBucketName": found["ErrorBucketName"],
-        "CodeBucketName": found["CodeBucketName"],
-        "CodeKey": upload(session, found["CodeBucketName"], package(contract)),
-        "BufferSeconds": str(buffer_seconds),
-        "RedriveAttempts": str(redrive_attempts),
-        "FirstDelaySeconds": str(redrive_seconds),
-    }
     before = stack_parameters(session, stack_name(settings, "delivery"))
+    access = _deploy(session, settings, "access", access_parameters(settings, found, before))
+    key = upload(session, found["CodeBucketName"], package(contract))
+    parameters = delivery_parameters(settings, found, access.outputs, code_key=key, pace=pace)
     for step in handover_steps(settings.stream_type, before, lambda: aws_seconds(session)):
-        delivery = _deploy(session, settings, "delivery", parameters | step)
-    observe = _deploy(session, settings, "observe", _observe_parameters(settings, found, delivery.outputs))
-    return pd.concat([delivery.resources, observe.resources], ignore_index=True)
+        delivery = _deploy(session, settings, "delivery", parameters | _known(step, parameters))
+    if before.get("StreamType", settings.stream_type) != settings.stream_type:
+        # What read Kinesis has gone, and its rights follow.
+        access = _deploy(session, settings, "access", access_parameters(settings, found, {}))
+    observe = _deploy(session, settings, "observe", observe_parameters(settings, found, delivery.outputs))
+    results = [access, delivery, observe]
+    return pd.concat([result.resources for result in results], ignore_index=True)
+
+
+def preview(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
+    """What `enable_cdc` and `deploy_firehose` would do now, stack by stack, without doing it.
+
+    Args:
+        session: An open session.
+        settings: The names, the stream type and the access mode.
+        contract: The table contract.
+
+    Returns:
+        One row per change: stack, action, resource, type, replacement; none where nothing would change.
+
+    Raises:
+        DeploymentError: CloudFormation does not take a template or its parameters.
+    """
+    found = {part: outputs(session, settings, part) for part in PARTS if exists(session, settings, part)}
+    before = stack_parameters(session, stack_name(settings, "delivery"))
+    account = aws.account_id(session)
+    foundation = planned_foundation(settings, contract, account, session.region_name)
+    foundation |= found.get("foundation", {})
+    access = planned_access(settings, account) | found.get("access", {})
+    pace = Pace(*(int(before.get(name, default)) for name, default in _PACE.items()))
+    delivery = delivery_parameters(
+        settings, foundation, access, code_key=code_key(package(contract)), pace=pace
+    )
+    handed_over = {name: before.get(name, "") for name in ("ForwardUntil", "TakenOverAt")}
+    wanted: dict[Part, dict[str, str]] = {
+        "foundation": foundation_parameters(settings, contract),
+        "access": access_parameters(settings, foundation, {}),
+        "delivery": delivery | handed_over | {"StreamType": settings.stream_type},
+        "observe": observe_parameters(settings, foundation, found.get("delivery", {})),
+    }
+    shown = []
+    for part, parameters in wanted.items():
+        name, template = stack_name(settings, part), TEMPLATES / f"{part}.yaml"
+        changes = preview_stack(session, name, template, parameters, tags=tags(settings))
+        changes.insert(0, "stack", name)
+        shown.append(changes)
+    return pd.concat(shown, ignore_index=True)
+
+
+def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
+    """Where what is deployed is no longer what the stacks say, because someone changed it by hand.
+
+    Args:
+        session: An open session.
+        settings: The name.
+
+    Returns:
+        One row per resource: stack, resource, type, status (`IN_SYNC`, `MODIFIED`, `DELETED`, or
+        `NOT_CHECKED` where CloudFormation does not look), and for each property that differs one with
+        property, expected, actual.
+
+    Raises:
+        NotReadyError: CloudFormation took longer than ten minutes.
+    """
+    names = [stack_name(settings, part) for part in PARTS if exists(session, settings, part)]
+    found = [detect_drift(session, name) for name in names]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=DRIFT_COLUMNS)
 
 
 def exists(session: boto3.Session, settings: Settings, part: Part) -> bool:
-    """Whether a stack is deployed: `foundation`, `delivery` or `observe`."""
+    """Whether a stack is deployed: `foundation`, `access`, `delivery` or `observe`."""
     return stack_exists(session, stack_name(settings, part))
 
 
 def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str, str]:
-    """The outputs of a stack: `foundation`, `delivery` or `observe`.
+    """The outputs of a stack: `foundation`, `access`, `delivery` or `observe`.
 
     Raises:
         NotFoundError: It is not deployed; the hint names the notebook that does it.
@@ -150,26 +218,12 @@ def tags(settings: Settings) -> dict[str, str]:
     return {TAG: settings.name}
 
 
-def foundation_parameters(settings: Settings, contract: Contract) -> dict[str, str]:
-    """The foundation's parameters."""
-    types = contract.key_attribute_types()
-    sort_key = (
-        {"SortKeyName": contract.sort_key, "SortKeyType": types[contract.sort_key]}
-        if contract.sort_key
-        else {}
-    )
-    return {
-        "Project": settings.name,
-        "StreamType": settings.stream_type,
-        "RetentionHours": str(settings.retention_hours),
-        "SourceTableName": contract.source_table,
-        "PartitionKeyName": contract.partition_key,
-        "PartitionKeyType": types[contract.partition_key],
-        **sort_key,
-        "TableBucketName": settings.table_bucket_name,
-        "Namespace": settings.namespace,
-        "BucketName": settings.bucket_name,
-    }
+_PACE = {
+    "BufferSeconds": Pace.buffer_seconds,
+    "RedriveAttempts": Pace.redrive_attempts,
+    "FirstDelaySeconds": Pace.redrive_seconds,
+}
+_HANDED_OVER = {"StreamType", "ForwardUntil", "TakenOverAt"}
 
 
 def _deploy(
@@ -179,41 +233,20 @@ def _deploy(
     return deploy_stack(session, name, template, parameters, tags=tags(settings))
 
 
+def _deploy_foundation(session: boto3.Session, settings: Settings, contract: Contract) -> StackResult:
+    result = _deploy(session, settings, "foundation", foundation_parameters(settings, contract))
+    protect_stack(session, result.name, protect=settings.protect)
+    return result
+
+
 def _foundation_for(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, str]:
     """The outputs of the foundation, brought to the settings' stream type before."""
     found = outputs(session, settings, "foundation")
     if found.get("StreamType") == settings.stream_type:
         return found
-    return _deploy(session, settings, "foundation", foundation_parameters(settings, contract)).outputs
+    return _deploy_foundation(session, settings, contract).outputs
 
 
-def _observe_parameters(
-    settings: Settings, foundation: dict[str, str], delivery: dict[str, str]
-) -> dict[str, str]:
-    wanted = [
-        *("SourceTableName", "KinesisStreamName", "DeliveryStreamName", "KinesisDeliveryStreamName"),
-        *("ForwarderName", "TransformName", "RedriveName", "DeadLetterQueueName", "ParkedQueueName"),
-    ]
-    named = {name: (foundation | delivery).get(name, "none") for name in wanted}
-    return named | {
-        "Project": settings.name,
-        "StreamType": settings.stream_type,
-        "AlarmEmail": settings.alarm_email,
-    }
-
-
-def _check_limits(buffer_seconds: int, redrive_attempts: int, redrive_seconds: int) -> None:
-    limits = {
-        "buffer_seconds": (
-            buffer_seconds,
-            0,
-            900,
-            "10 to see rows soon, 60 or more for fewer and larger files",
-        ),
-        "redrive_attempts": (redrive_attempts, 1, 50, "8"),
-        "redrive_seconds": (redrive_seconds, 1, 900, "30"),
-    }
-    for name, (value, least, most, sensible) in limits.items():
-        if not least <= value <= most:
-            msg = f"`{name}` is {value}; it can be {least} to {most}."
-            raise SettingsError(msg, hint=f"Use {sensible}.")
+def _known(step: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:
+    """A step's parameters, without those that an older template had."""
+    return {k: v for k, v in step.items() if k in parameters or k in _HANDED_OVER}

@@ -24,6 +24,7 @@ DEADLINE_SECONDS = 1800
 RESOURCE_COLUMNS = ["resource", "type", "name", "status", "seconds"]
 _MADE_BY = {
     "foundation": "wb.enable_cdc(), notebook 01_enable_cdc",
+    "access": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "observe": "wb.deploy_firehose(), notebook 02_deploy_firehose",
 }
@@ -120,8 +121,13 @@ def deploy_stack(
     return StackResult(stack_name, bool(events), outputs, resources)
 
 
-def preview(
-    session: boto3.Session, stack_name: str, template_path: Path, parameters: Mapping[str, str]
+def preview_stack(
+    session: boto3.Session,
+    stack_name: str,
+    template_path: Path,
+    parameters: Mapping[str, str],
+    *,
+    tags: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """What a deployment would do, without doing it: action, resource, type, replacement.
 
@@ -130,11 +136,12 @@ def preview(
         stack_name: Name of the stack.
         template_path: The template, YAML.
         parameters: The template's parameters.
+        tags: The tags that the deployment would have.
 
     Raises:
         DeploymentError: CloudFormation does not take the template or the parameters.
     """
-    change_set = _make_change_set(session, stack_name, template_path, parameters, {})
+    change_set = _make_change_set(session, stack_name, template_path, parameters, tags or {})
     _discard(session, change_set)
     changes = [change["ResourceChange"] for change in change_set["Changes"]]
     rows = [
@@ -150,7 +157,7 @@ def delete_stack(session: boto3.Session, stack_name: str, *, progress: bool = Tr
         DeploymentError: The first resource that could not be deleted, with the reason.
     """
     settle(session, stack_name)
-    stack = _describe(session, stack_name)
+    stack = describe_stack(session, stack_name)
     if stack is None:
         return
     token = f"dynaberg-{uuid4()}"
@@ -170,7 +177,7 @@ def stack_outputs(session: boto3.Session, stack_name: str) -> dict[str, str]:
     Raises:
         NotFoundError: The stack does not exist; the hint names the notebook that makes it.
     """
-    stack = _describe(session, stack_name)
+    stack = describe_stack(session, stack_name)
     if stack is None:
         maker = _MADE_BY.get(stack_name.rpartition("-")[2])
         msg = f"There is no stack {stack_name!r} in {session.region_name}."
@@ -180,7 +187,7 @@ def stack_outputs(session: boto3.Session, stack_name: str) -> dict[str, str]:
 
 def stack_parameters(session: boto3.Session, stack_name: str) -> dict[str, str]:
     """The parameters that a stack was deployed with, by name; none where it is not usable or not there."""
-    stack = _describe(session, stack_name)
+    stack = describe_stack(session, stack_name)
     if stack is None or stack["StackStatus"] not in _USABLE:
         return {}
     return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
@@ -222,7 +229,8 @@ def settle(session: boto3.Session, stack_name: str) -> None:
     aws.wait_for(settled, timeout=DEADLINE_SECONDS, what=f"The end of what stack {stack_name!r} is doing")
 
 
-def _describe(session: boto3.Session, stack_name: str) -> dict[str, Any] | None:
+def describe_stack(session: boto3.Session, stack_name: str) -> dict[str, Any] | None:
+    """What CloudFormation tells of a stack; None where there is none."""
     try:
         answer = aws.client(session, "cloudformation").describe_stacks(StackName=stack_name)
     except ClientError as error:
@@ -234,7 +242,7 @@ def _describe(session: boto3.Session, stack_name: str) -> dict[str, Any] | None:
 
 
 def _status(session: boto3.Session, stack_name: str) -> str:
-    return str((_describe(session, stack_name) or {}).get("StackStatus", ""))
+    return str((describe_stack(session, stack_name) or {}).get("StackStatus", ""))
 
 
 def _make_change_set(

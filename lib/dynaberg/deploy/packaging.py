@@ -41,6 +41,11 @@ def package(contract: Contract, folder: Path = FUNCTIONS) -> bytes:
     return buffer.getvalue()
 
 
+def code_key(code: bytes) -> str:
+    """The key of a package in the code bucket: its SHA-256."""
+    return f"code/{hashlib.sha256(code).hexdigest()}.zip"
+
+
 def upload(session: boto3.Session, bucket: str, code: bytes) -> str:
     """Upload a package under its SHA-256, where it is not there yet.
 
@@ -52,7 +57,7 @@ def upload(session: boto3.Session, bucket: str, code: bytes) -> str:
     Returns:
         The object's key.
     """
-    s3, key = aws.client(session, "s3"), f"code/{hashlib.sha256(code).hexdigest()}.zip"
+    s3, key = aws.client(session, "s3"), code_key(code)
     try:
         s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:

@@ -1,0 +1,171 @@
+"""What each template is deployed with: from the settings, the table contract and the stacks before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dynaberg.contract import Contract
+from dynaberg.errors import SettingsError
+from dynaberg.settings import Settings
+
+# A parameter that names something which this deployment does not have.
+NONE = "none"
+Outputs = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast the delivery goes, and how long it tries.
+
+    Attributes:
+        buffer_seconds: How long Firehose gathers rows before it commits a snapshot, 0 to 900.
+        redrive_attempts: How often rows that Firehose refused are tried again before being parked, 1 to 50.
+        redrive_seconds: How long they wait after the first attempt, then twice as long each time, 1 to 900.
+    """
+
+    buffer_seconds: int = 10
+    redrive_attempts: int = 8
+    redrive_seconds: int = 30
+
+    def __post_init__(self) -> None:
+        """Refuse what the template would refuse later, and less clearly."""
+        limits = {
+            "buffer_seconds": (0, 900, "10 to see rows soon, 60 or more for fewer and larger files"),
+            "redrive_attempts": (1, 50, "8"),
+            "redrive_seconds": (1, 900, "30"),
+        }
+        for name, (least, most, sensible) in limits.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                msg = f"`{name}` is {value}; it can be {least} to {most}."
+                raise SettingsError(msg, hint=f"Use {sensible}.")
+
+
+def foundation_parameters(settings: Settings, contract: Contract) -> dict[str, str]:
+    """The foundation's parameters."""
+    types = contract.key_attribute_types()
+    sort_key = (
+        {"SortKeyName": contract.sort_key, "SortKeyType": types[contract.sort_key]}
+        if contract.sort_key
+        else {}
+    )
+    return {
+        "Project": settings.name,
+        "StreamType": settings.stream_type,
+        "RetentionHours": str(settings.retention_hours),
+        "SourceTableName": contract.source_table,
+        "PartitionKeyName": contract.partition_key,
+        "PartitionKeyType": types[contract.partition_key],
+        **sort_key,
+        "TableBucketName": settings.table_bucket_name,
+        "Namespace": settings.namespace,
+        "BucketName": settings.bucket_name,
+        "KmsKeyArn": settings.kms_key_arn,
+        "DeletionProtection": str(settings.protect).lower(),
+    }
+
+
+def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) -> dict[str, str]:
+    """The access's parameters.
+
+    Args:
+        settings: The names, the access mode and the principals.
+        foundation: Outputs of the foundation.
+        before: Parameters of the delivery that is up: what reads Kinesis keeps its rights until it is gone.
+    """
+    with_kinesis = "kinesis" in (settings.stream_type, before.get("StreamType"))
+    stream = foundation.get("KinesisStreamName") or before.get("KinesisStreamName", "")
+    return {
+        "Project": settings.name,
+        "StreamType": "kinesis" if with_kinesis else "dynamodb",
+        # The local AWS has no Lake Formation; what it would be told is in wb.grants() only.
+        "AccessMode": settings.access_mode if settings.target == "aws" else "iam",
+        "AnalystArn": settings.analyst_arn,
+        "OperatorArn": settings.operator_arn,
+        "KmsKeyArn": settings.kms_key_arn,
+        "ChangeStreamArn": foundation["DynamoDbStreamArn"],
+        "KinesisStreamName": stream if with_kinesis else "",
+        "TableBucketArn": foundation["TableBucketArn"],
+        "TableBucketName": foundation["TableBucketName"],
+        "Namespace": foundation["Namespace"],
+        "LogTableName": settings.log_name,
+        "ErrorBucketName": foundation["ErrorBucketName"],
+        "ResultsBucketName": foundation["ResultsBucketName"],
+        "WorkGroupName": foundation["WorkGroupName"],
+        "DeliveryStackName": f"{settings.name}-delivery",
+    }
+
+
+def delivery_parameters(
+    settings: Settings, foundation: Outputs, access: Outputs, *, code_key: str, pace: Pace
+) -> dict[str, str]:
+    """The delivery's parameters, but for those of a change of the stream type (`handover.py`).
+
+    Args:
+        settings: The names.
+        foundation: Outputs of the foundation.
+        access: Outputs of the access.
+        code_key: Where the functions' code lies in the code bucket.
+        pace: How fast it goes.
+    """
+    return {
+        "Project": settings.name,
+        "ChangeStreamArn": foundation["DynamoDbStreamArn"],
+        "KinesisStreamName": foundation.get("KinesisStreamName", ""),
+        "FirehoseRoleArn": access["FirehoseRoleArn"],
+        "ForwarderRoleArn": access["ForwarderRoleArn"],
+        "RedriveRoleArn": access["RedriveRoleArn"],
+        "TransformRoleArn": access.get("TransformRoleArn", NONE),
+        "KmsKeyArn": settings.kms_key_arn,
+        "TableBucketName": foundation["TableBucketName"],
+        "Namespace": foundation["Namespace"],
+        "LogTableName": settings.log_name,
+        "ErrorBucketName": foundation["ErrorBucketName"],
+        "CodeBucketName": foundation["CodeBucketName"],
+        "CodeKey": code_key,
+        "BufferSeconds": str(pace.buffer_seconds),
+        "RedriveAttempts": str(pace.redrive_attempts),
+        "FirstDelaySeconds": str(pace.redrive_seconds),
+        "LogRetentionDays": str(settings.log_retention_days),
+    }
+
+
+def observe_parameters(settings: Settings, foundation: Outputs, delivery: Outputs) -> dict[str, str]:
+    """The observation's parameters."""
+    wanted = [
+        *("SourceTableName", "KinesisStreamName", "DeliveryStreamName", "KinesisDeliveryStreamName"),
+        *("ForwarderName", "TransformName", "RedriveName", "DeadLetterQueueName", "ParkedQueueName"),
+    ]
+    named = {name: ({**foundation, **delivery}).get(name, NONE) for name in wanted}
+    return named | {
+        "Project": settings.name,
+        "StreamType": settings.stream_type,
+        "AlarmEmail": settings.alarm_email,
+    }
+
+
+def planned_foundation(settings: Settings, contract: Contract, account: str, region: str) -> dict[str, str]:
+    """What the foundation's outputs will be, as far as a preview of the stacks after it needs them."""
+    bucket = {n: f"{settings.bucket_name}-{n}-{account}-{region}" for n in ("errors", "code", "results")}
+    arn = f"arn:aws:{{service}}:{region}:{account}:{{resource}}"
+    table = f"table/{contract.source_table}/stream/planned"
+    kinesis = {"KinesisStreamName": "planned"} if settings.stream_type == "kinesis" else {}
+    return kinesis | {
+        "DynamoDbStreamArn": arn.format(service="dynamodb", resource=table),
+        "TableBucketArn": arn.format(service="s3tables", resource=f"bucket/{settings.table_bucket_name}"),
+        "TableBucketName": settings.table_bucket_name,
+        "Namespace": settings.namespace,
+        "ErrorBucketName": bucket["errors"],
+        "CodeBucketName": bucket["code"],
+        "ResultsBucketName": bucket["results"],
+        "WorkGroupName": settings.name,
+        "SourceTableName": contract.source_table,
+    }
+
+
+def planned_access(settings: Settings, account: str) -> dict[str, str]:
+    """What the access's outputs will look like, as far as a preview of the delivery needs them."""
+    names = ["FirehoseRoleArn", "ForwarderRoleArn", "RedriveRoleArn"]
+    names += ["TransformRoleArn"] if settings.stream_type == "kinesis" else []
+    return dict.fromkeys(names, f"arn:aws:iam::{account}:role/planned")
