@@ -44,6 +44,9 @@ PLAIN_KINDS: dict[type[IcebergType], frozenset[type] | None] = {
 }
 
 
+INTAKES: dict[type[IcebergType], pa.DataType] = {TimestampType: pa.int64(), TimestamptzType: pa.int64()}
+
+
 @dataclass(frozen=True)
 class Way:
     """One way to convert a whole column.
@@ -63,7 +66,8 @@ def ways(kind: IcebergType, arrow_type: pa.DataType) -> list[Way]:
     """The ways for a type, the likeliest first; none where values are always converted one by one."""
     found = []
     if type(kind) in PLAIN_KINDS:
-        found.append(Way(arrow_type, PLAIN_KINDS[type(kind)], lambda array: array))
+        intake = INTAKES.get(type(kind), arrow_type)
+        found.append(Way(intake, PLAIN_KINDS[type(kind)], as_read(arrow_type)))
     pattern = decimal_pattern(kind) if isinstance(kind, DecimalType) else TEXT_PATTERNS.get(type(kind))
     if pattern is not None:
         found.append(Way(pa.string(), None, from_text(pattern, arrow_type)))
@@ -86,25 +90,40 @@ def from_text(pattern: str, arrow_type: pa.DataType) -> Finish:
     return finish
 
 
-def at_once(name: str, ways: list[Way], rows: list[Row], read: pa.Array | None) -> pa.Array | None:
+def as_read(arrow_type: pa.DataType) -> Finish:
+    """Takes values as they were read, numbers where they are finite."""
+
+    def finish(values: pa.Array) -> pa.Array | None:
+        floating = pa.types.is_floating(values.type)
+        if floating and pc.all(pc.is_finite(values)).as_py() is False:
+            return None
+        return values if values.type == arrow_type else values.cast(arrow_type)
+
+    return finish
+
+
+def at_once(name: str, ways: list[Way], rows: list[Row]) -> pa.Array | None:
     """A column, converted at once; None where no way takes it.
 
     Args:
         name: The column's name.
         ways: Its ways.
         rows: The rows.
-        read: What was read of it already, as the first way's intake.
     """
-    for number, way in enumerate(ways):
+    for way in ways:
+        if way.accepted is not None and not way.accepted.issuperset(kinds(name, rows)):
+            continue
         with suppress(pa.ArrowException, OverflowError):
-            if way.accepted is not None and not way.accepted.issuperset(kinds(name, rows)):
-                continue
-            intake = read if number == 0 else None
-            if intake is None:
-                intake = pa.array([row.get(name) for row in rows], way.intake)
-            array = way.finish(intake)
+            array = finished(way, pa.array([row.get(name) for row in rows], way.intake))
             if array is not None:
                 return array
+    return None
+
+
+def finished(way: Way, read: pa.Array) -> pa.Array | None:
+    """The column of what was read for a way; None where it is not of its kind."""
+    with suppress(pa.ArrowException):
+        return way.finish(read)
     return None
 
 

@@ -1,9 +1,10 @@
 """JSON records to an Arrow table with the exact schema of an Iceberg table.
 
-All columns are read in one pass where their values have the types that the columns want; a column in which
-one value has not is converted value by value, and the records that do not fit are named. Names must match
-exactly; fields that the table does not have are skipped, as AWS does ("Considerations and limitations",
-Deliver data to Apache Iceberg Tables, Amazon Data Firehose Developer Guide).
+Records are read straight to columns where all of their values have the types that the columns want. Where
+one has not, they are parsed; then a column in which one value does not fit is converted value by value, and
+the records that do not fit are named. Names must match exactly; fields that the table does not have are
+skipped, as AWS does ("Considerations and limitations", Deliver data to Apache Iceberg Tables, Amazon Data
+Firehose Developer Guide).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
-from local_aws.json_columns import Row, Way, at_once, ways
+from local_aws.json_columns import Row, Way, at_once, finished, ways
+from local_aws.json_lines import read_lines
 from local_aws.json_values import Convert, MismatchError, RoundedNumberError, converter
 
 INVALID_JSON = "Iceberg.InvalidJson"
@@ -80,7 +82,7 @@ class RowConverter:
             )
             for field, arrow_type in zip(schema.fields, types, strict=True)
         ]
-        self._intake = pa.struct(
+        self._intake = pa.schema(
             [(column.name, column.ways[0].intake) for column in self._columns if column.ways]
         )
 
@@ -93,21 +95,28 @@ class RowConverter:
         Returns:
             The rows of those that fit, and why the others (by their index) do not.
         """
+        batch = self._read_lines(data)
+        return (batch, {}) if batch is not None else self._parse_and_convert(data)
+
+    def _read_lines(self, data: Sequence[bytes]) -> pa.RecordBatch | None:
+        """All records, read straight to columns; None where one of them needs a closer look."""
+        read = read_lines(data, self._intake)
+        if not read:
+            return None
+        arrays = [finish_first(column, read.get(column.name), len(data)) for column in self._columns]
+        if any(array is None for array in arrays):
+            return None
+        return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
+
+    def _parse_and_convert(self, data: Sequence[bytes]) -> tuple[pa.RecordBatch, dict[int, Failure]]:
+        """Convert records of which one or more may not fit."""
         failures: dict[int, Failure] = {}
         rows = parse(data, failures)
-        read = self._read(rows)
-        arrays = [column_of(column, rows, read.get(column.name), data, failures) for column in self._columns]
+        arrays = [column_of(column, rows, data, failures) for column in self._columns]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
         if failures:
             batch = batch.filter(pa.array([index not in failures for index in range(len(rows))]))
         return batch, dict(sorted(failures.items()))
-
-    def _read(self, rows: list[Row]) -> dict[str, pa.Array]:
-        """Columns as they are likely to come, read in one pass; none where one value comes otherwise."""
-        with suppress(pa.ArrowException, OverflowError):
-            fields = pa.array(rows, self._intake).flatten()
-            return dict(zip(self._intake.names, fields, strict=True))
-        return {}
 
 
 def parse(data: Sequence[bytes], failures: dict[int, Failure]) -> list[Row]:
@@ -133,15 +142,22 @@ def object_or_failure(record: bytes, index: int, failures: dict[int, Failure]) -
     return row
 
 
+def finish_first(column: Column, read: pa.Array | None, count: int) -> pa.Array | None:
+    """A column of what was read for its first way; None where it needs a closer look."""
+    if read is None:
+        read = pa.nulls(count, column.arrow_type)
+    array = read if not column.ways else finished(column.ways[0], read)
+    return None if array is None or (column.required and array.null_count) else array
+
+
 def column_of(
     column: Column,
     rows: list[Row],
-    read: pa.Array | None,
     data: Sequence[bytes],
     failures: dict[int, Failure],
 ) -> pa.Array:
     """A column, converted at once if that works, and value by value if not."""
-    array = at_once(column.name, column.ways, rows, read)
+    array = at_once(column.name, column.ways, rows)
     if array is None:
         array = one_by_one(column, rows, data, failures)
     if column.required and array.null_count:
