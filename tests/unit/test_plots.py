@@ -209,7 +209,7 @@ def test_profile_tells_key_columns_and_nulls(profile):
 def test_top_values_are_shares_of_the_whole_with_their_names_where_these_fit(profile):
     ax = plots.plot_top_values(profile)
     assert title(ax) == "No column is nearly always the same; status comes nearest"
-    assert texts(ax) == ["APPROVED", "DECLINED", "FLAG…", "so"]
+    assert texts(ax) == ["APPROVED", "DECLINED", "FLAGG…", "so"]
     widths = [bar.get_width() for bar in ax.patches]
     assert sum(widths[:6]) == pytest.approx(1)
     assert sum(widths[6:]) == pytest.approx(1)
@@ -246,12 +246,13 @@ def files(*sizes: int) -> pd.DataFrame:
 @pytest.mark.parametrize(("size", "words"), [(900, "900 B"), (40 * 1024, "40 KiB"), (3 * 2**20, "3 MiB")])
 def test_file_sizes_are_read_in_the_unit_of_a_reader(size, words):
     ax = plots.plot_file_sizes(files(size, size, size))
-    assert title(ax) == f"3 of 3 files are smaller than 64 MiB; half of all are {words} or less"
+    assert title(ax) == f"3 of 3 files are smaller than 64 MiB, half of all are {words} or less"
 
 
 def test_delete_files_are_told_from_data_files():
     mixed = pd.concat([files(5000), files(700).assign(content="position deletes")])
     ax = plots.plot_file_sizes(mixed)
+    assert title(ax).endswith("; 1 hold deletes")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["data", "position deletes"]
     assert {bar.get_hatch() for bar in ax.patches} == {"", "///"}
 
@@ -307,7 +308,7 @@ def test_one_row_is_drawn(snapshots, counts, history, profile):
         ),
         "Every value of amount is 5": plots.plot_distribution(pd.Series([5], name="amount")),
         "1 of 1 column has shifted, amount the farthest": plots.plot_drift(drifted("amount")),
-        "1 of 1 file is smaller than 64 MiB; half of all are 9 B or less": plots.plot_file_sizes(files(9)),
+        "1 of 1 file is smaller than 64 MiB, half of all are 9 B or less": plots.plot_file_sizes(files(9)),
         "Half of the changes take 1.0 s: item → stream": plots.plot_freshness(lags("item → stream")),
     }
     for words, ax in one.items():

@@ -22,7 +22,9 @@ from dynaberg.plots.canvas import (
 )
 
 NOISE, SHIFT = 0.1, 0.25
-_SHOWN = 20
+# Columns that moved no farther than this stand still; of these only a few are drawn.
+_STILL = 0.01
+_SHOWN, _LEAST_SHOWN = 20, 6
 
 
 def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -34,18 +36,23 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     if drift.empty:
         return draw_nothing("No column to compare", ax)
-    lines = drift.head(_SHOWN).reset_index(drop=True)
+    moved = int((drift["distance"] > _STILL).sum())
+    lines = drift.head(min(max(moved, _LEAST_SHOWN), _SHOWN)).reset_index(drop=True)
     ax = ax or new_axes(height=1.5 + 0.28 * len(lines))
     for place, line in enumerate(lines.to_dict("records")):
         color, hatch = _look(line["distance"])
         ax.barh(place, line["distance"], 0.65, color=color, hatch=hatch, edgecolor="white")
-        write_at(ax, line["distance"], place, f"  {line['distance']:.2f}  {_words(line)}", ha="left")
+        words = f"  {line['distance']:.2f}  {_words(line)}".rstrip()
+        # Right of both limits, whose lines would go through the words.
+        write_at(ax, max(line["distance"], SHIFT), place, words, ha="left")
     for limit, style in ((NOISE, ":"), (SHIFT, "--")):
         ax.axvline(limit, color=INK, linestyle=style, linewidth=1)
     ax.set_yticks(range(len(lines)), [shorten(name, 30) for name in lines["column"]], fontsize=8.5)
     ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(0, max(lines["distance"].max(), SHIFT) * 1.9))
     ax.grid(visible=False)
     words = "population stability index (dotted: noise up to 0.1; dashed: a shift from 0.25, hatched)"
+    if rest := len(drift) - len(lines):
+        words += f"\nnot drawn: {counted(rest, 'column')} that moved less"
     finish(ax, _title(drift), x=words, y="", counts="x")
     ax.xaxis.set_major_formatter("{x:.2f}")
     return ax

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from dynaberg.plots.canvas import (
     BLUE,
@@ -31,7 +30,7 @@ GOOD_FILE = 64 * 2**20
 _RANKS = ("#1f5f9e", "#3f7fc0", "#7fb2e5", "#abcdf0", "#d3e5f8")
 _LABEL_LENGTH = 30
 # How many characters of a label fit into a bar of the whole width.
-_BAR_CHARACTERS = 75
+_BAR_CHARACTERS = 80
 
 
 def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -78,15 +77,13 @@ def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(lines)), [shorten(line["column"], _LABEL_LENGTH) for line in lines], fontsize=8.5)
     ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(0, 1))
     ax.grid(visible=False)
-    others = Patch(facecolor="white", edgecolor=GRAY, hatch="///", label="all other values")
-    nulls = Patch(facecolor="white", edgecolor=RED, hatch="...", label="null")
-    ax.legend(handles=[others, nulls], loc="upper left", bbox_to_anchor=(1, 1))
     first = lines[0]
     name, value = shorten(first["column"], _LABEL_LENGTH), shorten(first["top"][0][0])
     title = f"{name} is nearly always the same: {_share_of_first(first):.0%} {value}"
     if _share_of_first(first) < 0.9:
         title = f"No column is nearly always the same; {name} comes nearest"
-    finish(ax, title, x="share of the rows, the most frequent value first", y="", counts="x")
+    words = "share of the rows, the most frequent values first (hatched: all others; dotted: nulls)"
+    finish(ax, title, x=words, y="", counts="x")
     ax.xaxis.set_major_formatter("{x:.0%}")
     return ax
 
@@ -102,7 +99,7 @@ def _draw_shares(ax: Axes, place: int, line: Mapping[Any, Any]) -> None:
         share = count / line["rows"]
         ax.barh(place, share, 0.75, left, color=_RANKS[min(rank, len(_RANKS) - 1)], edgecolor="white")
         room = int(share * _BAR_CHARACTERS)
-        if room >= min(len(str(value)), 4):
+        if room >= min(len(str(value)), 6):
             ink = "white" if rank < 2 else INK
             words = shorten(value, room)
             ax.text(left + share / 2, place, words, ha="center", va="center", color=ink, fontsize=7.5)
@@ -167,8 +164,11 @@ def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.text(0.5, GOOD_FILE * 1.2, f"{_in_bytes(GOOD_FILE)}: the least that compaction aims at", color=INK)
     ax.set_yscale("log", base=2)
     ax.set(ylim=(sizes.min() / 3, max(sizes.max(), GOOD_FILE) * 5), xlim=(0.4, max(len(sizes), 8) + 0.6))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"{small} of {counted(len(sizes), 'file')} {'is' if small == 1 else 'are'} smaller than "
-    title += f"{_in_bytes(GOOD_FILE)}; half of all are {half} or less"
+    title += f"{_in_bytes(GOOD_FILE)}, half of all are {half} or less"
+    if deletes := int((lines["content"] != "data").sum()):
+        title += f"; {deletes} hold deletes"
     finish(ax, title, x="files, largest first", y="size (log scale)", counts="x")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda size, _: _in_bytes(size)))
     return ax
