@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from dynaberg.contract import Contract
+    from dynaberg.query import QueryResult
     from dynaberg.settings import Settings
 
 MERGED_SNAPSHOT = "dynaberg.merged-snapshot-id"
+MERGED_SEQUENCE_NUMBER = "dynaberg.merged-sequence-number"
+_CONFLICT, _ATTEMPTS = "ICEBERG_COMMIT_ERROR", 5
 
 
 def create_tables(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -103,14 +106,33 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
     log = catalog.load_table(iceberg, settings, contract.log_name)
     current = catalog.load_table(iceberg, settings, contract.table)
     # Read before the MERGE: what arrives while it runs is merged again next time, and changes nothing then.
-    unmerged = log_progress.unmerged_changes(log, current.properties.get(MERGED_SNAPSHOT))
-    if unmerged.snapshot_id is None or unmerged.action == "none":
+    merged = current.properties.get(MERGED_SNAPSHOT)
+    unmerged = log_progress.unmerged_changes(log, merged, current.properties.get(MERGED_SEQUENCE_NUMBER))
+    bytes_scanned = 0
+    if unmerged.action != "none":
+        bytes_scanned = _commit(session, settings, merge_statement(contract, unmerged.since)).bytes_scanned
+    elif unmerged.snapshot_id is None or str(unmerged.snapshot_id) == merged:
         return _report(current, current, unmerged, 0, begun)
-    result = query(session, settings, merge_statement(contract, unmerged.since))
-    merged = catalog.load_table(iceberg, settings, contract.table)
-    with merged.transaction() as transaction:
-        transaction.set_properties({MERGED_SNAPSHOT: str(unmerged.snapshot_id)})
-    return _report(current, merged, unmerged, result.bytes_scanned, begun)
+    after = catalog.load_table(iceberg, settings, contract.table)
+    with after.transaction() as transaction:
+        transaction.set_properties(
+            {
+                MERGED_SNAPSHOT: str(unmerged.snapshot_id),
+                MERGED_SEQUENCE_NUMBER: str(unmerged.sequence_number),
+            }
+        )
+    return _report(current, after, unmerged, bytes_scanned, begun)
+
+
+def _commit(session: boto3.Session, settings: Settings, statement: str) -> QueryResult:
+    """Run a statement that may be run again, until no compaction commits between its read and its write."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return query(session, settings, statement)
+        except QueryError as error:
+            if _CONFLICT not in error.message:
+                raise
+    return query(session, settings, statement)
 
 
 def merge_statement(contract: Contract, since: datetime | None) -> str:
@@ -183,7 +205,8 @@ def _rows_since(before: Table, after: Table) -> tuple[int, int]:
     written = deleted = 0
     for snapshot in after.snapshots():
         summary = snapshot.summary
-        if snapshot.snapshot_id not in known and summary is not None:
+        # A compaction writes rows anew and changes none.
+        if snapshot.snapshot_id not in known and summary and summary.operation.value != "replace":
             written += int(summary["added-records"] or 0)
             deleted += int(summary["deleted-records"] or 0) + int(summary["added-position-deletes"] or 0)
     return written, deleted
@@ -241,7 +264,7 @@ def build(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame
     statement = (
         _replace_statement(session, settings, iceberg, curated) if exists else _create_statement(curated)
     )
-    result = query(session, settings, statement)
+    result = _commit(session, settings, statement)
     snapshot = catalog.load_table(iceberg, settings, name).current_snapshot()
     summary = snapshot.summary if snapshot else None
     row = {

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
-# A compaction adds no row; its files' bounds reach further back, which costs time but is never wrong.
-_ADDS_ONLY = ("append", "replace")
+# A compaction adds no row and removes none; after anything else, rows may have gone too.
+_APPEND, _ADDS_ONLY = "append", ("append", "replace")
 
 
 @dataclass(frozen=True)
@@ -21,55 +23,96 @@ class Unmerged:
 
     Attributes:
         snapshot_id: The log's current snapshot, or None for a log without any.
-        action: `none`, `incremental` (from `since`), or `full` where the snapshots between are not known.
+        sequence_number: That snapshot's sequence number.
+        action: `none`, `incremental` (from `since`), or `full` where it is not known what was appended.
         since: Earliest `received_at` of what was not merged.
     """
 
     snapshot_id: int | None
+    sequence_number: int | None
     action: Literal["none", "incremental", "full"]
     since: datetime | None = None
 
 
-def unmerged_changes(log: Table, merged: str | None) -> Unmerged:
+def unmerged_changes(log: Table, merged: str | None, merged_sequence_number: str | None = None) -> Unmerged:
     """Find what was appended to the log after a snapshot.
+
+    Where that snapshot has expired, data files are told by their sequence numbers. A file that a compaction
+    wrote since then counts as new: its rows are merged once more, which costs time and changes nothing.
 
     Args:
         log: The change log.
         merged: Id of the last merged snapshot, or None before the first merge.
+        merged_sequence_number: Its sequence number, where it was stored.
     """
     snapshot = log.current_snapshot()
-    if snapshot is None or str(snapshot.snapshot_id) == merged:
-        return Unmerged(snapshot.snapshot_id if snapshot else None, "none")
-    since = _since(log, merged) if merged else None
-    return Unmerged(snapshot.snapshot_id, "incremental" if since else "full", since)
+    if snapshot is None:
+        return Unmerged(None, None, "none")
+    here = snapshot.snapshot_id, snapshot.sequence_number
+    files = _unmerged_files(log, merged, merged_sequence_number) if merged else None
+    if files is None:
+        return Unmerged(*here, "full")
+    if not files:
+        return Unmerged(*here, "none")
+    since = _since(log, files)
+    return Unmerged(*here, "incremental" if since else "full", since)
 
 
-def _since(log: Table, merged: str) -> datetime | None:
-    """The earliest bound, or None where it cannot be known: a broken chain, a rewrite, a missing bound."""
-    added: set[int] = set()
+def _unmerged_files(log: Table, merged: str, sequence_number: str | None) -> list[DataFile] | None:
+    """The data files with what was appended after a snapshot; None where that cannot be known."""
+    chain = list(_chain(log, merged))
+    if any(s.summary is None or s.summary.operation.value not in _ADDS_ONLY for s in chain):
+        return None
+    if any(str(s.snapshot_id) == merged for s in log.snapshots()):
+        reached = str(chain[-1].parent_snapshot_id if chain else log.metadata.current_snapshot_id) == merged
+        return list(_appended(log, chain)) if reached else None
+    return list(_files_after(log, int(sequence_number))) if sequence_number else None
+
+
+def _chain(log: Table, merged: str) -> Iterator[Snapshot]:
+    """The current snapshot and its ancestors down to a snapshot, without it, as far as they exist."""
     snapshot = log.current_snapshot()
     while snapshot is not None and str(snapshot.snapshot_id) != merged:
-        if snapshot.summary is None or snapshot.summary.operation.value not in _ADDS_ONLY:
-            return None
-        added.add(snapshot.snapshot_id)
+        yield snapshot
         parent = snapshot.parent_snapshot_id
         snapshot = log.snapshot_by_id(parent) if parent is not None else None
-    if snapshot is None:
-        return None
-    field_id = log.schema().find_field("received_at").field_id
-    bounds = [file.lower_bounds.get(field_id) for file in _files(log, added)]
-    known = [_moment(bound) for bound in bounds if bound is not None]
-    return min(known) if len(known) == len(bounds) and known else None
 
 
-def _files(log: Table, added: set[int]) -> Iterator[DataFile]:
-    """Live data files of the current snapshot that one of the given snapshots added."""
+def _appended(log: Table, chain: Sequence[Snapshot]) -> Iterator[DataFile]:
+    """The data files that the appends of a chain brought, before a compaction replaced them.
+
+    Each is in the last snapshot before the first compaction after it, so no other manifest list is read.
+    """
+    appends = {s.snapshot_id for s in chain if s.summary and s.summary.operation.value == _APPEND}
+    before = [older for later, older in pairwise(chain) if _replaces(later)]
+    for snapshot in [*chain[:1], *before]:
+        for manifest in snapshot.manifests(log.io):
+            if manifest.added_snapshot_id in appends:
+                for entry in manifest.fetch_manifest_entry(log.io, discard_deleted=True):
+                    if entry.snapshot_id in appends:
+                        yield entry.data_file
+
+
+def _replaces(snapshot: Snapshot) -> bool:
+    return snapshot.summary is not None and snapshot.summary.operation.value != _APPEND
+
+
+def _files_after(log: Table, sequence_number: int) -> Iterator[DataFile]:
+    """Live data files that came with a later sequence number, of whatever operation."""
     snapshot = log.current_snapshot()
     for manifest in snapshot.manifests(log.io) if snapshot else ():
-        if manifest.added_snapshot_id in added:
+        if manifest.sequence_number > sequence_number:
             for entry in manifest.fetch_manifest_entry(log.io, discard_deleted=True):
-                if entry.snapshot_id in added:
+                came = entry.file_sequence_number or entry.sequence_number
+                if came is None or came > sequence_number:
                     yield entry.data_file
+
+
+def _since(log: Table, files: Iterable[DataFile]) -> datetime | None:
+    """The earliest `received_at` in some files by their bounds, or None where one of them has none."""
+    field_id = log.schema().find_field("received_at").field_id
+    bounds = [file.lower_bounds.get(field_id) for file in files]
+    return min(_moment(b) for b in bounds if b is not None) if all(b is not None for b in bounds) else None
 
 
 def _moment(bound: bytes) -> datetime:

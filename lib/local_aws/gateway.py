@@ -26,6 +26,7 @@ from local_aws.firehose import Firehose
 from local_aws.iceberg_rest import IcebergRest
 from local_aws.iceberg_tables import IcebergTables
 from local_aws.kinesis import Kinesis
+from local_aws.maintenance import Maintenance
 from local_aws.metrics import QueueMetrics
 from local_aws.s3tables import S3Tables
 from local_aws.wire import AwsError, Request, Response, Service, json_response, request_from_scope, signature
@@ -259,6 +260,7 @@ def create_app(
     faults, tables = Faults(ministack), IcebergTables(ministack)
     services: list[Service] = [
         IcebergRest(tables, region, endpoint),
+        Maintenance(ministack, tables, state_dir, endpoint),
         S3Tables(tables),
         CloudFormationGaps(),
         Firehose(ministack, state_dir, endpoint),

@@ -7,8 +7,9 @@ one), and a start that finds no mark of a clean stop goes back to what was kept.
 
     <state folder>/state  s3       ministack's
                    firehose        the journals of the delivery streams
+                   maintenance     what the maintenance jobs came to
                    clean.json      the mark of a clean stop; absent while running
-                   clean/          the last clean state: state, s3, firehose, clean.json
+                   clean/          the last clean state: the folders above, clean.json
                    gateway.json    where the running one is
                    local-aws.log
 
@@ -28,7 +29,7 @@ from typing import Any
 
 MARK = "clean.json"
 KEPT = "clean"
-_FOLDERS = ("state", "s3", "firehose")
+_FOLDERS = ("state", "s3", "firehose", "maintenance")
 
 
 @dataclass(frozen=True)
