@@ -166,6 +166,14 @@ class Workbench:
         """Where what is deployed is no longer what the stacks say, because someone changed it by hand."""
         return deploy.stack_drift(self.session, self.settings)
 
+    def grants(self, access_mode: str | None = None) -> pd.DataFrame:
+        """Who may do what on which resource: the roles of the pipeline, and analysts.
+
+        Args:
+            access_mode: `iam` or `lakeformation`; by default that of the settings.
+        """
+        return deploy.grants(self.session, self.settings, self.contract, access_mode)
+
     def generate_traffic(self, changes: int = 10_000, *, seed: int = 7) -> traffic.TrafficReport:
         """Write inserts, updates and deletes into the source table through the DynamoDB API.
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dynaberg import aws
 from dynaberg.contract import Contract
+from dynaberg.deploy.access_matrix import access_matrix
 from dynaberg.deploy.deployer import (
     StackResult,
     delete_stack,
@@ -47,6 +48,7 @@ __all__ = [
     "enable_cdc",
     "exists",
     "foundation_parameters",
+    "grants",
     "outputs",
     "preview",
     "preview_stack",
@@ -151,8 +153,7 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
     found = {part: outputs(session, settings, part) for part in PARTS if exists(session, settings, part)}
     before = stack_parameters(session, stack_name(settings, "delivery"))
     account = aws.account_id(session)
-    foundation = planned_foundation(settings, contract, account, session.region_name)
-    foundation |= found.get("foundation", {})
+    foundation = _foundation_or_plan(session, settings, contract, account)
     access = planned_access(settings, account) | found.get("access", {})
     pace = Pace(*(int(before.get(name, default)) for name, default in _PACE.items()))
     delivery = delivery_parameters(
@@ -192,6 +193,33 @@ def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     names = [stack_name(settings, part) for part in PARTS if exists(session, settings, part)]
     found = [detect_drift(session, name) for name in names]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=DRIFT_COLUMNS)
+
+
+def grants(
+    session: boto3.Session, settings: Settings, contract: Contract, access_mode: str | None = None
+) -> pd.DataFrame:
+    """Who may do what on which resource, by the template of the access stack, whether deployed or not.
+
+    Args:
+        session: An open session.
+        settings: The names, the stream type, the principals and the key.
+        contract: The table contract.
+        access_mode: `iam` or `lakeformation`; by default that of the settings.
+
+    Returns:
+        One row per principal and resource: principal, what, resource, permission, mode, enforced.
+
+    Example:
+        >>> grants(session, settings, contract, "lakeformation").query("principal == 'analyst'")
+    """
+    account = aws.account_id(session)
+    return access_matrix(
+        settings,
+        _foundation_or_plan(session, settings, contract, account),
+        account,
+        session.region_name,
+        access_mode=access_mode or settings.access_mode,
+    )
 
 
 def exists(session: boto3.Session, settings: Settings, part: Part) -> bool:
@@ -245,6 +273,14 @@ def _foundation_for(session: boto3.Session, settings: Settings, contract: Contra
     if found.get("StreamType") == settings.stream_type:
         return found
     return _deploy_foundation(session, settings, contract).outputs
+
+
+def _foundation_or_plan(
+    session: boto3.Session, settings: Settings, contract: Contract, account: str
+) -> dict[str, str]:
+    """The outputs of the foundation, and what it does not tell yet as it will be."""
+    there = outputs(session, settings, "foundation") if exists(session, settings, "foundation") else {}
+    return planned_foundation(settings, contract, account, session.region_name) | there
 
 
 def _known(step: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:

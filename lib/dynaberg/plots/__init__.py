@@ -5,6 +5,7 @@ from dynaberg.plots.canvas import use_style
 from dynaberg.plots.drift import plot_drift
 from dynaberg.plots.failures import plot_failures
 from dynaberg.plots.freshness import plot_freshness
+from dynaberg.plots.governance import plot_grants
 from dynaberg.plots.pipeline import plot_delivery, plot_flow, plot_operations, plot_resources
 from dynaberg.plots.profiles import (
     plot_distribution,
@@ -23,6 +24,7 @@ __all__ = [
     "plot_file_sizes",
     "plot_flow",
     "plot_freshness",
+    "plot_grants",
     "plot_hourly",
     "plot_item_history",
     "plot_operations",
