@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Most tests wait for a delivery; each process has a local AWS of its own.
 TEST_PROCESSES ?= 4
-PICTURES := flow hourly delivery diff
+PICTURES := flow hourly delivery diff cost
 STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.language_info metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution"
 
 .PHONY: help

@@ -24,6 +24,7 @@ from dynaberg.errors import (
 from dynaberg.settings import Settings
 
 if TYPE_CHECKING:
+    from dynaberg.cost import estimate_cost
     from dynaberg.workbench import Workbench, connect
 
 __version__ = "0.1.0"
@@ -43,11 +44,16 @@ __all__ = [
     "TrafficError",
     "Workbench",
     "connect",
+    "estimate_cost",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import the workbench when it is asked for: `dynaberg local env` needs neither pandas nor boto3."""
+    if name == "estimate_cost":
+        from dynaberg import cost
+
+        return cost.estimate_cost
     if name in ("Workbench", "connect"):
         from dynaberg import workbench
 

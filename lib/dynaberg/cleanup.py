@@ -13,7 +13,7 @@ import pandas as pd
 from botocore.exceptions import ClientError
 from tqdm.auto import tqdm
 
-from dynaberg import aws, catalog, deploy
+from dynaberg import aws, catalog, cost, deploy
 from dynaberg.errors import DeploymentError, SettingsError
 from dynaberg.settings import Settings
 
@@ -48,14 +48,17 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
         settings: The name and the table bucket.
 
     Returns:
-        One row per resource: kind, name, stack (empty for what is in none), holds.
+        One row per resource: kind, name, stack (empty for what is in none), holds, idle_usd_per_month (what
+        it costs while nothing happens; Decimal).
     """
     stacked = [row for part in deploy.PARTS for row in _stacked(session, deploy.stack_name(settings, part))]
     known = {row[:2] for row in stacked}
     has_bucket = any(kind == "AWS::S3Tables::TableBucket" for kind, _ in known)
     tables = _tables(session, settings) if has_bucket else []
     left = [row for row in _tagged(session, settings) if row[:2] not in known]
-    return pd.DataFrame([*stacked, *tables, *left], columns=COLUMNS)
+    found = pd.DataFrame([*stacked, *tables, *left], columns=COLUMNS)
+    found["idle_usd_per_month"] = pd.Series(map(cost.idle_usd_per_month, found["kind"]), dtype=object)
+    return found
 
 
 def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.DataFrame:

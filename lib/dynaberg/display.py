@@ -46,19 +46,21 @@ def card(title: str, rows: Mapping[str, object], *, note: str = "") -> str:
     )
 
 
-def workbench_card(settings: Settings, region: str | None, account: str) -> str:
+def workbench_card(settings: Settings, region: str | None, account: str, *, cost: str = "") -> str:
     """Draw what a workbench is connected to.
 
     Args:
         settings: The workbench's settings.
         region: AWS Region.
         account: AWS account id; its last four digits are shown.
+        cost: The cost class; empty where nothing costs anything.
     """
     local = settings.target == "local"
     rows = {
         "Target": "local AWS, on this machine" if local else "AWS",
         "Account": mask_account(account),
         "Region": region or "none",
+        **({"Cost class": cost} if cost else {}),
         "Source table stream": settings.stream_type,
         "Table bucket": settings.table_bucket_name,
         "Namespace": settings.namespace,

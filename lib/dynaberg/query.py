@@ -7,10 +7,11 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dynaberg import aws
+from dynaberg import aws, cost
 from dynaberg.athena_types import ResultColumn, to_frame
 from dynaberg.errors import DynabergError, QueryCancelledError
 from dynaberg.query_errors import explain
@@ -54,6 +55,11 @@ class QueryResult:
     query_id: str
     runtime_ms: int
     bytes_scanned: int
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """What Athena bills for it on AWS at list price, from `bytes_scanned`."""
+        return cost.query_usd(self.bytes_scanned)
 
     @property
     def summary(self) -> str:

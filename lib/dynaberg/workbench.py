@@ -13,9 +13,11 @@ import pandas as pd
 
 from dynaberg import (
     aws,
+    bill,
     catalog,
     cleanup,
     compaction,
+    cost,
     deploy,
     display,
     drift,
@@ -396,10 +398,26 @@ class Workbench:
             self.session, self.settings, self.contract, since=since, until=until
         )
 
+    # The bill -----------------------------------------------------------------------------------
+
+    def estimate_cost(self, changes_per_day: int, item_bytes: int = 1_000, **workload: int) -> pd.DataFrame:
+        """A month's bill of both patterns, and of zero-ETL beside them, from dated list prices.
+
+        Args:
+            changes_per_day: Inserts, updates and deletes; 0 gives what the pipeline costs while idle.
+            item_bytes: Average size of an item, as DynamoDB counts it.
+            **workload: The other arguments of `cost.estimate_cost`, such as `refreshes_per_day`.
+        """
+        return cost.estimate_cost(changes_per_day, item_bytes, **workload)
+
+    def cost_so_far(self) -> pd.DataFrame:
+        """What this deployment has cost so far, at list prices; locally, what AWS would bill."""
+        return bill.cost_so_far(self.session, self.settings)
+
     # The end ------------------------------------------------------------------------------------
 
     def list_resources(self) -> pd.DataFrame:
-        """Everything that this workbench created and that still exists."""
+        """Everything that this workbench created and that still exists, and what each costs while idle."""
         return cleanup.list_resources(self.session, self.settings)
 
     def clean_up(self, *, confirm: str) -> pd.DataFrame:
@@ -424,7 +442,9 @@ class Workbench:
         )
 
     def _repr_html_(self) -> str:
-        return display.workbench_card(self.settings, self.session.region_name, aws.account_id(self.session))
+        account = aws.account_id(self.session)
+        money = cost.cost_class(self.settings) if self.settings.target == "aws" else ""
+        return display.workbench_card(self.settings, self.session.region_name, account, cost=money)
 
     def _table(self, table: str | Table) -> Table:
         return self.load_table(table) if isinstance(table, str) else table

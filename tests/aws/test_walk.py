@@ -8,19 +8,22 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import boto3
 import pytest
 
 import dynaberg
-from dynaberg import aws
+from dynaberg import aws, cost
 from dynaberg.contract import load_contract
 from dynaberg.errors import DynabergError
 from dynaberg.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGES = 300
+# Longer than the walk takes on AWS, clean-up and all.
+HOURS = 1
 # The least that Athena takes as a workgroup's limit; the walk's tables are far smaller.
 BYTES_A_QUERY = 10_000_000
 MakeWorkbench = Callable[[str], dynaberg.Workbench]
@@ -32,13 +35,14 @@ MakeWorkbench = Callable[[str], dynaberg.Workbench]
         pytest.param("real_aws", marks=pytest.mark.aws, id="aws"),
     ]
 )
-def make_workbench(request: pytest.FixtureRequest) -> Iterator[MakeWorkbench]:
+def make_workbench(request: pytest.FixtureRequest, ceiling_usd: Decimal) -> Iterator[MakeWorkbench]:
     """Makes workbenches under names of their own; whatever they created is gone afterwards."""
     place = request.getfixturevalue(request.param)
     session = place if isinstance(place, boto3.Session) else boto3.Session()
     made: list[dynaberg.Workbench] = []
 
     def make(stream_type: str) -> dynaberg.Workbench:
+        refuse_above(ceiling_usd, stream_type)
         name = f"walk-{secrets.token_hex(3)}"
         names = {"name": name, "table_bucket_name": f"{name}-tables", "bucket_name": name}
         settings = Settings(target="aws", namespace="walk", stream_type=stream_type, root=ROOT, **names)
@@ -50,6 +54,13 @@ def make_workbench(request: pytest.FixtureRequest) -> Iterator[MakeWorkbench]:
     yield make
     for workbench in made:
         remove(workbench)
+
+
+def refuse_above(ceiling_usd: Decimal, stream_type: str) -> None:
+    """Create nothing where the estimate is above the ceiling."""
+    estimate = cost.total_usd(cost.estimate_walk(stream_type, changes=CHANGES, hours=HOURS)["usd"])
+    if estimate > ceiling_usd:
+        pytest.fail(f"The walk would cost about ${estimate:.2f}, and the ceiling is ${ceiling_usd}.")
 
 
 def remove(workbench: dynaberg.Workbench, attempts: int = 3) -> None:
@@ -82,8 +93,17 @@ def test_walk(make_workbench: MakeWorkbench, stream_type: str) -> None:
     assert not wb.profile_columns("transactions").empty
     assert wb.failures().empty
 
+    spent = cost.total_usd(wb.cost_so_far()["usd"])
+    assert 0 < spent < cost.total_usd(cost.estimate_walk(stream_type, changes=CHANGES, hours=HOURS)["usd"])
     assert not wb.clean_up(confirm=wb.name).empty
     assert wb.list_resources().empty
+
+
+@pytest.mark.parametrize("stream_type", ["dynamodb", "kinesis"])
+def test_a_ceiling_below_the_estimate_creates_nothing(stream_type: str) -> None:
+    refuse_above(Decimal(1), stream_type)
+    with pytest.raises(pytest.fail.Exception, match=r"about \$0\.\d\d, and the ceiling is \$0\.01"):
+        refuse_above(Decimal("0.01"), stream_type)
 
 
 def limit_queries(workbench: dynaberg.Workbench) -> None:

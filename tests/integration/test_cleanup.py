@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import boto3
 import pytest
 
-from dynaberg import aws, catalog, cleanup, deploy
+from dynaberg import aws, catalog, cleanup, cost, deploy
+from dynaberg.bill import cost_so_far as bill_so_far
 from dynaberg.contract import Contract, load_contract
 from dynaberg.errors import DeploymentError, SettingsError
 from dynaberg.settings import Settings
@@ -62,6 +64,17 @@ def test_what_there_is_and_what_it_holds(session: boto3.Session, deployed: Setti
     assert list(holds(session, "AWS::S3Tables::TableBucket").values()) == ["1 table"]
 
 
+def test_what_there_is_says_what_it_costs_while_idle(session: boto3.Session, deployed: Settings) -> None:
+    found = cleanup.list_resources(session, deployed)
+    costs = dict(zip(found["kind"], found["idle_usd_per_month"], strict=True))
+    assert costs["AWS::CloudWatch::Dashboard"] == Decimal(3)
+    assert costs["AWS::DynamoDB::Table"] == costs["AWS::Lambda::Function"] == Decimal(0)
+    assert {type(amount) for amount in found["idle_usd_per_month"]} == {Decimal}
+    bill = bill_so_far(session, deployed)
+    assert cost.total_usd(bill["usd"]) < Decimal("0.01")
+    assert set(bill["pattern"]) == {"dynamodb"}
+
+
 def test_everything_of_ours_goes_and_nothing_of_others(
     session: boto3.Session, deployed: Settings, contract: Contract
 ) -> None:
@@ -83,6 +96,7 @@ def test_it_can_be_repeated_and_all_be_built_anew(
 ) -> None:
     cleanup.clean_up(session, deployed, confirm="leaving")
     assert cleanup.clean_up(session, deployed, confirm="leaving").empty
+    assert bill_so_far(session, deployed).empty
     again = deploy.enable_cdc(session, deployed, contract)
     assert set(again["status"]) == {"CREATE_COMPLETE"}
     assert holds(session, "AWS::DynamoDB::Table") == {"leaving-transactions": "0 items"}
@@ -116,7 +130,7 @@ def test_a_stack_deleted_by_hand_leaves_the_items_and_the_clean_up_finds_them(
         if kind != "AWS::DynamoDB::Table":
             cleanup._KINDS[kind].empty(session, name)
     deploy.delete_stack(session, "leaving-foundation")
-    left = cleanup.list_resources(session, deployed)
+    left = cleanup.list_resources(session, deployed).drop(columns="idle_usd_per_month")
     assert left.to_dict("records") == [
         {"kind": "AWS::DynamoDB::Table", "name": "leaving-transactions", "stack": "", "holds": "1 item"}
     ]

@@ -25,6 +25,13 @@ def test_local_says_what_is_not_enforced_and_aws_does_not():
     assert LOCAL_NOTE not in workbench_card(Settings(target="aws"), "us-east-1", "000000000000")
 
 
+def test_the_cost_class_stands_on_the_card_of_aws():
+    assert "Cost class" not in workbench_card(Settings(), "us-east-1", "000000000000")
+    card = workbench_card(Settings(target="aws"), "us-east-1", "000000000000", cost="low: $4 < $5")
+    assert "Cost class" in card
+    assert "low: $4 &lt; $5" in card
+
+
 def test_the_account_is_masked_to_its_last_four_digits():
     account = "12345678" + "9012"
     html = workbench_card(Settings(target="aws"), "eu-west-1", account)

@@ -339,3 +339,8 @@ def test_resources_removed_and_left():
     assert title(ax) == "2 of 3 resources were removed; 1 are left"
     assert sorted(texts(ax)) == ["1 → 0", "2 → 1"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Iceberg table", "S3 Bucket"]
+
+
+def test_nothing_to_remove_is_a_picture_too():
+    nothing = pd.DataFrame(columns=["kind", "name"])
+    assert title(plots.plot_resources(nothing, nothing)) == "There was nothing to remove"

@@ -2,6 +2,7 @@
 
 from dynaberg.plots.answers import plot_hourly, plot_risk_by_region
 from dynaberg.plots.canvas import use_style
+from dynaberg.plots.cost import plot_cost
 from dynaberg.plots.drift import plot_drift
 from dynaberg.plots.failures import plot_failures
 from dynaberg.plots.freshness import plot_freshness
@@ -16,6 +17,7 @@ from dynaberg.plots.profiles import (
 from dynaberg.plots.tables import plot_diff, plot_item_history, plot_snapshots, plot_two_clocks
 
 __all__ = [
+    "plot_cost",
     "plot_delivery",
     "plot_diff",
     "plot_distribution",

@@ -115,6 +115,8 @@ def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None
         after: The same, after it.
         ax: Axes to draw on.
     """
+    if before.empty:
+        return draw_nothing("There was nothing to remove", ax)
     counts = _kinds(before).value_counts().sort_values(ascending=True)
     left = _kinds(after).value_counts().reindex(counts.index, fill_value=0)
     ax = ax or new_axes(height=1.3 + 0.24 * len(counts))
