@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynaberg import layers
+from dynaberg.comparison import compare_items
 from dynaberg.contract import Column, Contract
 from dynaberg.functions.conversion import ChangeConverter
-from dynaberg.reconcile import compare_items
 
 QUIET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("ci", max_examples=250, derandomize=True, **QUIET)
