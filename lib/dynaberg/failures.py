@@ -115,6 +115,37 @@ def failures(session: boto3.Session, settings: Settings, contract: Contract) -> 
     return to_frame(envelopes, contract)
 
 
+def wait_for_failures(
+    session: boto3.Session, settings: Settings, contract: Contract, changes: int, *, timeout: float = 180
+) -> pd.DataFrame:
+    """Wait until so many changes have failed, for a test of what happens then.
+
+    Args:
+        session: Open boto3 session.
+        settings: The stacks' name.
+        contract: The table contract, for the key.
+        changes: How many failed changes, at least.
+        timeout: Deadline in seconds.
+
+    Returns:
+        As `failures`.
+
+    Raises:
+        NotReadyError: Fewer have failed by the deadline.
+        NotFoundError: The pipeline is not deployed.
+
+    Example:
+        >>> wait_for_failures(session, settings, contract, 3)["error_code"]
+    """
+
+    def enough() -> list[pd.DataFrame]:
+        found = failures(session, settings, contract)
+        return [found] if len(found) >= changes else []
+
+    hint = "What did not fail is in the log, or on its way: wb.wait_for_delivery()."
+    return aws.wait_for(enough, timeout=timeout, what=f"The failure of {changes:,} changes", hint=hint)[0]
+
+
 def to_frame(envelopes: Iterable[Envelope], contract: Contract) -> pd.DataFrame:
     """Failed changes as `failures` shows them, in the order of the envelopes."""
     rows = [

@@ -375,6 +375,20 @@ class Workbench:
         """Every change that failed and waits in the error bucket or a queue, with the reason."""
         return failures.failures(self.session, self.settings, self.contract)
 
+    def wait_for_failures(self, changes: int, *, timeout: float = 180) -> pd.DataFrame:
+        """Wait until so many changes have failed, and list them; for a test of what happens then.
+
+        Args:
+            changes: How many failed changes, at least.
+            timeout: Deadline in seconds.
+
+        Raises:
+            NotReadyError: Fewer have failed by the deadline.
+        """
+        return failures.wait_for_failures(
+            self.session, self.settings, self.contract, changes, timeout=timeout
+        )
+
     def queue_depths(self) -> pd.DataFrame:
         """How many messages the dead-letter queue and the parked queue hold, about."""
         return queues.queue_depths(self.session, self.settings)

@@ -78,7 +78,7 @@ def import_ratio() -> str:
 
 
 def walk(project: Path) -> list[str]:
-    """How long the seven notebooks take with 10,000 changes, and what memory the local AWS takes at most."""
+    """How long the notebooks take with 10,000 changes, and what memory the local AWS takes at most."""
     environment = {"DYNABERG_LOCAL_PORT": str(free_port()), "DYNABERG_TARGET": "local"}
     done, peak = threading.Event(), [0.0]
     state_dir = load_settings(project).local_state

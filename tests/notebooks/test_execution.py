@@ -17,6 +17,7 @@ PARAMETERS = {
     "02_deploy_firehose": {"BUFFER_SECONDS": 2},
     "03_generate_traffic": {"CHANGES": 600},
     "05_time_travel": {"BURST": 100, "FLAGGED": 20},
+    "08_when_things_break": {"CHANGES": 100},
 }
 
 
@@ -71,6 +72,9 @@ def test_the_walk_reached_what_it_says(walked: dict[str, Stop]) -> None:
     assert walked["03_generate_traffic"].headline.startswith("600 changes arrived: 360 inserts, 150 updates")
     assert "equal to DynamoDB in every column" in walked["04_query"].headline
     assert walked["07_clean_up"].headline.endswith("removed, none left.")
+    assert walked["08_when_things_break"].headline.endswith(
+        "rows equal DynamoDB and the log; nothing was lost."
+    )
 
 
 def test_the_second_time_finds_nothing_to_merge_and_the_same_rows(walked: dict[str, Stop]) -> None:
@@ -79,8 +83,14 @@ def test_the_second_time_finds_nothing_to_merge_and_the_same_rows(walked: dict[s
 
 
 def test_the_last_notebook_stopped_the_local_aws(walked: dict[str, Stop], project: Path) -> None:
-    assert walked["07_clean_up"].failure == ""
+    assert walked["08_when_things_break"].failure == ""
     assert local_aws.status(project / "data" / "local") is None
+
+
+def test_the_contract_is_mended_in_a_copy(walked: dict[str, Stop], project: Path) -> None:
+    assert walked["08_when_things_break"].failure == ""
+    contract = Path("data", "tables", "transactions.yaml")
+    assert (project / contract).read_bytes() == (ROOT / contract).read_bytes()
 
 
 def test_a_notebook_from_the_middle_builds_what_it_needs(
