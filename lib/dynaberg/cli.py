@@ -127,6 +127,7 @@ def _walk(options: argparse.Namespace) -> int:
 def _deploy(options: argparse.Namespace) -> int:
     workbench = _workbench(options)
     _show(workbench.enable_cdc())
+    _show(workbench.integrate_analytics())
     _show(workbench.deploy_firehose())
     return 0
 

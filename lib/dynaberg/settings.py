@@ -113,6 +113,11 @@ class Settings:
         return f"{self.table_name}_changes"
 
     @property
+    def deployed_access_mode(self) -> str:
+        """The access mode on the target: the local AWS has no Lake Formation, and takes `iam` for it."""
+        return self.access_mode if self.target == "aws" else "iam"
+
+    @property
     def local_state(self) -> Path:
         """Folder of the local AWS's state."""
         return self.root / "data" / "local"

@@ -137,6 +137,18 @@ class Workbench:
         """Create the source table with its stream, the table bucket and the namespace (foundation stack)."""
         return deploy.enable_cdc(self.session, self.settings, self.contract)
 
+    def integrate_analytics(self, *, data_access_role_arn: str = "") -> pd.DataFrame:
+        """Make the catalog by which Athena and Firehose see table buckets, where the account has none.
+
+        It is for the whole account and Region; what exists is never changed, and no clean-up removes it.
+
+        Args:
+            data_access_role_arn: With Lake Formation, the role by which it reads and writes table buckets.
+        """
+        return deploy.integrate_analytics(
+            self.session, self.settings, data_access_role_arn=data_access_role_arn
+        )
+
     def deploy_firehose(
         self, *, buffer_seconds: int = 10, redrive_attempts: int = 8, redrive_seconds: int = 30
     ) -> pd.DataFrame:
@@ -245,6 +257,7 @@ class Workbench:
 
     def _prepare_firehose(self) -> None:
         if not deploy.exists(self.session, self.settings, "delivery"):
+            self.integrate_analytics()
             self.deploy_firehose()
 
     def _prepare_traffic(self) -> None:

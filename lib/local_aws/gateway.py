@@ -23,6 +23,7 @@ from local_aws.cloudformation_gaps import CloudFormationGaps
 from local_aws.event_sources import EventSources
 from local_aws.faults import Faults
 from local_aws.firehose import Firehose
+from local_aws.glue_catalogs import GlueCatalogs
 from local_aws.iceberg_rest import IcebergRest
 from local_aws.iceberg_tables import IcebergTables
 from local_aws.kinesis import Kinesis
@@ -263,6 +264,7 @@ def create_app(
         Maintenance(ministack, tables, state_dir, endpoint),
         S3Tables(tables),
         CloudFormationGaps(),
+        GlueCatalogs(ministack, state_dir, region),
         Firehose(ministack, state_dir, endpoint),
         Kinesis(ministack),
         EventSources(faults, region),

@@ -51,7 +51,7 @@ def test_no_failure_is_no_error() -> None:
         ("User: arn:x is not authorized to perform: s3:CreateBucket", "Ask for the permission"),
         ("AccessDenied when calling CreateRole", "Ask for the permission"),
         ("You have reached the limit of table buckets", "Service Quotas"),
-        ("EntityNotFoundException: Database analytics not found", "Integrate S3 Tables"),
+        ("EntityNotFoundException: Database analytics not found", "wb.integrate_analytics()"),
         ("Firehose is unable to assume role arn:x", "Run it again"),
         ("Internal Failure", "after the fix, run it again"),
     ],

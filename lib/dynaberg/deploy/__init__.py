@@ -23,6 +23,7 @@ from dynaberg.deploy.deployer import (
     stack_resources,
 )
 from dynaberg.deploy.handover import aws_seconds, handover_steps, wait_for_kinesis
+from dynaberg.deploy.integration import Integration, check_mode, find_integration, integrate_analytics
 from dynaberg.deploy.packaging import code_key, package, upload
 from dynaberg.deploy.parameters import (
     Pace,
@@ -40,6 +41,7 @@ from dynaberg.settings import Settings
 __all__ = [
     "PARTS",
     "TEMPLATES",
+    "Integration",
     "Part",
     "StackResult",
     "delete_stack",
@@ -47,8 +49,10 @@ __all__ = [
     "deploy_stack",
     "enable_cdc",
     "exists",
+    "find_integration",
     "foundation_parameters",
     "grants",
+    "integrate_analytics",
     "outputs",
     "preview",
     "preview_stack",
@@ -116,10 +120,12 @@ def deploy_firehose(
 
     Raises:
         NotFoundError: There is no foundation yet.
-        SettingsError: A buffer or a redrive that the delivery cannot have.
+        SettingsError: A buffer or a redrive that the delivery cannot have, or another access mode than the
+            account's.
         DeploymentError: CloudFormation could not create or update something.
     """
     pace = Pace(buffer_seconds, redrive_attempts, redrive_seconds)
+    check_mode(find_integration(session), settings.deployed_access_mode)
     found = _foundation_for(session, settings, contract)
     wait_for_kinesis(session, found)
     before = stack_parameters(session, stack_name(settings, "delivery"))

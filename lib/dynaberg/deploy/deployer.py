@@ -47,7 +47,7 @@ _HINTS = (
     ),
     (
         r"s3tablescatalog|EntityNotFound",
-        "Integrate S3 Tables with AWS analytics services, once per account and Region, in the S3 console.",
+        "Integrate S3 Tables with analytics, once per account and Region: wb.integrate_analytics().",
     ),
     (r"DELETE_FAILED", "A clean-up did not get to its end. Run clean_up() again, then this."),
     (

@@ -79,8 +79,7 @@ def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) 
     return {
         "Project": settings.name,
         "StreamType": "kinesis" if with_kinesis else "dynamodb",
-        # The local AWS has no Lake Formation; what it would be told is in wb.grants() only.
-        "AccessMode": settings.access_mode if settings.target == "aws" else "iam",
+        "AccessMode": settings.deployed_access_mode,
         "AnalystArn": settings.analyst_arn,
         "OperatorArn": settings.operator_arn,
         "KmsKeyArn": settings.kms_key_arn,
