@@ -34,7 +34,7 @@ __all__ = ["LocalAwsError", "Status", "env", "reset", "start", "status", "stop"]
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 HEALTH_PATH = "/_local_aws/health"
-_OURS = ("state", "s3", "clean", "clean.new", "firehose", "glue", "duckdb", "athena")
+_OURS = ("state", "s3", "clean", "clean.new", "firehose", "glue", "duckdb", "athena", "maintenance")
 _OUR_FILES = (
     "clean.json",
     "gateway.json",
