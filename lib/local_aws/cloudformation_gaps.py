@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local_aws import cloudformation_tables, ministack_gaps
+from local_aws import cloudformation_tables, kinesis_gaps
 from local_aws.wire import Request
 
 Properties = Mapping[str, Any]
@@ -63,7 +63,7 @@ def install() -> None:
     table["create"] = cloudformation_tables.described_create(table["create"])
     table["delete"] = cloudformation_tables.emptied_delete(table["delete"])
     table["update"] = cloudformation_tables.maintained_update(table["update"])
-    ministack_gaps.honor_kinesis_stream_specification()
+    kinesis_gaps.honor_kinesis_stream_specification()
 
 
 def checked_create(check: CreateCheck, create: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ from local_aws.delivery_clients import DeliveryClients
 from local_aws.delivery_process import FINISH, NEW_STREAM
 from local_aws.firehose_config import DeliveryConfig
 from local_aws.journal import JournalSource
-from local_aws.kinesis_source import KinesisSource
+from local_aws.kinesis_source import KinesisSource, read_records_quickly
 from local_aws.stream_delivery import COALESCE_SECONDS, Source, StreamDelivery
 from local_aws.wire import AwsError
 
@@ -116,6 +116,6 @@ class DeliveryWorker:
         if config.source_arn is None:
             return JournalSource(folder, cast("int", load_checkpoint(folder, 0).committed))
         position = cast("dict[str, str]", load_checkpoint(folder, {}).committed)
-        return KinesisSource(
-            self._clients.client("kinesis"), config.source_arn, config.source_start_ms, position
-        )
+        kinesis = self._clients.client("kinesis")
+        read_records_quickly(kinesis)
+        return KinesisSource(kinesis, config.source_arn, config.source_start_ms, position)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from local_aws import ministack_gaps
+from local_aws import ministack_gaps, stream_gaps
 from local_aws.event_batches import BatchDelivery
 from local_aws.event_invocation import invoke
 from local_aws.event_mapping import EventSourceMapping, parse_mapping
@@ -90,10 +90,13 @@ class EventSources:
         self._looking = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
         ministack_gaps.leave_event_sources(self._serves)
-        ministack_gaps.hold_stream_records_as_json()
-        ministack_gaps.save_stream_records()
-        ministack_gaps.make_event_ids_cheaply()
+        stream_gaps.hold_stream_records_as_json()
+        stream_gaps.save_stream_records()
+        stream_gaps.make_event_ids_cheaply()
+        stream_gaps.put_changes_on_streams_quickly()
         ministack_gaps.hand_on_events_as_they_are()
+        ministack_gaps.invoke_with_events_as_they_are()
+        ministack_gaps.widen_the_pipes_of_functions()
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """Every call on event source mappings."""
@@ -170,8 +173,8 @@ class EventSources:
         call = partial(invoke, self._faults.refuse, mapping)
         if mapping.service == "sqs":
             return QueueReader(self._upstream, mapping, call, tell)
-        kept = ministack_gaps.MappingPosition(mapping.uuid, mapping.account, mapping.region)
-        stream = ministack_gaps.TableStream(mapping.source_arn)
+        kept = stream_gaps.MappingPosition(mapping.uuid, mapping.account, mapping.region)
+        stream = stream_gaps.TableStream(mapping.source_arn)
         delivery = BatchDelivery(mapping, call, partial(report, self._upstream, mapping), tell, stopping)
         position = min(kept.get() or 0, stream.end())
         return StreamReader(mapping, stream, position, kept.set, delivery, self._faults.disturb)

@@ -258,6 +258,7 @@ def create_app(
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
     ministack = Ministack(by_host(app), region)
     ministack_gaps.write_state_files_quickly()
+    ministack_gaps.share_equal_values()
     faults, tables = Faults(ministack), IcebergTables(ministack)
     services: list[Service] = [
         IcebergRest(tables, region, endpoint),

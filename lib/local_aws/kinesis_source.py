@@ -7,14 +7,18 @@ which it was fetched: that of the shards, unless a fault shuffles it, for Fireho
 
 from __future__ import annotations
 
+import binascii
 import itertools
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
 
 from local_aws.journal import Records
 
@@ -223,3 +227,27 @@ class KinesisSource:
                 StartingSequenceNumber=last,
             )
         return answer["ShardIterator"]
+
+
+def read_records_quickly(client: KinesisClient) -> None:
+    """Read the records of GetRecords here, in a tenth of botocore's time, and leave the rest to it."""
+    client.meta.events.register(
+        "before-parse.kinesis.GetRecords", take_records, unique_id="read_records_quickly"
+    )
+
+
+def take_records(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Take the records out of an answer that was not read yet, and put them into the one that was."""
+    if response_dict["status_code"] != HTTPStatus.OK:
+        return
+    answer = orjson.loads(response_dict["body"])
+    customized_response_dict["Records"] = [
+        {
+            "SequenceNumber": record["SequenceNumber"],
+            "ApproximateArrivalTimestamp": datetime.fromtimestamp(record["ApproximateArrivalTimestamp"], UTC),
+            "Data": binascii.a2b_base64(record["Data"]),
+            "PartitionKey": record["PartitionKey"],
+        }
+        for record in answer["Records"]
+    ]
+    response_dict["body"] = orjson.dumps(answer | {"Records": []})

@@ -6,22 +6,27 @@ to what is relied on here, and fails when the pinned version changes.
 
 from __future__ import annotations
 
+import fcntl
 import json
-import random
+import re
+import threading
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from operator import itemgetter
 from types import SimpleNamespace
 from typing import IO, Any
+from urllib.parse import unquote
 
 import orjson
 
-from local_aws.stream_log import StreamLog, StreamRecord
 from local_aws.wire import Response
 
-_EMPTY = StreamLog()
+PIPE_BYTES = 2**20
+SHARED_VALUES = 20_000
+_SHARED_KINDS = ("S", "N")
+_INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+_RETURNED = '{"status": "ok", "result": '
 
 
 def leave_event_sources(ours: Callable[[Mapping[str, Any]], bool]) -> None:
@@ -40,146 +45,27 @@ def leave_event_sources(ours: Callable[[Mapping[str, Any]], bool]) -> None:
     lambda_svc._iter_all_esms = not_ours
 
 
-class TableStream:
-    """The stream of a DynamoDB table, read where `hold_stream_records_as_json` holds it.
+def share_equal_values() -> None:
+    """Let the items of tables share what is equal in them, which takes half the memory.
 
-    GetRecords would write every record as JSON twice, to measure and to send it.
-
-    Args:
-        arn: The stream's ARN; an older stream of the table can be read until its records expire.
+    An attribute such as `{"S": "APPROVED"}` is a mapping of its own in every item of ministack, five times
+    its text. Texts and numbers are never changed in place: an update replaces them.
     """
-
-    def __init__(self, arn: str) -> None:
-        self._arn = arn
-        self._region, self._account = arn.split(":")[3:5]
-        self._table = arn.split("/")[1]
-
-    def read(self, position: int, limit: int) -> list[StreamRecord]:
-        """Records from a position on, without those that have expired."""
-        start, records = self._held()
-        first = max(position, start)
-        return records.read(first - start, limit, first)
-
-    def end(self) -> int:
-        """The position of the next record to come."""
-        start, records = self._held()
-        return start + len(records)
-
-    def _held(self) -> tuple[int, StreamLog]:
-        from ministack.services import dynamodb
-
-        table = dynamodb._tables.get_scoped(self._account, self._region, self._table)
-        if table is not None and table.get("LatestStreamArn") == self._arn:
-            dynamodb._trim_stream_records(self._table, account_id=self._account, region=self._region)
-            scope = (self._account, self._region, self._table)
-            start = dynamodb._stream_trimmed.get_scoped(*scope, 0)
-            return start, dynamodb._stream_records.get_scoped(*scope, _EMPTY)
-        closed = dynamodb._closed_streams.get_scoped(self._account, self._region, self._arn)
-        return (closed["trimmed"], closed["records"] or _EMPTY) if closed else (0, _EMPTY)
-
-
-class MappingPosition:
-    """How far an event source mapping has come, where ministack keeps and saves it.
-
-    ministack sets it when the mapping is created, to the stream's end or beginning.
-
-    Args:
-        uuid: The mapping.
-        account: Its account.
-        region: Its Region.
-    """
-
-    def __init__(self, uuid: str, account: str, region: str) -> None:
-        self._key = (account, region, uuid)
-
-    def get(self) -> int | None:
-        """The position, None where there is none."""
-        from ministack.services import lambda_svc
-
-        position: int | None = lambda_svc._dynamodb_stream_positions.get_scoped(*self._key)
-        return position
-
-    def set(self, position: int) -> None:
-        """Keep a position."""
-        from ministack.services import lambda_svc
-
-        lambda_svc._dynamodb_stream_positions.set_scoped(*self._key, position)
-
-
-def hold_stream_records_as_json() -> None:
-    """Let every DynamoDB stream be a `StreamLog`."""
-    from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
     from ministack.services import dynamodb
 
-    class StreamLogs(AccountRegionScopedDict):  # type: ignore[misc]
-        """Makes a log of the list that ministack begins a stream with."""
+    set_item = dynamodb._set_item
+    shared: dict[tuple[str, Any], Mapping[str, Any]] = {}
 
-        __slots__ = ()
+    def set_shared(table: Any, partition: Any, sort: Any, item: dict[str, Any]) -> Any:
+        for name, value in item.items():
+            ((kind, content),) = value.items()
+            if kind in _SHARED_KINDS:
+                item[name] = shared.setdefault((kind, content), value)
+        if len(shared) > SHARED_VALUES:
+            shared.clear()
+        return set_item(table, partition, sort, item)
 
-        def __setitem__(self, table_name: str, records: list[Mapping[str, Any]]) -> None:
-            super().__setitem__(table_name, StreamLog(records))
-
-    def trim(table_name: str, *, account_id: str | None = None, region: str | None = None) -> None:
-        scope = (account_id or get_account_id(), region or get_region(), table_name)
-        records = dynamodb._stream_records.get_scoped(*scope, _EMPTY)
-        if count := records.expired(time.time() - dynamodb._STREAM_RETENTION_SECONDS):
-            del records[:count]
-            trimmed = dynamodb._stream_trimmed.get_scoped(*scope, 0)
-            dynamodb._stream_trimmed.set_scoped(*scope, trimmed + count)
-
-    dynamodb._stream_records = StreamLogs()
-    dynamodb._trim_stream_records = trim
-
-
-def make_event_ids_cheaply() -> None:
-    """Give DynamoDB ids that cost no system call, during which another thread takes the interpreter."""
-    from ministack.services import dynamodb
-
-    bits = random.Random().getrandbits  # noqa: S311
-
-    def new_uuid() -> str:
-        digits = f"{bits(128):032x}"
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
-
-    dynamodb.new_uuid = new_uuid
-
-
-def save_stream_records() -> None:
-    """Save the records of DynamoDB streams with their tables, which ministack forgets on a stop.
-
-    Without them a mapping's saved position points behind the end of an empty stream. The tables are saved
-    as they are: ministack copies every item first.
-    """
-    from ministack.core.responses import AccountRegionScopedDict
-    from ministack.services import dynamodb
-
-    save, restore = dynamodb.get_state, dynamodb.load_persisted_state
-
-    def get_state() -> Any:
-        tables, dynamodb._tables = dynamodb._tables, AccountRegionScopedDict()
-        try:
-            state = save()
-        finally:
-            dynamodb._tables = tables
-        for scope, table in tables.all_items():
-            saved = {name: value for name, value in table.items() if name != dynamodb._INDEX_MEMBERS}
-            state["tables"].set_scoped(*scope, saved)
-        logs = dynamodb._stream_records._data.items()
-        return state | {
-            "stream_records": [[*scope, log.to_json()] for scope, log in logs],
-            "stream_trimmed": [[*scope, count] for scope, count in dynamodb._stream_trimmed._data.items()],
-            "stream_sequence": dynamodb._stream_seq_counter,
-        }
-
-    def load_persisted_state(data: Any) -> Any:
-        restore(data)
-        for *scope, records in data.get("stream_records", ()):
-            dynamodb._stream_records.set_scoped(*scope, StreamLog(orjson.loads(records)))
-        for *scope, count in data.get("stream_trimmed", ()):
-            dynamodb._stream_trimmed.set_scoped(*scope, count)
-        dynamodb._stream_seq_counter = data.get("stream_sequence", 0)
-
-    dynamodb.get_state, dynamodb.load_persisted_state = get_state, load_persisted_state
+    dynamodb._set_item = set_shared
 
 
 def write_state_files_quickly() -> None:
@@ -207,141 +93,91 @@ async def invoke_function(function_arn: str, event: bytes) -> Response:
     from ministack.services import lambda_svc
 
     name, qualifier = lambda_svc._resolve_name_and_qualifier(function_arn)
-    payload = orjson.Fragment(event) if event.isascii() else orjson.loads(event)
+    payload = as_it_is(event)
     status, headers, body = await lambda_svc._invoke(name, payload, {}, qualifier)
     return Response(status, body if isinstance(body, bytes) else body.encode(), headers)
 
 
+def as_it_is(event: bytes) -> Any:
+    """An event that needs not be read; one that is no line of ASCII is read all the same."""
+    return orjson.Fragment(event) if event.isascii() and b"\n" not in event else orjson.loads(event)
+
+
+def invoke_with_events_as_they_are() -> None:
+    """Let the public Invoke of a Python function hand on its payload as `invoke_function` does."""
+    from ministack.services import lambda_svc
+
+    theirs = lambda_svc.handle_request
+
+    def takes_it(name: str) -> bool:
+        config = lambda_svc._functions[name]["config"] if name in lambda_svc._functions else {}
+        durable = (config.get("DurableConfig") or {}).get("Enabled")
+        return str(config.get("Runtime")).startswith("python") and not durable
+
+    async def handle_request(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Any:
+        match = _INVOKE.fullmatch(path)
+        waits = headers.get("x-amz-invocation-type", "RequestResponse") == "RequestResponse"
+        if method == "POST" and match and waits and is_json(body):
+            name, qualifier = lambda_svc._resolve_request_scoped_name_and_qualifier(unquote(match[1]))
+            if takes_it(name):
+                lambda_svc._request_access_key.set(lambda_svc.extract_access_key_id(headers, query))
+                return await lambda_svc._invoke(name, as_it_is(body), headers, qualifier, query)
+        return await theirs(method, path, headers, body, query)
+
+    lambda_svc.handle_request = handle_request
+
+
+def is_json(body: bytes) -> bool:
+    """Whether a body is JSON."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 def hand_on_events_as_they_are() -> None:
-    """Let the process of a function be sent the events of `invoke_function`."""
+    """Let a function's process be sent the events of `invoke_function`, and hand on what it returns unread.
+
+    ministack writes an event and reads the answer to it in one thread; `unread` remembers in between that
+    the event was not read, so that whoever waits takes bytes.
+    """
     from ministack.core import lambda_runtime
 
+    unread = threading.local()
+
     def dumps(value: Any, **options: Any) -> str:
-        if isinstance(value, dict) and isinstance(value.get("event"), orjson.Fragment):
-            return orjson.dumps(value).decode()
-        return json.dumps(value, **options)
+        unread.event = isinstance(value, dict) and isinstance(value.get("event"), orjson.Fragment)
+        return orjson.dumps(value).decode() if unread.event else json.dumps(value, **options)
 
-    lambda_runtime.json = SimpleNamespace(dumps=dumps, loads=json.loads, JSONDecodeError=json.JSONDecodeError)
+    def loads(text: str | bytes) -> Any:
+        if getattr(unread, "event", False) and isinstance(text, str) and text.startswith(_RETURNED):
+            return {"status": "ok", "result": text[len(_RETURNED) : -1].encode()}
+        return json.loads(text)
+
+    lambda_runtime.json = SimpleNamespace(dumps=dumps, loads=loads, JSONDecodeError=json.JSONDecodeError)
 
 
-@dataclass(frozen=True)
-class KinesisChange:
-    """A change of an item, on its way to Kinesis.
+def widen_the_pipes_of_functions() -> None:
+    """Read the answer of a function in a few large pieces, not in pieces of 8 KiB.
 
-    Attributes:
-        partition_key: Decides the shard.
-        data: The record's data, for a precision of its time.
+    Each piece has to wait for the interpreter, which the event loop holds.
     """
+    from ministack.core import lambda_runtime
 
-    partition_key: str
-    data: Callable[[str], bytes]
+    spawn = lambda_runtime.Worker._spawn
 
+    def spawn_wide(worker: Any) -> None:
+        spawn(worker)
+        worker._proc.stdout._CHUNK_SIZE = PIPE_BYTES
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            for pipe in (worker._proc.stdin, worker._proc.stdout):
+                with suppress(OSError):
+                    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
-def send_changes_to_kinesis(make: Callable[[str, Mapping[str, Any]], KinesisChange | None]) -> None:
-    """Put the records that `make` makes on the Kinesis streams of a table, not ministack's.
-
-    Args:
-        make: Called with a table's name and a change in the shape of DynamoDB Streams; None sends nothing.
-    """
-    from ministack.services import dynamodb, kinesis
-
-    def fan_out(table_name: str, change: Mapping[str, Any]) -> None:
-        active = [
-            destination
-            for destination in dynamodb._kinesis_destinations.get(table_name, [])
-            if destination["DestinationStatus"] == "ACTIVE"
-        ]
-        made = make(table_name, change) if active else None
-        if made is None:
-            return
-        for destination in active:
-            precision = destination.get("ApproximateCreationDateTimePrecision", "MILLISECOND")
-            kinesis.put_record_internal(destination["StreamArn"], made.partition_key, made.data(precision))
-
-    dynamodb._fan_out_to_kinesis = fan_out
-
-
-def expire_kinesis_records_cheaply() -> None:
-    """Look for expired Kinesis records from the oldest on; ministack copies every shard on each put."""
-    from ministack.services import kinesis
-
-    def expire(stream: Mapping[str, Any]) -> None:
-        oldest = time.time() - stream["RetentionPeriodHours"] * 3600
-        for shard in stream["shards"].values():
-            records = shard["records"]
-            if records and records[0]["ApproximateArrivalTimestamp"] < oldest:
-                del records[: bisect_left(records, oldest, key=itemgetter("ApproximateArrivalTimestamp"))]
-
-    kinesis._expire_records = expire
-
-
-def honor_kinesis_stream_specification() -> None:
-    """Let `KinesisStreamSpecification` of a table in a template have its effect; ministack ignores it.
-
-    Loads ministack's CloudFormation, so not at the start.
-    """
-    from ministack.services.cloudformation import provisioners
-
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
-    create, update = handlers["create"], handlers["update"]
-
-    def created(logical_id: str, properties: Mapping[str, Any], stack_name: str) -> Any:
-        name, attributes = create(logical_id, properties, stack_name)
-        set_kinesis_destination(name, properties.get("KinesisStreamSpecification"))
-        return name, attributes
-
-    def updated(
-        physical_id: str, old: Mapping[str, Any], new: Mapping[str, Any], *rest: Any, **named: Any
-    ) -> Any:
-        name, attributes = update(physical_id, old, new, *rest, **named)
-        set_kinesis_destination(name, new.get("KinesisStreamSpecification"))
-        return name, attributes
-
-    handlers["create"], handlers["update"] = created, updated
-
-
-def set_kinesis_destination(table_name: str, specification: Mapping[str, Any] | None) -> None:
-    """Make the Kinesis destination of a table what a template says.
-
-    Raises:
-        ValueError: DynamoDB refused.
-    """
-    from ministack.services import dynamodb
-
-    wanted_arn = specification["StreamArn"] if specification else None
-    precision = (specification or {}).get("ApproximateCreationDateTimePrecision", "MILLISECOND")
-    active = {
-        destination["StreamArn"]
-        for destination in dynamodb._kinesis_destinations.get(table_name, [])
-        if destination["DestinationStatus"] == "ACTIVE"
-    }
-    named = {"TableName": table_name, "StreamArn": wanted_arn}
-    setting = {"ApproximateCreationDateTimePrecision": precision}
-    if wanted_arn in active:
-        accept(
-            dynamodb._update_kinesis_streaming_destination(
-                named | {"UpdateKinesisStreamingConfiguration": setting}
-            )
-        )
-    elif wanted_arn:
-        accept(
-            dynamodb._enable_kinesis_streaming_destination(
-                named | {"EnableKinesisStreamingConfiguration": setting}
-            )
-        )
-    for arn in active - {wanted_arn}:
-        accept(dynamodb._disable_kinesis_streaming_destination(named | {"StreamArn": arn}))
-
-
-def accept(answer: tuple[int, Any, Any]) -> None:
-    """Take the answer of one of ministack's operations.
-
-    Raises:
-        ValueError: It is a refusal.
-    """
-    status, _, body = answer
-    if status >= 400:
-        raise ValueError(str(body))
+    lambda_runtime.Worker._spawn = spawn_wide
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ from typing import Any
 from local_aws import DEFAULT_PORT, HOST, env, saved_state
 
 client_environment = env
+SWITCH_SECONDS = 0.0005
+"""How long a thread may hold the interpreter while another wants it. With Python's own 5 ms, what a function
+returns, read by a thread in several pieces, waits that long for the event loop at each."""
 
 
 def server_environment(state_dir: Path, port: int, region: str) -> dict[str, str]:
@@ -88,6 +91,7 @@ async def serve(state_dir: Path, about: Mapping[str, Any]) -> None:
 def run(state_dir: Path, port: int, region: str) -> None:
     """Restore the state, then serve; one server at a time on a state folder."""
     started_at = datetime.now(UTC)
+    sys.setswitchinterval(SWITCH_SECONDS)
     os.environ.pop("AWS_PROFILE", None)
     os.environ.pop("AWS_SESSION_TOKEN", None)
     os.environ.update(server_environment(state_dir, port, region))

@@ -158,8 +158,8 @@ class StreamDelivery(threading.Thread):
     def _read_and_flush(self) -> None:
         """One look at the source, and a flush where one is due."""
         self._source.poll()
-        while self._source.waiting_bytes >= CHUNK_BYTES and not self._full():
-            self._read(CHUNK_BYTES)
+        while self._source.waiting_bytes >= self._chunk_bytes and not self._full():
+            self._read(self._chunk_bytes)
         wait_seconds = self._seconds_until_due()
         if wait_seconds <= 0:
             self._flush()
@@ -167,6 +167,12 @@ class StreamDelivery(threading.Thread):
             self._woken.wait(min(wait_seconds, self._source.idle_seconds))
             self._woken.clear()
             self._stopping.wait(COALESCE_SECONDS)
+
+    @property
+    def _chunk_bytes(self) -> int:
+        """How much is read at once: as much as the function takes, where there is one."""
+        transformation = self.config.transformation
+        return CHUNK_BYTES if transformation is None else transformation.buffer_bytes
 
     def _full(self) -> bool:
         return self._buffer.size_bytes >= self.config.buffer_bytes
@@ -182,7 +188,7 @@ class StreamDelivery(threading.Thread):
     def _flush(self) -> None:
         """Take the rest of what is due, and deliver it."""
         while self._source.waiting_bytes and not self._full():
-            self._read(CHUNK_BYTES)
+            self._read(self._chunk_bytes)
         self._save(plan=Plan(uuid.uuid4().hex, self._source.position))
         self._deliver_plan()
 
@@ -235,7 +241,7 @@ class StreamDelivery(threading.Thread):
         found = True
         while found and self._source.position != plan.end:
             self._source.poll()
-            found = self._read(CHUNK_BYTES, plan.end)
+            found = self._read(self._chunk_bytes, plan.end)
         snapshots = sum(self._append(destination, rows, plan) for destination, rows in self._buffer.tables())
         self._write_failures(plan)
         self._finish(plan, snapshots)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws import event_batches, stream_log
+from local_aws import event_batches, record_log
 from local_aws.event_batches import BatchDelivery, StoppedError
 from local_aws.event_filters import parse_filters
 from local_aws.event_invocation import Answer, failed_identifiers
@@ -94,8 +94,8 @@ def numbers_of(batch: Discarded) -> list[int]:
 
 @pytest.mark.parametrize("count", [5, 12, 40])
 def test_a_log_is_a_list_of_records_to_ministack(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(stream_log, "BLOCK_RECORDS", 4)
-    monkeypatch.setattr(stream_log, "RECENT_RECORDS", 8)
+    monkeypatch.setattr(record_log, "BLOCK_RECORDS", 4)
+    monkeypatch.setattr(record_log, "RECENT_RECORDS", 8)
     records = changes(count, keys=2)
     log = StreamLog(records)
     assert orjson.loads(log.to_json()) == records
@@ -111,8 +111,8 @@ def test_a_log_is_a_list_of_records_to_ministack(monkeypatch: pytest.MonkeyPatch
 
 
 def test_expired_records_of_a_log_go_by_blocks_then_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_log, "BLOCK_RECORDS", 4)
-    monkeypatch.setattr(stream_log, "RECENT_RECORDS", 8)
+    monkeypatch.setattr(record_log, "BLOCK_RECORDS", 4)
+    monkeypatch.setattr(record_log, "RECENT_RECORDS", 8)
     records = changes(14, keys=1)
     for age, record in enumerate(reversed(records)):
         record["dynamodb"]["ApproximateCreationDateTime"] = 1_000 - age

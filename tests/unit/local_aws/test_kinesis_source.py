@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
+import orjson
 import pytest
+from botocore.parsers import create_parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_aws.kinesis_source import KinesisSource
+from local_aws.kinesis_source import KinesisSource, take_records
 
 START_MS = 1_000_000
 
@@ -212,3 +216,29 @@ def test_empty_records_are_records() -> None:
     assert source.waiting_bytes > 0
     assert source.take(2**20).data == [b"", b""]
     assert source.waiting_bytes == 0
+
+
+def test_records_are_read_as_botocore_reads_them() -> None:
+    records = [
+        {
+            "SequenceNumber": f"{number}",
+            "ApproximateArrivalTimestamp": 1_700_000_000.123 + number,
+            "Data": base64.b64encode(b"%d\n\x00" % number).decode(),
+            "PartitionKey": "k",
+        }
+        for number in range(3)
+    ]
+    answer = {"Records": records, "NextShardIterator": "next", "MillisBehindLatest": 7}
+    response = {"status_code": 200, "headers": {}, "body": orjson.dumps(answer)}
+    client = boto3.client("kinesis", "us-east-1")
+    shape = client.meta.service_model.operation_model("GetRecords").output_shape
+    parser = create_parser("json")
+    wanted = parser.parse(response, shape)
+    taken: dict[str, Any] = {}
+    take_records(response, taken)
+    got = parser.parse(response, shape)
+    assert got["Records"] == []
+    assert got | taken == wanted
+    refusal = {"status_code": 400, "body": b"{}"}
+    take_records(refusal, taken := {})
+    assert (refusal["body"], taken) == (b"{}", {})

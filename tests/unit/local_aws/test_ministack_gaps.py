@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 from uuid import RFC_4122, UUID
 
@@ -18,10 +20,10 @@ import pytest
 from ministack.core import lambda_runtime, persistence
 from ministack.core.persistence import _json_default, _json_object_hook
 from ministack.core.responses import AccountRegionScopedDict
-from ministack.services import dynamodb, kinesis, lambda_svc, sqs
+from ministack.services import dynamodb, lambda_svc, sqs
 
-from local_aws import ministack_gaps
-from local_aws.ministack_gaps import KinesisChange, MappingPosition, TableStream
+from local_aws import ministack_gaps, stream_gaps
+from local_aws.stream_gaps import MappingPosition, TableStream
 from local_aws.stream_log import StreamRecord
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -31,6 +33,8 @@ PATCHED = [
     (lambda_svc, "_iter_all_esms"),
     (dynamodb, "get_state"),
     (dynamodb, "load_persisted_state"),
+    (dynamodb, "_emit_stream_event"),
+    (dynamodb, "_set_item"),
     (dynamodb, "_fan_out_to_kinesis"),
     (dynamodb, "_stream_records"),
     (dynamodb, "_trim_stream_records"),
@@ -42,8 +46,8 @@ PATCHED = [
     (dynamodb, "_closed_streams"),
     (dynamodb, "_tables"),
     (dynamodb, "_kinesis_destinations"),
-    (kinesis, "_expire_records"),
-    (kinesis, "put_record_internal"),
+    (lambda_svc, "handle_request"),
+    (lambda_runtime.Worker, "_spawn"),
 ]
 
 
@@ -71,15 +75,19 @@ def test_ministack_is_the_version_whose_private_parts_were_read() -> None:
     ("module", "name", "parameters"),
     [
         (lambda_svc, "_iter_all_esms", []),
+        (dynamodb, "_emit_stream_event", ["table_name", "event_name", "old_item", "new_item", "replicate"]),
+        (dynamodb, "_build_change_record", ["table", "event_name", "old_item", "new_item", "view_type"]),
+        (dynamodb, "_set_item", ["table", "pk_val", "sk_val", "item"]),
+        (dynamodb, "_replicate_write", ["table", "event_name", "old_item", "new_item"]),
         (dynamodb, "_fan_out_to_kinesis", ["table_name", "record"]),
         (dynamodb, "_enable_kinesis_streaming_destination", ["data"]),
         (dynamodb, "_disable_kinesis_streaming_destination", ["data"]),
         (dynamodb, "_update_kinesis_streaming_destination", ["data"]),
-        (kinesis, "_expire_records", ["stream"]),
-        (kinesis, "put_record_internal", ["stream_arn", "partition_key", "data"]),
+        (lambda_svc, "handle_request", ["method", "path", "headers", "body", "query_params"]),
+        (lambda_runtime.Worker, "_spawn", ["self"]),
     ],
 )
-def test_functions_take_what_is_handed_to_them(module: ModuleType, name: str, parameters: list[str]) -> None:
+def test_functions_take_what_is_handed_to_them(module: Any, name: str, parameters: list[str]) -> None:
     assert list(inspect.signature(getattr(module, name)).parameters) == parameters
 
 
@@ -111,7 +119,7 @@ def write(*records: dict[str, Any]) -> None:
 
 
 def test_a_stream_is_read_by_position_past_what_has_expired() -> None:
-    ministack_gaps.hold_stream_records_as_json()
+    stream_gaps.hold_stream_records_as_json()
     dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"LatestStreamArn": ARN})
     write(change(0, created_at=time.time() - 90_000), *map(change, range(1, 6)))
     stream = TableStream(ARN)
@@ -121,8 +129,44 @@ def test_a_stream_is_read_by_position_past_what_has_expired() -> None:
     assert [record["n"] for record in dynamodb.stream_records_since("orders", 3, 2)] == [3, 4]
 
 
+@pytest.mark.parametrize("view", ["NEW_AND_OLD_IMAGES", "KEYS_ONLY"])
+def test_changes_reach_both_kinds_of_stream_as_ministack_puts_them(
+    monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(dynamodb, "_fan_out_to_kinesis", lambda table_name, record: sent.append(record))
+    dynamodb._tables["orders"] = TABLE | {
+        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": view}
+    }
+    dynamodb._kinesis_destinations["orders"] = [{"DestinationStatus": "ACTIVE"}]
+    old, new = {"id": {"S": "a"}, "n": {"N": "1"}}, {"id": {"S": "a"}, "n": {"N": "2"}}
+    writes = [("INSERT", None, old), ("MODIFY", old, dict(old)), ("MODIFY", old, new), ("REMOVE", new, None)]
+
+    def told() -> list[Any]:
+        dynamodb._stream_records["orders"] = []
+        sent.clear()
+        for write in writes:
+            dynamodb._emit_stream_event("orders", *write)
+        kept = list(dynamodb._stream_records["orders"])
+        assert len({record["eventID"] for record in (*kept, *sent)}) == len(kept) + len(sent)
+        return [shape(record) for record in (*kept, *sent)]
+
+    theirs = told()
+    nothing_changed = theirs.pop(4)
+    stream_gaps.hold_stream_records_as_json()
+    stream_gaps.put_changes_on_streams_quickly()
+    assert told() == theirs
+    assert nothing_changed == ("MODIFY", {"Keys": {"id": {"S": "a"}}, "OldImage": old, "NewImage": old})
+
+
+def shape(record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What a record says of a change, without what is different each time."""
+    images = {n: v for n, v in record["dynamodb"].items() if n in ("Keys", "OldImage", "NewImage")}
+    return record["eventName"], images
+
+
 def test_a_stream_that_was_switched_off_is_still_read() -> None:
-    ministack_gaps.hold_stream_records_as_json()
+    stream_gaps.hold_stream_records_as_json()
     write(change(0), change(1))
     table = {"LatestStreamArn": ARN, "StreamSpecification": {"StreamEnabled": True}}
     dynamodb.drop_stream_records("orders", table)
@@ -132,8 +176,8 @@ def test_a_stream_that_was_switched_off_is_still_read() -> None:
 
 
 def test_the_records_of_streams_are_saved_and_restored_with_the_tables() -> None:
-    ministack_gaps.hold_stream_records_as_json()
-    ministack_gaps.save_stream_records()
+    stream_gaps.hold_stream_records_as_json()
+    stream_gaps.save_stream_records()
     write(change(1), change(2))
     dynamodb._stream_trimmed.set_scoped(ACCOUNT, REGION, "orders", 7)
     dynamodb._stream_seq_counter = 42
@@ -149,8 +193,8 @@ def test_the_records_of_streams_are_saved_and_restored_with_the_tables() -> None
 
 
 def test_the_tables_are_saved_without_a_copy_and_without_their_indexes() -> None:
-    ministack_gaps.hold_stream_records_as_json()
-    ministack_gaps.save_stream_records()
+    stream_gaps.hold_stream_records_as_json()
+    stream_gaps.save_stream_records()
     items = {"a": {"1": {"id": {"S": "a"}}}}
     dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"items": items, dynamodb._INDEX_MEMBERS: {}})
     saved = dynamodb.get_state()["tables"].get_scoped(ACCOUNT, REGION, "orders")
@@ -182,8 +226,8 @@ def test_a_state_file_says_what_ministacks_own_says(
 
 
 def test_a_state_that_was_saved_without_records_is_restored() -> None:
-    ministack_gaps.hold_stream_records_as_json()
-    ministack_gaps.save_stream_records()
+    stream_gaps.hold_stream_records_as_json()
+    stream_gaps.save_stream_records()
     dynamodb.load_persisted_state({})
     assert not dynamodb._stream_records.has_any()
 
@@ -210,8 +254,106 @@ def test_an_event_reaches_the_function_as_it_is(
     assert response.body.isascii()
 
 
+def test_what_a_function_returns_is_not_read_where_its_event_was_not() -> None:
+    ministack_gaps.hand_on_events_as_they_are()
+    answer = json.dumps({"status": "ok", "result": {"records": [{"name": "Zoë"}]}})
+    runtime = lambda_runtime.json
+    runtime.dumps({"event": {"n": 1}})
+    assert runtime.loads(answer)["result"] == {"records": [{"name": "Zoë"}]}
+    runtime.dumps({"event": orjson.Fragment(b"{}")})
+    assert json.loads(runtime.loads(answer)["result"]) == {"records": [{"name": "Zoë"}]}
+    failed = {"status": "error", "error": "no"}
+    assert runtime.loads(json.dumps(failed)) == failed
+
+
+@pytest.mark.parametrize(
+    ("body", "runtime", "invocation_type", "unread"),
+    [
+        (b'{"n":1}', "python3.12", "RequestResponse", True),
+        (b'{"name":"Zo\xc3\xab"}', "python3.12", "RequestResponse", False),
+        (b'{\n"n":1}', "python3.12", "RequestResponse", False),
+        (b"no json", "python3.12", "RequestResponse", False),
+        (b'{"n":1}', "java21", "RequestResponse", False),
+        (b'{"n":1}', "python3.12", "Event", False),
+    ],
+)
+def test_invoke_leaves_the_payload_of_a_python_function_unread(
+    monkeypatch: pytest.MonkeyPatch, body: bytes, runtime: str, invocation_type: str, unread: bool
+) -> None:
+    events: list[Any] = []
+
+    async def invoke(name: str, event: Any, *rest: Any) -> tuple[int, Any, bytes]:
+        events.append((name, event))
+        return 200, {}, b"{}"
+
+    monkeypatch.setattr(lambda_svc, "_invoke", invoke)
+    monkeypatch.setitem(lambda_svc._functions._data, (ACCOUNT, REGION, "f"), {"config": {"Runtime": runtime}})
+    ministack_gaps.invoke_with_events_as_they_are()
+    headers = {"x-amz-invocation-type": invocation_type}
+    asyncio.run(lambda_svc.handle_request("POST", "/2015-03-31/functions/f/invocations", headers, body, {}))
+    [(name, event)] = events
+    assert (name, isinstance(event, orjson.Fragment)) == ("f", unread)
+
+
+def test_the_pipes_of_a_function_are_read_in_large_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spawn(worker: Any) -> None:
+        command = [sys.executable, "-c", "print('x' * 300_000)"]
+        worker._proc = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(lambda_runtime.Worker, "_spawn", spawn)
+    ministack_gaps.widen_the_pipes_of_functions()
+    worker = SimpleNamespace()
+    lambda_runtime.Worker._spawn(worker)
+    assert len(worker._proc.communicate()[0]) == 300_001
+
+
+def test_items_share_what_is_equal_in_them_and_change_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(operation: str, **data: Any) -> Any:
+        status, _, body = getattr(dynamodb, operation)({"TableName": "orders"} | data)
+        assert status == 200, body
+        return json.loads(body)
+
+    monkeypatch.setattr(ministack_gaps, "SHARED_VALUES", 5)
+    ministack_gaps.share_equal_values()
+    call(
+        "_create_table",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    items = [
+        {
+            "id": {"S": f"{number}"},
+            "status": {"S": "open"},
+            "twin": {"S": "open"},
+            "count": {"N": "1"},
+            "nested": {"M": {"status": {"S": "open"}}},
+            "tags": {"SS": ["open"]},
+        }
+        for number in range(9)
+    ]
+    for item in items:
+        call("_put_item", Item=json.loads(json.dumps(item)))
+    held = [dynamodb._tables["orders"]["items"][item["id"]["S"]]["__no_sort__"] for item in items]
+    assert held[0]["status"] is held[1]["twin"]
+    assert held[0]["nested"] is not held[1]["nested"]
+    call(
+        "_update_item",
+        Key={"id": {"S": "1"}},
+        UpdateExpression="SET #s = :closed, nested.#s = :closed ADD #c :one, tags :more",
+        ExpressionAttributeNames={"#s": "status", "#c": "count"},
+        ExpressionAttributeValues={":closed": {"S": "closed"}, ":one": {"N": "1"}, ":more": {"SS": ["x"]}},
+    )
+    items[1] |= {"status": {"S": "closed"}, "count": {"N": "2"}, "tags": {"SS": ["open", "x"]}}
+    items[1]["nested"] = {"M": {"status": {"S": "closed"}}}
+    found = [call("_get_item", Key={"id": item["id"]})["Item"] for item in items]
+    for item in found:
+        item["tags"]["SS"].sort()
+    assert found == items
+
+
 def test_ids_of_events_are_random_uuids() -> None:
-    ministack_gaps.make_event_ids_cheaply()
+    stream_gaps.make_event_ids_cheaply()
     made = {
         UUID(dynamodb._build_change_record(TABLE, "INSERT", None, {}, "NEW_IMAGE")["eventID"])
         for _ in range(9)
@@ -229,36 +371,6 @@ def test_a_position_is_kept_where_ministack_saves_it() -> None:
     position.set(12)
     assert lambda_svc.get_state()["dynamodb_stream_positions"].get_scoped(ACCOUNT, REGION, "a-mapping") == 12
     lambda_svc._dynamodb_stream_positions.pop_scoped(ACCOUNT, REGION, "a-mapping")
-
-
-def test_changes_reach_every_active_kinesis_destination_as_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    put: list[tuple[str, str, bytes]] = []
-    monkeypatch.setattr(kinesis, "put_record_internal", lambda *record: put.append(record))
-    ministack_gaps.send_changes_to_kinesis(
-        lambda table_name, record: None if record["n"] == 0 else KinesisChange(table_name, str.encode)
-    )
-    dynamodb._kinesis_destinations["orders"] = [
-        {
-            "StreamArn": "a",
-            "DestinationStatus": "ACTIVE",
-            "ApproximateCreationDateTimePrecision": "MICROSECOND",
-        },
-        {"StreamArn": "b", "DestinationStatus": "DISABLED"},
-        {"StreamArn": "c", "DestinationStatus": "ACTIVE"},
-    ]
-    for number in (0, 1):
-        dynamodb._fan_out_to_kinesis("orders", {"n": number})
-    assert put == [("a", "orders", b"MICROSECOND"), ("c", "orders", b"MILLISECOND")]
-
-
-def test_expired_kinesis_records_go_and_a_put_copies_nothing() -> None:
-    ministack_gaps.expire_kinesis_records_cheaply()
-    now = time.time()
-    records = [{"ApproximateArrivalTimestamp": now - age} for age in (90_000, 86_500, 60, 1)]
-    stream = {"RetentionPeriodHours": 24, "shards": {"shard": {"records": records}, "empty": {"records": []}}}
-    kinesis._expire_records(stream)
-    assert [round(now - record["ApproximateArrivalTimestamp"]) for record in records] == [60, 1]
-    assert stream["shards"]["shard"]["records"] is records
 
 
 def test_the_depth_of_a_queue_is_what_its_messages_are(monkeypatch: pytest.MonkeyPatch) -> None:
