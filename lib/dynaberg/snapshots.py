@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
+from dynaberg.bookmarks import bookmarked, find_bookmark
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.snapshot_sizes import SnapshotSizes
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-Moment = datetime | SupportsIndex
+Moment = datetime | SupportsIndex | str
 
 # Rows under a position delete are deleted too, though the file that holds them stays.
 _COUNTS = {
@@ -109,16 +110,21 @@ def snapshot_at(table: Table, when: datetime) -> Snapshot:
 
 
 def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
-    """The snapshot that a moment or a snapshot id means.
+    """The snapshot that a moment, a snapshot id or a bookmark means.
 
     Args:
         table: Native pyiceberg table.
-        moment: Timezone-aware moment, or the id of a snapshot.
+        moment: Timezone-aware moment, the id of a snapshot, or the name of a bookmark.
 
     Raises:
         SettingsError: The moment has no time zone.
-        NotFoundError: There is no such snapshot, or no more; the message names the first and the last.
+        NotFoundError: There is no such bookmark; or no such snapshot, or no more: then the message names the
+            first and the last.
     """
+    if isinstance(moment, str):
+        if moment[:1].isdigit() and moment not in bookmarked(table):
+            require_moment(moment)  # a date as text, more likely than a bookmark
+        moment = find_bookmark(table, moment)
     if not isinstance(moment, SupportsIndex):
         return snapshot_at(table, moment)
     snapshot = table.snapshot_by_id(index(moment))
@@ -127,7 +133,7 @@ def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
     return snapshot
 
 
-def require_moment(when: Any, *, wanted: str = "a moment or a snapshot id") -> None:
+def require_moment(when: Any, *, wanted: str = "a moment, a snapshot id or a bookmark") -> None:
     """Refuse what is no timezone-aware datetime.
 
     Args:

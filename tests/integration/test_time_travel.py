@@ -67,7 +67,7 @@ def test_read_as_of_a_moment_is_the_last_snapshot_before_it(story: Any) -> None:
     ("when", "error", "words"),
     [
         (NAIVE, SettingsError, "no time zone"),
-        ("yesterday", SettingsError, "'yesterday' is a str"),
+        ("yesterday", NotFoundError, "no bookmark 'yesterday'"),
         (datetime(2020, 1, 1, tzinfo=UTC), NotFoundError, "The first is"),
         (17, NotFoundError, "with the id 17"),
     ],
