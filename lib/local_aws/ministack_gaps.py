@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 from urllib.parse import unquote
@@ -22,6 +23,7 @@ import orjson
 
 from local_aws.wire import Response
 
+ACCOUNT = "000000000000"
 PIPE_BYTES = 2**20
 SHARED_VALUES = 20_000
 _SHARED_KINDS = ("S", "N")
@@ -178,6 +180,13 @@ def widen_the_pipes_of_functions() -> None:
                     fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     lambda_runtime.Worker._spawn = spawn_wide
+
+
+def object_file(bucket: str, key: str) -> Path:
+    """The file in which ministack keeps an object; S3 itself reads the whole object for every range of it."""
+    from ministack.services import s3
+
+    return Path(s3._object_disk_path(bucket, key, ACCOUNT))
 
 
 @dataclass(frozen=True)

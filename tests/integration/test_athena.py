@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -11,10 +12,13 @@ import boto3
 import pyathena
 import pytest
 from botocore.exceptions import ClientError
+from pyarrow import parquet
 from pyathena.connection import Connection
 
 BUCKET, NAMESPACE, OUTPUT = "athena-lake", "sales", "s3://athena-results/queries/"
 CATALOG = f"s3tablescatalog/{BUCKET}"
+# DuckDB reads this much at the end of a Parquet file, to have its footer.
+FOOTER_BYTES = 16_384
 
 EVENTS = """
 CREATE TABLE events (id bigint, name string, price decimal(10,2), at timestamp with time zone, day date,
@@ -114,6 +118,29 @@ def test_bytes_scanned_are_those_of_the_columns_read(client: Client) -> None:
         for what in ("sum(a)", "max(b), sum(a)")
     )
     assert 0 < one < all_columns / 5
+
+
+def test_bytes_scanned_are_column_chunks_and_footers_each_time(client: Client) -> None:
+    client.run(
+        "CREATE TABLE chunks WITH (partitioning = ARRAY['part']) AS "
+        "SELECT n % 2 AS part, n AS a, to_hex(md5(to_utf8(CAST(n AS varchar)))) AS b "
+        "FROM UNNEST(sequence(1, 40000)) AS t(n)"
+    )
+    sql = "SELECT sum(a), max(b) FROM chunks WHERE part = 1"
+    first, again = (client.run(sql)["Statistics"]["DataScannedInBytes"] for _ in range(2))
+    files = client.rows('SELECT DISTINCT "$path" FROM chunks WHERE part = 1')
+    assert first == again == sum(read_of_file(path, {"part", "a", "b"}) for (path,) in files if path)
+
+
+def read_of_file(path: str, columns: set[str]) -> int:
+    """The column chunks of a Parquet file, and its end, which is read for the footer."""
+    bucket, _, key = path.removeprefix("s3://").partition("/")
+    body = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    metadata = parquet.ParquetFile(io.BytesIO(body)).metadata
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+    read = sum(chunk.total_compressed_size for chunk in chunks if chunk.path_in_schema in columns)
+    return read + min(FOOTER_BYTES, len(body))
 
 
 def test_result_file_is_athenas(client: Client) -> None:

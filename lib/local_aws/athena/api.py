@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from local_aws.wire import AwsError, Upstream
 CONCURRENT_QUERIES = 8
 FILES_KEPT = 200
 PAGE_ROWS = 1000
+ANSWER_WITHIN_SECONDS = 0.03
 
 log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
@@ -145,8 +147,12 @@ class Operations:
         return {}
 
     async def get_query(self, payload: Payload) -> Payload:
-        """`GetQueryExecution`."""
-        return {"QueryExecution": self._executions.get(required(payload, "QueryExecutionId")).as_json()}
+        """`GetQueryExecution`: as soon as the query has ended, else after the time of a network's way."""
+        execution = self._executions.get(required(payload, "QueryExecutionId"))
+        if not execution.is_finished:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(execution.ended.wait(), ANSWER_WITHIN_SECONDS)
+        return {"QueryExecution": execution.as_json()}
 
     async def batch_get_queries(self, payload: Payload) -> Payload:
         """`BatchGetQueryExecution`."""

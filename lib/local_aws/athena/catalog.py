@@ -27,6 +27,7 @@ class Catalogs:
     def __init__(self, endpoint: str, region: str) -> None:
         self._endpoint, self._region = endpoint, region
         self._open: dict[str, RestCatalog] = {}
+        self._http = requests.Session()
 
     def get(self, catalog: str) -> RestCatalog:
         """The catalog of a table bucket.
@@ -80,6 +81,17 @@ class Catalogs:
             name = f"{catalog}.{database}.{table}"
             raise QueryError("TABLE_NOT_FOUND", f"Table '{name}' does not exist", node) from error
         return found
+
+    def metadata_location(self, catalog: str, database: str, table: str) -> str:
+        """Where a table's metadata is, which moves with every change; empty where there is no table."""
+        asked = {
+            "tableBucketARN": bucket_arn(catalog.removeprefix(CATALOG_PREFIX), self._region),
+            "namespace": database,
+            "name": table,
+        }
+        headers = {"Authorization": authorization(self._region)}
+        answer = self._http.get(f"{self._endpoint}/get-table", params=asked, headers=headers, timeout=30)
+        return str(answer.json().get("metadataLocation", "")) if answer.ok else ""
 
     def databases(self, catalog: str) -> list[str]:
         """The namespaces of a table bucket."""

@@ -20,6 +20,7 @@ import duckdb
 
 from local_aws.athena.errors import QueryError
 from local_aws.athena.functions import definitions
+from local_aws.athena.object_files import ObjectFiles
 
 ACCOUNT = "000000000000"
 CATALOG_PREFIX = "s3tablescatalog/"
@@ -112,6 +113,8 @@ class Engine:
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(parents=True)
         connection = duckdb.connect(":memory:")
+        # Before httpfs, which reads s3:// too: the first one to come gets it.
+        connection.register_filesystem(ObjectFiles(self._endpoint, self._region, self.scratch))
         settings = {
             "extension_directory": str(self._folder / "extensions"),
             "temp_directory": str(self.scratch / "spilled"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from sqlglot import exp
 
 from local_aws.wire import AwsError
 
@@ -30,6 +33,8 @@ class Execution:
         values: The parameters of what runs.
         token: `ClientRequestToken`.
         encryption: How results are encrypted: SSE_S3, SSE_KMS, CSE_KMS or nothing.
+        tree: The query as it was parsed, until it runs.
+        ended: Set with the final state.
     """
 
     query: str
@@ -57,6 +62,8 @@ class Execution:
     update_count: int | None = None
     columns: list[Mapping[str, Any]] = field(default_factory=list)
     file: Path | None = None
+    tree: exp.Expr | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     suffix: str = ".csv"
     manifest: str = ""
 
@@ -74,6 +81,7 @@ class Execution:
         """Sets the final state, unless there is one already."""
         if not self.is_finished:
             self.state, self.reason, self.error, self.completed_at = state, reason, error, time.time()
+            self.ended.set()
 
     def statistics(self) -> dict[str, Any]:
         """`Statistics`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import duckdb
@@ -26,7 +27,7 @@ class Context:
         catalogs: The Iceberg catalogs.
         catalog: The catalog of names without one.
         database: The database of names without one.
-        region: The region of the table buckets.
+        described: Tells the names and types of a query's columns.
     """
 
     engine: Engine
@@ -34,14 +35,15 @@ class Context:
     catalogs: Catalogs
     catalog: str
     database: str
+    described: Callable[[str], list[tuple[str, str]]]
 
     def describe(self, sql: str) -> list[str]:
         """The types of a query's columns, by DuckDB's names."""
-        return [row[1] for row in self.cursor.execute(f"DESCRIBE {sql}").fetchall()]
+        return [kind for _, kind in self.described(sql)]
 
     def columns(self, sql: str) -> list[str]:
         """The names of a query's columns."""
-        return [row[0] for row in self.cursor.execute(f"DESCRIBE {sql}").fetchall()]
+        return [name for name, _ in self.described(sql)]
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def run_query(context: Context, tree: Node, file: Path) -> Outcome:
     columns = naming.output_names(tree)
     written = tree.copy()
     sql = to_duckdb(translate(context, tree))
-    described = context.cursor.execute(f"DESCRIBE {sql}").fetchall()
+    described = context.described(sql)
     found = [name or row[0] for name, row in zip(columns or [None] * len(described), described, strict=True)]
     looks = [precision.look_of(written, i, name) for i, name in enumerate(found)]
     text = as_text_query(sql, [parse_type(row[1]) for row in described], looks)

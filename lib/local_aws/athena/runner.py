@@ -21,6 +21,7 @@ from local_aws.athena.executions import Execution
 from local_aws.athena.names import Context
 from local_aws.athena.queries import Outcome, run_query
 from local_aws.athena.results import write_csv, write_text
+from local_aws.athena.stand_ins import StandIns
 from local_aws.athena.statements import kind_of, read
 from local_aws.athena.types import column_info
 from local_aws.athena.unload import run_unload
@@ -53,6 +54,7 @@ class Runner:
 
     def __init__(self, engine: Engine, catalogs: Catalogs) -> None:
         self.engine, self.catalogs = engine, catalogs
+        self._stand_ins = StandIns(catalogs)
         self._cursors: dict[str, duckdb.DuckDBPyConnection] = {}
 
     def run(self, execution: Execution) -> Outcome:
@@ -70,7 +72,8 @@ class Runner:
                     raise QueryCancelled
                 execution.started_at = time.time()
                 cursor.execute("BEGIN")
-                context = Context(self.engine, cursor, self.catalogs, execution.catalog, execution.database)
+                names = execution.catalog, execution.database
+                context = Context(self.engine, cursor, self.catalogs, *names, self._stand_ins.within(cursor))
                 return self._run(context, execution, tree)
             except duckdb.InterruptException as error:
                 raise QueryCancelled from error
@@ -105,7 +108,8 @@ class Runner:
         kind = kind_of(execution.statement)
         file = execution.file = self.engine.scratch / execution.id
         if kind.is_query:
-            tree = read(execution.statement, execution.values)
+            tree = execution.tree or read(execution.statement, execution.values)
+            execution.tree = None
             trees.append(tree.copy())
             if change := CHANGES.get(kind.name):
                 refuse_kms(execution)

@@ -99,7 +99,7 @@ def classify(execution: Execution) -> None:
         kind = kind_of(execution.statement)
         execution.statement_type, execution.substatement_type = kind.type, kind.name
         if kind.is_query:
-            read(execution.statement, execution.values)
+            execution.tree = read(execution.statement, execution.values)
     except StatementError as problem:
         raise invalid(problem.message, "MALFORMED_QUERY") from problem
     except QueryError:

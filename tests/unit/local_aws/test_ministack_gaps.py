@@ -20,7 +20,7 @@ import pytest
 from ministack.core import lambda_runtime, persistence
 from ministack.core.persistence import _json_default, _json_object_hook
 from ministack.core.responses import AccountRegionScopedDict
-from ministack.services import dynamodb, lambda_svc, sqs
+from ministack.services import dynamodb, lambda_svc, s3, sqs
 
 from local_aws import ministack_gaps, stream_gaps
 from local_aws.stream_gaps import MappingPosition, TableStream
@@ -371,6 +371,15 @@ def test_a_position_is_kept_where_ministack_saves_it() -> None:
     position.set(12)
     assert lambda_svc.get_state()["dynamodb_stream_positions"].get_scoped(ACCOUNT, REGION, "a-mapping") == 12
     lambda_svc._dynamodb_stream_positions.pop_scoped(ACCOUNT, REGION, "a-mapping")
+
+
+@pytest.mark.parametrize("key", ["data/part=a b/0.parquet", "a//b", "é"])
+def test_an_object_lies_in_the_file_that_is_named(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "DATA_DIR", str(tmp_path))
+    s3._persist_object("lake", key, {"body": b"content"})
+    assert ministack_gaps.object_file("lake", key).read_bytes() == b"content"
 
 
 def test_the_depth_of_a_queue_is_what_its_messages_are(monkeypatch: pytest.MonkeyPatch) -> None:
