@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
 
+T = TypeVar("T")
 MASKS = ("drop", "hash", "last4")
 LOG_COLUMNS_BEFORE = {
     "change_id": "string",
@@ -121,13 +122,13 @@ class Contract:
         Only what every change has is required, so that a change of an item with few attributes fits.
         """
         columns = {column.name: column.parsed_type for column in self.columns}
-        return _schema({**LOG_COLUMNS_BEFORE, **columns, **LOG_COLUMNS_AFTER}, required=_LOG_REQUIRED)
+        return to_schema({**LOG_COLUMNS_BEFORE, **columns, **LOG_COLUMNS_AFTER}, required=_LOG_REQUIRED)
 
     def current_schema(self) -> Schema:
         """The current table's Iceberg schema, the key its identifier fields."""
         columns = {column.name: column.parsed_type for column in self.columns}
         order = {"changed_at": "timestamptz", "sequence_number": "string"}
-        return _schema({**columns, **order}, required=self.key, identifiers=self.key)
+        return to_schema({**columns, **order}, required=self.key, identifiers=self.key)
 
     def log_partition_spec(self) -> PartitionSpec:
         """The change log's partitions: one per day of `received_at`, in UTC."""
@@ -173,11 +174,25 @@ def load_contract(path: Path) -> Contract:
         >>> load_contract(Path("data/tables/transactions.yaml")).key
         ('transaction_id', 'timestamp')
     """
+    return read_document(path, "table contract", _read_contract)
+
+
+def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
+    """Read a YAML file that describes a table; whatever is wrong with it is said with its path.
+
+    Args:
+        path: The YAML file.
+        what: What it describes, such as `table contract`.
+        read: Makes the description of the parsed YAML.
+
+    Raises:
+        NotFoundError: There is no such file; the message names those that exist.
+        ContractError: The file is not YAML, or `read` refused it.
+    """
     if not path.is_file():
         existing = [file.stem for file in path.parent.glob("*.yaml")]
-        raise NotFoundError.among(
-            "table contract", path.stem, existing, hint=f"Write {path}, after the model of transactions.yaml."
-        )
+        hint = f"Write {path}, after the model of those in that folder."
+        raise NotFoundError.among(what, path.stem, existing, hint=hint)
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
@@ -187,31 +202,31 @@ def load_contract(path: Path) -> Contract:
             msg, hint="Compare the indentation and the colons with the lines around it."
         ) from error
     try:
-        return _read_contract(document)
+        return read(document)
     except ContractError as error:
         raise ContractError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def _read_contract(document: Any) -> Contract:
-    _check_keys(document, "The contract", required=("source_table", "table", "key", "columns"))
+    check_keys(document, "The contract", required=("source_table", "table", "key", "columns"))
     key = document["key"]
-    _check_keys(key, "`key`", required=("partition",), optional=("sort",))
-    columns = tuple(_read_columns(document["columns"]))
+    check_keys(key, "`key`", required=("partition",), optional=("sort",))
+    columns = tuple(read_columns(document["columns"]))
     return Contract(document["table"], document["source_table"], key["partition"], key.get("sort"), columns)
 
 
-def _read_columns(columns: Any) -> Iterator[Column]:
+def read_columns(columns: Any) -> Iterator[Column]:
+    """The columns of a parsed YAML list, each checked."""
     if not isinstance(columns, list) or not columns:
         msg = f"`columns` is {columns!r}, and a list of columns is wanted."
         raise ContractError(msg, hint="Write each as `- name: …` with a `type: …` below it.")
     for number, column in enumerate(columns, start=1):
-        _check_keys(column, f"Column {number}", required=("name", "type"), optional=("description", "mask"))
+        check_keys(column, f"Column {number}", required=("name", "type"), optional=("description", "mask"))
         yield Column(**column)
 
 
-def _check_keys(
-    mapping: Any, what: str, *, required: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> None:
+def check_keys(mapping: Any, what: str, *, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+    """Refuse a parsed YAML mapping with a key that is missing or means nothing."""
     if not isinstance(mapping, Mapping):
         msg = f"{what} is {mapping!r}, and a mapping with {', '.join(required)} is wanted."
         raise ContractError(msg, hint="Compare it with data/tables/transactions.yaml.")
@@ -283,9 +298,10 @@ def _kind(parsed: ParsedType) -> str:
     return parsed if isinstance(parsed, str) else next(iter(parsed))
 
 
-def _schema(
+def to_schema(
     columns: Mapping[str, ParsedType], *, required: tuple[str, ...], identifiers: tuple[str, ...] = ()
 ) -> Schema:
+    """The Iceberg schema of columns: their types by name, which must have a value, which identify a row."""
     from pyiceberg.schema import Schema, assign_fresh_schema_ids
     from pyiceberg.types import NestedField
 

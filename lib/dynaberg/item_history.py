@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from dynaberg import catalog
 from dynaberg.attributes import read_any, reader_for
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 _NESTED = ("list", "map", "struct")
 _COLUMNS = ["changed_at", "operation", "attribute", "before", "after", "received_at", "sequence_number"]
+# What a value of a key may be in Python; numbers may come from a DataFrame.
+_KEY_VALUES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "int": (SupportsIndex,),
+    "long": (SupportsIndex,),
+    "decimal": (SupportsIndex, Decimal),
+    "date": (date,),
+    "timestamptz": (datetime,),
+    "binary": (bytes,),
+}
 _LANDED: dict[str, Any] = {"snapshot_id": "Int64", "committed_at": "datetime64[ms, UTC]"}
 
 
@@ -73,12 +83,7 @@ def item_history(
 def _read_versions(
     session: boto3.Session, settings: Settings, contract: Contract, key: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    if set(key) != set(contract.key):
-        msg = (
-            f"The key has {', '.join(map(str, key)) or 'nothing'}; the table's has {', '.join(contract.key)}."
-        )
-        example = ", ".join(f'"{name}": …' for name in contract.key)
-        raise SettingsError(msg, hint=f"Write {{{example}}}.")
+    _check_key(contract, key)
     columns = ", ".join(_selected(column.name, column.parsed_type) for column in contract.columns)
     condition = " AND ".join(f'"{name}" = ?' for name in contract.key)
     sql = (
@@ -98,6 +103,21 @@ def _read_versions(
     versions = versions.sort_values(["changed_at", "sequence_number", "change_id"]).astype(object)
     rows: list[Any] = versions.where(versions.notna(), None).to_dict("records")
     return rows
+
+
+def _check_key(contract: Contract, key: Mapping[str, Any]) -> None:
+    """Refuse a key that no item can have, before Athena is asked."""
+    types = {column.name: column.type for column in contract.columns if column.name in contract.key}
+    example = ", ".join(f'"{name}": …' for name in contract.key)
+    if set(key) != set(types):
+        given = ", ".join(map(str, key)) or "nothing"
+        raise SettingsError(
+            f"The key has {given}; the table's has {', '.join(contract.key)}.", hint=f"Write {{{example}}}."
+        )
+    for name, value in key.items():
+        if not isinstance(value, _KEY_VALUES[types[name].partition("(")[0]]):
+            msg = f"The key's {name!r} is {value!r}, a {type(value).__name__}; the column is a {types[name]}."
+            raise SettingsError(msg, hint="Take the value from wb.query(…).df, which has the column's type.")
 
 
 def _landed(

@@ -289,7 +289,9 @@ def _replace_statement(session: boto3.Session, settings: Settings, iceberg: Cata
     wanted = [column.name for column in probe.columns]
     if sorted(wanted) != sorted(names):
         msg = f"{curated.name}.sql gives the columns {', '.join(wanted)}; the table has {', '.join(names)}."
-        hint = f'Drop it, wb.catalog.drop_table(("{settings.namespace}", "{curated.name}")), and build again.'
+        hint = (
+            f'Drop it, wb.catalog.purge_table(("{settings.namespace}", "{curated.name}")), and build again.'
+        )
         raise QueryError(msg, hint=hint)
     return _REPLACE.format(
         table=curated.name,

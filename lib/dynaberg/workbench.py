@@ -30,6 +30,7 @@ from dynaberg import (
     query,
     queues,
     reconcile,
+    references,
     repair,
     replay,
     snapshots,
@@ -238,6 +239,14 @@ class Workbench:
     def build(self, name: str) -> pd.DataFrame:
         """Build a curated table from `data/sql/curated/<name>.sql`."""
         return layers.build(self.session, self.settings, name)
+
+    def load_reference(self, name: str) -> pd.DataFrame:
+        """Bring a CSV file into the table bucket as a table to join with, by `data/references/<name>.yaml`.
+
+        Args:
+            name: Name of the YAML file, and of the table.
+        """
+        return references.load_reference(self.session, self.settings, name)
 
     def prepare(self, through: Stage) -> Workbench:
         """Bring the pipeline to where a notebook needs it; what is there already is left as it is.

@@ -144,4 +144,4 @@ def test_a_curated_table_is_built_and_replaced(pipeline: Any) -> None:
     with pytest.raises(QueryError) as caught:
         layers.build(session, settings, "by_status")
     assert "things" in caught.value.message
-    assert "drop_table" in caught.value.hint
+    assert "purge_table" in caught.value.hint

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from dynaberg import plots, profiling
+from dynaberg import catalog, plots, profiling
 from dynaberg.compaction import compaction_saving
 from dynaberg.drift import drift
+from dynaberg.errors import NotFoundError
 
 
 def test_the_columns(story: Any) -> None:
@@ -64,6 +65,26 @@ def test_the_columns_of_a_snapshot(story: Any) -> None:
         profile = profiling.profile_columns(pipeline.session, pipeline.settings, table, snapshot=snapshot)
         assert set(profile.loc[~profile["column"].str.contains("element|key|value"), "rows"]) == {40}
         assert profile.set_index("column").loc["status", "top"] == [("open", 40)]
+
+
+def test_a_table_without_rows(story: Any) -> None:
+    pipeline = story.pipeline
+    name = (pipeline.settings.namespace, "nothing_yet")
+    opened = catalog.open_catalog(pipeline.session, pipeline.settings)
+    table = opened.create_table(name, pipeline.contract.current_schema())
+    try:
+        profile = profiling.profile_columns(pipeline.session, pipeline.settings, table)
+        assert (profile["rows"] == 0).all()
+        assert (profile["nulls"] == 0).all()
+        assert profile["mean"].isna().all()
+        with pytest.raises(NotFoundError, match="'nothing_yet' has no snapshot yet"):
+            profiling.profile_columns(pipeline.session, pipeline.settings, table, snapshot=story.between)
+        assert profiling.profile_files(table).empty
+        assert profiling.profile_partitions(table).empty
+        assert compaction_saving(profiling.profile_files(table)).empty
+        assert drift(profile, profile)["distance"].max() == 0
+    finally:
+        opened.purge_table(name)
 
 
 def test_the_drift_between_two_snapshots(story: Any) -> None:

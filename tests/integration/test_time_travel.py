@@ -262,3 +262,18 @@ def test_a_key_that_is_none(story: Any) -> None:
         time_travel.item_history(*arguments, {"id": "nobody", "at": 1})
     with pytest.raises(SettingsError, match="the table's has id, at"):
         time_travel.item_history(*arguments, {"id": "item-01"})
+    with pytest.raises(SettingsError, match="'at' is 'one', a str; the column is a long"):
+        time_travel.item_history(*arguments, {"id": "item-01", "at": "one"})
+    with pytest.raises(SettingsError, match="'id' is 1, a int; the column is a string"):
+        time_travel.item_history(*arguments, {"id": 1, "at": 1})
+
+
+def test_a_moment_to_itself_is_no_change_and_the_way_back_is_its_mirror(story: Any) -> None:
+    table, contract = story.pipeline.load("transactions"), story.pipeline.contract
+    assert time_travel.changes_between(table, contract, story.first, story.first).empty
+    assert time_travel.changes_between(table, contract, story.between, story.first).empty
+    there = time_travel.changes_between(table, contract, story.first, story.second)
+    back = time_travel.changes_between(table, contract, story.second, story.first)
+    mirror = {"added": "removed", "removed": "added", "changed": "changed"}
+    turned = back.assign(change=back["change"].map(mirror), before=back["after"], after=back["before"])
+    assert sorted(map(str, lines(turned))) == sorted(map(str, lines(there)))

@@ -121,6 +121,19 @@ def test_prose_leads_to_code_and_on_to_the_next_notebook(cells, path):
     assert f"({following.name})" in cells[-1].source
 
 
+@pytest.mark.parametrize("name", ["04_query", "05_time_travel", "06_profile"])
+def test_an_analyst_predicts_runs_and_reads_why(name):
+    cells = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4).cells
+    exercises = [number for number, cell in enumerate(cells) if "> **Predict, then run**" in cell.source]
+    assert exercises
+    for number in exercises:
+        prompt, run, why = cells[number : number + 3]
+        assert prompt.source.rstrip().endswith("?"), "a question comes last, and the answer in the next cell"
+        assert run.cell_type == "code"
+        assert why.cell_type == "markdown"
+        assert len(why.source.split()) > 20, "what was seen, and why"
+
+
 def test_links_lead_somewhere(cells):
     for cell in cells:
         for target in re.findall(r"\]\(([^)#]+)\)", cell.source):

@@ -99,12 +99,12 @@ def test_snapshots_are_marked_by_operation_and_labeled_with_rows(snapshots):
     assert texts(ax) == ["150", "400", "390"]
 
 
-def test_of_a_hundred_snapshots_a_dozen_are_labeled_the_first_and_the_last_among_them(snapshots):
+def test_of_a_hundred_snapshots_eight_are_labeled_the_first_and_the_last_among_them(snapshots):
     many = pd.concat([snapshots.iloc[[0]]] * 100, ignore_index=True)
     many["committed_at"] = [START + timedelta(hours=hour) for hour in range(100)]
     many["total_records"] = range(100)
     ax = plots.plot_snapshots(many)
-    assert (len(texts(ax)), texts(ax)[0], texts(ax)[-1]) == (12, "0", "99")
+    assert (len(texts(ax)), texts(ax)[0], texts(ax)[-1]) == (8, "0", "99")
     assert [label.get_text() for label in ax.get_xticklabels()][-1] == "03-05\n12:00"
 
 
@@ -135,6 +135,19 @@ def test_risk_map_writes_every_number():
     ax = plots.plot_risk_by_region(risk)
     assert title(ax) == "High risk gathers in EU, TRAVEL: 9 of 15 transactions"
     assert sorted(texts(ax)) == ["0", "2", "4", "9"]
+
+
+def merchants(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["merchant_name", "merchant_category", "amount", "declined"])
+
+
+def test_merchants_are_ordered_and_the_common_kind_is_the_finding():
+    ax = plots.plot_merchants(
+        merchants(("Small", "TRAVEL", 5, 0.25), ("Large", "TRAVEL", 90, 0), ("Other", "RETAIL", 7, 0))
+    )
+    assert title(ax) == "Large takes the most; 2 of the 3 largest sell TRAVEL"
+    assert texts(ax) == ["90  TRAVEL, 0% declined", "7  RETAIL, 0% declined", "5  TRAVEL, 25% declined"]
+    assert [bar.get_hatch() for bar in ax.patches] == ["", "///", ""]
 
 
 def test_diff_counts_a_row_once_however_many_columns_changed():
@@ -184,7 +197,7 @@ def test_item_history_of_many_versions_leaves_the_values_out(history):
     updates["sequence_number"] = [f"{number:040}" for number in range(100)]
     ax = plots.plot_item_history(updates)
     assert texts(ax) == []
-    assert len(ax.get_xticks()) == 12
+    assert len(ax.get_xticks()) == 8
 
 
 @pytest.fixture
@@ -288,6 +301,7 @@ def test_an_empty_frame_is_a_sentence_and_no_picture(snapshots, counts, history,
         "No transaction in any hour": plots.plot_hourly(
             pd.DataFrame(columns=["hour", "transactions", "declined"])
         ),
+        "No merchant took anything": plots.plot_merchants(merchants()),
         "No transaction of high risk": plots.plot_risk_by_region(
             pd.DataFrame(columns=["region", "merchant_category", "high_risk_count"])
         ),

@@ -1,6 +1,6 @@
 """Pictures: a DataFrame in, matplotlib Axes out. Each title states what the data says."""
 
-from dynaberg.plots.answers import plot_hourly, plot_risk_by_region
+from dynaberg.plots.answers import plot_hourly, plot_merchants, plot_risk_by_region
 from dynaberg.plots.canvas import use_style
 from dynaberg.plots.cost import plot_cost
 from dynaberg.plots.drift import plot_drift
@@ -29,6 +29,7 @@ __all__ = [
     "plot_grants",
     "plot_hourly",
     "plot_item_history",
+    "plot_merchants",
     "plot_operations",
     "plot_profile",
     "plot_resources",

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dynaberg.plots.canvas import BLUE, INK, ORANGE, draw_nothing, finish, new_axes
+from dynaberg.plots.canvas import BLUE, GRAY, INK, ORANGE, draw_nothing, finish, new_axes, shorten, write_at
 
 
 def plot_hourly(hourly: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -60,3 +60,32 @@ def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     )
     ax.grid(visible=False)
     return ax
+
+
+def plot_merchants(merchants: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw what the largest merchants took, with what they sell and what share was declined.
+
+    Args:
+        merchants: `merchant_name`, `merchant_category`, `amount` (of one currency), `declined` (a share).
+        ax: Axes to draw on.
+    """
+    if merchants.empty:
+        return draw_nothing("No merchant took anything", ax)
+    lines = merchants.sort_values("amount", ascending=False, ignore_index=True)
+    ax = ax or new_axes(height=1.3 + 0.32 * len(lines))
+    amounts = lines["amount"].astype(float)
+    kinds = lines["merchant_category"].value_counts()
+    for place, line in enumerate(lines.to_dict("records")):
+        common = line["merchant_category"] == kinds.index[0]
+        color, hatch = (BLUE, "") if common else (GRAY, "///")
+        ax.barh(place, amounts[place], 0.7, color=color, hatch=hatch, edgecolor="white")
+        words = f"  {amounts[place]:,.0f}  {line['merchant_category']}, {line['declined']:.0%} declined"
+        write_at(ax, amounts[place], place, words, ha="left")
+    ax.set_yticks(range(len(lines)), [shorten(name, 30) for name in lines["merchant_name"]])
+    ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(0, max(amounts.max(), 1) * 1.55))
+    ax.grid(visible=False)
+    title = f"{shorten(lines['merchant_name'][0], 30)} takes the most; "
+    title += f"{kinds.iloc[0]} of the {len(lines)} largest sell {kinds.index[0]}"
+    return finish(
+        ax, title, x=f"amount (hatched: they sell something else than {kinds.index[0]})", y="", counts="x"
+    )

@@ -157,7 +157,8 @@ def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     small, half = int((sizes < GOOD_FILE).sum()), _in_bytes(sizes.median())
     for content, group in lines.groupby("content", sort=False):
         look = (BLUE, "") if content == "data" else (ORANGE, "///")
-        ax.bar(group.index + 1, sizes[group.index], 0.8, color=look[0], hatch=look[1], label=content)
+        where, heights = group.index + 1, sizes[group.index]
+        ax.bar(where, heights, 0.8, color=look[0], hatch=look[1], edgecolor="white", label=content)
     if lines["content"].nunique() > 1:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     ax.axhline(GOOD_FILE, color=INK, linestyle="--", linewidth=1.2)

@@ -24,7 +24,7 @@ from dynaberg.plots.canvas import (
 )
 
 MARKERS = {"append": "o", "overwrite": "s", "delete": "v", "replace": "D"}
-LABELED = 12
+LABELED = 8
 # With more versions than this the values of an item no longer fit beside each other.
 _VERSIONS_WITH_VALUES = 12
 _TEXT_OF_WIDTH = 90

@@ -161,7 +161,7 @@ AGGREGATES = [
           "nth_value", "lag", "lead"),
     row("avg", "", "avg"), row("sum", "", "sum"),
     row("kurtosis", "of the sample, excess", "kurtosis"),
-    row("every", "", "bool_and"), row("count_if", "", "CAST(AGG(count_if({0})) AS BIGINT)"),
+    row("every", "", "bool_and"), row("count_if", "of no rows 0", "CAST(coalesce(AGG(count_if({0})), 0) AS BIGINT)"),
     row("arbitrary", "any that is not NULL", "any_value"), row("any_value", "any that is not NULL", "any_value"),
     row("max_by", "x of the greatest y", "arg_max_null"), row("min_by", "x of the least y", "arg_min_null"),
     row("array_agg", "NULLs too", "list"),
