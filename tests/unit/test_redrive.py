@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -148,6 +148,38 @@ def test_what_is_left_of_a_letter_becomes_a_smaller_one(cloud: Cloud) -> None:
     cloud.sent.clear()
     assert handle(json.dumps(rest), receives=1) == []
     assert [queue for queue, *_ in cloud.sent] == ["parked"]
+
+
+@pytest.mark.parametrize(
+    ("refused", "receives", "message", "failed"),
+    [
+        (ROWS[1:2], 2, "dead letter delivered in part", ["change-1"]),
+        (ROWS, 2, "dead letter waits", ["change-0", "change-1", "change-2"]),
+        (ROWS, 4, "dead letter parked", ["change-0", "change-1", "change-2"]),
+    ],
+)
+@pytest.mark.parametrize("in_the_bucket", [False, True])
+def test_the_log_tells_what_failed_and_no_value(
+    cloud: Cloud,
+    capsys: pytest.CaptureFixture[str],
+    refused: Sequence[bytes],
+    receives: int,
+    message: str,
+    failed: list[str],
+    in_the_bucket: bool,
+) -> None:
+    lines = [json.dumps({"rawData": base64.b64encode(row).decode()}) for row in ROWS]
+    cloud.objects["errors/undelivered/x.jsonl"] = "\n".join(lines).encode()
+    cloud.refuses = lambda row: row in refused
+    kept = letter((), pointer="errors/undelivered/x.jsonl") if in_the_bucket else letter()
+    handle(kept.to_body(), receives=receives)
+    printed = capsys.readouterr().out
+    (line,) = (json.loads(text) for text in printed.splitlines())
+    assert line["change_ids"] == failed
+    # An object stays whole until all of its rows are taken.
+    assert line["message"] == ("dead letter waits" if in_the_bucket and len(refused) == 1 else message)
+    assert line.get("object") == kept.pointer
+    assert "s3cr3t" not in printed
 
 
 def test_a_letter_that_cannot_be_moved_stays(cloud: Cloud) -> None:

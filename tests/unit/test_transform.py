@@ -96,13 +96,17 @@ def test_every_record_id_comes_back(bucket: Bucket) -> None:
     ]
 
 
-def test_firehose_keeps_what_the_error_bucket_refuses(bucket: Bucket) -> None:
+def test_firehose_keeps_what_the_error_bucket_refuses(
+    bucket: Bucket, capsys: pytest.CaptureFixture[str]
+) -> None:
     bucket.error = ClientError({"Error": {"Code": "SlowDown", "Message": "no"}}, "PutObject")
     bad = json.dumps(change(2, n="x")).encode()
     good, failed = transform_records(json.dumps(change(1)).encode(), bad)
     assert good["result"] == "Ok"
     assert failed["result"] == "ProcessingFailed"
     assert base64.b64decode(failed["data"]) == bad
+    refused, _ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (refused["message"], refused["change_ids"]) == ("error bucket refused", ["change-2"])
 
 
 def test_kinesis_gives_microseconds_and_no_sequence_number(bucket: Bucket) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .delivery import Refused
-from .error_bucket import Failure, keep_failures
+from .error_bucket import CHANGE_IDS_LOGGED, Failure, keep_failures
 from .log import log
 
 PREFIX = "errors/undelivered"
@@ -30,7 +30,6 @@ MAX_ROWS_BYTES = 240 * 1024
 # Small messages: what one poison row takes along with it is little, and ten of them make one full call.
 GROUP_BYTES = 24 * 1024
 SEND_ATTEMPTS, FIRST_PAUSE_SECONDS = 5, 0.2
-_CHANGE_IDS_LOGGED = 100
 # XML, and so SQS, knows no such characters; in JSON they can be escaped.
 _ESCAPED = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
 
@@ -138,7 +137,7 @@ def keep_refused(
         rows=len(refused),
         messages=len(letters),
         error_codes=sorted({each.code for each in refused}),
-        change_ids=[change_id(each.row) for each in refused[:_CHANGE_IDS_LOGGED]],
+        change_ids=[change_id(each.row) for each in refused[:CHANGE_IDS_LOGGED]],
     )
     return len(letters)
 

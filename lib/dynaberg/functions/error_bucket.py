@@ -17,7 +17,7 @@ from typing import Any
 from .log import log
 
 PREFIX = "errors/conversion-failed"
-_CHANGE_IDS_LOGGED = 100
+CHANGE_IDS_LOGGED = 100
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def keep_failures(
         "changes kept in the error bucket",
         failed=len(failures),
         error_codes=Counter(failure.error_code for failure in failures),
-        change_ids=[failure.change_id for failure in failures[:_CHANGE_IDS_LOGGED]],
+        change_ids=[failure.change_id for failure in failures[:CHANGE_IDS_LOGGED]],
         object=key,
     )
     return key

@@ -18,12 +18,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .dead_letters import DeadLetter, NotADeadLetterError, UnkeptError, change_id, parse_dead_letter, send
-from .delivery import Refused, put
+from .delivery import put
+from .error_bucket import CHANGE_IDS_LOGGED
 from .log import log
 from .resources import client
 
 ARCHIVE = "archive/replayed"
-_CHANGE_IDS_LOGGED = 100
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _redrive(message: dict[str, Any], by: str) -> bool:
         rows = _resolve(letter)
     except (BotoCoreError, ClientError, KeyError, ValueError) as error:
         failed = letter.after(by, type(error).__name__, "Its object cannot be read", attempts)
-        return _wait_or_park(message, failed, receives)
+        return _wait_or_park(message, failed, receives, letter.rows)
     if not rows:
         log("INFO", "dead letter replayed meanwhile", object=letter.pointer)
         return True
@@ -66,11 +66,12 @@ def _redrive(message: dict[str, Any], by: str) -> bool:
         log("INFO", "dead letter delivered", rows=len(rows), attempts=attempts)
         return True
     failed = letter.after(by, refused[0].code, letter.error_message, attempts)
-    if letter.pointer is None and len(refused) < len(rows) and attempts < _number("MAX_ATTEMPTS"):
-        return _shrink(failed, refused, receives)
+    left = tuple(each.row for each in refused)
     if letter.pointer is None:
-        failed = replace(failed, rows=tuple(each.row for each in refused))
-    return _wait_or_park(message, failed, receives)
+        failed = replace(failed, rows=left)
+    if letter.pointer is None and len(refused) < len(rows) and attempts < _number("MAX_ATTEMPTS"):
+        return _shrink(failed, receives)
+    return _wait_or_park(message, failed, receives, left)
 
 
 def _resolve(letter: DeadLetter) -> Sequence[bytes]:
@@ -99,16 +100,22 @@ def _archive(letter: DeadLetter) -> None:
         log("WARNING", "object not archived", object=letter.pointer, error=type(error).__name__)
 
 
-def _shrink(letter: DeadLetter, refused: Sequence[Refused], receives: int) -> bool:
+def _shrink(letter: DeadLetter, receives: int) -> bool:
     """Write what is left of a letter as a new one."""
-    rest = replace(letter, rows=tuple(each.row for each in refused))
-    return _move(os.environ["DEAD_LETTER_QUEUE_URL"], rest.to_body(), _delay_seconds(receives))
+    log("WARNING", "dead letter delivered in part", **_facts(letter, letter.rows))
+    return _move(os.environ["DEAD_LETTER_QUEUE_URL"], letter.to_body(), _delay_seconds(receives))
 
 
-def _wait_or_park(message: dict[str, Any], letter: DeadLetter, receives: int) -> bool:
-    """Leave a letter in the queue until its next attempt, or park it after the last."""
-    ids = [change_id(row) for row in letter.rows[:_CHANGE_IDS_LOGGED]]
+def _facts(letter: DeadLetter, rows: Sequence[bytes]) -> dict[str, Any]:
+    """What the log tells of a letter and of those of its rows that were refused."""
+    ids = [change_id(row) for row in rows[:CHANGE_IDS_LOGGED]]
     facts = {"error_code": letter.error_code, "attempts": letter.attempts, "change_ids": ids}
+    return facts | ({"object": letter.pointer} if letter.pointer else {})
+
+
+def _wait_or_park(message: dict[str, Any], letter: DeadLetter, receives: int, rows: Sequence[bytes]) -> bool:
+    """Leave a letter in the queue until its next attempt, or park it after the last."""
+    facts = _facts(letter, rows)
     if letter.attempts >= _number("MAX_ATTEMPTS"):
         log("ERROR", "dead letter parked", **facts)
         return _move(os.environ["PARKED_QUEUE_URL"], letter.to_body(), 0)

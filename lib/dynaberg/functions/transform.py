@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .attributes import ConversionError
-from .error_bucket import Failure, change_id_of, keep_failures
+from .error_bucket import CHANGE_IDS_LOGGED, Failure, change_id_of, keep_failures
 from .log import log
 from .resources import client, converter
 
@@ -72,6 +72,7 @@ def _keep(failures: list[Failure], received_at_us: int, function_arn: str) -> bo
             function_arn=function_arn,
         )
     except (BotoCoreError, ClientError) as error:
-        log("ERROR", "error bucket refused", failed=len(failures), error=type(error).__name__)
+        ids = [failure.change_id for failure in failures[:CHANGE_IDS_LOGGED]]
+        log("ERROR", "error bucket refused", error=type(error).__name__, failed=len(failures), change_ids=ids)
         return False
     return True
