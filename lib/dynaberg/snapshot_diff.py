@@ -32,7 +32,7 @@ def changes_between(
         table: Native pyiceberg table.
         contract: The table contract, for the key of its tables.
         a: Timezone-aware moment or snapshot id to compare from.
-        b: Timezone-aware moment or snapshot id to compare to.
+        b: Timezone-aware moment or snapshot id to compare to; an earlier one than `a` gives the way back.
         key: Columns that tell rows apart; by default the table's identifier fields.
 
     Returns:
