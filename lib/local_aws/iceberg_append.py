@@ -1,20 +1,19 @@
 """Appends to one Iceberg table, at a cost that does not grow with its history.
 
 pyiceberg's own append copies the table's whole metadata some twenty times. Here only what an append changes
-is made, with pyiceberg's writers: data files, one manifest, the manifest list, the snapshot. Small manifests
-are merged from time to time, so the list stays short.
+is made, with pyiceberg's writers: one manifest, the manifest list, the snapshot. Small manifests are merged
+from time to time, so the list stays short.
 Source: Apache Iceberg, "Iceberg Table Spec", Snapshots and Manifest Lists.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-import pyarrow as pa
 from pyarrow.fs import FileSystem
-from pyiceberg.io.pyarrow import PyArrowFileIO, write_file
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import (
     UNASSIGNED_SEQ,
     DataFile,
@@ -26,7 +25,7 @@ from pyiceberg.manifest import (
     write_manifest,
     write_manifest_list,
 )
-from pyiceberg.table import Table, WriteTask
+from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import (
     Operation,
@@ -37,12 +36,15 @@ from pyiceberg.table.snapshots import (
 )
 from pyiceberg.table.update import (
     AddSnapshotUpdate,
+    AssertCurrentSchemaId,
+    AssertDefaultSpecId,
     AssertRefSnapshotId,
     AssertTableUUID,
     SetSnapshotRefUpdate,
 )
 
-from local_aws.partitions import partitions
+from local_aws.data_files import NewDataFile
+from local_aws.memory_files import MemoryFile, store
 
 MERGE_COUNT = 64
 CODEC: Literal["deflate"] = "deflate"
@@ -59,22 +61,24 @@ class TableAppender:
     def __init__(self, table: Table, file_system: FileSystem) -> None:
         self.table = table
         self._manifests: tuple[int, list[ManifestFile]] | None = None
+        self._unstored: list[MemoryFile] = []
         if isinstance(table.io, PyArrowFileIO):
             table.io.fs_by_scheme = lambda scheme, netloc: file_system
 
-    def append(self, rows: pa.Table, properties: dict[str, str]) -> None:
-        """Append rows in one snapshot.
+    def append(self, files: Sequence[NewDataFile], properties: dict[str, str]) -> None:
+        """Append data files in one snapshot.
 
         Args:
-            rows: The rows, in the table's schema.
+            files: The files, made for the table as it is now.
             properties: What the snapshot's summary is to say besides the usual.
 
         Raises:
-            CommitFailedException: Somebody else committed meanwhile; load the table again.
+            CommitFailedException: Somebody else changed the table meanwhile; load it again.
         """
         metadata = self.table.metadata
         snapshot_id, sequence_number = metadata.new_snapshot_id(), metadata.next_sequence_number()
-        data_files = list(write_data_files(self.table, rows))
+        data_files = [file.entry for file in files]
+        self._unstored = [file.content for file in files]
         added = self._write_manifest(snapshot_id, data_files)
         manifests = self._merged(snapshot_id, [added, *self._existing_manifests()])
         snapshot = {
@@ -85,6 +89,7 @@ class TableAppender:
             "summary": self._summary(data_files, properties),
             "schema-id": metadata.current_schema_id,
         }
+        store(self._unstored, self.table.io)
         self._commit(Snapshot.model_validate(snapshot))
         for manifest in manifests:
             if manifest.sequence_number == UNASSIGNED_SEQ:
@@ -94,13 +99,16 @@ class TableAppender:
         self._manifests = (snapshot_id, manifests)
 
     def _commit(self, snapshot: Snapshot) -> None:
-        """Make a snapshot the table's, if the one that it builds on still is."""
+        """Make a snapshot the table's, if the table still is what snapshot and files were made for."""
+        metadata = self.table.metadata
         branch = {"ref-name": MAIN_BRANCH, "type": "branch", "snapshot-id": snapshot.snapshot_id}
         parent = {"ref": MAIN_BRANCH, "snapshot-id": snapshot.parent_snapshot_id}
         answer = self.table.catalog.commit_table(
             self.table,
             (
-                AssertTableUUID(uuid=self.table.metadata.table_uuid),
+                AssertTableUUID(uuid=metadata.table_uuid),
+                AssertCurrentSchemaId.model_validate({"current-schema-id": metadata.current_schema_id}),
+                AssertDefaultSpecId.model_validate({"default-spec-id": metadata.default_spec_id}),
                 AssertRefSnapshotId.model_validate(parent),
             ),
             (AddSnapshotUpdate(snapshot=snapshot), SetSnapshotRefUpdate.model_validate(branch)),
@@ -160,12 +168,11 @@ class TableAppender:
         return writer.to_manifest_file()
 
     def _manifest_writer(self, snapshot_id: int) -> ManifestWriter:
-        location = self.table.location_provider().new_metadata_location(f"{uuid.uuid4()}-m0.avro")
         return write_manifest(
             format_version=self.table.format_version,
             spec=self.table.spec(),
             schema=self.table.schema(),
-            output_file=self.table.io.new_output(location),
+            output_file=self._new_file(f"{uuid.uuid4()}-m0.avro"),
             snapshot_id=snapshot_id,
             avro_compression=CODEC,
         )
@@ -173,26 +180,20 @@ class TableAppender:
     def _write_manifest_list(
         self, snapshot_id: int, sequence_number: int, manifests: list[ManifestFile]
     ) -> str:
-        name = f"snap-{snapshot_id}-0-{uuid.uuid4()}.avro"
-        location = self.table.location_provider().new_metadata_location(name)
+        file = self._new_file(f"snap-{snapshot_id}-0-{uuid.uuid4()}.avro")
         with write_manifest_list(
             format_version=self.table.format_version,
-            output_file=self.table.io.new_output(location),
+            output_file=file,
             snapshot_id=snapshot_id,
             parent_snapshot_id=self.table.metadata.current_snapshot_id,
             sequence_number=sequence_number,
             avro_compression=CODEC,
         ) as writer:
             writer.add_manifests(manifests)
-        return location
+        return file.location
 
-
-def write_data_files(table: Table, rows: pa.Table) -> Iterator[DataFile]:
-    """Write rows to Parquet files, one for each partition."""
-    spec, schema, write_uuid = table.spec(), table.schema(), uuid.uuid4()
-    parts = [(None, rows)] if spec.is_unpartitioned() else partitions(rows, spec, schema)
-    tasks = (
-        WriteTask(write_uuid, number, schema, part.combine_chunks().to_batches(), partition_key=key)
-        for number, (key, part) in enumerate(parts)
-    )
-    return write_file(table.io, table.metadata, tasks)
+    def _new_file(self, name: str) -> MemoryFile:
+        """A metadata file, to be stored with the others before the commit."""
+        file = MemoryFile(self.table.location_provider().new_metadata_location(name))
+        self._unstored.append(file)
+        return file

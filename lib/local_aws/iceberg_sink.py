@@ -7,15 +7,16 @@ checkpoint, finds its snapshot and appends nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from pyarrow.fs import S3FileSystem
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
+from local_aws.data_files import NewDataFile
 from local_aws.firehose_config import Destination
 from local_aws.iceberg_append import TableAppender
 from local_aws.json_rows import RowConverter
@@ -28,6 +29,10 @@ FLUSH_PROPERTY = "firehose.flush"
 POSITION_PROPERTY = "firehose.position"
 
 
+Layout = tuple[str, int, int]
+"""What rows and files are made for: the table's UUID, the id of its schema, the id of its partition spec."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A table that is delivered to.
@@ -35,17 +40,18 @@ class Target:
     Attributes:
         appender: Appends to it.
         converter: Converts records to its schema.
-        schema_identity: Names that schema.
+        layout: What its rows and files are made for.
     """
 
     appender: TableAppender
     converter: RowConverter
-    schema_identity: tuple[str, int]
+    layout: Layout
 
 
-def schema_identity(table: Table) -> tuple[str, int]:
-    """What a table's schema is told by: another table of the same name has another one."""
-    return str(table.metadata.table_uuid), table.metadata.current_schema_id
+def layout_of(table: Table) -> Layout:
+    """The layout of a table; another table of the same name has another one."""
+    metadata = table.metadata
+    return str(metadata.table_uuid), metadata.current_schema_id, metadata.default_spec_id
 
 
 class TableBucket:
@@ -82,7 +88,7 @@ class TableBucket:
     def target(self, destination: Destination) -> Target:
         """A table as it is now; its metadata is read only where it changed.
 
-        The converter stays the same one as long as the schema does.
+        The converter stays the same one as long as the layout does.
 
         Raises:
             NoSuchTableError: It does not exist.
@@ -92,9 +98,9 @@ class TableBucket:
         if known is not None and known.appender.table.metadata_location == location:
             return known
         table = self._catalog.load_table((destination.database, destination.table))
-        same = known is not None and known.schema_identity == schema_identity(table)
+        same = known is not None and known.layout == layout_of(table)
         converter = known.converter if known is not None and same else RowConverter(table.schema())
-        target = Target(TableAppender(table, self._files), converter, schema_identity(table))
+        target = Target(TableAppender(table, self._files), converter, layout_of(table))
         self._targets[destination] = target
         return target
 
@@ -108,23 +114,23 @@ class TableBucket:
         return answer.get("metadataLocation")
 
 
-def append_once(appender: TableAppender, rows: pa.Table, summary: dict[str, str]) -> bool:
-    """Append rows in one snapshot, unless the table already holds the flush.
+def append_once(appender: TableAppender, files: Sequence[NewDataFile], summary: dict[str, str]) -> bool:
+    """Append data files in one snapshot, unless the table already holds the flush.
 
     Args:
         appender: The table as it is now.
-        rows: The rows, in the table's schema.
+        files: The files, made for its layout.
         summary: What the snapshot's summary is to say; names the flush.
 
     Returns:
         Whether a snapshot was committed.
 
     Raises:
-        CommitFailedException: Somebody else committed meanwhile.
+        CommitFailedException: Somebody else changed the table meanwhile.
     """
     if holds_flush(appender.table, summary[FLUSH_PROPERTY]):
         return False
-    appender.append(rows, summary)
+    appender.append(files, summary)
     return True
 
 

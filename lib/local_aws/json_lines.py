@@ -35,7 +35,7 @@ def read_lines(data: Sequence[bytes], schema: pa.Schema) -> dict[str, pa.Array]:
         return {}
     if rows.num_rows != len(data):
         return {}
-    return {name: rows[name].combine_chunks() for name in schema.names}
+    return {name: rows[name].chunk(0) for name in schema.names}
 
 
 def all_on_lines_of_their_own(data: Sequence[bytes], text: bytes) -> bool:

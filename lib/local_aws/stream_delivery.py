@@ -12,22 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
-import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError
 from requests.exceptions import RequestException
 
 from local_aws.checkpoint import Plan, Position, load_checkpoint
-from local_aws.delivery_buffer import DeliveryBuffer
+from local_aws.delivery_buffer import DeliveryBuffer, TableBuffer
 from local_aws.delivery_metrics import Metrics
 from local_aws.error_records import error_objects
 from local_aws.firehose_config import DeliveryConfig, Destination
-from local_aws.iceberg_append import TableAppender
 from local_aws.iceberg_sink import (
     FLUSH_PROPERTY,
     POSITION_PROPERTY,
     STREAM_PROPERTY,
     TableBucket,
+    Target,
     append_once,
 )
 from local_aws.journal import Records
@@ -36,12 +35,20 @@ from local_aws.transformation import Routed, route_directly, transform
 if TYPE_CHECKING:
     from local_aws.delivery_clients import DeliveryClients
 
-CHUNK_BYTES = 2**19
+CHUNK_BYTES = 2**21
 COALESCE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 5.0
 
-TROUBLE = (CommitFailedException, RESTError, RequestException, BotoCoreError, ClientError, OSError)
-"""What may pass by itself: somebody else committed, a service is away, a bucket is missing."""
+TROUBLE = (
+    CommitFailedException,
+    NoSuchTableError,
+    RESTError,
+    RequestException,
+    BotoCoreError,
+    ClientError,
+    OSError,
+)
+"""What may pass by itself: somebody else committed, a service is away, a bucket or table is missing."""
 
 log = logging.getLogger(__name__)
 
@@ -156,23 +163,28 @@ class StreamDelivery(threading.Thread):
         self._source = self._source.again(self._checkpoint.committed)
 
     def _read_and_flush(self) -> None:
-        """One look at the source, and a flush where one is due."""
+        """Read for as long as records come fast, then a flush where one is due."""
         self._source.poll()
-        while self._source.waiting_bytes >= self._chunk_bytes and not self._full():
-            self._read(self._chunk_bytes)
+        while self._source.waiting_bytes >= self._portion_bytes and not self._full():
+            self._read(self._portion_bytes)
+            self._source.poll()
         wait_seconds = self._seconds_until_due()
         if wait_seconds <= 0:
             self._flush()
         else:
             self._woken.wait(min(wait_seconds, self._source.idle_seconds))
             self._woken.clear()
-            self._stopping.wait(COALESCE_SECONDS)
 
     @property
     def _chunk_bytes(self) -> int:
         """How much is read at once: as much as the function takes, where there is one."""
         transformation = self.config.transformation
         return CHUNK_BYTES if transformation is None else transformation.buffer_bytes
+
+    @property
+    def _portion_bytes(self) -> int:
+        """How much is read next: no more than the buffer lacks."""
+        return min(self._chunk_bytes, self.config.buffer_bytes - self._buffer.size_bytes)
 
     def _full(self) -> bool:
         return self._buffer.size_bytes >= self.config.buffer_bytes
@@ -188,7 +200,7 @@ class StreamDelivery(threading.Thread):
     def _flush(self) -> None:
         """Take the rest of what is due, and deliver it."""
         while self._source.waiting_bytes and not self._full():
-            self._read(self._chunk_bytes)
+            self._read(self._portion_bytes)
         self._save(plan=Plan(uuid.uuid4().hex, self._source.position))
         self._deliver_plan()
 
@@ -216,16 +228,17 @@ class StreamDelivery(threading.Thread):
     def _convert(self, destination: Destination, records: Records) -> None:
         """Convert records for a table that exists and is not given up."""
         buffer = self._buffer
+        known = buffer.tables.get(destination)
         if destination in self._given_up:
             buffer.fail(destination, records, "Iceberg.CommitFailed", self._given_up[destination])
             return
         try:
-            converter = buffer.converters.get(destination) or self._bucket().target(destination).converter
+            target = known.target if known else self._bucket().target(destination)
         except NoSuchTableError:
             message = f"Table {destination.database}.{destination.table} does not exist."
             buffer.fail(destination, records, "Iceberg.NoSuchTable", message)
             return
-        buffer.add(destination, records, converter)
+        buffer.add(destination, records, target)
 
     def _bucket(self) -> TableBucket:
         arn = self.config.table_bucket_arn
@@ -242,12 +255,16 @@ class StreamDelivery(threading.Thread):
         while found and self._source.position != plan.end:
             self._source.poll()
             found = self._read(self._chunk_bytes, plan.end)
-        snapshots = sum(self._append(destination, rows, plan) for destination, rows in self._buffer.tables())
+        tables = self._buffer.tables.items()
+        snapshots = sum(self._append(destination, table, plan) for destination, table in tables)
         self._write_failures(plan)
         self._finish(plan, snapshots)
 
-    def _append(self, destination: Destination, rows: pa.Table, plan: Plan) -> bool:
+    def _append(self, destination: Destination, table: TableBuffer, plan: Plan) -> bool:
         """Append to one table, again and again until the stream's retry duration is over."""
+        files = table.files.finish()
+        if not files:
+            return False
         summary = {
             STREAM_PROPERTY: self.folder.name,
             FLUSH_PROPERTY: plan.flush_id,
@@ -255,25 +272,27 @@ class StreamDelivery(threading.Thread):
         }
         deadline = time.monotonic() + self.config.retry_seconds
         pauses = pauses_seconds()
+        target = table.target
         while True:
             try:
-                return append_once(self._appender(destination), rows, summary)
+                return append_once(target.appender, files, summary)
             except TROUBLE as error:
                 self._note_error(error)
                 if time.monotonic() > deadline:
                     self._given_up[destination] = f"Not committed in {self.config.retry_seconds} s: {error}"
                     raise BeginAgainError("a table is given up") from error
             self._pause(next(pauses))
+            target = self._same_table_now(destination, target)
 
-    def _appender(self, destination: Destination) -> TableAppender:
-        """The way to the table, if its schema is still the one that the rows were converted to."""
+    def _same_table_now(self, destination: Destination, before: Target) -> Target:
+        """A table as it is now, if its files are still made as they were."""
         try:
             target = self._bucket().target(destination)
         except NoSuchTableError as error:
             raise BeginAgainError("a table was dropped") from error
-        if target.converter is not self._buffer.converters[destination]:
-            raise BeginAgainError("a table's schema has changed")
-        return target.appender
+        if target.layout != before.layout:
+            raise BeginAgainError("a table's schema or partition spec has changed")
+        return target
 
     def _write_failures(self, plan: Plan) -> None:
         """Write the failures of a flush to the error bucket, however long that takes."""

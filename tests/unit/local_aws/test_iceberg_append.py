@@ -13,6 +13,7 @@ from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import LongType, NestedField, StringType
 
 from local_aws import iceberg_append
+from local_aws.data_files import DataFiles, NewDataFile
 from local_aws.iceberg_append import TableAppender
 from local_aws.iceberg_sink import FLUSH_PROPERTY, append_once
 
@@ -29,9 +30,11 @@ def make(memory_catalog: Any) -> Callable[..., tuple[Any, TableAppender]]:
     return make
 
 
-def rows(*numbers: int) -> pa.Table:
+def files(appender: TableAppender, *numbers: int) -> list[NewDataFile]:
     kinds = pa.array([f"kind-{number % 3}" for number in numbers], pa.large_string())
-    return pa.table({"id": pa.array(numbers, pa.int64()), "kind": kinds})
+    made = DataFiles(appender.table)
+    made.add(pa.record_batch({"id": pa.array(numbers, pa.int64()), "kind": kinds}))
+    return made.finish()
 
 
 def scan(catalog: Any) -> list[int]:
@@ -40,8 +43,8 @@ def scan(catalog: Any) -> list[int]:
 
 def test_an_append_is_one_snapshot_that_pyiceberg_reads(make: Any) -> None:
     catalog, appender = make(BY_KIND)
-    appender.append(rows(1, 2, 3, 4), {"who": "me"})
-    appender.append(rows(5, 6), {})
+    appender.append(files(appender, 1, 2, 3, 4), {"who": "me"})
+    appender.append(files(appender, 5, 6), {})
     assert scan(catalog) == [1, 2, 3, 4, 5, 6]
     first, second = catalog.load_table().snapshots()
     assert second.parent_snapshot_id == first.snapshot_id
@@ -62,19 +65,30 @@ def test_an_append_is_one_snapshot_that_pyiceberg_reads(make: Any) -> None:
 
 def test_pyiceberg_appends_to_what_was_appended_and_the_other_way_round(make: Any) -> None:
     catalog, appender = make()
-    appender.append(rows(1), {})
-    catalog.load_table().append(rows(2))
+    appender.append(files(appender, 1), {})
+    catalog.load_table().append(pa.table({"id": [2], "kind": ["kind-2"]}))
     with pytest.raises(CommitFailedException):
-        appender.append(rows(3), {})
-    TableAppender(catalog.load_table(), PyArrowLocalFileSystem()).append(rows(4), {})
+        appender.append(files(appender, 3), {})
+    again = TableAppender(catalog.load_table(), PyArrowLocalFileSystem())
+    again.append(files(again, 4), {})
     assert scan(catalog) == [1, 2, 4]
+
+
+def test_nothing_is_appended_to_a_table_that_has_changed_its_schema(make: Any) -> None:
+    catalog, appender = make()
+    made = files(appender, 1)
+    with catalog.load_table().update_schema() as update:
+        update.add_column("more", LongType())
+    with pytest.raises(CommitFailedException):
+        appender.append(made, {})
+    assert scan(catalog) == []
 
 
 def test_many_small_manifests_are_merged(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(iceberg_append, "MERGE_COUNT", 4)
     catalog, appender = make(BY_KIND)
     for number in range(30):
-        appender.append(rows(number), {})
+        appender.append(files(appender, number), {})
     table = catalog.load_table()
     assert scan(catalog) == list(range(30))
     snapshot = table.current_snapshot()
@@ -94,9 +108,9 @@ def test_many_small_manifests_are_merged(make: Any, monkeypatch: pytest.MonkeyPa
 
 def test_a_flush_lands_once(make: Any) -> None:
     catalog, appender = make()
-    assert append_once(appender, rows(1), {FLUSH_PROPERTY: "a"})
-    assert not append_once(appender, rows(1), {FLUSH_PROPERTY: "a"})
+    assert append_once(appender, files(appender, 1), {FLUSH_PROPERTY: "a"})
+    assert not append_once(appender, files(appender, 1), {FLUSH_PROPERTY: "a"})
     again = TableAppender(catalog.load_table(), PyArrowLocalFileSystem())
-    assert not append_once(again, rows(1), {FLUSH_PROPERTY: "a"})
-    assert append_once(again, rows(2), {FLUSH_PROPERTY: "b"})
+    assert not append_once(again, files(again, 1), {FLUSH_PROPERTY: "a"})
+    assert append_once(again, files(again, 2), {FLUSH_PROPERTY: "b"})
     assert scan(catalog) == [1, 2]

@@ -17,7 +17,7 @@ from pyiceberg.types import LongType, NestedField, StringType
 from local_aws.checkpoint import load_checkpoint
 from local_aws.firehose_config import DeliveryConfig, Destination
 from local_aws.iceberg_append import TableAppender
-from local_aws.iceberg_sink import Target, schema_identity
+from local_aws.iceberg_sink import Target, layout_of
 from local_aws.journal import JournalSource, JournalWriter, segments
 from local_aws.json_rows import RowConverter
 from local_aws.stream_delivery import StreamDelivery
@@ -72,12 +72,12 @@ class Services:
         if self.missing:
             raise NoSuchTableError("gone")
         table = self.catalog.load_table()
-        identity = schema_identity(table)
+        layout = layout_of(table)
         known = self.target_now
-        same = known is not None and known.schema_identity == identity
+        same = known is not None and known.layout == layout
         converter = known.converter if known is not None and same else RowConverter(table.schema())
         appender = TroubledAppender(table, self)
-        self.target_now = Target(appender, converter, identity)
+        self.target_now = Target(appender, converter, layout)
         return self.target_now
 
     def failed(self) -> list[tuple[str, bytes]]:
@@ -95,10 +95,10 @@ class TroubledAppender(TableAppender):
         super().__init__(table, PyArrowLocalFileSystem())
         self.services = services
 
-    def append(self, rows: Any, properties: dict[str, str]) -> None:
+    def append(self, files: Any, properties: dict[str, str]) -> None:
         if self.services.before_commit:
             raise self.services.before_commit.pop(0)()
-        super().append(rows, properties)
+        super().append(files, properties)
         if self.services.after_commit:
             raise self.services.after_commit.pop(0)()
 
