@@ -19,6 +19,7 @@ import pytest
 from dynaberg import catalog, cleanup, deploy, layers
 from dynaberg.contract import Column, Contract, load_contract
 from dynaberg.doctor import doctor
+from dynaberg.failures import failures
 from dynaberg.reconcile import reconcile
 from dynaberg.settings import Settings
 from dynaberg.traffic import generate_traffic
@@ -94,6 +95,55 @@ def test_both_patterns_end_with_the_same_current_table(
     assert Counter(logs[0]["operation"]) == Counter(logs[1]["operation"])
     assert set(logs[1]["sequence_number"]) == {"0" * 40}
     assert logs[1]["changed_at"].dt.microsecond.nunique() > CHANGES / 2
+
+
+HARD: dict[str, dict[str, dict[str, object]]] = {
+    "empty": {"status": {"S": ""}, "nothing": {"L": []}, "none": {"M": {}}},
+    "exact": {"amount": {"N": "-9999999999.99"}, "huge": {"N": "9" * 38}},
+    "large": {"status": {"S": "x" * (390 * 1024)}},
+    "named like our columns": {
+        "operation": {"S": "REMOVE"},
+        "change_id": {"N": "1"},
+        "old_image": {"S": "x"},
+    },
+    "poison": {"amount": {"S": "a lot"}},
+}
+
+
+@pytest.mark.parametrize(("name", "stream_type"), [("viastreams", "dynamodb"), ("viakinesis", "kinesis")])
+def test_hard_input_is_delivered_or_kept_and_stops_nothing(
+    session: boto3.Session, name: str, stream_type: str
+) -> None:
+    """Each item is written twice, so that its old image comes too."""
+    settings, contract = settings_of(name, stream_type), replace(TRANSACTIONS, source_table=f"{name}-source")
+    lost = {"poison"}
+    if stream_type == "kinesis":
+        stream = deploy.outputs(session, settings, "foundation")["KinesisStreamName"]
+        session.client("kinesis").put_record(StreamName=stream, Data=b"no JSON", PartitionKey="any")
+        lost.add("")
+    for version in ("1", "2"):
+        for key, attributes in HARD.items():
+            item = {
+                "transaction_id": {"S": key},
+                "timestamp": {"N": "1"},
+                "hour": {"N": version},
+                **attributes,
+            }
+            session.client("dynamodb").put_item(TableName=contract.source_table, Item=item)
+
+    def log() -> pd.DataFrame:
+        rows = scan(session, settings, contract.log_name)
+        return rows[rows["transaction_id"].isin(HARD)]
+
+    eventually(lambda: len(log()) == 2 * len(HARD) - 2)
+    eventually(lambda: set(failures(session, settings, contract)["transaction_id"].fillna("")) == lost)
+    layers.refresh(session, settings, contract)
+    report = reconcile(session, settings, contract)
+    found = report.df[["transaction_id", "problem", "cause"]].to_numpy().tolist()
+    assert found == [["poison", "missing", "not in the log"]]
+    unmapped = log().set_index("transaction_id")["unmapped"]
+    assert json.loads(unmapped["exact"].iloc[0]) == {"huge": HARD["exact"]["huge"]}
+    assert json.loads(unmapped["named like our columns"].iloc[0]) == HARD["named like our columns"]
 
 
 # The switch -----------------------------------------------------------------------------------------
