@@ -97,6 +97,7 @@ def test_snapshots_are_marked_by_operation_and_labeled_with_rows(snapshots):
     assert title(ax) == "3 snapshots, from 150 to 390 rows; the largest step +250"
     assert {line.get_marker() for line in ax.lines} >= {"o", "s"}
     assert texts(ax) == ["150", "400", "390"]
+    assert [text.get_va() for text in ax.texts] == ["bottom", "bottom", "top"], "below where rows fell"
 
 
 def test_of_a_hundred_snapshots_eight_are_labeled_the_first_and_the_last_among_them(snapshots):
@@ -112,7 +113,7 @@ def test_two_clocks_stand_side_by_side_with_the_difference():
     known = pd.DataFrame({"status": ["APPROVED"] * 5})
     true = pd.DataFrame({"status": ["APPROVED"] * 2 + ["FLAGGED"] * 3 + [None]})
     ax = plots.plot_two_clocks(known, true, by="status", when=at(30))
-    assert title(ax) == "At 09:00:30 we knew 5 rows, and 6 were true; farthest apart: FLAGGED"
+    assert title(ax) == "At 09:00:30 UTC we knew 5 rows, and 6 were true; farthest apart: FLAGGED"
     assert texts(ax) == ["0", "3 (+3)", "5", "2 (-3)", "0", "1 (+1)"]
     assert {bar.get_hatch() for bar in ax.patches} == {"///", None}
 

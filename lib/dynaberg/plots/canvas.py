@@ -47,9 +47,13 @@ def finish(ax: Axes, title: str, *, x: str, y: str, counts: str = "y") -> Axes:
     return ax
 
 
-def write_at(ax: Axes, x: float, y: float, words: str, *, ha: str = "center", color: str = INK) -> None:
-    """Write words at a point of the data: above it when centered, beside it otherwise."""
+def write_at(
+    ax: Axes, x: float, y: float, words: str, *, ha: str = "center", color: str = INK, below: bool = False
+) -> None:
+    """Write words at a point of the data: above it when centered (or `below` it), beside it otherwise."""
     lift, va = (5, "bottom") if ha == "center" else (0, "center")
+    if below:
+        lift, va = -7, "top"
     ax.annotate(words, (x, y), (0, lift), textcoords="offset points", ha=ha, va=va, color=color, fontsize=8.5)
 
 

@@ -47,7 +47,9 @@ def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.plot(group.index, rows[group.index], MARKERS.get(str(operation), "o"), ms=8, label=operation)
     shown = _spread(len(rows))
     for place in shown:
-        write_at(ax, place, rows[place], f"{rows[place]:,.0f}")
+        # After a fall the line comes from above, and the words go below.
+        fell = place > 0 and rows[place] < rows[place - 1]
+        write_at(ax, place, rows[place], f"{rows[place]:,.0f}", below=fell)
     one_day = moments.dt.date.nunique() == 1
     form = "%H:%M:%S" if one_day else "%m-%d\n%H:%M"
     ax.set_xticks(shown, [moments[place].strftime(form) for place in shown])
@@ -82,7 +84,7 @@ def plot_two_clocks(
         known: From `Workbench.read_as_of`.
         true: From `Workbench.state_as_of`, of the same moment.
         by: Column whose values are counted in both.
-        when: The moment.
+        when: The moment, timezone-aware; the title shows it in its own zone.
         ax: Axes to draw on.
     """
     sides = (known[by].value_counts(dropna=False), true[by].value_counts(dropna=False))
@@ -102,7 +104,7 @@ def plot_two_clocks(
     ax.grid(visible=False)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     farthest = (after - before).abs().to_numpy().argmax()
-    title = f"At {when:%H:%M:%S} we knew {counted(len(known), 'row')}, and {len(true):,} were true"
+    title = f"At {when:%H:%M:%S %Z} we knew {counted(len(known), 'row')}, and {len(true):,} were true"
     if before.iloc[farthest] != after.iloc[farthest]:
         title += f"; farthest apart: {shorten(values[farthest])}"
     return finish(ax, title, x="rows", y=by, counts="x")
