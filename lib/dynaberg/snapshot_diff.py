@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
+    from pyiceberg.io.pyarrow import ArrowScan
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import FileScanTask, Table
 
@@ -75,14 +77,14 @@ def _rows_only_in(
     """Rows of the files that are only here, and rows that only there are under a delete."""
     import pyarrow as pa
 
-    parts = [_read(table, [task for path, task in here.items() if path not in there])]
-    for path, task in here.items():
-        other = there.get(path)
-        if other is not None:
-            positions = _positions_deleted(other, task, deletes)
-            if len(positions):
-                parts.append(_read_at(table, task, positions))
-    return pa.concat_tables(parts, promote_options="permissive")
+    whole = [task for path, task in here.items() if path not in there]
+    hit = {
+        path: _positions_deleted(there[path], task, deletes) for path, task in here.items() if path in there
+    }
+    touched = [(here[path], positions) for path, positions in hit.items() if len(positions)]
+    with ThreadPoolExecutor() as threads:
+        parts = threads.map(lambda pair: _read_at(table, *pair), touched)
+        return pa.concat_tables([_read(table, whole), *parts], promote_options="permissive")
 
 
 def _positions_deleted(there: FileScanTask, here: FileScanTask, deletes: _Deletes) -> np.ndarray[Any, Any]:
@@ -125,15 +127,27 @@ class _Deletes:
 
 def _read(table: Table, tasks: list[FileScanTask]) -> pa.Table:
     """Live rows of whole files, with the columns of today's schema."""
+    return _scan(table).to_table(tasks)
+
+
+def _scan(table: Table) -> ArrowScan:
+    """A scan that gives the columns of today's schema, whatever the files have."""
     from pyiceberg.expressions import AlwaysTrue
     from pyiceberg.io.pyarrow import ArrowScan
 
-    return ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue()).to_table(tasks)
+    return ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
 
 
 def _read_at(table: Table, task: FileScanTask, positions: np.ndarray[Any, Any]) -> pa.Table:
     """Rows of one file by position, whatever deletes lie over them."""
+    import numpy as np
     import pyarrow as pa
     from pyiceberg.table import FileScanTask
 
-    return _read(table, [FileScanTask(task.file)]).take(pa.array(positions))
+    found, begin = [], 0
+    for batch in _scan(table).to_record_batches([FileScanTask(task.file)]):
+        first, last = np.searchsorted(positions, (begin, begin + len(batch)))
+        if last > first:
+            found.append(batch.take(pa.array(positions[first:last] - begin)))
+        begin += len(batch)
+    return pa.Table.from_batches(found)

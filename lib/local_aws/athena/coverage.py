@@ -1,12 +1,13 @@
 """What the local Athena answers, what it refuses as AWS does, and what it does not answer yet, as data.
 
-`python -m local_aws.athena.coverage` prints the table in Markdown.
+`python -m local_aws.athena.coverage` prints it in Markdown: what `README.md` beside this file holds.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from local_aws.athena.functions import FUNCTIONS
@@ -81,16 +82,48 @@ def coverage() -> Iterator[Covered]:
     yield from (Covered("function", name, NOT_YET) for name in FUNCTIONS_NOT_YET)
 
 
+INTRODUCTION = """\
+# Athena's SQL on the local AWS
+
+What the local Athena answers, what it refuses as Athena does on S3 Tables, and what it does not answer yet. A
+function that is missing fails by its name; none reaches DuckDB under the same name by accident. What is
+supported has cases in [tests/athena_corpus](../../../tests/athena_corpus/README.md), worked out from Trino's
+documentation and never compared with Athena itself; `pytest -m aws` would replay them on a real account.
+
+`python -m local_aws.athena.coverage` prints this page from the tables that the translation uses.
+"""
+FUNCTIONS_INTRODUCTION = """\
+Where no meaning is given it is that of Trino's documentation, "Functions and operators". A spelling is a
+function of DuckDB's, a macro for each kind of arguments, or a template whose `{0}` is the first argument.
+"""
+
+
 def markdown() -> str:
-    """The table for a reader."""
-    lines = ["| statement or function | status | note |", "|---|---|---|"]
-    lines += [f"| {escaped(row.name)} | {row.status} | {escaped(row.note)} |" for row in coverage()]
-    return "\n".join(lines) + "\n"
+    """The page for a reader."""
+    rows = list(coverage())
+    statements = table(
+        ("Statement", "State", "Note"),
+        [(row.name, row.status, row.note) for row in rows if row.kind == "statement"],
+    )
+    functions = table(
+        ("Function", "Athena's meaning", "DuckDB's spelling", "State"),
+        [(code(row.name), row.note, code(row.duckdb), row.status) for row in rows if row.kind == "function"],
+    )
+    counts = Counter(row.status for row in rows if row.kind == "function")
+    summary = f"{counts[SUPPORTED]} functions are supported, {counts[NOT_YET]} are not yet."
+    parts = (INTRODUCTION, "## Statements\n", statements, "## Functions\n", summary, FUNCTIONS_INTRODUCTION)
+    return "\n".join((*parts, functions))
 
 
-def escaped(text: str) -> str:
-    """A cell's text."""
-    return text.replace("|", "\\|")
+def table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
+    lines = [names, ("---",) * len(names), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def code(text: str) -> str:
+    """Text as code, nothing where there is none."""
+    return f"`{text}`" if text else ""
 
 
 if __name__ == "__main__":

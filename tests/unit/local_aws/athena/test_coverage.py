@@ -7,6 +7,7 @@ import pytest
 import yaml
 from trino_sql_validator import validate
 
+from local_aws.athena import coverage as coverage_module
 from local_aws.athena.coverage import FUNCTIONS_NOT_YET, NOT_YET, SUPPORTED, coverage, markdown
 from local_aws.athena.functions import FUNCTIONS
 from local_aws.athena.shapes import SHAPES
@@ -34,6 +35,12 @@ def test_every_function_has_a_case_in_the_corpus() -> None:
         name.lower() for case in cases if "rows" in case for name in re.findall(r"\b(\w+)\s*\(", case["sql"])
     }
     assert sorted(ANSWERED - called) == []
+
+
+def test_the_page_is_what_the_command_prints() -> None:
+    page = Path(coverage_module.__file__).parent / "README.md"
+    fix = "python -m local_aws.athena.coverage > lib/local_aws/athena/README.md"
+    assert page.read_text(encoding="utf-8") == markdown(), fix
 
 
 @pytest.mark.parametrize("status", [SUPPORTED, NOT_YET, "refused as on AWS"])
