@@ -22,8 +22,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
 from local_aws.json_columns import Row, Way, at_once, finished, ways
-from local_aws.json_lines import read_lines
 from local_aws.json_values import Convert, MismatchError, RoundedNumberError, converter
+from local_aws.typed_records import TypedRecords
 
 INVALID_JSON = "Iceberg.InvalidJson"
 MISSING_COLUMN = "Iceberg.MissingColumnWithinRecord"
@@ -82,8 +82,8 @@ class RowConverter:
             )
             for field, arrow_type in zip(schema.fields, types, strict=True)
         ]
-        self._intake = pa.schema(
-            [(column.name, column.ways[0].intake) for column in self._columns if column.ways]
+        self._records = TypedRecords(
+            pa.schema([(column.name, column.ways[0].intake) for column in self._columns if column.ways])
         )
 
     def convert(self, data: Sequence[bytes]) -> tuple[pa.RecordBatch, dict[int, Failure]]:
@@ -95,12 +95,12 @@ class RowConverter:
         Returns:
             The rows of those that fit, and why the others (by their index) do not.
         """
-        batch = self._read_lines(data)
+        batch = self._read(data)
         return (batch, {}) if batch is not None else self._parse_and_convert(data)
 
-    def _read_lines(self, data: Sequence[bytes]) -> pa.RecordBatch | None:
+    def _read(self, data: Sequence[bytes]) -> pa.RecordBatch | None:
         """All records, read straight to columns; None where one of them needs a closer look."""
-        read = read_lines(data, self._intake)
+        read = self._records.read(data)
         if not read:
             return None
         arrays = [finish_first(column, read.get(column.name), len(data)) for column in self._columns]
