@@ -86,6 +86,39 @@ def test_operations_are_stacked_with_hatches_and_shares(counts):
     assert max(bar.get_y() + bar.get_height() for bar in ax.patches) == 100
 
 
+@pytest.mark.parametrize(
+    ("apart", "rows", "step"), [(1, 4, 1), (60, 4, 60), (1, 900, 10), (3600, 24, 3600), (1, 1, 1)]
+)
+def test_a_bar_of_operations_is_never_too_thin_to_be_seen(apart, rows, step):
+    moments = [at(apart * number) for number in range(rows)]
+    ax = plots.plot_operations(pd.DataFrame({"moment": moments, "operation": "INSERT", "changes": 2}))
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.9 * step] * len(ax.patches))
+    assert sum(bar.get_height() for bar in ax.patches) == 2 * rows
+    assert ax.get_ylabel() == f"changes in {step} s"
+    assert len(ax.patches) <= 150
+
+
+def test_each_picture_is_drawn_on_the_axes_that_it_is_given(snapshots, counts, history, profile):
+    frames = {
+        plots.plot_snapshots: (snapshots, {}),
+        plots.plot_operations: (counts, {}),
+        plots.plot_item_history: (history, {}),
+        plots.plot_profile: (profile, {}),
+        plots.plot_top_values: (profile, {}),
+        plots.plot_file_sizes: (files(1, 2), {}),
+        plots.plot_freshness: (lags("total"), {}),
+        plots.plot_drift: (drifted("amount"), {}),
+        plots.plot_diff: (pd.DataFrame({"id": [1], "change": "added"}), {"rows_before": 3}),
+        plots.plot_distribution: (pd.Series([1, 2], name="amount"), {}),
+    }
+    for draw, (frame, more) in frames.items():
+        ax = plt.subplots()[1]
+        before = len(plt.get_fignums())
+        assert draw(frame, ax=ax, **more) is ax
+        assert draw(frame.head(0), ax=ax, **more) is ax
+        assert len(plt.get_fignums()) == before
+
+
 def test_delivery_counts_from_the_first_change_and_states_the_lag(counts, snapshots):
     ax = plots.plot_delivery(counts, snapshots.iloc[:2])
     assert title(ax) == "2 snapshots brought the changes in, the last 4 s after the last change"

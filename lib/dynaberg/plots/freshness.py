@@ -49,7 +49,7 @@ def _title(known: pd.DataFrame) -> str:
     hops = known[known["hop"] != _TOTAL]
     total = known[known["hop"] == _TOTAL]
     by_hop = hops.set_index("hop")["p50_seconds"].astype(float)
-    longest = str(by_hop.idxmax())
+    longest = str(by_hop.idxmax()) if len(by_hop) else "not known"
     if total.empty:
         return f"Half of the changes take {by_hop.max():,.1f} s: {longest}"
     half, most = float(total["p50_seconds"].iloc[0]), float(total["p95_seconds"].iloc[0])

@@ -31,6 +31,10 @@ STAGES = {
     "current table": "Iceberg table",
 }
 
+# Bars that a reader can still tell apart, and what one of them may stand for.
+MOST_BARS = 150
+STEPS_SECONDS = (1, 2, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 21_600, 86_400)
+
 
 def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the flow from the source table to the current table: what exists, and what is still missing.
@@ -52,28 +56,38 @@ def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_operations(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how many changes of each operation were made, second by second.
+    """Draw how many changes of each operation were made, second by second; over hours, in longer steps.
 
     Args:
-        counts: `moment` (a whole second), `operation`, `changes`.
+        counts: `moment` (a whole second, or minute), `operation`, `changes`.
         ax: Axes to draw on.
     """
     if counts.empty:
         return draw_nothing("No change was made", ax)
     ax = ax or new_axes()
     long = in_utc(counts, "moment")
+    step = _step_seconds(long["moment"])
+    long["moment"] = long["moment"].dt.floor(f"{step}s")
     wide = long.pivot_table(index="moment", columns="operation", values="changes", aggfunc="sum")
     wide = wide[[name for name in CHANGES if name in wide]].fillna(0).astype(float)
     at, bottom = seconds_since(wide.index[0], wide.index), np.zeros(len(wide))
     for operation, values in wide.items():
         color, hatch = CHANGES[str(operation)]
-        ax.bar(at, values, 0.9, bottom, color=color, hatch=hatch, edgecolor="white", label=operation)
+        ax.bar(at, values, 0.9 * step, bottom, color=color, hatch=hatch, edgecolor="white", label=operation)
         bottom += values.to_numpy()
     shares = ", ".join(f"{share:.0%} {name}" for name, share in (wide.sum() / bottom.sum()).items())
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     start = f"seconds since {wide.index[0]:%Y-%m-%d %H:%M:%S} UTC"
-    return finish(ax, f"{bottom.sum():,.0f} changes: {shares}", x=start, y="changes a second")
+    return finish(ax, f"{bottom.sum():,.0f} changes: {shares}", x=start, y=f"changes in {step} s")
+
+
+def _step_seconds(moments: pd.Series[pd.Timestamp]) -> int:
+    """How long a bar stands for: what the moments are apart, or more where the bars would be too thin."""
+    ordered = moments.drop_duplicates().sort_values()
+    apart = ordered.diff().min().total_seconds() if len(ordered) > 1 else 1.0
+    least = max((ordered.iloc[-1] - ordered.iloc[0]).total_seconds() / MOST_BARS, apart)
+    return next((step for step in STEPS_SECONDS if step >= least), STEPS_SECONDS[-1])
 
 
 def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
