@@ -127,11 +127,15 @@ def partition_key(keys: Mapping[str, Any]) -> str:
 
 def item_bytes(item: Mapping[str, Any]) -> int:
     """The size of an item (DynamoDB developer guide, "DynamoDB Item sizes and formats")."""
-    size = 0
+    size, texts = 0, []
     for name, value in item.items():
         ((kind, content),) = value.items()
-        size += text_bytes(name) + _SIZES[kind](content)
-    return size
+        texts.append(name)
+        if kind == "S":
+            texts.append(content)
+        else:
+            size += _SIZES[kind](content)
+    return size + text_bytes("".join(texts))
 
 
 def text_bytes(text: str) -> int:

@@ -16,6 +16,7 @@ import orjson
 
 BLOCK_RECORDS = 1_024
 RECENT_RECORDS = 4 * BLOCK_RECORDS
+PORTION_RECORDS = 512
 
 
 class Held(NamedTuple):
@@ -110,7 +111,9 @@ class RecordLog:
         for block in self._blocks[number:]:
             yield from islice(block.records(), offset, None)
             offset = 0
-        yield from islice(self._recent, max(0, skip - len(self._blocks) * BLOCK_RECORDS), None)
+        beyond = max(0, skip - len(self._blocks) * BLOCK_RECORDS)
+        for first in range(beyond, len(self._recent), PORTION_RECORDS):
+            yield from self._recent[first : first + PORTION_RECORDS]
 
     def since(self, moment: float) -> int:
         """The position from which on records are as young as a moment in epoch seconds; blocks stay whole."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import orjson
 
 from local_aws.record_log import Held, RecordLog
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRecord:
+class StreamRecord(NamedTuple):
     """One record of a stream, on its way to a function.
 
     Attributes:

@@ -47,7 +47,8 @@ class Lane:
     def add(self, record: StreamRecord) -> None:
         """Put a record at the end."""
         self.records.append(record)
-        self.changed.set()
+        if not self.changed.is_set():
+            self.changed.set()
 
     async def batch(self, mapping: EventSourceMapping) -> Sequence[StreamRecord]:
         """Wait for records, then for a full batch, at most as long as the mapping's window."""

@@ -41,6 +41,7 @@ CONTRACT = load_contract(Path(__file__).parents[2] / "data" / "tables" / "transa
 CHANGES, ROUNDS = 30_000, 3
 WARM_UP_CHANGES = 1_000
 BUFFER_SECONDS = 1
+IDLE_SECONDS = 0.1
 SHARES = (0.25, 0.5, 0.75, 1.0)
 PLAIN = "plain table"
 PATTERNS = {"pattern 1": "dynamodb", "pattern 2": "kinesis"}
@@ -117,6 +118,16 @@ class Watch(threading.Thread):
                 kind = "delivery" if "local_aws.delivery" in command else "functions"
                 cpu_seconds["server" if process == self._server else kind] += times.user + times.system
         return Sample(time.time(), memory_bytes / 2**20, cpu_seconds)
+
+    def settle(self) -> Sample:
+        """Wait until what was started is done with starting, and look."""
+        before = self.look()
+        while True:
+            time.sleep(1)
+            now = self.look()
+            if sum(now.cpu_seconds.values()) - sum(before.cpu_seconds.values()) < IDLE_SECONDS:
+                return now
+            before = now
 
     def memory_mib(self, moment: float) -> float:
         """Memory at a moment, or at the first look after it."""
@@ -213,7 +224,7 @@ def run(name: str, changes: int) -> Run:
         pool.submit(write, table, WARM_UP_CHANGES, 1).result()
         if pipeline:
             pipeline.wait(WARM_UP_CHANGES)
-        before = watch.look()
+        before = watch.settle()
         writing = pool.submit(write, table, changes, 2).result()
         took = writing.ended - writing.began
         done = {WARM_UP_CHANGES + round(share * changes): writing.began + share * took for share in SHARES}
