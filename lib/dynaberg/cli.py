@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     made["clean-up"].add_argument(
         "--confirm", required=True, metavar="NAME", help="the workbench's name, typed"
     )
+    made["policy"].add_argument("policy", help="work (what the library calls) or deploy (CloudFormation)")
     made["sql"].add_argument("statement", help="the statement, in quotes")
     return parser
 
@@ -143,6 +145,11 @@ def _doctor(options: argparse.Namespace) -> int:
     return 0 if report["ok"].all() else 1
 
 
+def _policy(options: argparse.Namespace) -> int:
+    print(json.dumps(_workbench(options).policy(options.policy), indent=2))
+    return 0
+
+
 def _sql(options: argparse.Namespace) -> int:
     _show(_workbench(options).query(options.statement).df)
     return 0
@@ -170,6 +177,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "deploy": (_deploy, "deploy the foundation, the Iceberg tables, the delivery and its alarms"),
     "clean-up": (_clean_up, "remove everything that was created, the data too"),
     "doctor": (_doctor, "check every precondition, each with its fix"),
+    "policy": (_policy, "print an IAM policy for whoever works or deploys"),
     "sql": (_sql, "run one Athena SQL statement and print its rows"),
 }
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pandas as pd
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from dynaberg import aws, deploy, local
+from dynaberg import account_checks, aws, deploy, local
 from dynaberg.contract import load_contract
-from dynaberg.display import mask_account
 from dynaberg.errors import DynabergError
 from dynaberg.settings import CONTEXT_FILE, Settings
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["check", "ok", "found", "fix"]
 MINIMUM_BYTES = 2 * 2**30
+_AGAIN = "wb.enable_cdc() sets it again."
 Check = Callable[[boto3.Session, Settings], tuple[bool, str, str]]
 
 
@@ -126,32 +126,6 @@ def _local_aws(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     )
 
 
-def _region(session: boto3.Session, _: Settings) -> tuple[bool, str, str]:
-    """A Region without S3 Tables has no host of that name."""
-    region = str(session.region_name)
-    try:
-        aws.client(session, "s3tables").list_table_buckets(maxBuckets=1)
-    except EndpointConnectionError:
-        return False, f"no S3 Tables in {region}", 'Choose another Region: connect(target="aws", region=…).'
-    return True, region, ""
-
-
-def _credentials(session: boto3.Session, _: Settings) -> tuple[bool, str, str]:
-    return True, f"account {mask_account(aws.account_id(session))}", ""
-
-
-def _analytics(session: boto3.Session, _: Settings) -> tuple[bool, str, str]:
-    """Athena and Firehose see table buckets through the federated catalog `s3tablescatalog`."""
-    fix = 'S3 console, "Table buckets", "Enable integration": once per account and Region.'
-    try:
-        aws.client(session, "glue").get_catalog(CatalogId="s3tablescatalog")
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "EntityNotFoundException":
-            return False, "s3tablescatalog does not exist", fix
-        raise
-    return True, "s3tablescatalog exists", ""
-
-
 # What is deployed -------------------------------------------------------------------------------
 
 
@@ -172,15 +146,19 @@ def _change_stream(session: boto3.Session, settings: Settings) -> tuple[bool, st
         states = {d["StreamArn"]: d["DestinationStatus"] for d in answer["KinesisDataStreamDestinations"]}
         state = states.get(outputs["KinesisStreamArn"], "missing")
         ok, found = ok and state == "ACTIVE", f"{found}, Kinesis destination {state}"
-    return ok, found, "wb.enable_cdc() sets it again."
+    return ok, found, _AGAIN
 
 
 def _workgroup(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     name = deploy.outputs(session, settings, "foundation")["WorkGroupName"]
     workgroup = aws.client(session, "athena").get_work_group(WorkGroup=name)["WorkGroup"]
-    location = workgroup["Configuration"].get("ResultConfiguration", {}).get("OutputLocation", "")
-    ok = workgroup["State"] == "ENABLED" and bool(location)
-    return ok, f"{name}, results in {location or 'nowhere'}", "wb.enable_cdc() sets it again."
+    results = workgroup["Configuration"].get("ResultConfiguration", {})
+    location, how = results.get("OutputLocation", ""), results.get("EncryptionConfiguration", {})
+    found = f"{name}, results in {location or 'nowhere'}"
+    if how.get("EncryptionOption", "SSE_S3") != "SSE_S3":
+        # "Query S3 Tables with Athena": no INSERT, UPDATE, DELETE or MERGE with SSE-KMS or CSE-KMS.
+        return False, f"{found} under {how['EncryptionOption']}, so wb.refresh() cannot write", _AGAIN
+    return workgroup["State"] == "ENABLED" and bool(location), found, _AGAIN
 
 
 def _stream_type(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
@@ -236,9 +214,13 @@ _EVERYWHERE: dict[str, Check] = {
 }
 _LOCALLY: dict[str, Check] = {"local AWS": _local_aws}
 _ON_AWS: dict[str, Check] = {
-    "Region": _region,
-    "credentials": _credentials,
-    "analytics integration": _analytics,
+    "credentials": account_checks.credentials,
+    "Region": account_checks.region,
+    "table bucket quota": account_checks.table_buckets,
+    "Lambda concurrency": account_checks.lambda_concurrency,
+    "analytics integration": account_checks.analytics_integration,
+    "permission to work": account_checks.permission_to_work,
+    "permission to deploy": account_checks.permission_to_deploy,
 }
 _DEPLOYED: dict[str, Check] = {
     "foundation": _foundation,

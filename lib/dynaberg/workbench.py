@@ -192,6 +192,10 @@ class Workbench:
         """
         return deploy.grants(self.session, self.settings, self.contract, access_mode)
 
+    def policy(self, name: Literal["work", "deploy"]) -> dict[str, Any]:
+        """An IAM policy for the caller: to `work` with the library, or to `deploy` by CloudFormation."""
+        return deploy.policy(self.session, self.settings, self.contract, name)
+
     def generate_traffic(self, changes: int = 10_000, *, seed: int = 7) -> traffic.TrafficReport:
         """Write inserts, updates and deletes into the source table through the DynamoDB API.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError
 
 from dynaberg import doctor
 from dynaberg.errors import NotFoundError
@@ -64,15 +63,3 @@ def test_a_missing_contract_is_a_finding(tmp_path: Path) -> None:
     _, ok, found, _ = doctor._row("table contract", doctor._contract, NO_SESSION, Settings(root=tmp_path))
     assert not ok
     assert "transactions" in found
-
-
-def test_a_region_without_s3_tables_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_such_host(**_: object) -> None:
-        raise EndpointConnectionError(endpoint_url="https://s3tables.mars-1.amazonaws.com")
-
-    client = SimpleNamespace(list_table_buckets=no_such_host)
-    monkeypatch.setattr(doctor.aws, "client", lambda *_: client)
-    session: Any = SimpleNamespace(region_name="mars-1")
-    ok, found, fix = doctor._region(session, Settings(target="aws"))
-    assert (ok, found) == (False, "no S3 Tables in mars-1")
-    assert "region=" in fix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import boto3
 import pandas as pd
@@ -12,6 +12,7 @@ import pandas as pd
 from dynaberg import aws
 from dynaberg.contract import Contract
 from dynaberg.deploy.access_matrix import access_matrix
+from dynaberg.deploy.caller_policy import caller_policy
 from dynaberg.deploy.deployer import (
     StackResult,
     delete_stack,
@@ -23,7 +24,13 @@ from dynaberg.deploy.deployer import (
     stack_resources,
 )
 from dynaberg.deploy.handover import aws_seconds, handover_steps, wait_for_kinesis
-from dynaberg.deploy.integration import Integration, check_mode, find_integration, integrate_analytics
+from dynaberg.deploy.integration import (
+    CATALOG,
+    Integration,
+    check_mode,
+    find_integration,
+    integrate_analytics,
+)
 from dynaberg.deploy.packaging import code_key, package, upload
 from dynaberg.deploy.parameters import (
     Pace,
@@ -39,6 +46,7 @@ from dynaberg.deploy.stack_drift import DRIFT_COLUMNS, detect_drift
 from dynaberg.settings import Settings
 
 __all__ = [
+    "CATALOG",
     "PARTS",
     "TEMPLATES",
     "Integration",
@@ -54,6 +62,7 @@ __all__ = [
     "grants",
     "integrate_analytics",
     "outputs",
+    "policy",
     "preview",
     "preview_stack",
     "refuse_protected",
@@ -226,6 +235,17 @@ def grants(
         session.region_name,
         access_mode=access_mode or settings.access_mode,
     )
+
+
+def policy(session: boto3.Session, settings: Settings, contract: Contract, name: str) -> dict[str, Any]:
+    """An IAM policy for the caller: `work` with the library, or `deploy` by CloudFormation.
+
+    Raises:
+        SettingsError: There is no such policy.
+    """
+    region, account = session.region_name, aws.account_id(session)
+    partition = session.get_partition_for_region(region)
+    return caller_policy(name, settings, contract, account=account, region=region, partition=partition)
 
 
 def exists(session: boto3.Session, settings: Settings, part: Part) -> bool:
