@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from local_aws.record_log import Held
+from local_aws.record_log import BLOCK_RECORDS, Held
 from local_aws.shard_log import RECORDS_PER_CALL, ShardLog, as_member
 
 
@@ -176,6 +176,8 @@ def put_record(stream_arn: str, partition_key: str, data: bytes) -> None:
         kinesis._expire_records(stream)
     number = kinesis._next_sequence_number()
     shard["records"].hold(Held(round(time.time(), 3), number, partition_key, data))
+    if shard["records"].end % BLOCK_RECORDS == 0:
+        kinesis._expire_records(stream)
     if not kinesis.esm_wake.is_set():
         kinesis.esm_wake.set()
 

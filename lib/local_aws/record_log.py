@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 BLOCK_RECORDS = 1_024
-RECENT_RECORDS = 4 * BLOCK_RECORDS
+RECENT_RECORDS = 2 * BLOCK_RECORDS
 PORTION_RECORDS = 512
 
 

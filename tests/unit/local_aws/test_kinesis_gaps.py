@@ -227,3 +227,16 @@ def test_a_record_is_put_as_ministack_puts_it() -> None:
     assert (theirs["Data"], theirs["PartitionKey"]) == (ours["Data"], ours["PartitionKey"])
     assert theirs["SequenceNumber"] < ours["SequenceNumber"]
     assert len(theirs["SequenceNumber"]) == len(ours["SequenceNumber"])
+
+
+def test_records_expire_though_nobody_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinesis_gaps, "BLOCK_RECORDS", 4)
+    kinesis_gaps.hold_shards_compactly()
+    make_stream()
+    for number in range(10):
+        kinesis_gaps.put_record(ARN, "k", b"%d" % number)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 25 * HOUR_SECONDS)
+    for number in range(10, 13):
+        kinesis_gaps.put_record(ARN, "k", b"%d" % number)
+    assert shard()["records"].first >= 8
