@@ -5,8 +5,8 @@ python tests/benchmarks/bench_firehose.py [rows]
 The floor is what any delivery has to do: parse every record (orjson.loads) and write the rows once as
 Parquet. It is measured twice: with the rows as an Arrow table that was made before, and as the shortest
 program that has only the records, with pa.Table.from_pylist between. Against both stands the way from the
-first PutRecordBatch to the last committed snapshot, over the wire, with bodies that were made before. Rounds
-take turns; medians are printed.
+first PutRecordBatch to the last committed snapshot, over the wire, with bodies that were made before. The
+floor has one process and pyarrow's threads, delivery has the producer, the gateway and the worker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import base64
 import http.client
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ import pyarrow as pa
 from bench_conversion import CONTRACT, RECEIVED_AT_US, change_records
 from pyarrow import parquet
 from pyiceberg.catalog import load_catalog
+from report import at_least, medians, print_header, print_row
 
 import local_aws
 from dynaberg.contract import load_contract
@@ -132,41 +132,47 @@ class DataPlane:
         return int(json.loads(checkpoints[0].read_bytes())["committed"]) if checkpoints else 0
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
-    rows = change_rows(count)
-    requests = bodies(rows)
+FLOOR = "orjson.loads + one Parquet write"
+PROGRAM = "the same with from_pylist between"
+
+
+def measure(rows: Sequence[bytes], data_plane: DataPlane, folder: Path) -> dict[str, float]:
+    """Rows a second of delivery and of both floors."""
+    requests, path, count = bodies(rows), folder / "floor.parquet", len(rows)
     table = pa.Table.from_batches([RowConverter(load_contract(CONTRACT).log_schema()).convert(rows)[0]])
-    with tempfile.TemporaryDirectory() as folder:
-        state_dir = Path(folder) / "state"
-        status = local_aws.start(state_dir, port=int(os.environ.get("PORT", "4897")))
+    data_plane.deliver(requests[:1], min(count, RECORDS_PER_CALL))
+    return medians(
+        {
+            FLOOR: lambda: count / floor_seconds(rows, table, path),
+            PROGRAM: lambda: count / program_seconds(rows, path),
+            "ours": lambda: count / data_plane.deliver(requests, count),
+        },
+        ROUNDS,
+    )
+
+
+def memory_mib(status: local_aws.Status) -> float:
+    """Resident memory of the local AWS."""
+    server = psutil.Process(status.pid)
+    return sum(one.memory_info().rss for one in (server, *server.children(recursive=True))) / 2**20
+
+
+def main() -> None:
+    rows = change_rows(int(sys.argv[1]) if len(sys.argv) > 1 else 50_000)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        status = local_aws.start(folder / "state", port=int(os.environ.get("PORT", "4897")))
         os.environ.update(local_aws.env(status.endpoint, status.region))
         try:
             make_pipeline(status)
-            data_plane = DataPlane(status)
-            data_plane.deliver(requests[:1], min(count, RECORDS_PER_CALL))
-            path = Path(folder) / "floor.parquet"
-            rounds = [
-                (
-                    floor_seconds(rows, table, path),
-                    program_seconds(rows, path),
-                    data_plane.deliver(requests, count),
-                )
-                for _ in range(ROUNDS)
-            ]
-            processes = [psutil.Process(status.pid), *psutil.Process(status.pid).children(recursive=True)]
-            memory_bytes = sum(process.memory_info().rss for process in processes)
+            rates = measure(rows, DataPlane(status), folder)
+            mib = memory_mib(status)
         finally:
-            local_aws.stop(state_dir)
-    names = (
-        "orjson.loads + one Parquet write",
-        "the same with from_pylist between",
-        "PutRecordBatch to snapshot",
-    )
-    medians = [statistics.median(times) for times in zip(*rounds, strict=True)]
-    for name, seconds in zip(names, medians, strict=True):
-        print(f"{name:<36}{count / seconds:>10,.0f} rows/s{seconds / medians[-1]:>8.2f}x")
-    print(f"memory of the local AWS: {memory_bytes / 2**20:,.0f} MiB")
+            local_aws.stop(folder / "state")
+    print_header("Firehose data plane against, rows/s")
+    print_row(FLOOR, rates["ours"], rates[FLOOR], at_least(0.5))
+    print_row(PROGRAM, rates["ours"], rates[PROGRAM], None)
+    print_row("memory of the local AWS, MiB", mib, None, None)
 
 
 if __name__ == "__main__":

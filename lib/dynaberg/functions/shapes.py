@@ -16,15 +16,14 @@ from typing import Any
 
 # Compiling a shape takes milliseconds: a table of endlessly many shapes is better off on the exact path.
 MAX_SHAPES = 64
-_LINE = "[^\n]*"
 _WHOLE = "(?:0|-?[1-9][0-9]{{0,{}}})"
 _DATE = (
     "(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     "|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 )
-# By column type: DynamoDB's type letter, the pattern of plain values, the quote around them in JSON.
+# By column type: DynamoDB's type letter, the pattern of plain values where it matters, the quote around them.
 _PLAIN_TYPES = {
-    "string": ("S", _LINE, '"'),
+    "string": ("S", "", '"'),
     "date": ("S", _DATE, '"'),
     "int": ("N", _WHOLE.format(8), ""),
     "long": ("N", _WHOLE.format(17), ""),
@@ -45,7 +44,8 @@ class Shape:
     def __init__(self, types: Mapping[str, Any]) -> None:
         plain = [_plain_type(parsed) for parsed in types.values()]
         self._tags = [tag for tag, _, _ in plain]
-        self._fits = re.compile("\n".join(pattern for _, pattern, _ in plain)).fullmatch
+        self._checked = [slot for slot, (_, pattern, _) in enumerate(plain) if pattern]
+        self._fits = re.compile("\n".join(plain[slot][1] for slot in self._checked)).fullmatch
         scales = [t["decimal"][1] if isinstance(t, dict) else 0 for t in types.values()]
         self._scales = [(slot, scale) for slot, scale in enumerate(scales) if scale]
         self._members = _template(
@@ -60,9 +60,7 @@ class Shape:
     def members(self, image: Mapping[str, Any]) -> str | None:
         """The image as members of a change row, or None where a value is not plain."""
         values = self._values(image)
-        lines = "\n".join(values)
-        # The line feeds between the values are escaped, and nothing else.
-        if len(encode_basestring(lines)) != len(lines) + len(values) + 1 or not self._fits(lines):
+        if values is None or not self._fits("\n".join([values[slot] for slot in self._checked])):
             return None
         for slot, scale in self._scales:
             if values[slot][-scale - 1 : -scale] != ".":
@@ -72,17 +70,17 @@ class Shape:
     def image_text(self, image: Mapping[str, Any]) -> str | None:
         """The image as DynamoDB JSON inside of a JSON string, or None where a value is not plain."""
         values = self._values(image)
-        text = "".join(values)
-        if len(encode_basestring(text)) != len(text) + 2:
-            return None
-        return f'"{{{_fill(self._attributes, values)}}}"'
+        return None if values is None else f'"{{{_fill(self._attributes, values)}}}"'
 
-    def _values(self, image: Mapping[str, Any]) -> list[str]:
-        """The values alone; a KeyError where an attribute has another type than its column.
+    def _values(self, image: Mapping[str, Any]) -> list[str] | None:
+        """The values alone, or None where JSON has to escape something in them.
 
-        DynamoDB takes no attribute of two types, so that none is looked for.
+        It is a KeyError where an attribute has another type than its column. DynamoDB takes no attribute of
+        two types, so that none is looked for.
         """
-        return list(map(getitem, image.values(), self._tags))
+        values = list(map(getitem, image.values(), self._tags))
+        text = "".join(values)
+        return values if len(encode_basestring(text)) == len(text) + 2 else None
 
 
 class Shapes(dict[tuple[str, ...], Shape | None]):
