@@ -51,7 +51,7 @@ class ChangeConverter:
         self._nested = {n: t for n, t in self._types.items() if isinstance(t, dict) and "decimal" not in t}
         self._masks = {column["name"]: MASKS[column["mask"]] for column in columns if column["mask"]}
         self._shapes = Shapes(self._types, required=self._key, barred=self._masks)
-        self._checked_source: str | None = None
+        self._checked_sources: set[str] = set()
 
     def to_row(self, record: Mapping[str, Any], received_at_us: int) -> bytes:
         """Convert one change record.
@@ -107,7 +107,7 @@ class ChangeConverter:
     def _head(self, record: Mapping[str, Any], change: Mapping[str, Any], received_at_us: int) -> str:
         """The members of a change row that are not of the item; any error where one cannot be."""
         source = record.get("eventSourceARN") or record.get("tableName")
-        if source is None or source != self._checked_source:
+        if source not in self._checked_sources:
             self._check_source(source)
         operation = record["eventName"]
         units = _MICROSECONDS[change.get("ApproximateCreationDateTimePrecision")]
@@ -132,7 +132,7 @@ class ChangeConverter:
         if name != self._source_table:
             message = f"It is a change of {shorten(source)}, not of {self._source_table!r}"
             raise ConversionError("OtherTable", message)
-        self._checked_source = source
+        self._checked_sources.add(source)
 
     def _members(self, image: Mapping[str, Any], old_image: Mapping[str, Any] | None) -> str:
         """The members of a change row that are of the item."""
