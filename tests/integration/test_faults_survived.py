@@ -36,8 +36,8 @@ from local_aws import Status
 CHANGES = int(os.environ.get("FAULT_CHANGES", "5000"))
 POISON = max(1, CHANGES // 1000)
 DEADLINE_SECONDS = 60 + CHANGES / 100
-# Records for one invocation; there are eight for each batch, which comes twice, and in four parts.
-BATCH_SIZE = 2_000
+# There are eight invocations for each batch, which comes twice, and in four parts.
+READING = {"BatchSize": 2_000, "ParallelizationFactor": 4}
 CONTRACT = load_contract(Path(__file__).parents[2] / "data" / "tables" / "transactions.yaml")
 Rule = dict[str, Any]
 EVERYWHERE: list[Rule] = [
@@ -93,7 +93,7 @@ def deployed(local_aws: Status, request: pytest.FixtureRequest) -> Iterator[tupl
     for mapping in functions.list_event_source_mappings(FunctionName=f"{name}-forwarder")[
         "EventSourceMappings"
     ]:
-        functions.update_event_source_mapping(UUID=mapping["UUID"], BatchSize=BATCH_SIZE)
+        functions.update_event_source_mapping(UUID=mapping["UUID"], **READING)
     yield session, settings, contract
     put_faults(local_aws)
     cleanup.clean_up(session, settings, confirm=settings.name)
