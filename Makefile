@@ -62,6 +62,10 @@ gallery: demo ## Run the demo and take README's pictures from it
 test: $(READY) ## Run the unit, integration and notebook tests
 	@$(BIN)/python -m pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile tests/unit tests/integration tests/notebooks tests/aws
 
+.PHONY: faults
+faults: $(READY) ## Break everything at once, in both patterns, and print what struck how often
+	@TQDM_DISABLE=1 $(BIN)/python -m pytest -q -s tests/integration/test_faults_survived.py
+
 .PHONY: lint
 lint: $(READY) ## Check style and formatting, and that no notebook holds outputs
 	@$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Everything breaks at once, by a seed; in the end the log is complete and the current table is DynamoDB.
 
-5,000 changes in each pattern, or as many as `FAULT_CHANGES` says.
+20,000 changes in each pattern, or as many as `FAULT_CHANGES` says; `make faults` tells what struck how often.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from dynaberg.settings import Settings
 from dynaberg.traffic import generate_traffic
 from local_aws import Status
 
-CHANGES = int(os.environ.get("FAULT_CHANGES", "5000"))
+CHANGES = int(os.environ.get("FAULT_CHANGES", "20000"))
 POISON = max(1, CHANGES // 1000)
 DEADLINE_SECONDS = 60 + CHANGES / 100
 # There are eight invocations for each batch, which comes twice, and in four parts.
@@ -201,7 +201,6 @@ def test_nothing_is_lost(local_aws: Status, deployed: tuple[Any, ...]) -> None:
     writer.stop()
     assert writer.commits
     counts = struck(local_aws)
-    print(settings.stream_type, counts, f"{writer.commits} commits of another writer")
     assert all(counts.values()), counts
     put_faults(local_aws)
     wait_until(
@@ -232,3 +231,12 @@ def test_nothing_is_lost(local_aws: Status, deployed: tuple[Any, ...]) -> None:
     layers.refresh(session, settings, mended)
     report = reconcile(session, settings, mended)
     assert report.matches, report.df.to_string()
+    tell(settings.stream_type, report.items, counts, writer.commits)
+
+
+def tell(pattern: str, items: int, counts: dict[tuple[str, str], int], commits: int) -> None:
+    """What the run survived."""
+    lines = [f"{CHANGES + POISON:,} changes, {items:,} items, pattern {pattern}: log complete, table equal"]
+    lines += [f"  {service} {kind}: struck {count} times" for (service, kind), count in counts.items()]
+    lines += [f"  poison: {POISON} items, replayed", f"  another writer: {commits} commits"]
+    print("", *lines, "  delivery worker: killed once, in a commit", sep="\n")
