@@ -203,6 +203,13 @@ def ask(wb: Any, first: int, second: int) -> None:
             "profile_columns",
         ):
             getattr(wb, look)(table)
+    wb.load_reference("merchants")
+    wb.bookmark("transactions", "audit", second)
+    wb.bookmarks("transactions")
+    wb.remove_bookmark("transactions", "audit")
+    wb.preview_maintenance("transactions", max_age_hours=24)
+    wb.maintain("transactions", target_mb=128, unreferenced_days=4, confirm="transactions")
+    wb.maintenance("transactions")
     wb.read_as_of("transactions", first)
     wb.state_as_of(datetime.now(UTC))
     wb.changes_between("transactions", first, second)
