@@ -64,7 +64,7 @@ BY_PATTERN: dict[str, list[Rule]] = {
 }
 IN_THE_REPLAY: list[Rule] = [
     {"service": "firehose", "kind": "throttle", "operation": "PutRecordBatch", "count": 1},
-    {"service": "firehose", "kind": "fail_records", "share": 0.5, "seed": 2},
+    {"service": "firehose", "kind": "fail_records", "count": 3},
 ]
 
 
