@@ -60,7 +60,7 @@ gallery: demo ## Run the demo and take README's pictures from it
 
 .PHONY: test
 test: $(READY) ## Run the unit, integration and notebook tests
-	@$(BIN)/python -m pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile tests/unit tests/integration tests/notebooks tests/aws
+	@$(BIN)/python -m pytest -q -m "not aws" --numprocesses $(TEST_PROCESSES) --dist loadfile tests/unit tests/integration tests/notebooks tests/aws
 
 .PHONY: faults
 faults: $(READY) ## Break everything at once, in both patterns, and print what struck how often
