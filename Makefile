@@ -39,7 +39,7 @@ lock: $(READY) ## Compile requirements.lock anew from pyproject.toml
 .PHONY: clean
 clean: ## Stop the local AWS; remove its state, the gallery and all caches
 	@test ! -x $(BIN)/dynaberg || $(BIN)/dynaberg local stop
-	rm -rf build dist data/local .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist cdk.out data/local .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path "./$(VENV)/*" -type d -prune -exec rm -rf {} +
 
 # ---- the workbench ----
@@ -81,6 +81,11 @@ format: $(READY) ## Format the code and strip the notebooks
 	@$(STRIP) notebooks/*.ipynb
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
+
+.PHONY: cdk
+cdk: $(READY) ## Install the CDK's library (465 MB; Node runs it) and test the CDK app
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[cdk]'
+	@$(BIN)/python -m pytest -q tests/integration/test_cdk.py
 
 .PHONY: bench
 bench: $(READY) ## Run every benchmark and print its figures

@@ -90,6 +90,8 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
     deploy.delete_stack(session, deploy.stack_name(settings, "observe"))
     deploy.delete_stack(session, deploy.stack_name(settings, "delivery"))
     deploy.delete_stack(session, deploy.stack_name(settings, "access"))
+    # The CDK app's own: the tables outlive it, and the foundation cannot go before it.
+    deploy.delete_stack(session, f"{settings.name}-tables")
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)
     deploy.delete_stack(session, deploy.stack_name(settings, "foundation"))

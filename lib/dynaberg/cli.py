@@ -134,6 +134,14 @@ def _deploy(options: argparse.Namespace) -> int:
     return 0
 
 
+def _tables(options: argparse.Namespace) -> int:
+    from dynaberg.layers import create_tables
+
+    workbench = _workbench(options)
+    _show(create_tables(workbench.session, workbench.settings, workbench.contract))
+    return 0
+
+
 def _clean_up(options: argparse.Namespace) -> int:
     _show(_workbench(options).clean_up(confirm=options.confirm))
     return 0
@@ -175,6 +183,7 @@ _LOCAL: dict[str, tuple[Command, str]] = {
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "walk": (_walk, "run the notebooks in order"),
     "deploy": (_deploy, "deploy the foundation, the Iceberg tables, the delivery and its alarms"),
+    "tables": (_tables, "create the Iceberg tables, or add the columns that the contract has gained"),
     "clean-up": (_clean_up, "remove everything that was created, the data too"),
     "doctor": (_doctor, "check every precondition, each with its fix"),
     "policy": (_policy, "print an IAM policy for whoever works or deploys"),

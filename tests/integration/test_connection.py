@@ -83,6 +83,8 @@ def test_deploy_doctor_sql_and_clean_up(project: Path, capsys: pytest.CaptureFix
     assert "wb.enable_cdc(), notebook 01_enable_cdc" in capsys.readouterr().out
     assert main(["deploy"]) == 0
     assert "typed-forwarder" in capsys.readouterr().out
+    assert main(["tables"]) == 0
+    assert capsys.readouterr().out.count("unchanged") == 2
     assert main(["doctor"]) == 0
     assert "False" not in capsys.readouterr().out
     assert main(["sql", "SELECT count(*) AS changes FROM transactions_changes"]) == 0

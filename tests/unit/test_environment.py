@@ -57,6 +57,8 @@ BROUGHT_BY = {
     "requests": "pyiceberg",
 }
 IMPORTED_AS = {"yaml": "pyyaml"}
+# What only those need who install an extra for it.
+WITH_AN_EXTRA = {"cdk_app.py": {"aws_cdk"}}
 
 
 @pytest.mark.parametrize("image", STUDIO)
@@ -82,7 +84,7 @@ def test_the_library_imports_nothing_that_it_does_not_declare():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module or ""]
-            imported |= {name.partition(".")[0] for name in names}
+            imported |= {name.partition(".")[0] for name in names} - WITH_AN_EXTRA.get(path.name, set())
     foreign = imported - sys.stdlib_module_names - {"dynaberg", "local_aws"}
     packages = {BROUGHT_BY.get(name, IMPORTED_AS.get(name, name)) for name in foreign}
     # `mypy_boto3_*` are looked at by the type checker alone.
