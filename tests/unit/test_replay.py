@@ -207,3 +207,16 @@ def test_the_picture_says_where_changes_wait() -> None:
     assert [text.get_text().strip() for text in ax.texts] == ["1", "2"]
     assert plot_failures(frame.head(1)).get_title() == "1 change waits to be replayed, most for A"
     assert plot_failures(frame.head(0)).get_title() == "Nothing failed, or all of it was replayed"
+
+
+def test_waiting_for_failures_ends_with_enough_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([0, 2, 3, 4])
+
+    def found(*_: Any) -> pd.DataFrame:
+        return pd.DataFrame({"change_id": range(next(counts))})
+
+    monkeypatch.setattr(failures, "failures", found)
+    nothing: Any = None
+    assert len(failures.wait_for_failures(nothing, nothing, nothing, 3)) == 3
+    with pytest.raises(NotReadyError, match="The failure of 5 changes is not there after 0 s"):
+        failures.wait_for_failures(nothing, nothing, nothing, 5, timeout=0)
