@@ -53,9 +53,9 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     """
     stacked = [row for part in deploy.PARTS for row in _stacked(session, deploy.stack_name(settings, part))]
     known = {row[:2] for row in stacked}
-    has_bucket = any(kind == "AWS::S3Tables::TableBucket" for kind, _ in known)
-    tables = _tables(session, settings) if has_bucket else []
     left = [row for row in _tagged(session, settings) if row[:2] not in known]
+    has_bucket = any(row[0] == "AWS::S3Tables::TableBucket" for row in [*stacked, *left])
+    tables = _tables(session, settings) if has_bucket else []
     found = pd.DataFrame([*stacked, *tables, *left], columns=COLUMNS)
     found["idle_usd_per_month"] = pd.Series(map(cost.idle_usd_per_month, found["kind"]), dtype=object)
     return found
@@ -98,11 +98,16 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
     for kind, name in _with_data(list_resources(session, settings), stacked=False):
         _KINDS[kind].empty(session, name)
         _KINDS[kind].delete(session, name)
-    left = list_resources(session, settings)
-    if len(left):
-        msg = f"Still there after the clean-up: {', '.join(left['name'])}."
+    stacks = [deploy.stack_name(settings, part) for part in deploy.PARTS]
+    left = [*list_resources(session, settings)["name"], *(n for n in stacks if _is_there(session, n))]
+    if left:
+        msg = f"Still there after the clean-up: {', '.join(left)}."
         raise DeploymentError(msg, hint="Something may have been written meanwhile. Run the clean-up again.")
     return found
+
+
+def _is_there(session: boto3.Session, stack_name: str) -> bool:
+    return deploy.describe_stack(session, stack_name) is not None
 
 
 def _with_data(resources: pd.DataFrame, *, stacked: bool) -> list[tuple[str, str]]:
@@ -221,6 +226,9 @@ def _empty_bucket(session: boto3.Session, name: str) -> None:
             if keys:
                 _check(s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True}), name)
             bar.update(len(keys))
+    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
+        for begun in page.get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=name, Key=begun["Key"], UploadId=begun["UploadId"])
 
 
 def _check(answer: dict[str, Any], bucket: str) -> None:

@@ -30,6 +30,9 @@ _MADE_BY = {
 }
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
 _NEVER_CREATED = {"ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"}
+# A stack that is nothing but the holder of its first change set.
+_SHELL = "REVIEW_IN_PROGRESS"
+_PREFIX = "dynaberg-"
 _NOTHING_TO_DO = re.compile(r"didn't contain changes|No updates are to be performed", re.IGNORECASE)
 # What CloudFormation's reason looks like, and what helps against it; the first that fits.
 _HINTS = (
@@ -52,7 +55,7 @@ _HINTS = (
     (r"DELETE_FAILED", "A clean-up did not get to its end. Run clean_up() again, then this."),
     (
         r"UPDATE_ROLLBACK_FAILED",
-        "Continue the stack's update rollback in CloudFormation's console, then run this again.",
+        "Its rollback was continued and failed again: mend what the events name, then run this again.",
     ),
     (r"assume|Role", "A new role takes some seconds to be known everywhere. Run it again."),
 )
@@ -100,9 +103,7 @@ def deploy_stack(
     Example:
         >>> deploy_stack(session, "dynaberg-foundation", TEMPLATES / "foundation.yaml", parameters).outputs
     """
-    settle(session, stack_name)
-    if _status(session, stack_name) in _NEVER_CREATED:
-        delete_stack(session, stack_name, progress=False)
+    _recover(session, stack_name)
     change_set = _make_change_set(session, stack_name, template_path, parameters, tags or {})
     events: list[dict[str, Any]] = []
     if change_set["Changes"]:
@@ -114,6 +115,7 @@ def deploy_stack(
         _check(session, events, stack_name)
     else:
         _discard(session, change_set)
+        _discard_abandoned(session, stack_name)
     outputs, resources = (
         stack_outputs(session, stack_name),
         stack_resources(session, stack_name, _seconds(events)),
@@ -161,9 +163,33 @@ def delete_stack(session: boto3.Session, stack_name: str, *, progress: bool = Tr
     if stack is None:
         return
     token = f"dynaberg-{uuid4()}"
+    cloudformation = aws.client(session, "cloudformation")
+    if stack["StackStatus"] == _SHELL:
+        cloudformation.delete_stack(StackName=stack["StackId"])
+        what = f"The end of stack {stack_name!r}, which was never created,"
+        aws.wait_for(lambda: describe_stack(session, stack_name) is None, timeout=DEADLINE_SECONDS, what=what)
+        return
     total = len(stack_resources(session, stack_name))
-    aws.client(session, "cloudformation").delete_stack(StackName=stack["StackId"], ClientRequestToken=token)
+    cloudformation.delete_stack(StackName=stack["StackId"], ClientRequestToken=token)
     _check(session, _follow(session, stack["StackId"], token, total, "Removing", progress), stack_name)
+
+
+def _recover(session: boto3.Session, stack_name: str) -> None:
+    """Bring a stack that an interruption or a failure left half-way to where it can be deployed.
+
+    Raises:
+        DeploymentError: A clean-up of it did not get to its end.
+    """
+    settle(session, stack_name)
+    status = _status(session, stack_name)
+    if status in _NEVER_CREATED:
+        delete_stack(session, stack_name, progress=False)
+    if status == "UPDATE_ROLLBACK_FAILED":
+        aws.client(session, "cloudformation").continue_update_rollback(StackName=stack_name)
+        settle(session, stack_name)
+        status = _status(session, stack_name)
+    if status in ("UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"):
+        raise _explained(stack_name, "the stack", f"it is in {status}.")
 
 
 def stack_exists(session: boto3.Session, stack_name: str) -> bool:
@@ -224,7 +250,7 @@ def settle(session: boto3.Session, stack_name: str) -> None:
 
     def settled() -> bool:
         status = _status(session, stack_name)
-        return status == "REVIEW_IN_PROGRESS" or not status.endswith("_IN_PROGRESS")
+        return status == _SHELL or not status.endswith("_IN_PROGRESS")
 
     aws.wait_for(settled, timeout=DEADLINE_SECONDS, what=f"The end of what stack {stack_name!r} is doing")
 
@@ -254,11 +280,11 @@ def _make_change_set(
 ) -> dict[str, Any]:
     """A change set to execute or to discard; where nothing would change, its `Changes` are empty."""
     cloudformation = aws.client(session, "cloudformation")
-    is_new = _status(session, stack_name) in ("", "REVIEW_IN_PROGRESS")
+    is_new = _status(session, stack_name) in ("", _SHELL)
     try:
         made = cloudformation.create_change_set(
             StackName=stack_name,
-            ChangeSetName=f"dynaberg-{uuid4()}",
+            ChangeSetName=f"{_PREFIX}{uuid4()}",
             ChangeSetType="CREATE" if is_new else "UPDATE",
             TemplateBody=template_path.read_text(encoding="utf-8"),
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
@@ -284,8 +310,17 @@ def _discard(session: boto3.Session, change_set: Mapping[str, Any]) -> None:
     """Delete a change set, and the stack that is nothing but its shell."""
     cloudformation = aws.client(session, "cloudformation")
     cloudformation.delete_change_set(ChangeSetName=change_set["ChangeSetId"])
-    if _status(session, change_set["StackId"]) == "REVIEW_IN_PROGRESS":
+    if _status(session, change_set["StackId"]) == _SHELL:
         cloudformation.delete_stack(StackName=change_set["StackId"])
+
+
+def _discard_abandoned(session: boto3.Session, stack_name: str) -> None:
+    """Delete what change sets an interruption left; executing one would have removed the others."""
+    cloudformation = aws.client(session, "cloudformation")
+    for page in cloudformation.get_paginator("list_change_sets").paginate(StackName=stack_name):
+        for found in page["Summaries"]:
+            if found["ChangeSetName"].startswith(_PREFIX) and found.get("ExecutionStatus") == "AVAILABLE":
+                cloudformation.delete_change_set(ChangeSetName=found["ChangeSetId"])
 
 
 def _follow(
