@@ -47,6 +47,7 @@ ACTIONS = {
     "s3:CopyObject": ("s3:GetObject", "s3:PutObject"),
     "s3:DeleteObjects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     "s3:HeadObject": ("s3:GetObject",),
+    "s3:ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
     "s3:ListObjectVersions": ("s3:ListBucketVersions",),
     "s3:ListObjectsV2": ("s3:ListBucket",),
     "sqs:ChangeMessageVisibilityBatch": ("sqs:ChangeMessageVisibility",),
@@ -165,6 +166,7 @@ def walk(calls: Calls, stream_type: str) -> set[str]:
     second = int(wb.refresh()["snapshot_id"].iloc[0])
     wb.repair(wb.reconcile(), confirm=name)
     ask(wb, first, second)
+    keep(wb)
     wb.estimate_cost(1_000), wb.cost_so_far(), wb.list_resources()
     wb._workbench.settings = replace(settings, protect=False)
     wb.enable_cdc()
@@ -218,6 +220,17 @@ def ask(wb: Any, first: int, second: int) -> None:
     wb.freshness()
 
 
+def keep(wb: Any) -> None:
+    """All that keeps a table in shape."""
+    wb.bookmark("transactions", "here")
+    wb.bookmarks("transactions")
+    wb.remove_bookmark("transactions", "here")
+    wb.preview_maintenance("transactions", max_age_hours=1)
+    wb.maintain("transactions", target_mb=64, unreferenced_days=3, confirm="transactions")
+    wb.maintenance("transactions")
+    wb.enable_cdc()  # with nothing to do
+
+
 @pytest.fixture(scope="module")
 def library(local_aws: Status) -> tuple[Calls, set[str]]:
     """The calls of both walks, and the methods that were called."""
@@ -240,6 +253,7 @@ def test_every_call_fits_botocores_models(library: tuple[Calls, set[str]]) -> No
 # Made when something went wrong before, so not in a walk: by which method of a client.
 AFTER_AN_ACCIDENT = {
     "athena:StopQueryExecution": "pyathena",
+    "cloudformation:ContinueUpdateRollback": "continue_update_rollback",
     "cloudformation:DescribeEvents": "describe_events",
     "kinesis:DeleteStream": "delete_stream",
     "s3:DeleteBucket": "delete_bucket",
