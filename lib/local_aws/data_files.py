@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from pyiceberg.typedef import Record
 from local_aws.memory_files import MemoryFile
 from local_aws.partitions import partitions
 
-ROW_GROUP_BYTES = 16 * 2**20
+ROW_GROUP_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Part:
 class DataFiles:
     """Parquet files of one table, one for each partition that rows come for.
 
-    Rows become a row group of each file as soon as there are enough of them, so that little is left to do in
-    the end, and so that what is kept of them in memory is compressed.
+    Rows become a row group of each file as soon as there are enough of them, in a thread of their own: so
+    little is left to do in the end, and what is kept of them in memory is compressed.
 
     Args:
         table: The table as it is now.
@@ -70,6 +71,8 @@ class DataFiles:
         self._parts: dict[tuple[Any, ...], Part] = {}
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
+        self._encoder = ThreadPoolExecutor(1, "parquet")
+        self._encoding: list[Future[None]] = []
         self._finished: list[NewDataFile] | None = None
 
     def add(self, rows: pa.RecordBatch) -> None:
@@ -78,19 +81,25 @@ class DataFiles:
             self._waiting.append(rows)
             self._waiting_bytes += rows.nbytes
         if self._waiting_bytes >= ROW_GROUP_BYTES:
-            self._write_row_groups()
+            self._encode()
 
     def finish(self) -> list[NewDataFile]:
         """Complete the files; nothing can be added any more."""
         if self._finished is None:
             if self._waiting:
-                self._write_row_groups()
+                self._encode()
+            self._encoder.shutdown()
+            for encoded in self._encoding:
+                encoded.result()
             self._finished = [self._new_data_file(part) for part in self._parts.values()]
         return self._finished
 
-    def _write_row_groups(self) -> None:
-        rows = pa.Table.from_batches(self._waiting).combine_chunks()
-        self._waiting, self._waiting_bytes = [], 0
+    def _encode(self) -> None:
+        batches, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        self._encoding.append(self._encoder.submit(self._write_row_groups, batches))
+
+    def _write_row_groups(self, batches: list[pa.RecordBatch]) -> None:
+        rows = pa.Table.from_batches(batches).combine_chunks()
         for key, of_partition in self._by_partition(rows):
             part = self._part(key)
             part.writer.write(pa.Table.from_arrays(of_partition.columns, schema=self._arrow_schema))

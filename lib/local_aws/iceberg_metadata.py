@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import CommitTableRequest
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil, TableMetadataV1, new_table_metadata
+from pyiceberg.table.snapshots import MetadataLogEntry, Snapshot, SnapshotLogEntry
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortOrder
 from pyiceberg.table.update import AddSchemaUpdate, SetLocationUpdate, TableUpdate, update_table_metadata
 
@@ -25,9 +26,46 @@ _VERSION = re.compile(r"/v?(\d+)(?:-[^/]*)?\.metadata\.json$")
 _DELETE_AFTER_COMMIT = "write.metadata.delete-after-commit.enabled"
 
 
+class Shared:
+    """Part of a table's history: nothing changes it, so a copy of the metadata may hold the same one.
+
+    pyiceberg copies the whole metadata with every commit, so that commits would cost more and more.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self
+
+
+class SharedSnapshot(Shared, Snapshot):
+    """A snapshot that is not copied."""
+
+
+class SharedSnapshotLogEntry(Shared, SnapshotLogEntry):
+    """An entry of the snapshot log that is not copied."""
+
+
+class SharedMetadataLogEntry(Shared, MetadataLogEntry):
+    """An entry of the metadata log that is not copied."""
+
+
+def share_history(metadata: TableMetadata) -> TableMetadata:
+    """The same metadata, its history shared by all copies."""
+    kinds: dict[str, type[BaseModel]] = {
+        "snapshots": SharedSnapshot,
+        "snapshot_log": SharedSnapshotLogEntry,
+        "metadata_log": SharedMetadataLogEntry,
+    }
+    shared = {
+        name: [one if isinstance(one, kind) else kind.model_construct(**dict(one)) for one in entries]
+        for name, kind in kinds.items()
+        if (entries := getattr(metadata, name, None))
+    }
+    return metadata.model_copy(update=shared)
+
+
 def parse_metadata(text: bytes) -> TableMetadata:
     """The table metadata that a metadata file holds."""
-    return TableMetadataUtil.parse_raw(text.decode())
+    return share_history(TableMetadataUtil.parse_raw(text.decode()))
 
 
 def dump_metadata(metadata: TableMetadata) -> bytes:
@@ -97,7 +135,7 @@ def apply_commit(
             400, "BadRequestException", f"A table of a table bucket cannot move to {moves[-1]}."
         )
     try:
-        return update_table_metadata(
+        updated = update_table_metadata(
             base_metadata=base or TableMetadataV1.model_construct(last_column_id=-1, schema=Schema()),
             updates=tuple(updates),
             enforce_validation=created,
@@ -105,6 +143,7 @@ def apply_commit(
         )
     except (ValueError, NotImplementedError) as error:
         raise bad_request(error) from error
+    return share_history(updated)
 
 
 def repeats_schema(update: TableUpdate, base: TableMetadata) -> bool:

@@ -98,6 +98,19 @@ def test_commits_write_both_logs() -> None:
     ]
 
 
+def test_a_commit_copies_nothing_of_the_history() -> None:
+    before = parse_metadata(dump_metadata(history(20)))
+    after = apply_commit(commit(add_snapshot(21, 20), set_main(21)), before, "x", LOCATION)
+    for old, new in (
+        (before.snapshots, after.snapshots),
+        (before.snapshot_log, after.snapshot_log),
+        (before.metadata_log, after.metadata_log),
+    ):
+        assert len(new) == len(old) + 1
+        assert all(one is same for one, same in zip(old, new, strict=False))
+    assert parse_metadata(dump_metadata(after)) == after
+
+
 def test_removed_snapshots_leave_the_log() -> None:
     metadata = apply_commit(
         commit({"action": "remove-snapshots", "snapshot-ids": [1]}), history(3), "x", LOCATION
