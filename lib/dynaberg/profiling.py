@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.contract import LOG_COLUMNS
@@ -35,7 +35,8 @@ def profile_columns(
     Rows, nulls, min, max, mean and the most frequent values are exact. What is approximate says so in its
     name: on Athena distinct counts have a standard error of 2.3 %, and quantiles come from a sketch. The
     local AWS counts with another sketch, whose distinct counts can be further off than that. Source: Trino
-    documentation, "Aggregate functions".
+    documentation, "Aggregate functions". Where `top` is told, every value was counted, and the distinct count
+    is exact too.
 
     Below a struct there are its fields (`place.city`), below a list `length` and `element`, below a map
     `length`, `key` and `value`; rows of elements, keys and values are as many as these.
@@ -76,7 +77,7 @@ def profile_columns(
 
 
 def _statement(profiled: Sequence[Path], source: str, keys: set[str]) -> str:
-    """One row of aggregates: those of the rows, beside those of the elements of each array."""
+    """One row of aggregates: those of the rows, of the elements of each array, and of the values' counts."""
     unique = {*keys, *_UNIQUE}
     frequent = {
         index: path
@@ -84,19 +85,30 @@ def _statement(profiled: Sequence[Path], source: str, keys: set[str]) -> str:
         if path.type in _FREQUENT and path.name not in unique and not path.nested
     }
     arrays = list(dict.fromkeys(path.array for path in profiled))
-    scans = [_scan(profiled, array, source, number) for number, array in enumerate(arrays)]
+    scans = [_scan(profiled, array, source, number, frequent) for number, array in enumerate(arrays)]
+    selected = ",\n  ".join(
+        ["*", *(part for index, path in enumerate(profiled) for part in _unpacked(index, path))]
+    )
     if not frequent:
-        return _BESIDE.format(scans="\nCROSS JOIN ".join(scans))
-    top = '(SELECT json_format(CAST(array_agg(line) AS json)) AS "top" FROM top) AS listed'
+        return _BESIDE.format(selected=selected, scans="\nCROSS JOIN ".join(scans))
+    in_rows = {index: path for index, path in frequent.items() if not path.array}
+    of_counts = ",\n  ".join(
+        [_TOP, *(part for index in in_rows for part in _from_counts(index, in_rows[index]))]
+    )
     counted = _COUNTED.format(counts=_counts(frequent, source))
-    return counted + _BESIDE.format(scans="\nCROSS JOIN ".join([*scans, top]))
+    scans.append(f"(SELECT {of_counts}\nFROM ranked) AS counts_of_values")
+    return counted + _BESIDE.format(selected=selected, scans="\nCROSS JOIN ".join(scans))
 
 
-def _scan(profiled: Sequence[Path], array: str, source: str, number: int) -> str:
+def _scan(profiled: Sequence[Path], array: str, source: str, number: int, frequent: Container[int]) -> str:
     """The aggregates over the rows, or over the elements of one array."""
     indexes = [index for index, path in enumerate(profiled) if path.array == array]
     rows = [f'count(*) AS "rows_{index}"' for index in indexes]
-    aggregates = [part for index in indexes for part in _aggregates(index, profiled[index])]
+    aggregates = [
+        part
+        for index in indexes
+        for part in _aggregates(index, profiled[index], is_counted=not array and index in frequent)
+    ]
     selected = ",\n  ".join([*rows, *aggregates])
     return f"(SELECT {selected}\nFROM {source}{_unnested(array)}) AS scan_{number}"
 
@@ -108,8 +120,9 @@ def _unnested(array: str) -> str:
 def _counts(frequent: dict[int, Path], source: str) -> str:
     """How often each value comes: those of the rows by one scan, those of each array by one of its own."""
     in_rows = {index: path for index, path in frequent.items() if not path.array}
+    others = "".join(f", NULL AS v{index}" for index in in_rows)
     parts = [
-        f"SELECT '{index}' AS place, CAST({path.expression} AS varchar) AS value, count(*) AS n\n"  # noqa: S608
+        f"SELECT '{index}' AS place, CAST({path.expression} AS varchar) AS value, count(*) AS n{others}\n"  # noqa: S608
         f"  FROM {source}{_unnested(path.array)} WHERE {path.expression} IS NOT NULL GROUP BY 1, 2"
         for index, path in frequent.items()
         if path.array
@@ -118,6 +131,7 @@ def _counts(frequent: dict[int, Path], source: str) -> str:
         counted = _ROWS_COUNTED.format(
             places=" ".join(f"WHEN v{index} IS NOT NULL THEN '{index}'" for index in in_rows),
             values=", ".join([*(f"CAST(v{index} AS varchar)" for index in in_rows), "NULL"]),
+            names="".join(f", v{index}" for index in in_rows),
             sets=", ".join(f"(v{index})" for index in in_rows),
             columns=", ".join(f"{path.expression} AS v{index}" for index, path in in_rows.items()),
             source=source,
@@ -128,19 +142,33 @@ def _counts(frequent: dict[int, Path], source: str) -> str:
 
 # One scan counts the values of all columns: in each grouping set all columns but one are NULL.
 _ROWS_COUNTED = """\
-SELECT CASE {places} END AS place, coalesce({values}) AS value, count(*) AS n
+SELECT CASE {places} END AS place, coalesce({values}) AS value, count(*) AS n{names}
   FROM (SELECT {columns} FROM {source}) AS rows_of_table GROUP BY GROUPING SETS ({sets})"""
-_BESIDE = "SELECT * FROM {scans}"
+_BESIDE = "SELECT {selected}\nFROM {scans}"
+# Each is named once: Athena runs what WITH names as often as it is named.
 _COUNTED = """\
 WITH counted AS (
   {counts}
 ), ranked AS (
-  SELECT place, value, n, row_number() OVER (PARTITION BY place ORDER BY n DESC, value) AS number
+  SELECT *, row_number() OVER (PARTITION BY place ORDER BY n DESC, value) AS number
   FROM counted WHERE place IS NOT NULL
-), top AS (
-  SELECT ARRAY[place, value, CAST(n AS varchar)] AS line FROM ranked WHERE number <= 5
 )
 """
+_TOP = (
+    "json_format(CAST(array_agg(ARRAY[place, value, CAST(n AS varchar)]) "
+    'FILTER (WHERE number <= 5) AS json)) AS "top"'
+)
+
+
+def _from_counts(index: int, path: Path) -> Iterator[str]:
+    """What the counts of a column's values tell of it: each value is there once, with its rows."""
+    yield f'coalesce(sum(n) FILTER (WHERE v{index} IS NOT NULL), 0) AS "valid_{index}"'
+    yield f'count(v{index}) AS "approx_distinct_{index}"'
+    yield f'min(v{index}) AS "min_{index}"'
+    yield f'max(v{index}) AS "max_{index}"'
+    if path.type in _INTEGERS:
+        valid = f"sum(n) FILTER (WHERE v{index} IS NOT NULL)"
+        yield f'CAST(sum(v{index} * n) AS double) / {valid} AS "mean_{index}"'
 
 
 def _read_top(text: str | None) -> dict[int, list[tuple[str, int]]]:
@@ -151,27 +179,36 @@ def _read_top(text: str | None) -> dict[int, list[tuple[str, int]]]:
     return {place: sorted(values, key=lambda pair: (-pair[1], pair[0])) for place, values in top.items()}
 
 
-def _aggregates(index: int, path: Path) -> Iterator[str]:
-    """What the statement computes of one path, each named by metric and position."""
+def _aggregates(index: int, path: Path, *, is_counted: bool) -> Iterator[str]:
+    """What a scan computes of one path, each named by metric and position; the counts tell some of it."""
     name, kind = path.expression, path.type
-    yield f'count_if({name} IS NULL) AS "nulls_{index}"'
+    if not is_counted:
+        yield f'count_if({name} IS NULL) AS "nulls_{index}"'
     if path.nested or kind == "binary":
         return
-    yield f'approx_distinct({name}) AS "approx_distinct_{index}"'
-    yield f'min({name}) AS "min_{index}"'
-    yield f'max({name}) AS "max_{index}"'
-    if kind in _INTEGERS + _FLOATS or kind.startswith("decimal"):
-        yield f'avg({name}) AS "mean_{index}"'
-        for metric, share in _QUANTILES.items():
-            yield f'{_quantile(name, kind, share)} AS "{metric}_{index}"'
+    if not is_counted:
+        yield f'approx_distinct({name}) AS "approx_distinct_{index}"'
+        yield f'min({name}) AS "min_{index}"'
+        yield f'max({name}) AS "max_{index}"'
+    if _is_number(kind):
+        # Athena's sketch takes bigint and double only.
+        taken = "bigint" if kind in _INTEGERS else "double"
+        shares = ", ".join(f"{share}e0" for share in _QUANTILES.values())
+        yield f'approx_percentile(CAST({name} AS {taken}), ARRAY[{shares}]) AS "quantiles_{index}"'
+        if not is_counted:
+            yield f'avg({name}) AS "mean_{index}"'
 
 
-def _quantile(name: str, kind: str, share: float) -> str:
-    """Athena's sketch takes bigint and double only; of a decimal the answer is a decimal again."""
-    if kind in _INTEGERS:
-        return f"approx_percentile(CAST({name} AS bigint), {share})"
-    quantile = f"approx_percentile(CAST({name} AS double), {share})"
-    return f"CAST({quantile} AS {kind})" if kind.startswith("decimal") else quantile
+def _unpacked(index: int, path: Path) -> Iterator[str]:
+    """The quantiles one by one; of a decimal each is a decimal again."""
+    for place, metric in enumerate(_QUANTILES if _is_number(path.type) else (), 1):
+        quantile = f'"quantiles_{index}"[{place}]'
+        shown = f"CAST({quantile} AS {path.type})" if path.type.startswith("decimal") else quantile
+        yield f'{shown} AS "{metric}_{index}"'
+
+
+def _is_number(kind: str) -> bool:
+    return kind in _INTEGERS + _FLOATS or kind.startswith("decimal")
 
 
 def _profile(index: int, path: Path, found: dict[str, Any]) -> dict[str, Any]:
@@ -181,6 +218,8 @@ def _profile(index: int, path: Path, found: dict[str, Any]) -> dict[str, Any]:
     values = {
         metric: None if value is pd.NA or value is pd.NaT else value for metric, value in values.items()
     }
+    if (valid := found.get(f"valid_{index}")) is not None:
+        values["nulls"] = values["rows"] - valid
     if values["approx_distinct"] is not None:
         values["approx_distinct"] = min(values["approx_distinct"], values["rows"] - values["nulls"])
     return {"column": path.name, "type": path.type, **values}

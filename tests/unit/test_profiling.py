@@ -58,7 +58,8 @@ def test_what_is_computed_depends_on_the_type() -> None:
 
     assert metrics(ListType(1000, StringType(), element_required=False)) == {"rows", "nulls"}
     assert metrics(BinaryType()) == {"rows", "nulls"}
-    assert metrics(StringType()) == {"rows", "nulls", "approx_distinct", "min", "max"}
+    assert metrics(StringType()) == {"rows", "valid", "approx_distinct", "min", "max"}
+    assert metrics(TimestamptzType()) == {"rows", "nulls", "approx_distinct", "min", "max"}
     assert metrics(DecimalType(12, 2)) >= {"mean", "approx_p50"}
     assert "mean" not in metrics(DateType())
 
@@ -66,6 +67,7 @@ def test_what_is_computed_depends_on_the_type() -> None:
 def test_frequent_values_are_counted_by_one_scan_and_never_those_of_keys() -> None:
     text = statement(StringType(), DateType(), StringType(), keys={'c"2'})
     assert "GROUPING SETS ((v0), (v1))" in text
+    assert [text.count(f"FROM {name}") for name in ("counted", "ranked")] == [1, 1]
     assert text.count("FOR VERSION AS OF 17") == 2
     assert "GROUPING SETS" not in statement(StringType(), keys={'c"0'})
     assert "GROUPING SETS" not in statement(TimestamptzType(), DoubleType())

@@ -47,6 +47,12 @@ def approx_percentile_shape(node: exp.Anonymous) -> Node:
     if len(node.expressions) != 2:
         raise QueryError("NOT_SUPPORTED", "approx_percentile: weights are not supported locally", node)
     node.set("this", "approx_quantile")
+    value, shares = node.expressions
+    if isinstance(shares, exp.Array):
+        # DuckDB has no spelling for DOUBLE[].
+        node.set(
+            "expressions", [value, exp.Cast(this=shares, to=exp.DataType.build("FLOAT[]", dialect="duckdb"))]
+        )
     return node
 
 
