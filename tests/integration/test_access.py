@@ -13,12 +13,14 @@ import boto3
 import pytest
 from cfnlint.decode.cfn_yaml import load
 
-from dynaberg import cleanup, deploy, layers
-from dynaberg.contract import Column, Contract
+from dynaberg import account_checks, cleanup, deploy, doctor, layers
+from dynaberg.contract import Column, Contract, load_contract
+from dynaberg.deploy.caller_policy import POLICIES
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
 from local_aws import Status
 
+ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("FirehoseRole", "ForwarderRole", "RedriveRole", "TransformRole")
 ITEMS = Contract("items", "access-items", "id", None, (Column("id", "string"),))
 
@@ -164,3 +166,23 @@ def test_what_is_protected_is_not_removed_until_it_is_told(
     deploy.enable_cdc(session, deployed, ITEMS)
     stack = session.client("cloudformation").describe_stacks(StackName="accessed-foundation")["Stacks"][0]
     assert stack["EnableTerminationProtection"] is False
+
+
+def test_the_doctor_asks_iam_what_the_caller_may_do(session: boto3.Session, deployed: Settings) -> None:
+    """Over the wire: the local AWS enforces no policy, but it can simulate one."""
+    on_aws = replace(deployed, target="aws", root=ROOT, table_name="transactions")
+    deploy.integrate_analytics(session, deployed)
+    report = doctor.doctor(session, on_aws).set_index("check")
+    assert report.loc["analytics integration", "found"] == "s3tablescatalog by iam"
+    assert "dynaberg policy work" in report.loc["permission to work", "fix"]
+    iam, contract = session.client("iam"), load_contract(ROOT / "data" / "tables" / "transactions.yaml")
+    user = iam.create_user(UserName="accessed-engineer")["User"]["Arn"]
+    for name in POLICIES:
+        statements = deploy.policy(session, on_aws, contract, name)["Statement"]
+        asked = [(s["Action"], s["Resource"]) for s in statements]
+        assert all(list(account_checks._denied(session, user, *each)) == each[0] for each in asked)
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_user_policy(UserName="accessed-engineer", PolicyName=name, PolicyDocument=document)
+        assert [list(account_checks._denied(session, user, *each)) for each in asked] == [[]] * len(asked)
+        iam.delete_user_policy(UserName="accessed-engineer", PolicyName=name)
+    iam.delete_user(UserName="accessed-engineer")
