@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ class Place:
     name: str
     poll_seconds: float
 
+    @cached_property
+    def athena(self) -> Any:
+        """One client for all threads: to make one reads the environment, which pytest changes meanwhile."""
+        return self.session.client("athena")
+
     @property
     def table_bucket(self) -> str:
         return f"{self.name}-tables"
@@ -65,7 +71,7 @@ class Place:
         self.session.client("s3").create_bucket(
             Bucket=self.results_bucket, **({} if region == "us-east-1" else elsewhere)
         )
-        self.session.client("athena").create_work_group(
+        self.athena.create_work_group(
             Name=self.name,
             Configuration={
                 "ResultConfiguration": {"OutputLocation": f"s3://{self.results_bucket}/"},
@@ -78,10 +84,12 @@ class Place:
 
     def remove(self) -> None:
         """Everything of this name, whatever of it was created."""
-        athena, s3 = self.session.client("athena"), self.session.resource("s3")
-        groups = [group["Name"] for page in pages(athena, "list_work_groups", "WorkGroups") for group in page]
+        s3 = self.session.resource("s3")
+        groups = [
+            group["Name"] for page in pages(self.athena, "list_work_groups", "WorkGroups") for group in page
+        ]
         if self.name in groups:
-            athena.delete_work_group(WorkGroup=self.name, RecursiveDeleteOption=True)
+            self.athena.delete_work_group(WorkGroup=self.name, RecursiveDeleteOption=True)
         for bucket in s3.buckets.all():
             if bucket.name == self.results_bucket:
                 bucket.objects.all().delete()
@@ -102,20 +110,19 @@ class Place:
 
     def run(self, sql: str, parameters: list[str] | None = None) -> Answer:
         """Rows, names and types of a statement, or its error."""
-        athena = self.session.client("athena")
         more: Any = {"ExecutionParameters": parameters} if parameters else {}
         context = {"Catalog": f"s3tablescatalog/{self.table_bucket}", "Database": NAMESPACE}
         try:
-            query_id = athena.start_query_execution(
+            query_id = self.athena.start_query_execution(
                 QueryString=sql, QueryExecutionContext=context, WorkGroup=self.name, **more
             )["QueryExecutionId"]
         except ClientError as error:
             return {"error": error.response["Error"]["Message"]}
-        execution = self._ended(athena, query_id)
+        execution = self._ended(query_id)
         if execution["Status"]["State"] != "SUCCEEDED":
             return {"error": execution["Status"]["StateChangeReason"]}
         assert execution["Statistics"]["DataScannedInBytes"] <= BYTES_A_QUERY
-        result = athena.get_query_results(QueryExecutionId=query_id)["ResultSet"]
+        result = self.athena.get_query_results(QueryExecutionId=query_id)["ResultSet"]
         rows = [[value.get("VarCharValue") for value in row["Data"]] for row in result["Rows"]]
         columns = result["ResultSetMetadata"]["ColumnInfo"]
         return {
@@ -124,9 +131,9 @@ class Place:
             "types": [column["Type"] for column in columns],
         }
 
-    def _ended(self, athena: Any, query_id: str) -> Any:
+    def _ended(self, query_id: str) -> Any:
         while True:
-            execution = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+            execution = self.athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
             if execution["Status"]["State"] not in ("QUEUED", "RUNNING"):
                 return execution
             time.sleep(self.poll_seconds)
