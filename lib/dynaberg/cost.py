@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from dynaberg.deploy.template import load_template
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
 
@@ -342,20 +343,12 @@ def _watching(pattern: str, w: Workload) -> Iterator[Line]:
 @cache
 def _alarms(pattern: str) -> list[str]:
     """The alarms that the template makes in a pattern."""
-    template = yaml.load(OBSERVE.read_text(encoding="utf-8"), _Template)  # noqa: S506
-    resources = template["Resources"].items()
+    resources = load_template(OBSERVE)["Resources"].items()
     return [
         name
         for name, resource in resources
         if resource["Type"] == _ALARM and (pattern == "kinesis" or resource.get("Condition") != "UsesKinesis")
     ]
-
-
-class _Template(yaml.SafeLoader):
-    """Reads a template for its resources; what `!Ref` and the like stand for does not matter."""
-
-
-_Template.add_multi_constructor("!", lambda *_: None)
 
 
 def _images_bytes(w: Workload) -> Decimal:
