@@ -23,6 +23,8 @@ from pyiceberg.catalog.rest import RestCatalog
 import local_aws
 from local_aws import LocalAwsError, Status
 
+# Some of them are held compressed.
+RECORDS = 4_000
 ROWS = pa.table({"id": pa.array([1, 2, 3], pa.int64())})
 
 
@@ -48,7 +50,7 @@ def catalog(status: Status, bucket_arn: str) -> RestCatalog:
 
 
 def fill(status: Status) -> str:
-    """A DynamoDB table with an item, an S3 object, an Iceberg table with rows; the table bucket's ARN."""
+    """An item, an S3 object, records of a stream, Iceberg tables with rows; the ARN of the table bucket."""
     key = {"AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}]}
     key["KeySchema"] = [{"AttributeName": "id", "KeyType": "HASH"}]
     dynamodb = client(status, "dynamodb")
@@ -57,6 +59,8 @@ def fill(status: Status) -> str:
     s3 = client(status, "s3")
     s3.create_bucket(Bucket="things")
     s3.put_object(Bucket="things", Key="before", Body=b"1")
+    client(status, "kinesis").create_stream(StreamName="things", ShardCount=1)
+    put_records(status, *(b"%d\n" % number for number in range(RECORDS)))
     arn = client(status, "s3tables").create_table_bucket(name="lake")["arn"]
     lake = catalog(status, arn)
     lake.create_namespace("raw")
@@ -74,11 +78,28 @@ def found(status: Status, bucket_arn: str) -> dict[str, Any]:
         "objects": [
             o["Key"] for o in client(status, "s3").list_objects_v2(Bucket="things").get("Contents", [])
         ],
+        "records": [(r["SequenceNumber"], r["Data"]) for r in records(status)],
         "tables": {
             name: (len(tables.load_table((namespace, name)).history()), rows(tables, name))
             for namespace, name in sorted(tables.list_tables("raw"))
         },
     }
+
+
+def put_records(status: Status, *data: bytes) -> None:
+    kinesis = client(status, "kinesis")
+    for first in range(0, len(data), 500):
+        batch = [{"Data": each, "PartitionKey": "key"} for each in data[first : first + 500]]
+        assert kinesis.put_records(StreamName="things", Records=batch)["FailedRecordCount"] == 0
+
+
+def records(status: Status) -> list[dict[str, Any]]:
+    kinesis = client(status, "kinesis")
+    [shard] = kinesis.list_shards(StreamName="things")["Shards"]
+    where = {"StreamName": "things", "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+    page = kinesis.get_records(ShardIterator=kinesis.get_shard_iterator(**where)["ShardIterator"])
+    found: list[dict[str, Any]] = page["Records"]
+    return found
 
 
 def rows(tables: RestCatalog, name: str) -> int:
@@ -124,6 +145,7 @@ def test_a_life_with_a_clean_stop_and_a_kill(state_dir: Path) -> None:
     assert 0 < status.memory_bytes < 2**30
     arn = fill(status)
     before = found(status, arn)
+    assert [data for _, data in before["records"]] == [b"%d\n" % number for number in range(RECORDS)]
     assert before["tables"] == {"other": (1, 3), "transactions": (1, 3)}
     assert stop_seconds(status) < 45
     assert not local_aws.stop(state_dir)
@@ -132,6 +154,7 @@ def test_a_life_with_a_clean_stop_and_a_kill(state_dir: Path) -> None:
     assert status.restored == "clean"
     assert found(status, arn) == before
     client(status, "dynamodb").put_item(TableName="things", Item={"id": {"S": "after"}})
+    put_records(status, b"after")
     client(status, "s3").put_object(Bucket="things", Key="after", Body=b"2")
     client(status, "s3").put_object(Bucket="things", Key="before", Body=b"overwritten")
     catalog(status, arn).load_table("raw.transactions").append(ROWS)
