@@ -35,7 +35,7 @@ from local_aws.transformation import Routed, route_directly, transform
 if TYPE_CHECKING:
     from local_aws.delivery_clients import DeliveryClients
 
-CHUNK_BYTES = 2**21
+CHUNK_BYTES = 2**20
 COALESCE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 5.0
 
@@ -174,6 +174,7 @@ class StreamDelivery(threading.Thread):
         else:
             self._woken.wait(min(wait_seconds, self._source.idle_seconds))
             self._woken.clear()
+            self._stopping.wait(COALESCE_SECONDS)
 
     @property
     def _chunk_bytes(self) -> int:
