@@ -1,6 +1,6 @@
 """Private parts of ministack's Kinesis that are read or replaced, for want of a public way.
 
-As `ministack_gaps`, and held to the pinned version by the same test.
+As `ministack_gaps`; `tests/unit/local_aws/test_kinesis_gaps.py` holds ministack to what is relied on here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `ministack_gaps` relies on in ministack, and that it is the version this was read in."""
+"""What `ministack_gaps` and `stream_gaps` rely on in ministack, and that it is the version that was read."""
 
 from __future__ import annotations
 
