@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from dynaberg import catalog
@@ -19,6 +20,7 @@ from dynaberg.snapshots import committed_at
 if TYPE_CHECKING:
     import boto3
     import pandas as pd
+    from pyiceberg.catalog import Catalog
 
     from dynaberg.column_types import ParsedType
     from dynaberg.contract import Contract
@@ -126,7 +128,7 @@ def _landed(
     """For each version that was found the snapshot in which it landed, and when that was committed."""
     import pandas as pd
 
-    log = catalog.load_table(catalog.open_catalog(session, settings), settings, contract.log_name)
+    log = catalog.load_table(_open_catalog(session, settings), settings, contract.log_name)
     received = {str(path): list(rows) for path, rows in found.groupby("path")["received_at"]}
     by_path = landings(log, received)
     snapshots = [by_path.get(path) for path in found["path"]]
@@ -135,6 +137,12 @@ def _landed(
         "committed_at": [snapshot and committed_at(snapshot) for snapshot in snapshots],
     }
     return {name: pd.Series(values, dtype=object).astype(_LANDED[name]) for name, values in landed.items()}
+
+
+@lru_cache(maxsize=8)
+def _open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
+    """The catalog, kept: to open it takes as long as to find a version."""
+    return catalog.open_catalog(session, settings)
 
 
 def _selected(name: str, parsed: ParsedType) -> str:

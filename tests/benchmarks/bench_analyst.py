@@ -38,7 +38,6 @@ from typing import Any
 import boto3
 import duckdb
 import psutil
-import pyarrow as pa
 import pyathena
 import transaction_rows
 from pyarrow import parquet
@@ -50,6 +49,7 @@ from dynaberg import catalog, profiling, time_travel
 from dynaberg.contract import Contract, load_contract
 from dynaberg.query import query
 from dynaberg.settings import Settings
+from local_aws.data_files import DataFiles
 from local_aws.iceberg_append import TableAppender
 
 ROOT = Path(__file__).parents[2]
@@ -89,10 +89,10 @@ class Bench:
         assert isinstance(table.io, PyArrowFileIO)
         appender = TableAppender(table, table.io.fs_by_scheme("s3", self.settings.table_bucket_name))
         for begin, end in transaction_rows.in_batches(self.rows):
-            rows = make(begin, end, self.rows).select(arrow.names)
-            appender.append(
-                pa.table([c.cast(f.type) for c, f in zip(rows.columns, arrow, strict=True)], schema=arrow), {}
-            )
+            rows = make(begin, end, self.rows).select(arrow.names).cast(arrow).combine_chunks()
+            files = DataFiles(appender.table)
+            files.add(rows.to_batches()[0])
+            appender.append(files.finish(), {})
         return table
 
     def copy(self, table: Table, name: str) -> str:

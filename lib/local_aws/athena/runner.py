@@ -64,7 +64,6 @@ class Runner:
             QueryError: What Athena would say.
             QueryCancelled: It was stopped.
         """
-        tree: list[exp.Expr] = []
         with self.engine.cursor() as cursor:
             self._cursors[execution.id] = cursor
             try:
@@ -74,12 +73,12 @@ class Runner:
                 cursor.execute("BEGIN")
                 names = execution.catalog, execution.database
                 context = Context(self.engine, cursor, self.catalogs, *names, self._stand_ins.within(cursor))
-                return self._run(context, execution, tree)
+                return self._run(context, execution)
             except duckdb.InterruptException as error:
                 raise QueryCancelled from error
             except duckdb.Error as error:
                 raise from_duckdb(
-                    error, tree[0] if tree else None, execution.catalog, execution.database
+                    error, as_written(execution), execution.catalog, execution.database
                 ) from error
             except CommitFailedException as error:
                 raise QueryError(
@@ -104,13 +103,12 @@ class Runner:
         for execution_id in list(self._cursors):
             self.stop(execution_id)
 
-    def _run(self, context: Context, execution: Execution, trees: list[exp.Expr]) -> Outcome:
+    def _run(self, context: Context, execution: Execution) -> Outcome:
         kind = kind_of(execution.statement)
         file = execution.file = self.engine.scratch / execution.id
         if kind.is_query:
             tree = execution.tree or read(execution.statement, execution.values)
             execution.tree = None
-            trees.append(tree.copy())
             if change := CHANGES.get(kind.name):
                 refuse_kms(execution)
                 return again_after_conflict(lambda: change(context, tree.copy()))
@@ -127,6 +125,12 @@ class Runner:
         if kind.type == "UTILITY":
             return text_outcome(file, *show.run_show(context, execution.statement, execution.values))
         raise QueryError("NOT_SUPPORTED", f"{kind.name} is not supported locally yet")
+
+
+def as_written(execution: Execution) -> exp.Expr | None:
+    """A query as it was sent, to find the place of an error in; None for other statements."""
+    is_query = kind_of(execution.statement).is_query
+    return read(execution.statement, execution.values) if is_query else None
 
 
 def again_after_conflict(change: Callable[[], Outcome]) -> Outcome:
