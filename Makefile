@@ -64,7 +64,7 @@ test: $(READY) ## Run the unit, integration and notebook tests
 
 .PHONY: faults
 faults: $(READY) ## Break everything at once, in both patterns, and print what struck how often
-	@TQDM_DISABLE=1 $(BIN)/python -m pytest -q -s tests/integration/test_faults_survived.py
+	@$(BIN)/python -m pytest -q -s tests/integration/test_faults_survived.py 2>/dev/null # progress bars
 
 .PHONY: lint
 lint: $(READY) ## Check style and formatting, and that no notebook holds outputs
