@@ -1,0 +1,5 @@
+"""The workbench: what a notebook holds, by subject."""
+
+from dynaberg.workbench.workbench import Workbench, connect
+
+__all__ = ["Workbench", "connect"]
