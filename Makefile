@@ -87,6 +87,11 @@ cdk: $(READY) ## Install the CDK's library (465 MB; Node runs it) and test the C
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[cdk]'
 	@$(BIN)/python -m pytest -q tests/integration/test_cdk.py
 
+.PHONY: spark
+spark: $(READY) ## Install Spark (350 MB; Java runs it) and test the snippets of other engines
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[spark]'
+	@$(BIN)/python -m pytest -q tests/integration/test_engines.py
+
 .PHONY: bench
 bench: $(READY) ## Run every benchmark and print its figures
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -94,7 +94,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Spark with the page's configuration, on a warehouse in a folder instead of S3 Tables."""
     if not shutil.which("java"):
         pytest.skip("there is no Java, on which Spark runs")
-    hint = "pip install pyspark==3.5.9 snowpark-connect-deps-iceberg==1.0.1"
+    hint = "make spark"
     sql = pytest.importorskip("pyspark.sql", reason=f"pyspark is not installed: {hint}")
     jars = pytest.importorskip(
         "snowpark_connect_deps_iceberg", reason=f"Iceberg's jar is not installed: {hint}"
