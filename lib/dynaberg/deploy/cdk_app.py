@@ -134,7 +134,8 @@ def _delivery(
     access: Mapping[str, str],
 ) -> dict[str, str]:
     """The delivery's parameters, its code from the asset."""
-    archive = Path(stack.node.root.outdir) / "functions.zip"
+    app: Any = stack.node.root
+    archive = Path(app.outdir) / "functions.zip"
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(package(contract))
     code = Asset(stack, "Functions", path=str(archive))
