@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import FileScanTask, Table
 
     from dynaberg.contract import Contract
+
+_LENGTH_BYTES = 4
 
 
 def changes_between(
@@ -130,12 +133,14 @@ def _read(table: Table, tasks: list[FileScanTask]) -> pa.Table:
     return _scan(table).to_table(tasks)
 
 
-def _scan(table: Table) -> ArrowScan:
+def _scan(table: Table, *, dictionary_columns: tuple[str, ...] = ()) -> ArrowScan:
     """A scan that gives the columns of today's schema, whatever the files have."""
     from pyiceberg.expressions import AlwaysTrue
     from pyiceberg.io.pyarrow import ArrowScan
 
-    return ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
+    return ArrowScan(
+        table.metadata, table.io, table.schema(), AlwaysTrue(), dictionary_columns=dictionary_columns
+    )
 
 
 def _read_at(table: Table, task: FileScanTask, positions: np.ndarray[Any, Any]) -> pa.Table:
@@ -145,9 +150,51 @@ def _read_at(table: Table, task: FileScanTask, positions: np.ndarray[Any, Any]) 
     from pyiceberg.table import FileScanTask
 
     found, begin = [], 0
-    for batch in _scan(table).to_record_batches([FileScanTask(task.file)]):
+    scan = _scan(table, dictionary_columns=_repetitive_columns(table, task.file.file_path))
+    for batch in scan.to_record_batches([FileScanTask(task.file)]):
         first, last = np.searchsorted(positions, (begin, begin + len(batch)))
         if last > first:
-            found.append(batch.take(pa.array(positions[first:last] - begin)))
+            found.append(_decoded(batch.take(pa.array(positions[first:last] - begin))))
         begin += len(batch)
-    return pa.Table.from_batches(found)
+    return pa.concat_tables(found)
+
+
+def _repetitive_columns(table: Table, path: str) -> tuple[str, ...]:
+    """Columns of a file, none nested, whose pages name texts by their place in a dictionary.
+
+    Their size tells it: a text that stands in its page takes four bytes for its length alone (Parquet format,
+    "Plain"). Read as dictionaries they take a third of the time where only some rows are wanted in the end.
+    """
+    from pyarrow import parquet
+
+    with table.io.new_input(path).open() as stream:
+        footer = parquet.read_metadata(stream)
+    groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+    columns = [[group.column(index) for group in groups] for index in range(footer.num_columns)]
+    return tuple(
+        parts[0].path_in_schema
+        for parts in columns
+        if parts
+        and parts[0].physical_type == "BYTE_ARRAY"
+        and "." not in parts[0].path_in_schema
+        and sum(part.total_uncompressed_size for part in parts) < _LENGTH_BYTES * footer.num_rows
+    )
+
+
+def _decoded(batch: pa.RecordBatch) -> pa.Table:
+    """The same rows with plain columns instead of dictionaries."""
+    import pyarrow as pa
+
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.table(columns, names=batch.schema.names)
+
+
+def _tells_news(record: logging.LogRecord) -> bool:
+    """Whether a message of pyiceberg is not about the dictionaries that were asked for here."""
+    return not str(record.msg).startswith("Iceberg does not have a dictionary type")
+
+
+logging.getLogger("pyiceberg.io.pyarrow").addFilter(_tells_news)
