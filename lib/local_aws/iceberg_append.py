@@ -46,6 +46,7 @@ from pyiceberg.table.update import (
 from local_aws.data_files import NewDataFile
 from local_aws.memory_files import MemoryFile, store
 
+FLUSH_PROPERTY = "firehose.flush"
 MERGE_COUNT = 64
 CODEC: Literal["deflate"] = "deflate"
 
@@ -56,10 +57,17 @@ class TableAppender:
     Args:
         table: The table as it is now; follows the appends.
         file_system: Where its files are.
+
+    Attributes:
+        table: The table after the last append. What its metadata tells of older snapshots may be missing:
+            the catalog need not answer a commit with them.
+        flushes: The ids of the flushes that the table holds.
     """
 
     def __init__(self, table: Table, file_system: FileSystem) -> None:
         self.table = table
+        summaries = (snapshot.summary for snapshot in table.metadata.snapshots)
+        self.flushes = {summary.get(FLUSH_PROPERTY) for summary in summaries if summary is not None}
         self._manifests: tuple[int, list[ManifestFile]] | None = None
         self._unstored: list[MemoryFile] = []
         if isinstance(table.io, PyArrowFileIO):
@@ -97,6 +105,7 @@ class TableAppender:
             if manifest.min_sequence_number == UNASSIGNED_SEQ:
                 manifest.min_sequence_number = sequence_number
         self._manifests = (snapshot_id, manifests)
+        self.flushes.add(properties.get(FLUSH_PROPERTY))
 
     def _commit(self, snapshot: Snapshot) -> None:
         """Make a snapshot the table's, if the table still is what snapshot and files were made for."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
 from pyiceberg.schema import Schema
@@ -19,6 +20,7 @@ from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil, TableMeta
 from pyiceberg.table.snapshots import MetadataLogEntry, Snapshot, SnapshotLogEntry
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortOrder
 from pyiceberg.table.update import AddSchemaUpdate, SetLocationUpdate, TableUpdate, update_table_metadata
+from pyiceberg.typedef import IcebergBaseModel
 
 from local_aws.iceberg_errors import IcebergError
 
@@ -26,14 +28,26 @@ _VERSION = re.compile(r"/v?(\d+)(?:-[^/]*)?\.metadata\.json$")
 _DELETE_AFTER_COMMIT = "write.metadata.delete-after-commit.enabled"
 
 
-class Shared:
+class Shared(IcebergBaseModel):
     """Part of a table's history: nothing changes it, so a copy of the metadata may hold the same one.
 
-    pyiceberg copies the whole metadata with every commit, so that commits would cost more and more.
+    pyiceberg copies the whole metadata with every commit and makes text of all of it, so that commits
+    would cost more and more.
     """
+
+    @cached_property
+    def text(self) -> str:
+        """Its JSON, made once."""
+        return self.model_dump_json(exclude={"text"})
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         return self
+
+    def __copy__(self) -> Self:
+        """A copy that may get other values: it makes its own text."""
+        copied = super().__copy__()
+        copied.__dict__.pop("text", None)
+        return copied
 
 
 class SharedSnapshot(Shared, Snapshot):
@@ -48,19 +62,28 @@ class SharedMetadataLogEntry(Shared, MetadataLogEntry):
     """An entry of the metadata log that is not copied."""
 
 
+_HISTORY: Mapping[str, type[Shared]] = {
+    "snapshots": SharedSnapshot,
+    "snapshot_log": SharedSnapshotLogEntry,
+    "metadata_log": SharedMetadataLogEntry,
+}
+
+
 def share_history(metadata: TableMetadata) -> TableMetadata:
     """The same metadata, its history shared by all copies."""
-    kinds: dict[str, type[BaseModel]] = {
-        "snapshots": SharedSnapshot,
-        "snapshot_log": SharedSnapshotLogEntry,
-        "metadata_log": SharedMetadataLogEntry,
-    }
     shared = {
         name: [one if isinstance(one, kind) else kind.model_construct(**dict(one)) for one in entries]
-        for name, kind in kinds.items()
+        for name, kind in _HISTORY.items()
         if (entries := getattr(metadata, name, None))
     }
     return metadata.model_copy(update=shared)
+
+
+def without_history(metadata: TableMetadata) -> TableMetadata:
+    """The same metadata with the snapshots that a branch or a tag refers to only, and without the logs."""
+    referenced = {ref.snapshot_id for ref in metadata.refs.values()}
+    snapshots = [snapshot for snapshot in metadata.snapshots if snapshot.snapshot_id in referenced]
+    return metadata.model_copy(update={"snapshots": snapshots, "snapshot_log": [], "metadata_log": []})
 
 
 def parse_metadata(text: bytes) -> TableMetadata:
@@ -70,7 +93,17 @@ def parse_metadata(text: bytes) -> TableMetadata:
 
 def dump_metadata(metadata: TableMetadata) -> bytes:
     """The metadata file of a table metadata."""
-    return metadata.model_dump_json().encode()
+    if metadata.format_version == 1:
+        return metadata.model_dump_json().encode()  # its snapshots have no sequence number
+    shared = share_history(metadata)
+    head = shared.model_dump_json(exclude=set(_HISTORY)).removesuffix("}")
+    lists = (f'"{name.replace("_", "-")}":[{entry_texts(getattr(shared, name))}]' for name in _HISTORY)
+    return f"{head},{','.join(lists)}}}".encode()
+
+
+def entry_texts(entries: Sequence[Shared]) -> str:
+    """The JSON of history entries."""
+    return ",".join(entry.text for entry in entries)
 
 
 def create_metadata(request: Mapping[str, Any], location: str) -> TableMetadata:

@@ -19,7 +19,7 @@ import orjson
 
 from local_aws.iceberg_errors import IcebergError
 from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName, is_name, succeeded
-from local_aws.wire import AwsError, Request, Response
+from local_aws.wire import MINIMAL, AwsError, Request, Response
 
 if TYPE_CHECKING:
     from pyiceberg.table import CommitTableRequest
@@ -148,7 +148,7 @@ class IcebergRest:
     async def _commit(self, request: Request, parts: Parts) -> Response:
         table = table_name(parts)
         stored = (await self._commit_all({table: request.json()}))[table]
-        return self._table_response(stored)
+        return self._table_response(stored, minimal=request.headers.get("prefer") == MINIMAL)
 
     async def _commit_transaction(self, request: Request, parts: Parts) -> Response:
         changes: dict[TableName, Any] = {}
@@ -205,7 +205,9 @@ class IcebergRest:
         if not await self._tables.namespace_exists(bucket, namespace):
             raise IcebergError(404, "NoSuchNamespaceException", f"Namespace does not exist: {namespace}")
 
-    def _table_response(self, stored: StoredTable, *, staged: bool = False) -> Response:
+    def _table_response(
+        self, stored: StoredTable, *, staged: bool = False, minimal: bool = False
+    ) -> Response:
         config = {
             "s3.endpoint": self._endpoint,
             "s3.access-key-id": "test",
@@ -218,7 +220,8 @@ class IcebergRest:
         if not staged:
             head["metadata-location"] = stored.location
         # The metadata is long and stored as JSON already, so it is spliced in, not parsed and written again.
-        body = orjson.dumps(head)[:-1] + b',"metadata":' + stored.text + b"}"
+        text = recent_text(stored) if minimal else stored.text
+        body = orjson.dumps(head)[:-1] + b',"metadata":' + text + b"}"
         return Response(200, body, {"content-type": "application/json"})
 
 
@@ -248,6 +251,13 @@ def apply_change(
         next_metadata_location(metadata.location, location), metadata, dump_metadata(metadata)
     )
     return after, outdated_files(before, metadata)
+
+
+def recent_text(stored: StoredTable) -> bytes:
+    """A table's metadata without its history, as JSON."""
+    from local_aws.iceberg_metadata import dump_metadata, without_history
+
+    return dump_metadata(without_history(stored.metadata))
 
 
 def table_location(table: TableName, commit: CommitTableRequest) -> str:

@@ -18,14 +18,14 @@ from pyiceberg.table import Table
 
 from local_aws.data_files import NewDataFile
 from local_aws.firehose_config import Destination
-from local_aws.iceberg_append import TableAppender
+from local_aws.iceberg_append import FLUSH_PROPERTY, TableAppender
 from local_aws.json_rows import RowConverter
+from local_aws.wire import MINIMAL
 
 if TYPE_CHECKING:
     from mypy_boto3_s3tables import S3TablesClient
 
 STREAM_PROPERTY = "firehose.stream"
-FLUSH_PROPERTY = "firehose.flush"
 POSITION_PROPERTY = "firehose.position"
 
 
@@ -74,6 +74,7 @@ class TableBucket:
                 "uri": f"{endpoint}/iceberg",
                 "warehouse": arn,
                 "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+                "header.Prefer": MINIMAL,
             },
         )
         self._files = S3FileSystem(
@@ -128,13 +129,7 @@ def append_once(appender: TableAppender, files: Sequence[NewDataFile], summary: 
     Raises:
         CommitFailedException: Somebody else changed the table meanwhile.
     """
-    if holds_flush(appender.table, summary[FLUSH_PROPERTY]):
+    if summary[FLUSH_PROPERTY] in appender.flushes:
         return False
     appender.append(files, summary)
     return True
-
-
-def holds_flush(table: Table, flush_id: str) -> bool:
-    """Whether a flush is in a table."""
-    summaries = (snapshot.summary for snapshot in reversed(table.metadata.snapshots))
-    return any(summary is not None and summary.get(FLUSH_PROPERTY) == flush_id for summary in summaries)

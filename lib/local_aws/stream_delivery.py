@@ -21,8 +21,8 @@ from local_aws.delivery_buffer import DeliveryBuffer, TableBuffer
 from local_aws.delivery_metrics import Metrics
 from local_aws.error_records import error_objects
 from local_aws.firehose_config import DeliveryConfig, Destination
+from local_aws.iceberg_append import FLUSH_PROPERTY
 from local_aws.iceberg_sink import (
-    FLUSH_PROPERTY,
     POSITION_PROPERTY,
     STREAM_PROPERTY,
     TableBucket,

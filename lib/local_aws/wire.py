@@ -9,6 +9,9 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+MINIMAL = "return=minimal"
+"""What the delivery worker prefers (RFC 7240): a commit answered without the history, which it knows."""
+
 
 @dataclass(frozen=True)
 class Request:

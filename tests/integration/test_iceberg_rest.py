@@ -73,9 +73,9 @@ def duck(local_aws: Status, bucket_arn: str, tmp_path_factory: pytest.TempPathFa
     connection.close()
 
 
-def open_catalog(status: Status, warehouse: str) -> RestCatalog:
-    options = {"uri": f"{status.endpoint}/iceberg", "warehouse": warehouse, "s3.endpoint": status.endpoint}
-    return RestCatalog("test", **options)
+def open_catalog(status: Status, warehouse: str, **options: str) -> RestCatalog:
+    places = {"uri": f"{status.endpoint}/iceberg", "warehouse": warehouse, "s3.endpoint": status.endpoint}
+    return RestCatalog("test", **places, **options)
 
 
 def call(status: Status, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -135,6 +135,20 @@ def test_history_and_metadata_log_are_kept(catalog: RestCatalog, name: str) -> N
     assert len(table.metadata.metadata_log) == 3
     second = table.snapshots()[1]
     assert table.snapshot_as_of_timestamp(second.timestamp_ms) == second
+
+
+def test_a_commit_is_answered_without_the_history_where_the_client_prefers_it(
+    local_aws: Status, bucket_arn: str, catalog: RestCatalog, name: str
+) -> None:
+    catalog.create_table(name, SCHEMA)
+    brief = open_catalog(local_aws, bucket_arn, **{"header.Prefer": "return=minimal"})
+    table = brief.load_table(name)
+    for _ in range(3):
+        table.append(ROWS)
+    loaded = brief.load_table(name)
+    assert [len(one.snapshots()) for one in (table, loaded)] == [1, 3]
+    assert table.current_snapshot() == loaded.current_snapshot()
+    assert loaded.scan().to_arrow().num_rows == 9
 
 
 def test_metadata_log_is_trimmed_and_old_files_deleted_where_asked(

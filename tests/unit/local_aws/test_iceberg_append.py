@@ -14,8 +14,8 @@ from pyiceberg.types import LongType, NestedField, StringType
 
 from local_aws import iceberg_append
 from local_aws.data_files import DataFiles, NewDataFile
-from local_aws.iceberg_append import TableAppender
-from local_aws.iceberg_sink import FLUSH_PROPERTY, append_once
+from local_aws.iceberg_append import FLUSH_PROPERTY, TableAppender
+from local_aws.iceberg_sink import append_once
 
 SCHEMA = Schema(NestedField(1, "id", LongType()), NestedField(2, "kind", StringType()))
 BY_KIND = PartitionSpec(PartitionField(2, 1000, IdentityTransform(), "kind"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from local_aws.iceberg_errors import IcebergError
@@ -15,6 +16,7 @@ from local_aws.iceberg_metadata import (
     outdated_files,
     parse_commit,
     parse_metadata,
+    without_history,
 )
 
 LOCATION = "s3://lake/raw/t"
@@ -109,6 +111,23 @@ def test_a_commit_copies_nothing_of_the_history() -> None:
         assert len(new) == len(old) + 1
         assert all(one is same for one, same in zip(old, new, strict=False))
     assert parse_metadata(dump_metadata(after)) == after
+
+
+def test_the_metadata_file_is_what_pyiceberg_writes() -> None:
+    metadata = history(3)
+    dump_metadata(metadata)
+    orphan = commit({"action": "remove-snapshots", "snapshot-ids": [1]})
+    for one in (metadata, apply_commit(orphan, metadata, "x", LOCATION)):
+        assert orjson.loads(dump_metadata(one)) == orjson.loads(one.model_dump_json())
+
+
+def test_without_history_the_snapshots_of_branches_and_tags_stay() -> None:
+    tag = {"action": "set-snapshot-ref", "ref-name": "audit", "type": "tag", "snapshot-id": 2}
+    metadata = apply_commit(commit(tag), history(4), "x", LOCATION)
+    recent = without_history(metadata)
+    assert [snapshot.snapshot_id for snapshot in recent.snapshots] == [2, 4]
+    assert (recent.snapshot_log, recent.metadata_log) == ([], [])
+    assert parse_metadata(dump_metadata(recent)).refs == metadata.refs
 
 
 def test_removed_snapshots_leave_the_log() -> None:
