@@ -144,11 +144,12 @@ class JournalWriter:
         payload = b"".join((struct.pack(f"<{len(records)}I", *map(len, records)), *records))
         first, checksum = self.position, zlib.crc32(payload)
         header = HEADER.pack(MAGIC, len(payload), first, len(records), arrived_ms, checksum)
-        file = self._segment()
-        if file.write(header + payload) != len(header) + len(payload):
+        file, size_bytes = self._segment(), len(header) + len(payload)
+        # Written at its place, so that what a full disk took of an earlier put leaves no gap.
+        if os.pwritev(file.fileno(), (header, payload), self._size_bytes) != size_bytes:
             file.truncate(self._size_bytes)
             raise OSError(f"The disk of {self.folder} is full.")
-        self._size_bytes += len(header) + len(payload)
+        self._size_bytes += size_bytes
         self.position += len(records)
         return first
 

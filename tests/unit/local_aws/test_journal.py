@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -106,22 +107,13 @@ def test_a_full_disk_keeps_nothing_of_the_put(tmp_path: Path, monkeypatch: pytes
     writer = JournalWriter(tmp_path)
     writer.append([b"first"], 1)
 
-    class FullDisk:
-        def __init__(self, file: journal.io.FileIO) -> None:
-            self.file = file
+    def full(descriptor: int, parts: Sequence[bytes], offset: int) -> int:
+        return os.pwrite(descriptor, b"".join(parts)[:20], offset)
 
-        def write(self, data: bytes) -> int:
-            return self.file.write(data[:20])
-
-        def truncate(self, size: int) -> int:
-            return self.file.truncate(size)
-
-    file = writer._segment()
-    monkeypatch.setattr(writer, "_segment", lambda: FullDisk(file))
-    with pytest.raises(OSError, match="full"):
-        writer.append([b"second"], 1)
-    monkeypatch.undo()
-    file.seek(0, os.SEEK_END)
+    with monkeypatch.context() as patched:
+        patched.setattr(journal.os, "pwritev", full)
+        with pytest.raises(OSError, match="full"):
+            writer.append([b"second"], 1)
     writer.append([b"third"], 1)
     assert read_all(tmp_path) == [b"first", b"third"]
 
