@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from local_aws.checkpoint import load_checkpoint, stream_folders
 from local_aws.delivery_process import NEW_STREAM, WAKE, DeliveryProcess
 from local_aws.firehose_config import (
@@ -121,7 +123,9 @@ class Firehose:
         folder = await self._journal_folder(name)
         if folder is None:
             return None
-        responses = [{"RecordId": record_id} for record_id in self._accept(folder, records)]
+        # Ids need no quoting: to join them takes half as long as to make objects and then text of those.
+        members = '"},{"RecordId":"'.join(self._accept(folder, records))
+        responses = orjson.Fragment(f'[{{"RecordId":"{members}"}}]')
         return json_response({"FailedPutCount": 0, "Encrypted": False, "RequestResponses": responses})
 
     def _accept(self, folder: Path, records: list[bytes]) -> list[str]:
@@ -138,7 +142,8 @@ class Firehose:
         except OSError as error:
             raise AwsError("ServiceUnavailableException", f"Service unavailable: {error}", 503) from error
         self._worker.tell(WAKE)
-        return [f"{now_ms}{first + index:020d}" for index in range(len(records))]
+        record_id = f"{now_ms}%020d"
+        return [record_id % position for position in range(first, first + len(records))]
 
     async def _journal_folder(self, name: str) -> Path | None:
         """The journal that a stream's records go to, None where ministack takes them."""
