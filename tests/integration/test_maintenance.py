@@ -80,7 +80,8 @@ def delete_by_position(pipeline: Any, table: Table, condition: str) -> None:
 
 
 def names(table: Table, pipeline: Any) -> dict[str, str]:
-    bucket = pipeline.session.client("s3tables").list_table_buckets(prefix="keeping")["tableBuckets"][0]
+    buckets = pipeline.session.client("s3tables").list_table_buckets()["tableBuckets"]
+    (bucket,) = (found for found in buckets if found["name"].startswith("keeping"))
     return {"tableBucketARN": bucket["arn"], "namespace": table.name()[0], "name": table.name()[1]}
 
 
