@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dynaberg.contract import Contract
     from dynaberg.settings import Settings
 
-HOPS = ("item → stream", "stream → Lambda", "Lambda → snapshot", "total")
+HOPS = ("item → stream", "stream → Lambda", "Lambda → Firehose → snapshot", "total")
 COLUMNS = [
     "hop",
     "changes",
@@ -37,6 +37,7 @@ _DEFAULT_SPAN = timedelta(hours=24)
 # One answer of GetMetricData: of a longer time the minutes are put together.
 _POINTS = 1_440
 _SAME_MOMENT = "DynamoDB dates a change once, when it comes into the stream; only its own metric tells more"
+_TWO_STEPS = "Firehose keeps no time of arrival; how much of this was its own, its metric tells"
 _WHOLE_SECONDS = "DynamoDB Streams date a change to the second below: up to one second too much"
 # The lags of one Lambda invocation are many and alike: counted by the millisecond, they are few rows.
 _STATEMENT = """\
@@ -66,7 +67,7 @@ class _Metric:
 def freshness(
     session: boto3.Session, settings: Settings, contract: Contract, *, since: datetime | None = None
 ) -> pd.DataFrame:
-    """Measure the lag of each hop: item → stream → Lambda → snapshot of the change log.
+    """Measure the lag of each hop: item → stream → Lambda → Firehose → snapshot of the change log.
 
     Each row of the log tells when it was changed and received, and the log's metadata when the snapshot was
     committed that brought its data file. Beside these percentiles stand the worst values of CloudWatch.
@@ -98,7 +99,7 @@ def freshness(
     rows = query(session, settings, _STATEMENT.format(log=contract.log_name), {"since": begin}).df
     lags, whole_seconds = _lags(rows, committed_at(log, begin))
     worst = _worst(session, _metrics(session, settings, contract), begin)
-    notes = {HOPS[0]: _SAME_MOMENT, HOPS[1]: _WHOLE_SECONDS if whole_seconds else ""}
+    notes = {HOPS[0]: _SAME_MOMENT, HOPS[1]: _WHOLE_SECONDS if whole_seconds else "", HOPS[2]: _TWO_STEPS}
     return pd.DataFrame(
         [_row(hop, lags.get(hop), worst.get(hop), notes.get(hop, "")) for hop in HOPS], columns=COLUMNS
     )

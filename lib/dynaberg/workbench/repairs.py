@@ -35,7 +35,7 @@ class Repairs(Ground):
         return repair.repair(self.session, self.settings, self.contract, report, confirm=confirm)
 
     def freshness(self, *, since: datetime | None = None) -> pd.DataFrame:
-        """The lag of each hop: item → stream → Lambda → snapshot of the change log.
+        """The lag of each hop: item → stream → Lambda → Firehose → snapshot of the change log.
 
         Args:
             since: Timezone-aware; by default 24 hours before the log's latest snapshot.
