@@ -17,7 +17,8 @@ from local_aws.athena.catalog import Catalogs
 from local_aws.athena.engine import Engine
 from local_aws.athena.errors import QueryCancelled, QueryError
 from local_aws.athena.executions import Execution, Executions
-from local_aws.athena.results import header, read_page, rows_of_text, write_csv
+from local_aws.athena.pages import joined, read_page, row_of
+from local_aws.athena.results import header, rows_of_text, write_csv
 from local_aws.athena.runner import Runner
 from local_aws.athena.starting import WITHOUT_FILE, invalid, new_execution, repeated
 from local_aws.athena.storage import ResultObjects
@@ -194,17 +195,17 @@ class Operations:
         token = str(payload.get("NextToken") or "")
         if token and not token.isdigit():
             raise invalid("Malformed paging token.")
-        rows: list[list[str | None]] = []
+        rows: list[bytes] = []
         if not token and execution.suffix == ".csv":
-            rows.append([column["Name"] for column in execution.columns])
+            rows.append(row_of([column["Name"] for column in execution.columns]))
         following: int | None = None
         if execution.rows:
             file = await self._file(execution)
-            more, following = await asyncio.to_thread(read_page, file, int(token or 0), count - len(rows))
-            rows += more
+            page = await asyncio.to_thread(read_page, file, int(token or 0), count - len(rows))
+            rows, following = [*rows, *page.rows], page.following
         answer: dict[str, Any] = {
             "ResultSet": {
-                "Rows": [{"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in rows],
+                "Rows": joined(rows),
                 "ResultSetMetadata": {"ColumnInfo": execution.columns},
             }
         }

@@ -1,4 +1,4 @@
-"""Results as Athena writes them: text, in a CSV object on S3, read back in pages.
+"""Results as Athena writes them: text, in a CSV object on S3 (`pages` reads it back).
 
 `<OutputLocation>/<id>.csv` has a header and every value in double quotes; a NULL is nothing between commas
 (Athena's user guide, "Work with query results and recent queries").
@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from local_aws.athena.precision import Look
@@ -15,7 +14,6 @@ from local_aws.athena.types import DuckType
 
 Row = list[str | None]
 NESTED = Look(6)
-FIELD = re.compile(r'"((?:[^"]|"")*)"|([^",\n]*)')
 
 TEXTS = {
     "DOUBLE": "trino_double_text({0})",
@@ -109,54 +107,3 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 def rows_of_text(body: bytes) -> list[Row]:
     """The rows of a plain text that was written to S3."""
     return [list(line.split("\t")) for line in body.decode().splitlines()]
-
-
-def read_page(path: Path, offset: int, count: int) -> tuple[list[Row], int | None]:
-    """Some rows of a CSV result.
-
-    Args:
-        path: The file.
-        offset: Where the first row begins, in bytes; 0 is the header.
-        count: How many rows at most.
-
-    Returns:
-        The rows, and where the next one begins, or None at the end.
-    """
-    rows: list[Row] = []
-    with path.open("rb") as file:
-        file.seek(offset)
-        for record in records(file):
-            if len(rows) == count:
-                return rows, offset
-            rows.append(fields(record.decode()))
-            offset += len(record)
-    return rows, None
-
-
-def records(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines of a CSV, joined where a line break stands inside quotes."""
-    record = b""
-    for line in lines:
-        record += line
-        if record.count(b'"') % 2 == 0:
-            yield record
-            record = b""
-
-
-def fields(record: str) -> Row:
-    """The values of one record; nothing between commas is a NULL, two quotes an empty text."""
-    record = record.removesuffix("\n")
-    values = record[1:-1].split('","')
-    if record[:1] == '"' == record[-1:] and record.count('"') == 2 * len(values):
-        return list(values)
-    return list(fields_one_by_one(record))
-
-
-def fields_one_by_one(record: str) -> Iterator[str | None]:
-    """As `fields`, for records with NULLs, empty texts or quotes inside."""
-    position = 0
-    while position <= len(record):
-        found = FIELD.match(record, position)
-        assert found is not None  # noqa: S101 - the pattern matches nothing, too
-        yield found[1].replace('""', '"') if found[1] is not None else None
-        position = found.end() + 1

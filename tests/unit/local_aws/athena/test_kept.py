@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from local_aws.athena import api, executions
@@ -42,7 +43,7 @@ async def ask(athena: api.Operations, sql: str) -> str:
 
 
 async def value_of(athena: api.Operations, query_id: str) -> str:
-    answer = await athena.get_results({"QueryExecutionId": query_id})
+    answer = orjson.loads(orjson.dumps(await athena.get_results({"QueryExecutionId": query_id})))
     value: str = answer["ResultSet"]["Rows"][1]["Data"][0]["VarCharValue"]
     return value
 

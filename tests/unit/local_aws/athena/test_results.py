@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import duckdb
 import pytest
 
 from local_aws.athena.functions import definitions
 from local_aws.athena.precision import Look
-from local_aws.athena.results import Row, fields, header, read_page, text_of, write_csv
+from local_aws.athena.results import header, text_of
 from local_aws.athena.types import parse_type
 
 
@@ -20,52 +18,8 @@ def database() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        ["a", "b"],
-        [None],
-        ["", None, ""],
-        [None, None],
-        ['say "x"', "a,b", "line\nbreak", '","'],
-        ["", '"'],
-    ],
-)
-def test_a_record_survives_the_file(tmp_path: Path, values: Row) -> None:
-    file = tmp_path / "rows.csv"
-    write_csv(file, [values, values])
-    rows, following = read_page(file, 0, 10)
-    assert rows == [values, values]
-    assert following is None
-
-
-def test_pages_follow_each_other(tmp_path: Path) -> None:
-    file = tmp_path / "rows.csv"
-    rows: list[Row] = [[str(n), "two\nlines" if n % 3 else None] for n in range(25)]
-    write_csv(file, rows)
-    found, offset = [], 0
-    while offset is not None:
-        page, offset = read_page(file, offset, 10)
-        assert len(page) <= 10
-        found += page
-    assert found == rows
-
-
-def test_duckdbs_csv_is_read_back(tmp_path: Path, database: duckdb.DuckDBPyConnection) -> None:
-    file = tmp_path / "rows.csv"
-    database.execute(
-        "COPY (SELECT * FROM (VALUES ('a', NULL, ''), ('x\"y', 'p,q', 'r\ns'), (NULL, NULL, NULL))) "
-        f"TO '{file}' (FORMAT csv, HEADER false, FORCE_QUOTE *, NULLSTR '')"
-    )
-    assert read_page(file, 0, 10)[0] == [["a", None, ""], ['x"y', "p,q", "r\ns"], [None, None, None]]
-
-
 def test_header_is_quoted() -> None:
     assert header(["id", 'a"b']) == b'"id","a""b"\n'
-
-
-def test_fields_of_an_empty_record() -> None:
-    assert fields("\n") == [None]
 
 
 @pytest.mark.parametrize(
