@@ -270,6 +270,6 @@ def create_app(
         Kinesis(ministack),
         EventSources(faults, region),
         QueueMetrics(ministack, region),
-        Athena(ministack, state_dir, endpoint),
+        Athena(ministack, tables, state_dir, endpoint),
     ]
     return Gateway(ministack, faults.before(services), about, on_started, on_saved)

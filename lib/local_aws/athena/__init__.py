@@ -8,10 +8,12 @@ up.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local_aws.iceberg_tables import IcebergTables
 from local_aws.wire import Request, Response, Upstream, json_response
 
 if TYPE_CHECKING:
@@ -36,12 +38,14 @@ class Athena:
 
     Args:
         upstream: ministack.
+        tables: The tables of all table buckets.
         state_dir: The state folder; DuckDB's files go to `duckdb/` in it.
         endpoint: The local AWS itself, for the catalog and the data files.
     """
 
-    def __init__(self, upstream: Upstream, state_dir: Path, endpoint: str) -> None:
-        self._upstream, self._folder, self._endpoint = upstream, state_dir / "duckdb", endpoint
+    def __init__(self, upstream: Upstream, tables: IcebergTables, state_dir: Path, endpoint: str) -> None:
+        self._upstream, self._tables = upstream, tables
+        self._folder, self._endpoint = state_dir / "duckdb", endpoint
         self._operations: Operations | None = None
         self._lock = asyncio.Lock()
         self._warming: asyncio.Task[None] | None = None
@@ -78,15 +82,15 @@ class Athena:
     async def _loaded(self) -> Operations:
         async with self._lock:
             if self._operations is None:
-                region = os.environ.get("AWS_REGION", "us-east-1")
-                self._operations = await asyncio.to_thread(
-                    load, self._upstream, self._folder, self._endpoint, region
-                )
+                self._operations = await asyncio.to_thread(self._load, asyncio.get_running_loop())
             return self._operations
 
+    def _load(self, loop: asyncio.AbstractEventLoop) -> Operations:
+        """Imports DuckDB, sqlglot and pyiceberg."""
+        from local_aws.athena.api import Operations
 
-def load(upstream: Upstream, folder: Path, endpoint: str, region: str) -> Operations:
-    """Imports DuckDB, sqlglot and pyiceberg."""
-    from local_aws.athena.api import Operations
-
-    return Operations(upstream, folder, endpoint, region)
+        region = os.environ.get("AWS_REGION", "us-east-1")
+        operations = Operations(self._upstream, self._tables, self._folder, self._endpoint, region, loop)
+        # What was imported stays: to look through it for garbage would halt everything for 80 ms each time.
+        gc.freeze()
+        return operations

@@ -22,12 +22,13 @@ from local_aws.athena.results import header, rows_of_text, write_csv
 from local_aws.athena.runner import Runner
 from local_aws.athena.starting import WITHOUT_FILE, invalid, new_execution, repeated
 from local_aws.athena.storage import ResultObjects
+from local_aws.iceberg_tables import IcebergTables
 from local_aws.wire import AwsError, Upstream
 
 CONCURRENT_QUERIES = 8
 FILES_KEPT = 200
 PAGE_ROWS = 1000
-ANSWER_WITHIN_SECONDS = 0.1
+ANSWER_WITHIN_SECONDS = 0.25
 
 log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
@@ -38,15 +39,25 @@ class Operations:
 
     Args:
         upstream: ministack.
+        tables: The tables of all table buckets.
         folder: Where DuckDB keeps its files.
         endpoint: The local AWS.
         region: Its region.
+        loop: Where all of them run.
     """
 
-    def __init__(self, upstream: Upstream, folder: Path, endpoint: str, region: str) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        tables: IcebergTables,
+        folder: Path,
+        endpoint: str,
+        region: str,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self._upstream = upstream
         self.engine = Engine(folder, endpoint, region)
-        self.catalogs = Catalogs(endpoint, region)
+        self.catalogs = Catalogs(tables, endpoint, region, loop)
         self._objects = ResultObjects(upstream, region)
         self._runner = Runner(self.engine, self.catalogs)
         self._executions = Executions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -14,20 +15,24 @@ from sqlglot import exp
 
 from local_aws.athena.engine import CATALOG_PREFIX, authorization, bucket_arn
 from local_aws.athena.errors import QueryError
+from local_aws.iceberg_tables import IcebergTables, TableName
 
 
 class Catalogs:
     """Catalogs by Athena's names, `s3tablescatalog/<bucket>`.
 
     Args:
+        tables: Where the tables are kept.
         endpoint: The local AWS.
         region: Its region.
+        loop: Where the tables' keeper runs.
     """
 
-    def __init__(self, endpoint: str, region: str) -> None:
-        self._endpoint, self._region = endpoint, region
+    def __init__(
+        self, tables: IcebergTables, endpoint: str, region: str, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._tables, self._endpoint, self._region, self._loop = tables, endpoint, region, loop
         self._open: dict[str, RestCatalog] = {}
-        self._http = requests.Session()
 
     def get(self, catalog: str) -> RestCatalog:
         """The catalog of a table bucket.
@@ -84,14 +89,9 @@ class Catalogs:
 
     def metadata_location(self, catalog: str, database: str, table: str) -> str:
         """Where a table's metadata is, which moves with every change; empty where there is no table."""
-        asked = {
-            "tableBucketARN": bucket_arn(catalog.removeprefix(CATALOG_PREFIX), self._region),
-            "namespace": database,
-            "name": table,
-        }
-        headers = {"Authorization": authorization(self._region)}
-        answer = self._http.get(f"{self._endpoint}/get-table", params=asked, headers=headers, timeout=30)
-        return str(answer.json().get("metadataLocation", "")) if answer.ok else ""
+        name = TableName(bucket_arn(catalog.removeprefix(CATALOG_PREFIX), self._region), database, table)
+        found = asyncio.run_coroutine_threadsafe(self._tables.find(name), self._loop).result()
+        return found.location if found else ""
 
     def databases(self, catalog: str) -> list[str]:
         """The namespaces of a table bucket."""

@@ -124,6 +124,7 @@ class Engine:
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
             "enable_external_file_cache": False,
+            "prefetch_all_parquet_files": True,
             "TimeZone": "UTC",
         }
         for name in EXTENSIONS:

@@ -73,6 +73,11 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
         "INVALID_FUNCTION_ARGUMENT",
         'Invalid format: "{0}"',
     ),
+    (
+        r"The object (s3://.*) is not in S3",
+        "ICEBERG_CANNOT_OPEN_SPLIT",
+        "Error opening Iceberg split {0}: not in S3",
+    ),
     (r"Malformed JSON", "INVALID_FUNCTION_ARGUMENT", "Cannot convert value to JSON"),
     (
         r"(?:Out of Range|out of range|Overflow|overflow)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from dataclasses import dataclass
 
 import duckdb
@@ -13,8 +13,11 @@ from local_aws.athena import metadata_tables, time_travel
 from local_aws.athena.catalog import Catalogs
 from local_aws.athena.engine import Engine
 from local_aws.athena.errors import QueryError
+from local_aws.athena.stand_ins import Tables
 
 Node = exp.Expr
+VIEW = "rows_at_hand_"
+VIEWS = itertools.count()
 
 
 @dataclass
@@ -27,7 +30,7 @@ class Context:
         catalogs: The Iceberg catalogs.
         catalog: The catalog of names without one.
         database: The database of names without one.
-        described: Tells the names and types of a query's columns.
+        tables: What the statement knows of its tables.
     """
 
     engine: Engine
@@ -35,15 +38,15 @@ class Context:
     catalogs: Catalogs
     catalog: str
     database: str
-    described: Callable[[str], list[tuple[str, str]]]
+    tables: Tables
 
     def describe(self, sql: str) -> list[str]:
         """The types of a query's columns, by DuckDB's names."""
-        return [kind for _, kind in self.described(sql)]
+        return [kind for _, kind in self.tables.described(sql)]
 
     def columns(self, sql: str) -> list[str]:
         """The names of a query's columns."""
-        return [name for name, _ in self.described(sql)]
+        return [name for name, _ in self.tables.described(sql)]
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,13 @@ def is_cte(node: exp.Table) -> bool:
 
 
 def replace_by_rows(context: Context, node: exp.Table, rows: pa.Table) -> None:
-    """Puts rows at hand in the place of a table."""
-    view = f"metadata_{abs(hash((node.sql(), id(node))))}"
+    """Puts rows at hand in the place of a table, under a name that is never used again."""
+    view = f"{VIEW}{next(VIEWS)}"
     context.cursor.register(view, rows)
     alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name, quoted=True))
     node.replace(exp.Table(this=exp.to_identifier(view), alias=alias))
+
+
+def is_view(node: exp.Table) -> bool:
+    """Whether a table of a translated query stands for rows at hand."""
+    return node.name.startswith(VIEW)

@@ -48,7 +48,11 @@ class ObjectFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec has no typ
         """Opens an object to read, or to write it in one piece when it is closed."""
         if "w" in mode:
             return Upload(self, path, self._scratch)
-        return file_of(path).open("rb")
+        try:
+            return file_of(path).open("rb")
+        except FileNotFoundError as error:
+            msg = f"The object {path} is not in S3."
+            raise FileNotFoundError(msg) from error
 
     def exists(self, path: str, **_: Any) -> bool:
         """Whether there is such an object."""

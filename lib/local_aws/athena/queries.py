@@ -1,4 +1,4 @@
-"""Running a query: translated, its texts written to a file at hand."""
+"""A query: translated to a plan, and run, its texts written to a file at hand."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from sqlglot import exp
 
 from local_aws.athena import names, naming, precision, typed, unnest
 from local_aws.athena.aliases import refuse_aliases
-from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.engine import bytes_read
-from local_aws.athena.names import Context
+from local_aws.athena.names import Context, is_view
 from local_aws.athena.results import as_text_query
+from local_aws.athena.scans import Texts, texts_of
+from local_aws.athena.stand_ins import TableKey, Tables
 from local_aws.athena.translate import rewrite
 from local_aws.athena.types import column_info, parse_type
 
@@ -51,18 +52,51 @@ def translate(context: Context, tree: Node) -> Node:
     return tree
 
 
-def run_query(context: Context, tree: Node, file: Path) -> Outcome:
-    """Runs a query and writes its rows as CSV, without header, to a file."""
+@dataclass(frozen=True)
+class Plan:
+    """A query that is translated.
+
+    Attributes:
+        texts: DuckDB's SQL, its columns as Athena writes them.
+        columns: `ColumnInfo` of each column.
+        locations: Where the metadata of each table is that it was translated for.
+        is_lasting: Whether it means the same for as long as they are there.
+    """
+
+    texts: Texts
+    columns: Sequence[Mapping[str, Any]]
+    locations: Mapping[TableKey, str]
+    is_lasting: bool
+
+    def holds(self, tables: Tables) -> bool:
+        """Whether no table has changed since."""
+        return all(tables.location(*table) == location for table, location in self.locations.items())
+
+
+def plan_query(context: Context, tree: Node) -> Plan:
+    """Translates a query to DuckDB's SQL that writes texts."""
     columns = naming.output_names(tree)
     written = tree.copy()
-    sql = to_duckdb(translate(context, tree))
-    described = context.described(sql)
+    translated = translate(context, tree)
+    is_lasting = written.find(exp.Version) is None and not any(map(is_view, translated.find_all(exp.Table)))
+    texts = texts_of(context.tables, translated)
+    described = context.tables.described(texts.by_name)
     found = [name or row[0] for name, row in zip(columns or [None] * len(described), described, strict=True)]
     looks = [precision.look_of(written, i, name) for i, name in enumerate(found)]
-    text = as_text_query(sql, [parse_type(row[1]) for row in described], looks)
-    context.cursor.execute(f"COPY ({text}) TO '{file}' (FORMAT csv, HEADER false, FORCE_QUOTE *, NULLSTR '')")
-    count = context.cursor.fetchone()
+    kinds = [parse_type(row[1]) for row in described]
     infos = [
         column_info(name, row[1], look.type) for name, row, look in zip(found, described, looks, strict=True)
     ]
-    return Outcome(infos, int(count[0]) if count else 0, None, bytes_read(context.cursor))
+    as_text = texts.within(lambda sql: as_text_query(sql, kinds, looks))
+    return Plan(as_text, infos, dict(context.tables.locations), is_lasting)
+
+
+def run_plan(context: Context, plan: Plan, file: Path) -> Outcome:
+    """Runs a query and writes its rows as CSV, without header, to a file."""
+
+    def copy(sql: str) -> tuple[Any, ...] | None:
+        form = "(FORMAT csv, HEADER false, FORCE_QUOTE *, NULLSTR '')"
+        return context.cursor.execute(f"COPY ({sql}) TO '{file}' {form}").fetchone()
+
+    count = plan.texts.run(context.cursor, copy)
+    return Outcome(plan.columns, int(count[0]) if count else 0, None, bytes_read(context.cursor))

@@ -19,9 +19,9 @@ from local_aws.athena.engine import Engine
 from local_aws.athena.errors import QueryCancelled, QueryError, from_duckdb
 from local_aws.athena.executions import Execution
 from local_aws.athena.names import Context
-from local_aws.athena.queries import Outcome, run_query
+from local_aws.athena.queries import Outcome, Plan, plan_query, run_plan
 from local_aws.athena.results import write_csv, write_text
-from local_aws.athena.stand_ins import StandIns
+from local_aws.athena.stand_ins import StandIns, keep
 from local_aws.athena.statements import kind_of, read
 from local_aws.athena.types import column_info
 from local_aws.athena.unload import run_unload
@@ -55,6 +55,7 @@ class Runner:
     def __init__(self, engine: Engine, catalogs: Catalogs) -> None:
         self.engine, self.catalogs = engine, catalogs
         self._stand_ins = StandIns(catalogs)
+        self._plans: dict[tuple[str, tuple[str, ...], str, str], Plan] = {}
         self._cursors: dict[str, duckdb.DuckDBPyConnection] = {}
 
     def run(self, execution: Execution) -> Outcome:
@@ -112,7 +113,7 @@ class Runner:
             if change := CHANGES.get(kind.name):
                 refuse_kms(execution)
                 return again_after_conflict(lambda: change(context, tree.copy()))
-            return run_query(context, tree, file)
+            return run_plan(context, self._plan(context, execution, tree), file)
         if kind.name == "CREATE_TABLE_AS_SELECT":
             return ddl.run_create_as(context, execution.statement, execution.values)
         if kind.name == "UNLOAD":
@@ -125,6 +126,17 @@ class Runner:
         if kind.type == "UTILITY":
             return text_outcome(file, *show.run_show(context, execution.statement, execution.values))
         raise QueryError("NOT_SUPPORTED", f"{kind.name} is not supported locally yet")
+
+    def _plan(self, context: Context, execution: Execution, tree: exp.Expr) -> Plan:
+        """The plan of a query, the one at hand where it was asked before and no table has changed."""
+        asked = execution.statement, execution.values, execution.catalog, execution.database
+        known = self._plans.get(asked)
+        if known is not None and known.holds(context.tables):
+            return known
+        plan = plan_query(context, tree)
+        if plan.is_lasting:
+            keep(self._plans, asked, plan)
+        return plan
 
 
 def as_written(execution: Execution) -> exp.Expr | None:

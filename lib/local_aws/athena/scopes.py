@@ -42,19 +42,13 @@ SCOPE_ORDER = {"with_": 0, "from_": 1, "joins": 2, "laterals": 3}
 
 
 def operand_types(select: exp.Select, operands: Sequence[Node], describe: Describe) -> list[str | None]:
-    """The types of expressions in the scope of a SELECT."""
-    known: dict[str, str | None] = {}
-    unknown = []
-    for operand in operands:
-        text = to_duckdb(operand)
-        if text not in known:
-            known[text] = literal_type(operand)
-            if known[text] is None:
-                unknown.append((text, operand))
+    """The types of expressions in the scope of a SELECT; what stands there twice is asked for once."""
+    known: dict[Node, str | None] = {operand: literal_type(operand) for operand in operands}
+    unknown = [operand for operand, kind in known.items() if kind is None]
     for has_aggregate in (False, True):
-        group = [(text, node) for text, node in unknown if contains_aggregate(node) is has_aggregate]
-        known.update(zip((text for text, _ in group), described(select, group, describe), strict=True))
-    return [known[to_duckdb(operand)] for operand in operands]
+        group = [node for node in unknown if contains_aggregate(node) is has_aggregate]
+        known.update(zip(group, described(select, group, describe), strict=True))
+    return [known[operand] for operand in operands]
 
 
 def literal_type(node: Node) -> str | None:
@@ -81,9 +75,8 @@ def contains_aggregate(node: Node) -> bool:
     )
 
 
-def described(select: exp.Select, group: Sequence[tuple[str, Node]], describe: Describe) -> list[str | None]:
+def described(select: exp.Select, nodes: Sequence[Node], describe: Describe) -> list[str | None]:
     """The types of some expressions, one by one where they cannot be described together."""
-    nodes = [node for _, node in group]
     if not nodes:
         return []
     try:

@@ -1,13 +1,14 @@
 """What stands in for an Iceberg table where only types are asked for.
 
 DuckDB reads a table's manifests whenever it binds its name, and a statement is bound several times while it
-is translated. Columns change only with the table's metadata, so they are asked for once for each.
+is translated. Columns change only with the table's metadata, so they are asked for once for each; and what a
+query without tables answers with never changes, so it is asked for once too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import Any
 
 import duckdb
 
@@ -16,10 +17,11 @@ from local_aws.athena.engine import CATALOG_PREFIX
 
 NAME = r'"((?:[^"]|"")+)"'
 TABLE = re.compile(rf'"({CATALOG_PREFIX}[^"]+)"\.{NAME}\.{NAME}(?: AT \(VERSION => \d+\))?(?!\.)')
-HIDDEN = '"filename"'
+HIDDEN_COLUMN = "filename"
 KEPT = 512
 
 Columns = list[tuple[str, str]]
+TableKey = tuple[str, str, str]
 
 
 class StandIns:
@@ -30,48 +32,79 @@ class StandIns:
     """
 
     def __init__(self, catalogs: Catalogs) -> None:
-        self._catalogs = catalogs
-        self._known: dict[tuple[str, str], Columns] = {}
+        self.catalogs = catalogs
+        self.columns: dict[tuple[str, str], Columns] = {}
+        self.answers: dict[str, Columns] = {}
 
-    def within(self, cursor: duckdb.DuckDBPyConnection) -> Callable[[str], Columns]:
-        """A question for the columns of queries, for the duration of one statement.
+    def within(self, cursor: duckdb.DuckDBPyConnection) -> Tables:
+        """The tables of one statement.
 
         Args:
             cursor: The statement's own.
         """
-        locations: dict[str, str] = {}
+        return Tables(self, cursor)
 
-        def replace(found: re.Match[str], shows_path: bool) -> str:
-            catalog, database, table = (part.replace('""', '"') for part in found.groups())
-            name = f"{catalog}.{database}.{table}"
-            if name not in locations:
-                locations[name] = self._catalogs.metadata_location(catalog, database, table)
-            key = found[0], locations[name]
-            if key not in self._known:
-                if len(self._known) >= KEPT:
-                    self._known.clear()
-                self._known[key] = columns_of(cursor, f"SELECT * FROM {found[0]}")  # noqa: S608
-            return empty(self._known[key], shows_path)
 
-        def describe(sql: str) -> Columns:
-            # The hidden column must not be among those of a star.
-            shows_path = HIDDEN in sql and "*" not in sql
-            try:
-                return columns_of(cursor, TABLE.sub(lambda found: replace(found, shows_path), sql))
-            except duckdb.Error:
-                return columns_of(cursor, sql)
+class Tables:
+    """The tables of one statement, each as it was when it was first asked for.
 
-        return describe
+    Args:
+        stand_ins: What is known from other statements.
+        cursor: The statement's own.
+
+    Attributes:
+        locations: Where the metadata is of each table that was asked for: catalog, database, table.
+    """
+
+    def __init__(self, stand_ins: StandIns, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._stand_ins, self._cursor = stand_ins, cursor
+        self.locations: dict[TableKey, str] = {}
+
+    def location(self, catalog: str, database: str, table: str) -> str:
+        """Where a table's metadata is; empty where there is no table."""
+        name = catalog, database, table
+        if name not in self.locations:
+            self.locations[name] = self._stand_ins.catalogs.metadata_location(*name)
+        return self.locations[name]
+
+    def described(self, sql: str) -> Columns:
+        """The names and types of a query's columns."""
+        # The hidden column must not be among those of a star.
+        shows_path = f'"{HIDDEN_COLUMN}"' in sql and "*" not in sql
+        answers = self._stand_ins.answers
+        try:
+            asked = TABLE.sub(lambda found: empty(self._columns(found), shows_path), sql)
+            if asked not in answers:
+                keep(answers, asked, columns_of(self._cursor, asked))
+            return answers[asked]
+        except duckdb.Error:
+            return columns_of(self._cursor, sql)
+
+    def _columns(self, found: re.Match[str]) -> Columns:
+        catalog, database, table = (part.replace('""', '"') for part in found.groups())
+        key = found[0], self.location(catalog, database, table)
+        columns = self._stand_ins.columns
+        if key not in columns:
+            keep(columns, key, columns_of(self._cursor, f"SELECT * FROM {found[0]}"))  # noqa: S608
+        return columns[key]
+
+
+def keep(known: dict[Any, Any], key: object, answer: object) -> None:
+    """Remembers an answer, and forgets all others where they have become too many."""
+    if len(known) >= KEPT:
+        known.clear()
+    known[key] = answer
 
 
 def columns_of(cursor: duckdb.DuckDBPyConnection, sql: str) -> Columns:
-    """The names and types of a query's columns, by DuckDB's names."""
-    return [(row[0], row[1]) for row in cursor.execute(f"DESCRIBE {sql}").fetchall()]
+    """The names and types of a query's columns, by DuckDB's names; bound, not run."""
+    relation = cursor.sql(sql)
+    return list(zip(relation.columns, map(str, relation.types), strict=True))
 
 
 def empty(columns: Columns, shows_path: bool) -> str:
     """A query without rows that has these columns."""
-    hidden = [("filename", "VARCHAR")] if shows_path else []
+    hidden = [(HIDDEN_COLUMN, "VARCHAR")] if shows_path else []
     values = ", ".join(
         f'CAST(NULL AS {kind}) AS "{name.replace(chr(34), chr(34) * 2)}"'
         for name, kind in [*columns, *hidden]

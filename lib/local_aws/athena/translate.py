@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import sqlglot
 from sqlglot import exp
@@ -95,8 +96,7 @@ INNER_NAMES = {"AGG", "row"}
 
 def expand_template(function: Function, node: exp.Anonymous) -> Node:
     """The template of a function with its arguments."""
-    numbered = re.sub(r"\{(\d)\}", r"__argument_\1", function.spellings[0]).replace("{none}", "")
-    body = sqlglot.parse_one(numbered, dialect=DuckSql)
+    body = template(function.spellings[0]).copy()
     for column in list(body.find_all(exp.Column)):
         if column.name.startswith("__argument_"):
             index = int(column.name.removeprefix("__argument_"))
@@ -106,6 +106,13 @@ def expand_template(function: Function, node: exp.Anonymous) -> Node:
                 )
             column.replace(node.expressions[index].copy())
     return body
+
+
+@cache
+def template(spelling: str) -> Node:
+    """A template as a tree, with a column for each argument."""
+    numbered = re.sub(r"\{(\d)\}", r"__argument_\1", spelling).replace("{none}", "")
+    return sqlglot.parse_one(numbered, dialect=DuckSql)
 
 
 def change_wrapper(node: exp.Filter | exp.Window) -> Node:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import uuid
+from typing import Any
 
-from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.dml import ROWS
 from local_aws.athena.engine import bytes_read
 from local_aws.athena.errors import QueryError
 from local_aws.athena.names import Context
 from local_aws.athena.queries import Outcome, translate
+from local_aws.athena.scans import texts_of
 from local_aws.athena.statements import read, without_comments
 from local_aws.athena.validate import StatementError
 
@@ -52,7 +53,7 @@ def run_unload(context: Context, sql: str, parameters: tuple[str, ...]) -> Outco
         raise QueryError(
             "NOT_SUPPORTED", f"UNLOAD compression {options['compression']} is not supported for {kind}"
         )
-    query = to_duckdb(translate(context, read(found[1], parameters)))
+    texts = texts_of(context.tables, translate(context, read(found[1], parameters)))
     folder = found[2].rstrip("/")
     existing = context.cursor.execute("SELECT count(*) FROM glob(?)", [f"{folder}/**"]).fetchone()
     if existing and existing[0]:
@@ -60,6 +61,10 @@ def run_unload(context: Context, sql: str, parameters: tuple[str, ...]) -> Outco
     suffix = ending if compression == "gzip" else ""
     delimiter = options.get("field_delimiter", "\x01")
     target = f"{folder}/{uuid.uuid4()}{suffix}"
-    context.cursor.execute(f"COPY ({query}) TO '{target}' ({template.format(compression, delimiter)})")
-    row = context.cursor.fetchone()
+    form = template.format(compression, delimiter)
+
+    def copy(sql: str) -> tuple[Any, ...] | None:
+        return context.cursor.execute(f"COPY ({sql}) TO '{target}' ({form})").fetchone()
+
+    row = texts.run(context.cursor, copy)
     return Outcome(ROWS, 0, int(row[0]) if row else 0, bytes_read(context.cursor), [target])

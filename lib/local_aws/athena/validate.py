@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -35,6 +36,12 @@ def parse(sql: str) -> Node:
     Raises:
         StatementError: Where Athena's grammar has no such statement.
     """
+    return parsed(sql).copy()
+
+
+@lru_cache(maxsize=128)
+def parsed(sql: str) -> Node:
+    """The tree of a statement that is sent again and again; nobody may change it."""
     check_grammar(sql)
     refuse_tokens(sql)
     try:

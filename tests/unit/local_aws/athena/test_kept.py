@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from local_aws.athena import api, executions
+from local_aws.iceberg_tables import IcebergTables
 from local_aws.wire import Request, Response
 
 FILES, EXECUTIONS, QUERIES = 3, 10, 16
@@ -55,7 +56,8 @@ def test_queries_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def ask_in_a_row(folder: Path) -> None:
-    athena = api.Operations(Objects(), folder, "http://127.0.0.1:1", "us-east-1")
+    objects, loop = Objects(), asyncio.get_running_loop()
+    athena = api.Operations(objects, IcebergTables(objects), folder, "http://127.0.0.1:1", "us-east-1", loop)
     try:
         ids = [await ask(athena, f"SELECT {n} AS n") for n in range(QUERIES)]
         failed = await ask(athena, "SELECT CAST('x' AS integer)")
