@@ -189,6 +189,13 @@ def object_file(bucket: str, key: str) -> Path:
     return Path(s3._object_disk_path(bucket, key, ACCOUNT))
 
 
+def objects_folder() -> Path:
+    """The folder in which ministack keeps every bucket."""
+    from ministack.services import s3
+
+    return Path(s3.DATA_DIR).resolve() / ACCOUNT
+
+
 @dataclass(frozen=True)
 class QueueDepth:
     """What is in an SQS queue.

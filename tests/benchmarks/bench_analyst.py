@@ -209,6 +209,7 @@ def ask_history(bench: Bench) -> None:
         0.3,
         lambda: time_travel.item_history(bench.session, bench.settings, contract, key),
         lambda: frame(f"SELECT max(COLUMNS(*)) FROM {files}"),
+        QUICK_ROUNDS,
     )
 
 

@@ -97,6 +97,22 @@ def test_the_address_of_a_row_is_the_objects(catalog: RestCatalog, connection: C
     table.append(ROWS)
     paths = {task.file.file_path for task in table.scan().plan_files()}
     assert {path for (path,) in ask(connection, 'SELECT DISTINCT "$path" FROM placed')} == paths
+    (path,) = paths
+    assert ask(connection, f"SELECT id FROM placed WHERE \"$path\" = '{path}' ORDER BY 1") == [(1,), (2,)]
+    grouped = (
+        'SELECT t."$path", count(*) FROM (SELECT "$path", id FROM placed) t GROUP BY t."$path" ORDER BY 1'
+    )
+    assert ask(connection, grouped) == [(path, 2)]
+
+
+def test_a_column_may_bear_duckdbs_name_of_the_address(
+    catalog: RestCatalog, connection: Connection[Any]
+) -> None:
+    rows = pa.table({"filename": pa.array([7], pa.int64())})
+    catalog.create_table(("plain", "files"), rows.schema).append(rows)
+    assert ask(connection, "SELECT filename FROM files") == [(7,)]
+    with pytest.raises(OperationalError, match="for a table with a column filename"):
+        ask(connection, 'SELECT "$path" FROM files')
 
 
 def test_a_query_asked_again_sees_what_came_since(catalog: RestCatalog, connection: Connection[Any]) -> None:

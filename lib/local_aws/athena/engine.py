@@ -20,7 +20,7 @@ import duckdb
 
 from local_aws.athena.errors import QueryError
 from local_aws.athena.functions import definitions
-from local_aws.athena.object_files import ObjectFiles
+from local_aws.athena.object_files import ObjectFiles, address_macro
 
 ACCOUNT = "000000000000"
 CATALOG_PREFIX = "s3tablescatalog/"
@@ -133,7 +133,7 @@ class Engine:
                     connection.execute(f"SET GLOBAL {key} = {literal(value)}")
             load_extension(connection, name)
         self._add_secrets(connection)
-        for definition in definitions():
+        for definition in (*definitions(), address_macro()):
             connection.execute(definition)
         return connection
 

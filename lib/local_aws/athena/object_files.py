@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import requests
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
-from local_aws.ministack_gaps import object_file
+from local_aws.ministack_gaps import object_file, objects_folder
 from local_aws.wire import signature
 
 TIMEOUT_SECONDS = 600
@@ -130,6 +130,17 @@ class Upload:
             self._file.close()
             with suppress(FileNotFoundError):
                 self._name.unlink()
+
+
+ADDRESS = "object_address"
+
+
+def address_macro() -> str:
+    """The statement that creates the macro `object_address`: of a file that holds an object, the address."""
+    folder = f"{objects_folder()}/"
+    quoted = folder.replace("'", "''")
+    is_object, address = f"starts_with(file, '{quoted}')", f"'s3://' || substr(file, {len(folder) + 1})"
+    return f"CREATE MACRO {ADDRESS}(file) AS CASE WHEN {is_object} THEN {address} ELSE file END"
 
 
 def bucket_and_key(path: str) -> tuple[str, str]:

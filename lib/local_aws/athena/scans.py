@@ -15,9 +15,11 @@ from sqlglot import exp
 
 from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.engine import CATALOG_PREFIX
+from local_aws.athena.errors import QueryError
 from local_aws.athena.names import is_view
-from local_aws.athena.object_files import file_of
-from local_aws.athena.stand_ins import HIDDEN_COLUMN, Tables
+from local_aws.athena.object_files import ADDRESS, file_of
+from local_aws.athena.stand_ins import Tables
+from local_aws.athena.translate import HIDDEN_COLUMN, SHOWS_PATH
 
 Node = exp.Expr
 Answer = TypeVar("Answer")
@@ -64,21 +66,32 @@ def texts_of(tables: Tables, query: Node) -> Texts:
 
 
 def put_scans(tables: Tables, query: Node) -> bool:
-    """Puts a scan in the place of each table's name; False where one needs its name.
+    """Puts a scan in the place of each table's name; False where there is no such table.
 
-    The hidden column tells addresses by name only, and rows at hand do not outlast a second try.
+    Rows at hand do not outlast a second try, so that names do for a query that has any.
     """
-    if any(column.name == HIDDEN_COLUMN for column in query.find_all(exp.Column)):
-        return False
+    paths = [column for column in query.find_all(exp.Column) if column.meta.get(SHOWS_PATH)]
+    for column in paths:
+        put_address(column)
     for node in query.find_all(exp.Table):
+        if is_view(node):
+            return False
         if node.catalog.startswith(CATALOG_PREFIX):
             location = tables.location(node.catalog, node.db, node.name)
             if not location:
                 return False
+            if paths and tables.has_column(node, HIDDEN_COLUMN):
+                message = f'"$path" is not supported locally for a table with a column {HIDDEN_COLUMN}'
+                raise QueryError("NOT_SUPPORTED", message, node)
             put_scan(node, location)
-        elif is_view(node):
-            return False
     return True
+
+
+def put_address(column: exp.Column) -> None:
+    """Makes the file of a row the address of the object that it holds, under the same name."""
+    address = exp.Anonymous(this=ADDRESS, expressions=[column.copy()])
+    is_named = isinstance(column.parent, exp.Select) and column.arg_key == "expressions"
+    column.replace(exp.alias_(address, HIDDEN_COLUMN, quoted=True) if is_named else address)
 
 
 def put_scan(node: exp.Table, location: str) -> None:

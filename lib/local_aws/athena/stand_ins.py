@@ -11,13 +11,15 @@ import re
 from typing import Any
 
 import duckdb
+from sqlglot import exp
 
 from local_aws.athena.catalog import Catalogs
+from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.engine import CATALOG_PREFIX
+from local_aws.athena.translate import HIDDEN_COLUMN
 
 NAME = r'"((?:[^"]|"")+)"'
 TABLE = re.compile(rf'"({CATALOG_PREFIX}[^"]+)"\.{NAME}\.{NAME}(?: AT \(VERSION => \d+\))?(?!\.)')
-HIDDEN_COLUMN = "filename"
 KEPT = 512
 
 Columns = list[tuple[str, str]]
@@ -79,6 +81,11 @@ class Tables:
             return answers[asked]
         except duckdb.Error:
             return columns_of(self._cursor, sql)
+
+    def has_column(self, table: exp.Table, name: str) -> bool:
+        """Whether a table of a translated query has a column of its own by a name."""
+        asked = exp.Select(expressions=[exp.Star()], from_=exp.From(this=table.copy()))
+        return name in {column.lower() for column, _ in self.described(to_duckdb(asked))}
 
     def _columns(self, found: re.Match[str]) -> Columns:
         catalog, database, table = (part.replace('""', '"') for part in found.groups())

@@ -37,6 +37,10 @@ EXTRACT_FIELDS = {
     "YOW": "ISOYEAR",
     "DAY_OF_MONTH": "DAY",
 }
+HIDDEN_COLUMN = "filename"
+"""DuckDB's name of `"$path"`."""
+SHOWS_PATH = "shows_path"
+"""Marks the columns that were `"$path"`, for a table may have a column of DuckDB's name."""
 WHOLE_NUMBERS = {T.TINYINT, T.SMALLINT, T.INT, T.BIGINT}
 NULL_IF_ANY_IS = {"greatest", "least"}
 
@@ -222,7 +226,8 @@ def touches_time(node: Node) -> bool:
 def change_column(node: exp.Column) -> Node:
     """Hidden columns."""
     if node.name.lower() == "$path":
-        node.set("this", exp.to_identifier("filename", quoted=True))
+        node.set("this", exp.to_identifier(HIDDEN_COLUMN, quoted=True))
+        node.meta[SHOWS_PATH] = True
     elif node.name.startswith("$"):
         raise QueryError("COLUMN_NOT_FOUND", f"Column '{node.name}' cannot be resolved", node)
     return node
