@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.contract import LOG_COLUMNS
+from dynaberg.histograms import SHARES, histogram, histogram_of_counts
 from dynaberg.profile_paths import Path, paths
 from dynaberg.query import query
 from dynaberg.snapshots import Moment, resolve_snapshot
@@ -19,8 +21,19 @@ if TYPE_CHECKING:
 
     from dynaberg.settings import Settings
 
+Counts = list[tuple[str, int]]
+
 _QUANTILES = {"approx_p25": 0.25, "approx_p50": 0.5, "approx_p75": 0.75}
 _METRICS = ("nulls", "approx_distinct", "min", *_QUANTILES, "max", "mean")
+# What of them has an order; all their values are told while they are few.
+_COUNTABLE: dict[str, Callable[[str], Any]] = {"int": int, "date": date.fromisoformat}
+_TOLD, _MOST_COUNTED = 5, 400
+# Athena's sketch takes numbers only, so moments become seconds; it knows no time of a date.
+_MOMENTS = {
+    "date": "to_unixtime(CAST({0} AS timestamp))",
+    "timestamp": "to_unixtime({0})",
+    "timestamptz": "to_unixtime({0})",
+}
 _INTEGERS, _FLOATS = ("int", "long"), ("float", "double")
 # Columns of these types may have frequent values; those by which rows are told apart have none.
 _FREQUENT, _UNIQUE = ("string", "boolean", "int", "date"), ("sequence_number", *LOG_COLUMNS)
@@ -33,10 +46,11 @@ def profile_columns(
     """Profile the columns of a table by one Athena statement; nested ones by path.
 
     Rows, nulls, min, max, mean and the most frequent values are exact. What is approximate says so in its
-    name: on Athena distinct counts have a standard error of 2.3 %, and quantiles come from a sketch. The
-    local AWS counts with another sketch, whose distinct counts can be further off than that. Source: Trino
-    documentation, "Aggregate functions". Where `top` is told, every value was counted, and the distinct count
-    is exact too.
+    name: on Athena distinct counts have a standard error of 2.3 %, and quantiles and histograms come from a
+    sketch. The local AWS counts with another sketch, whose distinct counts can be further off than that.
+    Source: Trino documentation, "Aggregate functions". Where `top` is told, every value was counted, and the
+    distinct count is exact too; so is the histogram of a column of whole numbers or dates with at most 400
+    different ones.
 
     Below a struct there are its fields (`place.city`), below a list `length` and `element`, below a map
     `length`, `key` and `value`; rows of elements, keys and values are as many as these.
@@ -50,7 +64,9 @@ def profile_columns(
     Returns:
         One row per column and nested path: column, type, rows, nulls, approx_distinct, min, approx_p25,
         approx_p50, approx_p75, max, mean, top: the five most frequent values as a list of (value as text,
-        count); empty for keys, moments and numbers with fractions.
+        count); empty for keys, moments and numbers with fractions; approx_histogram: of numbers, dates and
+        moments a list of (low, high, rows): of equal width where it is exact, else each about a twentieth of
+        the rows that have a value.
 
     Raises:
         NotFoundError: There is no such snapshot.
@@ -69,9 +85,9 @@ def profile_columns(
     source, profiled = f'"{table.name()[-1]}"{version}', paths(fields)
     found = query(session, settings, _statement(profiled, source, table.schema().identifier_field_names())).df
     values: Any = found.astype(object).iloc[0].to_dict()
-    top = _read_top(values.get("top"))
+    counts = _read_counts(values.get("counts"))
     frame = pd.DataFrame(
-        [_profile(i, path, values) | {"top": top.get(i, [])} for i, path in enumerate(profiled)], dtype=object
+        [_profile(i, path, values, counts.get(i, [])) for i, path in enumerate(profiled)], dtype=object
     )
     return frame.astype({"rows": "Int64", "nulls": "Int64", "approx_distinct": "Int64"})
 
@@ -92,8 +108,13 @@ def _statement(profiled: Sequence[Path], source: str, keys: set[str]) -> str:
     if not frequent:
         return _BESIDE.format(selected=selected, scans="\nCROSS JOIN ".join(scans))
     in_rows = {index: path for index, path in frequent.items() if not path.array}
+    ordered = [f"'{index}'" for index, path in frequent.items() if path.type in _COUNTABLE]
+    kept = f" OR different <= {_MOST_COUNTED} AND place IN ({', '.join(ordered)})" if ordered else ""
     of_counts = ",\n  ".join(
-        [_TOP, *(part for index in in_rows for part in _from_counts(index, in_rows[index]))]
+        [
+            _KEPT_COUNTS.format(told=_TOLD, or_kept=kept),
+            *(part for index in in_rows for part in _from_counts(index, in_rows[index])),
+        ]
     )
     counted = _COUNTED.format(counts=_counts(frequent, source))
     scans.append(f"(SELECT {of_counts}\nFROM ranked) AS counts_of_values")
@@ -150,13 +171,14 @@ _COUNTED = """\
 WITH counted AS (
   {counts}
 ), ranked AS (
-  SELECT *, row_number() OVER (PARTITION BY place ORDER BY n DESC, value) AS number
+  SELECT *, row_number() OVER (PARTITION BY place ORDER BY n DESC, value) AS number,
+    count(*) OVER (PARTITION BY place) AS different
   FROM counted WHERE place IS NOT NULL
 )
 """
-_TOP = (
+_KEPT_COUNTS = (
     "json_format(CAST(array_agg(ARRAY[place, value, CAST(n AS varchar)]) "
-    'FILTER (WHERE number <= 5) AS json)) AS "top"'
+    'FILTER (WHERE number <= {told}{or_kept}) AS json)) AS "counts"'
 )
 
 
@@ -171,12 +193,12 @@ def _from_counts(index: int, path: Path) -> Iterator[str]:
         yield f'CAST(sum(v{index} * n) AS double) / {valid} AS "mean_{index}"'
 
 
-def _read_top(text: str | None) -> dict[int, list[tuple[str, int]]]:
-    """The most frequent values of each column, by its place."""
-    top: dict[int, list[tuple[str, int]]] = {}
+def _read_counts(text: str | None) -> dict[int, Counts]:
+    """The values of each column with their rows, by its place, the most frequent first."""
+    counts: dict[int, Counts] = {}
     for place, value, count in json.loads(text or "[]"):
-        top.setdefault(int(place), []).append((value, int(count)))
-    return {place: sorted(values, key=lambda pair: (-pair[1], pair[0])) for place, values in top.items()}
+        counts.setdefault(int(place), []).append((value, int(count)))
+    return {place: sorted(values, key=lambda pair: (-pair[1], pair[0])) for place, values in counts.items()}
 
 
 def _aggregates(index: int, path: Path, *, is_counted: bool) -> Iterator[str]:
@@ -192,17 +214,22 @@ def _aggregates(index: int, path: Path, *, is_counted: bool) -> Iterator[str]:
         yield f'max({name}) AS "max_{index}"'
     if _is_number(kind):
         # Athena's sketch takes bigint and double only.
-        taken = "bigint" if kind in _INTEGERS else "double"
-        shares = ", ".join(f"{share}e0" for share in _QUANTILES.values())
-        yield f'approx_percentile(CAST({name} AS {taken}), ARRAY[{shares}]) AS "quantiles_{index}"'
+        yield _sketch(f"CAST({name} AS {'bigint' if kind in _INTEGERS else 'double'})", index)
         if not is_counted:
             yield f'avg({name}) AS "mean_{index}"'
+    elif kind in _MOMENTS:
+        yield _sketch(_MOMENTS[kind].format(name), index)
+
+
+def _sketch(value: str, index: int) -> str:
+    shares = ", ".join(f"{share}e0" for share in SHARES)
+    return f'approx_percentile({value}, ARRAY[{shares}]) AS "quantiles_{index}"'
 
 
 def _unpacked(index: int, path: Path) -> Iterator[str]:
     """The quantiles one by one; of a decimal each is a decimal again."""
-    for place, metric in enumerate(_QUANTILES if _is_number(path.type) else (), 1):
-        quantile = f'"quantiles_{index}"[{place}]'
+    for metric, share in _QUANTILES.items() if _is_number(path.type) else ():
+        quantile = f'"quantiles_{index}"[{SHARES.index(share) + 1}]'
         shown = f"CAST({quantile} AS {path.type})" if path.type.startswith("decimal") else quantile
         yield f'{shown} AS "{metric}_{index}"'
 
@@ -211,7 +238,7 @@ def _is_number(kind: str) -> bool:
     return kind in _INTEGERS + _FLOATS or kind.startswith("decimal")
 
 
-def _profile(index: int, path: Path, found: dict[str, Any]) -> dict[str, Any]:
+def _profile(index: int, path: Path, found: dict[str, Any], counts: Counts) -> dict[str, Any]:
     import pandas as pd
 
     values: dict[str, Any] = {metric: found.get(f"{metric}_{index}") for metric in ("rows", *_METRICS)}
@@ -222,7 +249,13 @@ def _profile(index: int, path: Path, found: dict[str, Any]) -> dict[str, Any]:
         values["nulls"] = values["rows"] - valid
     if values["approx_distinct"] is not None:
         values["approx_distinct"] = min(values["approx_distinct"], values["rows"] - values["nulls"])
-    return {"column": path.name, "type": path.type, **values}
+    filled = values["rows"] - (values["nulls"] or 0)
+    if path.type in _COUNTABLE and counts and sum(count for _, count in counts) == filled:
+        bins = histogram_of_counts({_COUNTABLE[path.type](value): count for value, count in counts})
+    else:
+        bins = histogram(values["min"], values["max"], found.get(f"quantiles_{index}"), filled)
+    told = {"top": counts[:_TOLD], "approx_histogram": bins}
+    return {"column": path.name, "type": path.type, **values, **told}
 
 
 def profile_files(table: Table) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -34,6 +35,25 @@ def test_the_columns(story: Any) -> None:
     assert by_name.loc["active", "top"] == [("true", 20), ("false", 19)]
     assert by_name.loc["id", "top"] == [], "keys have no frequent values"
     assert by_name.loc["tags", "min"] is None
+
+
+def test_the_histograms(story: Any) -> None:
+    pipeline = story.pipeline
+    table = pipeline.load("transactions")
+    profile = profiling.profile_columns(pipeline.session, pipeline.settings, table).set_index("column")
+    rows = table.scan().to_arrow().to_pylist()
+    for column in ("amount", "at", "ratio", "day", "seen", "place.zip"):
+        bins, line = profile.loc[column, "approx_histogram"], profile.loc[column]
+        assert sum(count for *_, count in bins) == line["rows"] - line["nulls"]
+        assert bins[0][0] == line["min"]
+        assert bins[-1][1] >= line["max"]
+    assert profile.loc["day", "approx_histogram"] == [(date(2026, 1, 31), date(2026, 2, 1), 39)]
+    for low, high, count in profile.loc["amount", "approx_histogram"]:
+        assert isinstance(low, Decimal)
+        inside = sum(low < row["amount"] < high for row in rows)
+        assert abs(inside - count) <= 3, "A twentieth of 39 rows, and what lies on the bounds."
+    assert profile.loc["status", "approx_histogram"] == profile.loc["tags", "approx_histogram"] == []
+    assert sum(count for *_, count in profile.loc["prices.value", "approx_histogram"]) == 77
 
 
 def test_nested_columns_by_path(story: Any) -> None:
@@ -77,6 +97,7 @@ def test_a_table_without_rows(story: Any) -> None:
         assert (profile["rows"] == 0).all()
         assert (profile["nulls"] == 0).all()
         assert profile["mean"].isna().all()
+        assert not any(profile["approx_histogram"])
         with pytest.raises(NotFoundError, match="'nothing_yet' has no snapshot yet"):
             profiling.profile_columns(pipeline.session, pipeline.settings, table, snapshot=story.between)
         assert profiling.profile_files(table).empty

@@ -1,6 +1,6 @@
 """Pictures say in their title what the data says, and keep the difference where color is lost."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import matplotlib as mpl
 
@@ -105,6 +105,7 @@ def test_each_picture_is_drawn_on_the_axes_that_it_is_given(snapshots, counts, h
         plots.plot_item_history: (history, {}),
         plots.plot_profile: (profile, {}),
         plots.plot_top_values: (profile, {}),
+        plots.plot_histograms: (spread((0, 1, 2), (1, 2, 2)), {}),
         plots.plot_file_sizes: (files(1, 2), {}),
         plots.plot_freshness: (lags("total"), {}),
         plots.plot_drift: (drifted("amount"), {}),
@@ -263,6 +264,30 @@ def test_top_values_are_shares_of_the_whole_with_their_names_where_these_fit(pro
     assert widths[-1] == 0.25
 
 
+def spread(*bins: tuple[float, float, int], column: str = "amount") -> pd.DataFrame:
+    return pd.DataFrame({"column": [column], "approx_histogram": [list(bins)]})
+
+
+def test_histograms_tell_which_column_leans():
+    skewed, even = spread((0, 1, 90), (1, 100, 10)), spread((0, 5, 50), (5, 10, 50), column="hour")
+    ax = plots.plot_histograms(pd.concat([even, skewed], ignore_index=True))
+    assert title(ax) == "amount leans most: half of its rows lie in the lowest hundredth of its range"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["amount", "hour"]
+    assert texts(ax) == ["0", "100", "0", "10"]
+    left = plots.plot_histograms(spread((0, 99, 10), (99, 100, 90)))
+    assert title(left) == "amount leans most: half of its rows lie in the highest hundredth of its range"
+    assert title(plots.plot_histograms(even)) == "No column leans far to one side; hour does most"
+
+
+def test_histograms_draw_rows_by_width_and_mark_one_value_of_many_rows():
+    ax = plots.plot_histograms(spread((0, 0, 50), (0, 5, 40), (5, 10, 10)))
+    *others, single = ax.patches
+    assert single.get_facecolor() != others[0].get_facecolor() == others[1].get_facecolor()
+    assert others[0].get_height() == pytest.approx(4 * others[1].get_height())
+    days = [(date(2026, 1, day), date(2026, 1, day + 1), day) for day in (1, 2)]
+    assert texts(plots.plot_histograms(spread(*days, column="day"))) == ["2026-01-01", "2026-01-03"]
+
+
 def test_a_column_that_is_nearly_always_the_same_is_the_finding(profile):
     profile.at[1, "top"] = [("APPROVED", 190)]
     assert title(plots.plot_top_values(profile)) == "status is nearly always the same: 95% APPROVED"
@@ -328,6 +353,7 @@ def test_an_empty_frame_is_a_sentence_and_no_picture(snapshots, counts, history,
         "No version of this item is known": plots.plot_item_history(history.head(0)),
         "No column to profile": plots.plot_profile(profile.head(0)),
         "No column with frequent values": plots.plot_top_values(profile.head(1)),
+        "No column with a spread of values": plots.plot_histograms(spread((1, 1, 5))),
         "No value of amount": plots.plot_distribution(pd.Series([None], name="amount", dtype="Float64")),
         "No column to compare": plots.plot_drift(drifted()),
         "No file: the table is empty": plots.plot_file_sizes(files()),

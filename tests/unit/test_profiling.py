@@ -59,7 +59,7 @@ def test_what_is_computed_depends_on_the_type() -> None:
     assert metrics(ListType(1000, StringType(), element_required=False)) == {"rows", "nulls"}
     assert metrics(BinaryType()) == {"rows", "nulls"}
     assert metrics(StringType()) == {"rows", "valid", "approx_distinct", "min", "max"}
-    assert metrics(TimestamptzType()) == {"rows", "nulls", "approx_distinct", "min", "max"}
+    assert metrics(TimestamptzType()) == {"rows", "nulls", "approx_distinct", "min", "max", "quantiles"}
     assert metrics(DecimalType(12, 2)) >= {"mean", "approx_p50"}
     assert "mean" not in metrics(DateType())
 

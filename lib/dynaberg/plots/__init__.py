@@ -7,6 +7,7 @@ from dynaberg.plots.drift import plot_drift
 from dynaberg.plots.failures import plot_failures
 from dynaberg.plots.freshness import plot_freshness
 from dynaberg.plots.governance import plot_grants
+from dynaberg.plots.histograms import plot_histograms
 from dynaberg.plots.pipeline import plot_delivery, plot_flow, plot_operations, plot_resources
 from dynaberg.plots.profiles import (
     plot_distribution,
@@ -27,6 +28,7 @@ __all__ = [
     "plot_flow",
     "plot_freshness",
     "plot_grants",
+    "plot_histograms",
     "plot_hourly",
     "plot_item_history",
     "plot_merchants",

@@ -1,0 +1,116 @@
+"""Histograms: bins of a column's values with their rows, from a sketch, or from the count of each value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+PARTS = 20
+SHARES = tuple(part / PARTS for part in range(1, PARTS))
+
+Bin = tuple[Any, Any, int]
+
+
+def histogram_of_counts(counts: Mapping[Any, int]) -> list[Bin]:
+    """The bins of a column of whole numbers or dates whose values were counted: exact, and of one width.
+
+    Args:
+        counts: Rows of each value.
+
+    Returns:
+        (low, high, rows) of at most 20 bins: rows with low <= value < high.
+
+    Example:
+        >>> histogram_of_counts({3: 10, 4: 30, 7: 1})
+        [(3, 4, 10), (4, 5, 30), (7, 8, 1)]
+    """
+    if not counts:
+        return []
+    least, greatest = min(counts), max(counts)
+    unit: Any = timedelta(days=1) if isinstance(least, date) else 1
+    width = -(-((greatest - least) // unit + 1) // PARTS)
+    rows: dict[int, int] = {}
+    for value, count in counts.items():
+        place = (value - least) // unit // width
+        rows[place] = rows.get(place, 0) + count
+    bounds = {place: least + place * width * unit for place in rows}
+    return [(bounds[place], bounds[place] + width * unit, rows[place]) for place in sorted(rows)]
+
+
+def histogram(least: Any, greatest: Any, quantiles: Sequence[float] | None, rows: int) -> list[Bin]:
+    """The bins of a column: each begins where the one before ends, and holds about a twentieth of the rows.
+
+    Where many rows have one value, bins that begin and end with it are one. The rows of all bins together are
+    exactly those given; how many there are in each, and where it ends, is approximate.
+
+    Args:
+        least: The smallest value: a number, a date or a moment.
+        greatest: The greatest value.
+        quantiles: The values at `SHARES` of the rows; of dates and moments, as seconds since 1970.
+        rows: Rows that have a value.
+
+    Returns:
+        (low, high, rows) of each bin that holds rows, low and high of the type of `least`; empty where there
+        is no value, or one without an order.
+
+    Example:
+        >>> histogram(0, 100, [5.0 * part for part in range(1, 20)], 40)[:2]
+        [(0, 5, 2), (5, 10, 2)]
+    """
+    if not quantiles or not rows or least is None or _is_endless(least) or _is_endless(greatest):
+        return []
+    read = _reader(least)
+    inner = [min(max(read(value), least), greatest) for value in quantiles]
+    bounds = [least, *_never_falling(inner), greatest]
+    ends = [round(rows * part / PARTS) for part in range(PARTS + 1)]
+    counts = [after - before for before, after in pairwise(ends)]
+    return list(_merged(zip(pairwise(bounds), counts, strict=True)))
+
+
+def _is_endless(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _reader(least: Any) -> Callable[[float], Any]:
+    """What makes of a sketch's number a value like those of the column."""
+    if isinstance(least, Decimal):
+        unit = Decimal(1).scaleb(int(least.as_tuple().exponent))
+        return lambda value: Decimal(repr(value)).quantize(unit)
+    if isinstance(least, datetime):
+        return lambda value: _moment(value, like=least)
+    if isinstance(least, date):
+        return lambda value: datetime.fromtimestamp(value, UTC).date()
+    return type(least)
+
+
+def _moment(seconds: float, like: datetime) -> Any:
+    """A moment of the type that pandas gives, with a zone where the column has one."""
+    import pandas as pd
+
+    return pd.Timestamp(seconds, unit="s", tz="UTC" if like.tzinfo else None).round("us")
+
+
+def _never_falling(values: Sequence[Any]) -> Iterator[Any]:
+    """The values, each at least the one before: a sketch may waver by an ulp."""
+    highest = values[0]
+    for value in values:
+        highest = max(highest, value)
+        yield highest
+
+
+def _merged(bins: Iterator[tuple[tuple[Any, Any], int]]) -> Iterator[Bin]:
+    """Bins without width at the same value as one, bins without rows not at all."""
+    held: Bin | None = None
+    for (low, high), count in bins:
+        if held is not None and low == high == held[0] == held[1]:
+            held = low, high, held[2] + count
+            continue
+        if held is not None and held[2]:
+            yield held
+        held = low, high, count
+    if held is not None and held[2]:
+        yield held
