@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from dynaberg.contract import Contract
-    from dynaberg.query import QueryResult
+    from dynaberg.query_result import QueryResult
     from dynaberg.settings import Settings
 
 MERGED_SNAPSHOT = "dynaberg.merged-snapshot-id"

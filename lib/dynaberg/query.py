@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dynaberg import aws, cost
+from dynaberg import aws
 from dynaberg.athena_types import ResultColumn, to_frame
 from dynaberg.errors import DynabergError, QueryCancelledError
 from dynaberg.query_errors import explain
+from dynaberg.query_result import QueryResult
 from dynaberg.sql_parameters import bind
 
 if TYPE_CHECKING:
     import boto3
-    import pandas as pd
     import pyarrow as pa
     from pyathena.connection import Connection
     from pyathena.cursor import Cursor
@@ -30,53 +27,15 @@ if TYPE_CHECKING:
 _FIRST_PAGE_ROWS = 999
 _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.004, 1.0, 1.5
 _RUNNING = ("QUEUED", "RUNNING")
-_DISPLAYED_ROWS = 60
+
+_CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
 
 # A library does not print: without a handler of its own Python would write PyAthena's errors to stderr.
 logging.getLogger("pyathena").addHandler(logging.NullHandler())
-
-
-@dataclass(frozen=True, repr=False)
-class QueryResult:
-    """What a query gave.
-
-    Attributes:
-        df: The rows, with exact types (`athena_types.to_frame`).
-        columns: What Athena says of each column.
-        sql: The statement, as it was sent.
-        query_id: Athena's id of this execution.
-        runtime_ms: Total execution time in milliseconds, as Athena counts it.
-        bytes_scanned: Bytes that Athena read, which is what it bills.
-    """
-
-    df: pd.DataFrame
-    columns: tuple[ResultColumn, ...]
-    sql: str
-    query_id: str
-    runtime_ms: int
-    bytes_scanned: int
-
-    @property
-    def cost_usd(self) -> Decimal:
-        """What Athena bills for it on AWS at list price, from `bytes_scanned`."""
-        return cost.query_usd(self.bytes_scanned)
-
-    @property
-    def summary(self) -> str:
-        """Rows, time and bytes, in a line."""
-        size = _readable_bytes(self.bytes_scanned)
-        rows = "1 row" if len(self.df) == 1 else f"{len(self.df):,} rows"
-        return f"{rows} in {self.runtime_ms:,} ms, {size} scanned (query {self.query_id})"
-
-    def __len__(self) -> int:
-        return len(self.df)
-
-    def __repr__(self) -> str:
-        return f"{self.df.to_string(max_rows=_DISPLAYED_ROWS)}\n{self.summary}"
-
-    def _repr_html_(self) -> str:
-        footer = f'<div style="opacity:0.7;font-size:85%">{html.escape(self.summary)}</div>'
-        return self.df.to_html(max_rows=_DISPLAYED_ROWS, border=0, escape=True) + footer
 
 
 def query(
@@ -130,7 +89,7 @@ def query(
     except KeyboardInterrupt as interrupt:
         msg = "The query was interrupted before Athena had begun with it."
         raise QueryCancelledError(msg) from interrupt
-    return _result(session, statement, cursor)
+    return _result(session, settings, statement, cursor)
 
 
 @lru_cache(maxsize=8)
@@ -193,7 +152,7 @@ def _poll(athena: Any, query_id: str, bar: Any, deadline: float) -> bool:
     return False
 
 
-def _result(session: boto3.Session, statement: str, cursor: Cursor) -> QueryResult:
+def _result(session: boto3.Session, settings: Settings, statement: str, cursor: Cursor) -> QueryResult:
     columns = [
         ResultColumn(name, type_, precision or 0, scale or 0)
         for name, type_, _, _, precision, scale, _ in cursor.description or ()
@@ -205,7 +164,15 @@ def _result(session: boto3.Session, statement: str, cursor: Cursor) -> QueryResu
         query_id=cursor.query_id or "",
         runtime_ms=cursor.total_execution_time_in_millis or 0,
         bytes_scanned=cursor.data_scanned_in_bytes or 0,
+        console_url=_console_url(session, cursor.query_id or "") if settings.target == "aws" else "",
     )
+
+
+def _console_url(session: boto3.Session, query_id: str) -> str:
+    """Where AWS's console shows a query. The address is the console's own and in no documentation."""
+    region = session.region_name
+    domain = _CONSOLES.get(session.get_partition_for_region(region), _CONSOLES["aws"])
+    return f"https://{domain}/athena/home?region={region}#/query-editor/history/{query_id}"
 
 
 def _read_text(session: boto3.Session, cursor: Cursor, width: int) -> pa.Table:
@@ -242,11 +209,3 @@ def _read_csv(session: boto3.Session, location: str, width: int) -> pa.Table:
             quoted_strings_can_be_null=False,
         ),
     )
-
-
-def _readable_bytes(count: float) -> str:
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.3g} TB"

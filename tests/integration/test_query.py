@@ -13,7 +13,7 @@ import pytest
 
 from dynaberg import query as query_module
 from dynaberg.errors import QueryCancelledError, QueryError
-from dynaberg.query import QueryResult
+from dynaberg.query_result import QueryResult
 
 Ask = Callable[..., QueryResult]
 

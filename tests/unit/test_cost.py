@@ -25,7 +25,7 @@ from dynaberg.contract import load_contract
 from dynaberg.deploy import PARTS, TEMPLATES
 from dynaberg.errors import SettingsError
 from dynaberg.functions.conversion import ChangeConverter
-from dynaberg.query import QueryResult
+from dynaberg.query_result import QueryResult
 from dynaberg.settings import Settings
 from dynaberg.transactions_model import plan_changes
 

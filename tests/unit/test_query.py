@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import boto3
 import pandas as pd
 import pytest
 
-from dynaberg import query_errors
-from dynaberg.query import QueryResult
+from dynaberg import query, query_errors
+from dynaberg.query_result import QueryResult
 from dynaberg.settings import Settings
 
 
@@ -22,6 +24,31 @@ def test_the_footer_tells_rows_time_bytes_and_the_query() -> None:
     assert line in repr(shown)
     assert line in shown._repr_html_()
     assert len(shown) == 2
+
+
+def test_on_aws_the_footer_tells_the_bill_and_leads_to_the_console() -> None:
+    url = 'https://console.aws.amazon.com/athena/home?region=eu-central-1#/query-editor/history/a"b'
+    shown = replace(result(pd.DataFrame({"n": [1, 2]})), console_url=url)
+    line = "2 rows in 1,234 ms, 2.5 MB scanned for $0.00005"
+    assert f"{line} (query some-id)" in repr(shown)
+    link = url.replace('"', "&quot;")
+    assert f'{line} (<a href="{link}">query some-id</a>)' in shown._repr_html_()
+    assert "$" not in repr(result(pd.DataFrame({"n": [1]}))), "the local AWS bills nothing"
+
+
+@pytest.mark.parametrize(
+    ("region", "domain"),
+    [
+        ("eu-central-1", "console.aws.amazon.com"),
+        ("cn-north-1", "console.amazonaws.cn"),
+        ("us-gov-west-1", "console.amazonaws-us-gov.com"),
+    ],
+)
+def test_the_console_is_that_of_the_partition(region: str, domain: str) -> None:
+    session = boto3.Session(region_name=region)
+    assert query._console_url(session, "some-id") == (
+        f"https://{domain}/athena/home?region={region}#/query-editor/history/some-id"
+    )
 
 
 def test_what_is_shown_is_escaped() -> None:

@@ -14,11 +14,13 @@ from dynaberg.workbench.ground import Ground, Moment
 if TYPE_CHECKING:
     from pyiceberg.table import Table
 
+    from dynaberg.query_result import QueryResult
+
 
 class Questions(Ground):
     """What an analyst asks the tables."""
 
-    def query(self, sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> query.QueryResult:
+    def query(self, sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> QueryResult:
         """Run Athena SQL.
 
         Args:
@@ -26,7 +28,8 @@ class Questions(Ground):
             params: Values by name or by place; they are bound by Athena, never formatted in.
 
         Returns:
-            The result: `.df`, `.bytes_scanned`, `.runtime_ms`, `.query_id`.
+            The result: `.df`, `.bytes_scanned`, `.runtime_ms`, `.query_id`, `.sql`; on AWS `.cost_usd` and
+            `.console_url`, too.
 
         Raises:
             QueryError: Athena refused the statement.
