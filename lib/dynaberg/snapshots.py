@@ -27,6 +27,12 @@ _COUNTS = {
     "added_bytes": (("added-files-size",), ()),
     "total_bytes": (("total-files-size",), ()),
 }
+# What writers leave in a snapshot's summary: Athena as Trino does, the local Firehose, Spark and others.
+_WRITERS = {
+    "trino_query_id": "Athena query {}",
+    "firehose.stream": "Firehose stream {}",
+    "engine-name": "{}",
+}
 
 
 def snapshots(table: Table) -> pd.DataFrame:
@@ -40,7 +46,8 @@ def snapshots(table: Table) -> pd.DataFrame:
     Returns:
         One row per snapshot: committed_at (UTC), snapshot_id, parent_id, operation, added_records,
         deleted_records, total_records (rows under position deletes do not count), added_files, total_files,
-        added_bytes, total_bytes.
+        added_bytes, total_bytes, written_by: the query, the stream or the engine, as far as the writer left
+        word in the snapshot's summary. What Firehose writes there on AWS is not known.
 
     Example:
         >>> snapshots(wb.load_table("transactions")).tail()
@@ -49,11 +56,12 @@ def snapshots(table: Table) -> pd.DataFrame:
 
     sizes = SnapshotSizes(table)
     rows = [_row(snapshot, sizes) for snapshot in sorted(table.snapshots(), key=_order)]
-    names = ["committed_at", "snapshot_id", "parent_id", "operation", *_COUNTS]
+    names = ["committed_at", "snapshot_id", "parent_id", "operation", *_COUNTS, "written_by"]
     # As objects: a column of ids with a gap in it would otherwise pass through float, and lose digits.
     frame = pd.DataFrame(rows, columns=names, dtype=object)
     integers = dict.fromkeys(["snapshot_id", "parent_id", *_COUNTS], "Int64")
-    return frame.astype({**integers, "operation": "str", "committed_at": "datetime64[ms, UTC]"})
+    texts = dict.fromkeys(["operation", "written_by"], "str")
+    return frame.astype({**integers, **texts, "committed_at": "datetime64[ms, UTC]"})
 
 
 def _order(snapshot: Snapshot) -> tuple[int, int]:
@@ -75,7 +83,16 @@ def _row(snapshot: Snapshot, sizes: SnapshotSizes) -> dict[str, Any]:
     for name in ("added_bytes", "total_bytes"):
         if summary.get(_COUNTS[name][0][0]) is None:
             row[name] = getattr(sizes, name)(snapshot)
-    return row
+    return row | {"written_by": _written_by(snapshot)}
+
+
+def _written_by(snapshot: Snapshot) -> str:
+    """Who made a snapshot, by its own word; a rewrite without one is a compaction."""
+    summary: Any = snapshot.summary or {}
+    for key, words in _WRITERS.items():
+        if found := summary.get(key):
+            return words.format(found)
+    return "compaction" if snapshot.summary and snapshot.summary.operation.value == "replace" else ""
 
 
 def committed_at(snapshot: Snapshot) -> datetime:

@@ -19,7 +19,7 @@ import orjson
 
 from local_aws.iceberg_errors import IcebergError
 from local_aws.iceberg_tables import IcebergTables, StoredTable, TableName, is_name, succeeded
-from local_aws.wire import MINIMAL, AwsError, Request, Response
+from local_aws.wire import ENGINE_HEADER, MINIMAL, QUERY_PROPERTY, AwsError, Request, Response
 
 if TYPE_CHECKING:
     from pyiceberg.table import CommitTableRequest
@@ -147,7 +147,7 @@ class IcebergRest:
 
     async def _commit(self, request: Request, parts: Parts) -> Response:
         table = table_name(parts)
-        stored = (await self._commit_all({table: request.json()}))[table]
+        stored = (await self._commit_all(self._signed({table: request.json()}, request)))[table]
         return self._table_response(stored, minimal=request.headers.get("prefer") == MINIMAL)
 
     async def _commit_transaction(self, request: Request, parts: Parts) -> Response:
@@ -157,8 +157,17 @@ class IcebergRest:
             if table in changes:
                 raise IcebergError(400, "BadRequestException", f"Table {table} is in the transaction twice.")
             changes[table] = change
-        await self._commit_all(changes)
+        await self._commit_all(self._signed(changes, request))
         return Response(204)
+
+    def _signed(self, changes: Mapping[TableName, Any], request: Request) -> Mapping[TableName, Any]:
+        """Changes as they came; those of Athena with its query's id in the summary of each snapshot."""
+        for table, change in changes.items() if ENGINE_HEADER in request.headers else ():
+            query_id = self._tables.query_writing(table)
+            for update in change.get("updates", []) if query_id else ():
+                if update.get("action") == "add-snapshot":
+                    update["snapshot"].setdefault("summary", {})[QUERY_PROPERTY] = query_id
+        return changes
 
     async def _commit_all(self, changes: Mapping[TableName, Any]) -> dict[TableName, StoredTable]:
         """Commit to some tables, all or none: every change is checked before the first is stored."""

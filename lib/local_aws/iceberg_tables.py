@@ -10,8 +10,8 @@ import asyncio
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -88,6 +88,7 @@ class IcebergTables:
         self._current: dict[TableName, StoredTable] = {}
         self._first_write = asyncio.Lock()
         self._locks: dict[TableName, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._queries: dict[TableName, str] = {}
 
     @asynccontextmanager
     async def locked(self, tables: Iterable[TableName]) -> AsyncIterator[None]:
@@ -96,6 +97,19 @@ class IcebergTables:
             for table in sorted(set(tables)):
                 await stack.enter_async_context(self._locks[table])
             yield
+
+    @contextmanager
+    def written_by(self, table: TableName, query_id: str) -> Iterator[None]:
+        """Know which of Athena's queries writes a table meanwhile; there is one at a time."""
+        self._queries[table] = query_id
+        try:
+            yield
+        finally:
+            self._queries.pop(table, None)
+
+    def query_writing(self, table: TableName) -> str | None:
+        """The id of Athena's query that writes a table now."""
+        return self._queries.get(table)
 
     async def find(self, table: TableName) -> StoredTable | None:
         """A table's current metadata, or None where there is no such table."""

@@ -12,6 +12,11 @@ import orjson
 MINIMAL = "return=minimal"
 """What the delivery worker prefers (RFC 7240): a commit answered without the history, which it knows."""
 
+ENGINE_HEADER = "x-local-athena"
+"""What marks the requests of Athena's engine."""
+QUERY_PROPERTY = "trino_query_id"
+"""Where Trino, and so Athena's engine 3, notes in a snapshot's summary which query made it."""
+
 
 @dataclass(frozen=True)
 class Request:

@@ -47,6 +47,20 @@ def test_snapshots_tell_what_each_commit_did(story: Any) -> None:
     assert (by_id[story.first], by_id[story.second]) == (40, 39)
 
 
+def test_snapshots_tell_who_made_them(story: Any) -> None:
+    session = story.pipeline.session
+    current = time_travel.snapshots(story.pipeline.load("transactions"))["written_by"]
+    assert current.str.fullmatch("Athena query [0-9a-f-]{36}").all()
+    athena = session.client("athena")
+    statements = {
+        athena.get_query_execution(QueryExecutionId=words.split()[-1])["QueryExecution"]["SubstatementType"]
+        for words in current
+    }
+    assert statements == {"MERGE"}
+    log = time_travel.snapshots(story.pipeline.load("transactions_changes"))["written_by"]
+    assert log.str.startswith("Firehose stream ").all()
+
+
 def test_read_as_of_a_moment_is_the_last_snapshot_before_it(story: Any) -> None:
     pipeline = story.pipeline
     table = pipeline.load("transactions")

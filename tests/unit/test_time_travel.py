@@ -11,6 +11,7 @@ from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadataV2
+from pyiceberg.table.snapshots import Operation, Summary
 
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.snapshots import resolve_snapshot, snapshot_at, snapshots
@@ -122,6 +123,25 @@ def test_what_is_no_moment_is_refused(when: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         resolve_snapshot(table(FIRST), when)
     assert "datetime.now(timezone.utc)" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("operation", "left", "told"),
+    [
+        ("overwrite", {"trino_query_id": "20261127_1"}, "Athena query 20261127_1"),
+        ("append", {"firehose.stream": "orders"}, "Firehose stream orders"),
+        ("append", {"engine-name": "spark", "app-id": "local-1"}, "spark"),
+        ("replace", {}, "compaction"),
+        ("append", {}, ""),
+    ],
+)
+def test_who_made_a_snapshot_is_told_by_its_own_word(operation: str, left: dict[str, str], told: str) -> None:
+    made = table(FIRST)
+    before = made.metadata.snapshots[0].summary
+    assert before is not None
+    summary = Summary(Operation(operation), **before.additional_properties, **left)
+    made.metadata.snapshots[0] = made.metadata.snapshots[0].model_copy(update={"summary": summary})
+    assert snapshots(made)["written_by"].tolist() == [told]
 
 
 def test_ids_and_counts_keep_their_digits() -> None:

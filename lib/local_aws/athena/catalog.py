@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
@@ -89,9 +90,18 @@ class Catalogs:
 
     def metadata_location(self, catalog: str, database: str, table: str) -> str:
         """Where a table's metadata is, which moves with every change; empty where there is no table."""
-        name = TableName(bucket_arn(catalog.removeprefix(CATALOG_PREFIX), self._region), database, table)
+        name = self._full_name(catalog, database, table)
         found = asyncio.run_coroutine_threadsafe(self._tables.find(name), self._loop).result()
         return found.location if found else ""
+
+    def written_by(
+        self, catalog: str, database: str, table: str, query_id: str
+    ) -> AbstractContextManager[None]:
+        """Lets a table's keeper know which query writes it meanwhile."""
+        return self._tables.written_by(self._full_name(catalog, database, table), query_id)
+
+    def _full_name(self, catalog: str, database: str, table: str) -> TableName:
+        return TableName(bucket_arn(catalog.removeprefix(CATALOG_PREFIX), self._region), database, table)
 
     def databases(self, catalog: str) -> list[str]:
         """The namespaces of a table bucket."""

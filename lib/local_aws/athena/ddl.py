@@ -242,10 +242,11 @@ def run_create_as(context: Context, sql: str, parameters: tuple[str, ...]) -> Ou
         return Outcome(ROWS, 0, 0)
     context.cursor.execute("COMMIT; BEGIN")
     try:
-        context.cursor.execute(f"INSERT INTO {relation(name)} {query}")
-        row = context.cursor.fetchone()
-        scanned = bytes_read(context.cursor)
-        context.cursor.execute("COMMIT; BEGIN")
+        with context.writing(name):
+            context.cursor.execute(f"INSERT INTO {relation(name)} {query}")
+            row = context.cursor.fetchone()
+            scanned = bytes_read(context.cursor)
+            context.cursor.execute("COMMIT; BEGIN")
     except BaseException:
         context.cursor.execute("ROLLBACK; BEGIN")
         context.catalogs.get(name.catalog).purge_table((name.database, name.table))

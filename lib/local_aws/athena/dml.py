@@ -28,7 +28,7 @@ LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 @contextmanager
 def transaction(context: Context, table: TableName) -> Iterator[None]:
     """One writer for each table at a time; others' commits in between make ICEBERG_COMMIT_ERROR."""
-    with LOCKS[str(table)]:
+    with LOCKS[str(table)], context.writing(table):
         context.cursor.execute("COMMIT; BEGIN")
         try:
             yield

@@ -21,6 +21,7 @@ import duckdb
 from local_aws.athena.errors import QueryError
 from local_aws.athena.functions import definitions
 from local_aws.athena.object_files import ObjectFiles, address_macro
+from local_aws.wire import ENGINE_HEADER
 
 ACCOUNT = "000000000000"
 CATALOG_PREFIX = "s3tablescatalog/"
@@ -145,7 +146,8 @@ class Engine:
         )
         connection.execute(
             f"CREATE SECRET tables (TYPE HTTP, SCOPE '{self._endpoint}/iceberg', "
-            f"EXTRA_HTTP_HEADERS MAP {{'Authorization': '{authorization(self._region)}'}})"
+            f"EXTRA_HTTP_HEADERS MAP {{'Authorization': '{authorization(self._region)}', "
+            f"'{ENGINE_HEADER}': 'duckdb'}})"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import duckdb
@@ -31,6 +32,7 @@ class Context:
         catalog: The catalog of names without one.
         database: The database of names without one.
         tables: What the statement knows of its tables.
+        query_id: The execution's id.
     """
 
     engine: Engine
@@ -39,6 +41,11 @@ class Context:
     catalog: str
     database: str
     tables: Tables
+    query_id: str
+
+    def writing(self, table: TableName) -> AbstractContextManager[None]:
+        """Lets a table's keeper know that this statement writes it."""
+        return self.catalogs.written_by(table.catalog, table.database, table.table, self.query_id)
 
     def describe(self, sql: str) -> list[str]:
         """The types of a query's columns, by DuckDB's names."""

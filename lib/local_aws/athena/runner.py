@@ -73,7 +73,9 @@ class Runner:
                 execution.started_at = time.time()
                 cursor.execute("BEGIN")
                 names = execution.catalog, execution.database
-                context = Context(self.engine, cursor, self.catalogs, *names, self._stand_ins.within(cursor))
+                context = Context(
+                    self.engine, cursor, self.catalogs, *names, self._stand_ins.within(cursor), execution.id
+                )
                 return self._run(context, execution)
             except duckdb.InterruptException as error:
                 raise QueryCancelled from error
