@@ -78,6 +78,11 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
         "ICEBERG_CANNOT_OPEN_SPLIT",
         "Error opening Iceberg split {0}: not in S3",
     ),
+    (
+        r"invalid perl operator: (\S+)",
+        "NOT_SUPPORTED",
+        "Regular expressions with {0} are not supported locally",
+    ),
     (r"Malformed JSON", "INVALID_FUNCTION_ARGUMENT", "Cannot convert value to JSON"),
     (
         r"(?:Out of Range|out of range|Overflow|overflow)",

@@ -20,7 +20,7 @@ MATH = [
     row("random", "below 1, below n, or from m to below n", "() := random()", "(n) := CAST(floor(random() * n) AS BIGINT)", "(m, n) := m + CAST(floor(random() * (n - m)) AS BIGINT)"),
     row("rand", "", "random"),
     row("round", "half away from zero", "round"),
-    row("sign", "in the argument's own type", "(x) := sign(x)", "(x DOUBLE) := CAST(sign(x) AS DOUBLE)", "(x BIGINT) := CAST(sign(x) AS BIGINT)", "(x INTEGER) := CAST(sign(x) AS INTEGER)"),
+    row("sign", "in the argument's own type", "(x) := CAST(sign(x) AS DECIMAL(1, 0))", "(x DOUBLE) := CAST(sign(x) AS DOUBLE)", "(x INTEGER) := CAST(sign(x) AS INTEGER)", "(x BIGINT) := CAST(sign(x) AS BIGINT)"),
     row("sqrt", "NaN for a negative number", "(x) := CASE WHEN x < 0 THEN CAST('nan' AS DOUBLE) ELSE sqrt(greatest(x, 0)) END"),
     row("ln", "-Infinity for 0, NaN below", "(x) := CASE WHEN x > 0 THEN ln(x) WHEN x = 0 THEN CAST('-inf' AS DOUBLE) WHEN x < 0 THEN CAST('nan' AS DOUBLE) END"),
     row("log", "log(base, x)", "(b, x) := ln(x) / ln(b)"),

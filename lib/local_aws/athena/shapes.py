@@ -138,6 +138,12 @@ def count_shape(node: exp.Anonymous) -> Node:
     return node
 
 
+def mod_shape(node: exp.Anonymous) -> Node:
+    """`mod(n, m)` is `n % m`."""
+    left, right = (exp.Paren(this=operand) for operand in node.expressions)
+    return exp.Mod(this=left, expression=right)
+
+
 SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "reduce": reduce_shape,
     "concat": concat_shape,
@@ -148,6 +154,7 @@ SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "json_extract_scalar": json_path_shape("trino_json_extract_scalar"),
     "json_size": json_path_shape("trino_json_size"),
     "max_by": extreme_shape,
+    "mod": mod_shape,
     "min_by": extreme_shape,
     "zip_with": zip_with_shape,
     "map_filter": map_lambda("filter", ""),

@@ -74,12 +74,14 @@ class Tables:
         # The hidden column must not be among those of a star.
         shows_path = f'"{HIDDEN_COLUMN}"' in sql and "*" not in sql
         answers = self._stand_ins.answers
+        asked = TABLE.sub(lambda found: empty(self._columns(found), shows_path), sql)
         try:
-            asked = TABLE.sub(lambda found: empty(self._columns(found), shows_path), sql)
             if asked not in answers:
-                keep(answers, asked, columns_of(self._cursor, asked))
+                # Beside the statement's transaction, which some errors would end.
+                with self._cursor.cursor() as beside:
+                    keep(answers, asked, columns_of(beside, asked))
             return answers[asked]
-        except duckdb.Error:
+        except (duckdb.BinderException, duckdb.CatalogException):
             return columns_of(self._cursor, sql)
 
     def has_column(self, table: exp.Table, name: str) -> bool:

@@ -233,6 +233,19 @@ def change_column(node: exp.Column) -> Node:
     return node
 
 
+def change_interval(node: exp.Interval) -> Node:
+    """`INTERVAL -'2' DAY`: DuckDB has the sign inside the text."""
+    if isinstance(node.this, exp.Neg):
+        node.set("this", exp.Literal.string(f"-{node.this.name}"))
+    return node
+
+
+def change_substring(node: exp.Substring) -> Node:
+    """Every spelling of SUBSTRING is the function `substr`."""
+    arguments = [node.this, node.args.get("start"), node.args.get("length")]
+    return change_function(exp.Anonymous(this="substr", expressions=[a for a in arguments if a is not None]))
+
+
 def change_extract(node: exp.Extract) -> Node:
     """Trino's names of fields."""
     field = EXTRACT_FIELDS.get(node.name.upper())
@@ -280,6 +293,8 @@ CHANGES: Mapping[type[Node], Callable[..., Node]] = {
     exp.Sub: change_interval_sum,
     exp.Column: change_column,
     exp.Extract: change_extract,
+    exp.Interval: change_interval,
+    exp.Substring: change_substring,
     exp.If: change_if,
     exp.CurrentTimestamp: change_now,
     exp.Localtimestamp: change_local_now,

@@ -99,12 +99,15 @@ def both(node: Node) -> list[Node]:
 
 
 def apply_subscript(node: Node, types: Sequence[str | None]) -> None:
-    """A missing key or index is an error, not NULL."""
+    """A missing key or index is an error, not NULL; and a text or JSON has neither."""
     if not isinstance(node, exp.Bracket) or types[0] is None:
         return
     prefix = "[]" if types[0].endswith("]") else types[0].partition("(")[0]
     if name := SUBSCRIPTS.get(prefix):
         node.replace(exp.Anonymous(this=name, expressions=[node.this.copy(), node.expressions[0].copy()]))
+    else:
+        index = text_name(types[1]) if types[1] else "this"
+        raise QueryError("TYPE_MISMATCH", f"Cannot use {index} for subscript of {text_name(types[0])}", node)
 
 
 SUBSCRIPTS = {"[]": "trino_subscript", "MAP": "trino_map_subscript", "STRUCT": "struct_extract_at"}
@@ -263,7 +266,7 @@ RULES: Mapping[type[Node], Callable[[Node, Sequence[str | None]], None]] = {
 OPERANDS: Mapping[type[Node], Callable[[Node], list[Node]]] = {
     exp.Div: both,
     exp.Mod: both,
-    exp.Bracket: lambda node: [node.this],
+    exp.Bracket: lambda node: [node.this, node.expressions[0]],
     exp.Case: case_results,
     exp.If: condition_operands,
     exp.DPipe: both,

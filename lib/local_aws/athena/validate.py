@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import sqlglot
@@ -103,8 +103,10 @@ def refuse_tokens(sql: str) -> None:
     Raises:
         StatementError: For `[1, 2]`, `{'a': 1}`, FROM without SELECT, a file's name as a table and others.
     """
+    tokens = AthenaSql().tokenize(sql)
+    refuse_sequences(tokens)
     before: Token | None = None
-    for token in AthenaSql().tokenize(sql):
+    for token in tokens:
         kind, last = token.token_type, before.token_type if before else None
         refused = (
             (kind == TokenType.L_BRACKET and last not in BEFORE_SUBSCRIPT and not is_word(before))
@@ -118,6 +120,34 @@ def refuse_tokens(sql: str) -> None:
                 f"mismatched input '{token.text}'", token.line, token.col - len(token.text) + 1
             )
         before = token
+
+
+INTERVAL_FIELDS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")
+LIMITS = (TokenType.NUMBER, TokenType.PLACEHOLDER, TokenType.ALL)
+
+
+def refuse_sequences(tokens: Sequence[Token]) -> None:
+    """LIMIT before OFFSET, and an interval whose unit is not behind its text (Trino, "SELECT", "Data types").
+
+    Raises:
+        StatementError: At the word that Athena does not expect there.
+    """
+    for place, token in enumerate(tokens):
+        rest = [
+            t for t in tokens[place + 1 : place + 4] if t.token_type not in (TokenType.DASH, TokenType.PLUS)
+        ]
+        kinds = [t.token_type for t in rest]
+        wrong: Token | None = None
+        if token.token_type == TokenType.LIMIT and kinds[1:2] == [TokenType.OFFSET] and kinds[0] in LIMITS:
+            wrong = rest[1]
+        elif token.token_type == TokenType.INTERVAL and kinds[:1] == [TokenType.STRING]:
+            if not rest[1:2]:
+                raise StatementError("mismatched input '<EOF>'", token.line, token.col)
+            wrong = rest[1] if rest[1].text.upper() not in INTERVAL_FIELDS else None
+        if wrong is not None:
+            raise StatementError(
+                f"mismatched input '{wrong.text}'", wrong.line, wrong.col - len(wrong.text) + 1
+            )
 
 
 DUCKDB_JOINS = ("ASOF", "SEMI", "ANTI", "POSITIONAL")
@@ -166,9 +196,34 @@ def refuse_operator(node: Node) -> None:
     raise unexpected(node, {"bitwiseand": "&", "bitwiseor": "|", "bitwisexor": "^"}.get(node.key, "<<"))
 
 
+EXTRACT_FIELDS = (
+    "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DAY_OF_MONTH", "DAY_OF_WEEK", "DOW", "DAY_OF_YEAR", "DOY",
+    "YEAR_OF_WEEK", "YOW", "HOUR", "MINUTE", "SECOND", "TIMEZONE_HOUR", "TIMEZONE_MINUTE",
+)  # fmt: skip
+
+
+def refuse_extract(node: Node) -> None:
+    """The fields of a moment that Trino knows ("Date and time functions and operators")."""
+    if node.name.upper() not in EXTRACT_FIELDS:
+        raise StatementError(f"Invalid EXTRACT field: {node.name.lower()}")
+
+
+def refuse_slice(node: Node) -> None:
+    """`x[1:2]`."""
+    raise unexpected(node, ":")
+
+
+def refuse_similar(node: Node) -> None:
+    """`x SIMILAR TO 'pattern'`."""
+    raise unexpected(node, "SIMILAR")
+
+
 BITS = (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseLeftShift, exp.BitwiseRightShift)
 REFUSED: Mapping[type[Node], Callable[[Node], None]] = {
     exp.Star: refuse_star_options,
     exp.Select: refuse_select_options,
+    exp.Extract: refuse_extract,
+    exp.Slice: refuse_slice,
+    exp.SimilarTo: refuse_similar,
     **dict.fromkeys(BITS, refuse_operator),
 }
