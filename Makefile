@@ -94,7 +94,7 @@ spark: $(READY) ## Install Spark (350 MB; Java runs it) and test the snippets of
 
 .PHONY: bench
 bench: $(READY) ## Run every benchmark and print its figures
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@export TQDM_DISABLE=1; for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 .PHONY: figures
 figures: $(READY) ## Measure what README states, and write it there

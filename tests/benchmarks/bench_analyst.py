@@ -339,7 +339,6 @@ def tell(words: str, value: float, unit: str, limit: float) -> None:
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    os.environ["TQDM_DISABLE"] = "1"
     parser = argparse.ArgumentParser(description="An analyst's questions against DuckDB.")
     parser.add_argument("question", nargs="*", help=f"some of: {', '.join(QUESTIONS)}")
     parser.add_argument("--rows", type=int, help="of each table, instead of each question's own")

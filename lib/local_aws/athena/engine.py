@@ -121,6 +121,8 @@ class Engine:
             "temp_directory": str(self.scratch / "spilled"),
             "memory_limit": MEMORY_LIMIT,
             "threads": THREADS,
+            # Memory that a query leaves goes back at once, not with the next one.
+            "allocator_background_threads": True,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
