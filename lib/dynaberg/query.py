@@ -125,7 +125,9 @@ def _wait(athena: Any, query_id: str, progress: bool, timeout: float) -> None:
     """Wait until a query has ended; an interrupt or the deadline stops it."""
     from tqdm.auto import tqdm
 
-    bar = tqdm(desc="Athena", unit="B", unit_scale=True, leave=False, delay=0.5, disable=not progress)
+    # Without `disable` the environment decides: TQDM_DISABLE.
+    hidden: Any = {} if progress else {"disable": True}
+    bar = tqdm(desc="Athena", unit="B", unit_scale=True, leave=False, delay=0.5, **hidden)
     try:
         with bar:
             ended = _poll(athena, query_id, bar, time.monotonic() + timeout)
