@@ -120,6 +120,8 @@ def _open_local(settings: Settings) -> boto3.Session:
     if status.restored == "unclean":
         begun = f"what was saved at {status.restored_from}" if status.restored_from else "nothing"
         warnings.warn(f"The local AWS had not been stopped cleanly; it began from {begun}.", stacklevel=4)
+    if not status.is_current:
+        warnings.warn(f"The local AWS runs code that has changed since. {local.RESTART}", stacklevel=4)
     _enter(local.environment(status))
     session = boto3.Session()
     session.events.register_first("needs-retry", _explain)

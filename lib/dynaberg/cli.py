@@ -92,6 +92,8 @@ def _local_status(_: argparse.Namespace) -> int:
     print(f"endpoint  {status.endpoint}\nregion    {status.region}\nprocess   {status.pid}")
     print(f"since     {status.started_at:%Y-%m-%d %H:%M:%S %Z}, from {status.restored} state")
     print(f"memory    {status.memory_bytes / 2**20:.0f} MiB\nstate     {status.state_dir}")
+    if not status.is_current:
+        print(f"Its code has changed since it was started. {local.RESTART}")
     return 0
 
 

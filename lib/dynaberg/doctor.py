@@ -119,11 +119,10 @@ def _local_aws(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     running = local.status(settings)
     if running is None:
         return False, "does not run", local.START
-    return (
-        True,
-        f"{running.endpoint}, {running.memory_bytes / 2**20:.0f} MiB, from {running.restored} state",
-        "",
-    )
+    found = f"{running.endpoint}, {running.memory_bytes / 2**20:.0f} MiB, from {running.restored} state"
+    if not running.is_current:
+        return False, f"{found}; its code has changed since it was started", local.RESTART
+    return True, found, ""
 
 
 # What is deployed -------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PORT = 4566
 REGION = "us-east-1"
 START = "Start it with `dynaberg local start`."
+RESTART = "Stop it with `dynaberg local stop`; with the next connect() it runs the new, its state kept."
 
 
 def start(settings: Settings) -> Status:

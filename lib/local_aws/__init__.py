@@ -27,7 +27,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from local_aws import process, saved_state
+from local_aws import process, saved_state, source_code
 
 __all__ = ["LocalAwsError", "Status", "env", "reset", "start", "status", "stop"]
 
@@ -74,6 +74,7 @@ class Status:
             (it had not been stopped cleanly; what happened after `restored_from` is lost).
         restored_from: When the state it began from was saved.
         memory_bytes: Resident memory of all its processes.
+        code: Digest of the code that it began with; empty where it is too old to tell.
     """
 
     endpoint: str
@@ -85,6 +86,12 @@ class Status:
     restored: str
     restored_from: datetime | None
     memory_bytes: int
+    code: str
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it runs the code that is here now."""
+        return self.code == source_code.digest()
 
 
 def start(
@@ -162,7 +169,7 @@ def status(state_dir: Path) -> Status | None:
     health = _health(recorded["port"])
     if health is None or health.get("pid") != recorded["pid"] or health["stopping"]:
         return None
-    known = recorded | health | {"state_dir": state_dir}
+    known = {"code": ""} | recorded | health | {"state_dir": state_dir}
     for name in ("started_at", "restored_from"):
         known[name] = known[name] and datetime.fromisoformat(known[name])
     return Status(**{field.name: known[field.name] for field in fields(Status)})

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local_aws import DEFAULT_PORT, HOST, env, saved_state
+from local_aws import DEFAULT_PORT, HOST, env, saved_state, source_code
 
 client_environment = env
 SWITCH_SECONDS = 0.0005
@@ -110,6 +110,7 @@ def run(state_dir: Path, port: int, region: str) -> None:
         "started_at": started_at.isoformat(),
         "restored": restored.kind,
         "restored_from": restored.saved_at and restored.saved_at.isoformat(),
+        "code": source_code.digest(),
     }
     record = state_dir / "gateway.json"
     saved_state.write_json(record, about)

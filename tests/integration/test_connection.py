@@ -10,11 +10,11 @@ from pathlib import Path
 import boto3
 import pytest
 
-from dynaberg import aws, local
+from dynaberg import aws, doctor, local
 from dynaberg.cli import main
 from dynaberg.errors import LocalAwsError, SettingsError
 from dynaberg.settings import Settings, load_settings
-from local_aws import Status
+from local_aws import Status, source_code
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTEXT = {"name": "typed", "table_bucket_name": "typedtables", "bucket_name": "typed"}
@@ -48,6 +48,23 @@ def test_another_region_than_the_one_that_runs_is_refused(project: Path) -> None
     with pytest.raises(SettingsError, match="plays 'us-east-1'") as caught:
         aws.open_session(load_settings(region="eu-central-1"))
     assert "dynaberg local stop" in caught.value.hint
+
+
+def test_code_that_has_changed_since_the_start_is_told(
+    project: Path, local_aws: Status, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings()
+    session = aws.open_session(settings)
+    assert local_aws.is_current
+    before = doctor.doctor(session, settings).set_index("check").loc["local AWS"]
+    assert (before["ok"], before["fix"]) == (True, "")
+    monkeypatch.setattr(source_code, "digest", lambda: "of tomorrow")
+    with pytest.warns(UserWarning, match="dynaberg local stop"):
+        aws.open_session(settings)
+    after = doctor.doctor(session, settings).set_index("check").loc["local AWS"]
+    assert (after["ok"], after["fix"]) == (False, local.RESTART)
+    assert main(["local", "status"]) == 0
+    assert local.RESTART in capsys.readouterr().out
 
 
 def test_a_port_in_use_is_explained(
