@@ -143,6 +143,13 @@ def read_of_file(path: str, columns: set[str]) -> int:
     return read + min(FOOTER_BYTES, len(body))
 
 
+def test_columns_may_be_named_by_database_and_table(client: Client) -> None:
+    assert client.rows("SELECT sales.events.id FROM events WHERE sales.events.name = 'one'") == [("1",)]
+    full = f'"{CATALOG}".sales.events'
+    assert client.rows(f"SELECT max({full}.id), count({full}.place.city) FROM {full}") == [("3", "1")]
+    assert "cannot be resolved" in client.reason("SELECT sales.events.id FROM events AS e")
+
+
 def test_result_file_is_athenas(client: Client) -> None:
     execution = client.run("SELECT id, name, price FROM events ORDER BY id")
     key = execution["ResultConfiguration"]["OutputLocation"].removeprefix("s3://athena-results/")

@@ -10,11 +10,10 @@ from pyiceberg import exceptions as iceberg_errors
 from pyiceberg.table import Table
 
 from local_aws.athena.ddl import NAME, column_field, matched, read_properties, table_name
-from local_aws.athena.errors import QueryError
+from local_aws.athena.errors import QueryError, StatementError
 from local_aws.athena.iceberg_types import iceberg_type, split_outside
 from local_aws.athena.names import Context
 from local_aws.athena.queries import Outcome
-from local_aws.athena.validate import StatementError
 
 
 def run_alter_table(context: Context, sql: str) -> Outcome:

@@ -20,13 +20,12 @@ from sqlglot import exp
 from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.dml import ROWS, relation
 from local_aws.athena.engine import bytes_read
-from local_aws.athena.errors import QueryError
+from local_aws.athena.errors import QueryError, StatementError
 from local_aws.athena.iceberg_types import iceberg_type, split_outside
 from local_aws.athena.names import Context, TableName, resolve
 from local_aws.athena.queries import Outcome, translate
 from local_aws.athena.statements import read, without_comments
 from local_aws.athena.types import DuckType, parse_type, text_name
-from local_aws.athena.validate import StatementError
 
 NAME = r'(?:[`"][^`"]+[`"]|\w+)(?:\.(?:[`"][^`"]+[`"]|\w+)){0,2}'
 SQL_TYPES = {

@@ -33,6 +33,13 @@ class QueryError(Exception):
         return {"ErrorCategory": category, "ErrorType": 1301, "Retryable": False, "ErrorMessage": str(self)}
 
 
+class StatementError(QueryError):
+    """A statement that Athena's parser refuses; `StartQueryExecution` itself fails."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        super().__init__("SYNTAX_ERROR", f"line {line}:{column}: {message}")
+
+
 class QueryCancelled(Exception):  # noqa: N818 - not an error: the user asked for it
     """The query was stopped."""
 

@@ -92,6 +92,7 @@ def resolve(context: Context, node: exp.Table) -> TableName:
 
 def qualify(context: Context, tree: Node) -> None:
     """Gives every table of a tree its full name, its snapshot or its metadata, in place."""
+    shorten_columns(context, tree)
     for node in list(tree.find_all(exp.Table)):
         if not node.db and is_cte(node):
             continue
@@ -114,6 +115,19 @@ def qualify(context: Context, tree: Node) -> None:
             replace_by_rows(context, node, metadata_tables.rows_of(table, kind.lower(), node))
         else:
             pin(context, node)
+
+
+def shorten_columns(context: Context, tree: Node) -> None:
+    """`database.table.column` becomes `table.column`: a table without an alias has its name for one."""
+    tables = {
+        ((node.db or context.database).lower(), node.name.lower())
+        for node in tree.find_all(exp.Table)
+        if not node.alias
+    }
+    for column in tree.find_all(exp.Column):
+        if column.args.get("db") and (column.db.lower(), column.table.lower()) in tables:
+            column.set("db", None)
+            column.set("catalog", None)
 
 
 def pin(context: Context, node: exp.Table) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from local_aws.athena.errors import StatementError
 from local_aws.athena.statements import without_comments
 from local_aws.athena.types import outside
-from local_aws.athena.validate import StatementError
 from local_aws.wire import AwsError, Upstream
 
 PREPARE = re.compile(r"PREPARE\s+(\w+)\s+FROM\s+(.*)", re.IGNORECASE | re.DOTALL)

@@ -10,11 +10,11 @@ from sqlglot import exp
 
 from local_aws.athena.ddl import NAME, table_name
 from local_aws.athena.dialect import to_duckdb
+from local_aws.athena.errors import StatementError
 from local_aws.athena.iceberg_types import athena_type
 from local_aws.athena.names import Context
 from local_aws.athena.queries import translate
 from local_aws.athena.statements import read, without_comments
-from local_aws.athena.validate import StatementError
 
 Lines = tuple[Sequence[str], list[list[str | None]]]
 

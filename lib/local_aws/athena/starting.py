@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from local_aws.athena import prepared
-from local_aws.athena.errors import QueryError
+from local_aws.athena.errors import QueryError, StatementError
 from local_aws.athena.executions import Execution
 from local_aws.athena.statements import kind_of, read
-from local_aws.athena.validate import StatementError
 from local_aws.wire import AwsError, Upstream
 
 Payload = Mapping[str, Any]

@@ -11,8 +11,8 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from local_aws.athena.dialect import AthenaSql
-from local_aws.athena.errors import QueryError
-from local_aws.athena.validate import StatementError, parse
+from local_aws.athena.errors import QueryError, StatementError
+from local_aws.athena.validate import parse
 
 LEADING_COMMENTS = re.compile(r"^(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)+", re.DOTALL)
 

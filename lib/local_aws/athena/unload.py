@@ -8,12 +8,11 @@ from typing import Any
 
 from local_aws.athena.dml import ROWS
 from local_aws.athena.engine import bytes_read
-from local_aws.athena.errors import QueryError
+from local_aws.athena.errors import QueryError, StatementError
 from local_aws.athena.names import Context
 from local_aws.athena.queries import Outcome, translate
 from local_aws.athena.scans import texts_of
 from local_aws.athena.statements import read, without_comments
-from local_aws.athena.validate import StatementError
 
 FORM = re.compile(r"UNLOAD\s*\((.*)\)\s*TO\s*'(s3://[^']+)'\s*WITH\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 FORMATS = {

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import Token, TokenType
 from trino_sql_validator import validate
 
 from local_aws.athena.dialect import AthenaSql
-from local_aws.athena.errors import QueryError
+from local_aws.athena.errors import StatementError
+from local_aws.athena.words import refuse_words
 
 Node = exp.Expr
-
-VERSION = re.compile(r"\bFOR\s+(VERSION|TIMESTAMP)\s+AS\s+OF\b", re.IGNORECASE)
-
-
-class StatementError(QueryError):
-    """A statement that Athena's parser refuses; `StartQueryExecution` itself fails."""
-
-    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
-        super().__init__("SYNTAX_ERROR", f"line {line}:{column}: {message}")
-
 
 BEFORE_VALUES = "SELECT * FROM ("
 
@@ -43,7 +33,7 @@ def parse(sql: str) -> Node:
 def parsed(sql: str) -> Node:
     """The tree of a statement that is sent again and again; nobody may change it."""
     check_grammar(sql)
-    refuse_tokens(sql)
+    refuse_words(sql)
     try:
         tree = sqlglot.parse_one(sql, dialect=AthenaSql)
     except SqlglotError as error:
@@ -88,77 +78,6 @@ def grammar_words(message: str) -> str:
     return f"mismatched input: {message}"
 
 
-BEFORE_SUBSCRIPT = {
-    TokenType.ARRAY,
-    TokenType.VAR,
-    TokenType.IDENTIFIER,
-    TokenType.R_PAREN,
-    TokenType.R_BRACKET,
-}
-
-
-def refuse_tokens(sql: str) -> None:
-    """What DuckDB's grammar has and Athena's has not, as far as two neighboring words tell.
-
-    Raises:
-        StatementError: For `[1, 2]`, `{'a': 1}`, FROM without SELECT, a file's name as a table and others.
-    """
-    tokens = AthenaSql().tokenize(sql)
-    refuse_sequences(tokens)
-    before: Token | None = None
-    for token in tokens:
-        kind, last = token.token_type, before.token_type if before else None
-        refused = (
-            (kind == TokenType.L_BRACKET and last not in BEFORE_SUBSCRIPT and not is_word(before))
-            or kind == TokenType.L_BRACE
-            or (kind == TokenType.FROM and last in (None, TokenType.L_PAREN))
-            or (token.text.upper() == "NAME" and before is not None and before.text.upper() == "BY")
-            or (token.text.upper() == "JOIN" and before is not None and before.text.upper() in DUCKDB_JOINS)
-        )
-        if refused:
-            raise StatementError(
-                f"mismatched input '{token.text}'", token.line, token.col - len(token.text) + 1
-            )
-        before = token
-
-
-INTERVAL_FIELDS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")
-LIMITS = (TokenType.NUMBER, TokenType.PLACEHOLDER, TokenType.ALL)
-
-
-def refuse_sequences(tokens: Sequence[Token]) -> None:
-    """LIMIT before OFFSET, and an interval whose unit is not behind its text (Trino, "SELECT", "Data types").
-
-    Raises:
-        StatementError: At the word that Athena does not expect there.
-    """
-    for place, token in enumerate(tokens):
-        rest = [
-            t for t in tokens[place + 1 : place + 4] if t.token_type not in (TokenType.DASH, TokenType.PLUS)
-        ]
-        kinds = [t.token_type for t in rest]
-        wrong: Token | None = None
-        if token.token_type == TokenType.LIMIT and kinds[1:2] == [TokenType.OFFSET] and kinds[0] in LIMITS:
-            wrong = rest[1]
-        elif token.token_type == TokenType.INTERVAL and kinds[:1] == [TokenType.STRING]:
-            if not rest[1:2]:
-                raise StatementError("mismatched input '<EOF>'", token.line, token.col)
-            wrong = rest[1] if rest[1].text.upper() not in INTERVAL_FIELDS else None
-        if wrong is not None:
-            raise StatementError(
-                f"mismatched input '{wrong.text}'", wrong.line, wrong.col - len(wrong.text) + 1
-            )
-
-
-DUCKDB_JOINS = ("ASOF", "SEMI", "ANTI", "POSITIONAL")
-
-
-def is_word(token: Token | None) -> bool:
-    """Whether a token may name a column that a subscript follows."""
-    words = ("SELECT", "WHERE", "AND", "OR", "IN", "ON", "BY", "THEN", "ELSE", "WHEN", "VALUES", "AS", "NOT")
-    return token is not None and token.text.isidentifier() and token.text.upper() not in words
-
-
 def unexpected(node: Node, text: str) -> StatementError:
     """Something of DuckDB's that Athena's grammar lacks."""
     places = [n.meta for n in node.walk() if "line" in n.meta]
@@ -175,7 +94,9 @@ def refuse_star_options(node: Node) -> None:
 
 
 def refuse_select_options(node: Node) -> None:
-    """FROM-first, DISTINCT ON, QUALIFY and GROUP BY or ORDER BY ALL."""
+    """FROM-first, DISTINCT ON, QUALIFY, FOR UPDATE and GROUP BY or ORDER BY ALL."""
+    if node.args.get("locks"):
+        raise unexpected(node, "FOR")
     distinct = node.args.get("distinct")
     if distinct is not None and distinct.args.get("on"):
         raise unexpected(distinct, "ON")
@@ -196,18 +117,6 @@ def refuse_operator(node: Node) -> None:
     raise unexpected(node, {"bitwiseand": "&", "bitwiseor": "|", "bitwisexor": "^"}.get(node.key, "<<"))
 
 
-EXTRACT_FIELDS = (
-    "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DAY_OF_MONTH", "DAY_OF_WEEK", "DOW", "DAY_OF_YEAR", "DOY",
-    "YEAR_OF_WEEK", "YOW", "HOUR", "MINUTE", "SECOND", "TIMEZONE_HOUR", "TIMEZONE_MINUTE",
-)  # fmt: skip
-
-
-def refuse_extract(node: Node) -> None:
-    """The fields of a moment that Trino knows ("Date and time functions and operators")."""
-    if node.name.upper() not in EXTRACT_FIELDS:
-        raise StatementError(f"Invalid EXTRACT field: {node.name.lower()}")
-
-
 def refuse_slice(node: Node) -> None:
     """`x[1:2]`."""
     raise unexpected(node, ":")
@@ -222,7 +131,6 @@ BITS = (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseLeftShift, exp
 REFUSED: Mapping[type[Node], Callable[[Node], None]] = {
     exp.Star: refuse_star_options,
     exp.Select: refuse_select_options,
-    exp.Extract: refuse_extract,
     exp.Slice: refuse_slice,
     exp.SimilarTo: refuse_similar,
     **dict.fromkeys(BITS, refuse_operator),

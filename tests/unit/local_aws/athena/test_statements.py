@@ -4,13 +4,13 @@ import pytest
 import sqlglot
 
 from local_aws.athena.dialect import AthenaSql, to_duckdb
-from local_aws.athena.errors import QueryError, from_duckdb, position
+from local_aws.athena.errors import QueryError, StatementError, from_duckdb, position
 from local_aws.athena.formats import joda_to_strftime, mysql_to_strftime
 from local_aws.athena.precision import Look, look_of
 from local_aws.athena.prepared import split_values
 from local_aws.athena.statements import kind_of, read, without_comments
 from local_aws.athena.translate import rewrite
-from local_aws.athena.validate import StatementError, parse
+from local_aws.athena.validate import parse
 
 
 @pytest.mark.parametrize(
