@@ -5,8 +5,8 @@ Source: Trino documentation, "SELECT", "Data types", "Date and time functions an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -27,6 +27,7 @@ NOT_AFTER: Mapping[str, Sequence[str]] = {
     "BY": ("NAME",),
     **dict.fromkeys(("ASOF", "SEMI", "ANTI", "POSITIONAL"), ("JOIN",)),
 }
+SECOND_WORDS = {word for words in NOT_AFTER.values() for word in words}
 INTERVAL_FIELDS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")
 EXTRACT_FIELDS = (
     *INTERVAL_FIELDS, "QUARTER", "WEEK", "DAY_OF_MONTH", "DAY_OF_WEEK", "DOW", "DAY_OF_YEAR", "DOY",
@@ -50,14 +51,14 @@ def refuse_words(sql: str) -> None:
     """
     tokens = AthenaSql().tokenize(sql)
     for place, token in enumerate(tokens):
-        before, after = tokens[:place][-2:], tokens[place + 1 : place + 4]
+        before, after = tokens[max(place - 2, 0) : place], tokens[place + 1 : place + 4]
         if is_out_of_place(token, before):
             raise mismatched(token)
         check_limit(token, after)
         check_interval(token, after)
         check_extract(token, after)
         if token.text.upper() in ("CAST", "TRY_CAST"):
-            check_type(token, tokens[place + 1 :])
+            check_type(token, islice(tokens, place + 1, None))
 
 
 def mismatched(token: Token) -> StatementError:
@@ -74,14 +75,19 @@ def is_out_of_place(token: Token, before: Sequence[Token]) -> bool:
     """Whether a word does not follow those before it: `[1, 2]`, `{'a': 1}`, FROM without SELECT, IS TRUE."""
     last = before[-1] if before else None
     kind, last_kind = token.token_type, last.token_type if last else None
-    texts = [t.text.upper() for t in before]
-    refused = [*NOT_AFTER.get(" ".join(texts), ()), *NOT_AFTER.get(" ".join(texts[-1:]), ())]
     return (
         (kind == T.L_BRACKET and last_kind not in BEFORE_SUBSCRIPT and not may_be_column(last))
         or kind == T.L_BRACE
         or (kind == T.FROM and last_kind in (None, T.L_PAREN))
-        or (is_word(token) and token.text.upper() in refused)
+        or (token.text.upper() in SECOND_WORDS and is_word(token) and is_refused(token, before))
     )
+
+
+def is_refused(token: Token, before: Sequence[Token]) -> bool:
+    """Whether Athena does not expect a word after the one or two before it."""
+    texts = [earlier.text.upper() for earlier in before]
+    refused = (*NOT_AFTER.get(" ".join(texts), ()), *NOT_AFTER.get(" ".join(texts[-1:]), ()))
+    return token.text.upper() in refused
 
 
 def is_word(token: Token) -> bool:
@@ -120,7 +126,7 @@ def check_extract(token: Token, after: Sequence[Token]) -> None:
         raise StatementError(f"Invalid EXTRACT field: {after[1].text}", *position(token))
 
 
-def check_type(cast: Token, rest: Sequence[Token]) -> None:
+def check_type(cast: Token, rest: Iterable[Token]) -> None:
     """The type of a cast: DDL's `string` and DuckDB's own names are none in a query."""
     for word, following in type_words(rest):
         # In a row a name stands before each type.
@@ -130,7 +136,7 @@ def check_type(cast: Token, rest: Sequence[Token]) -> None:
             raise QueryError("TYPE_NOT_FOUND", f"line {line}:{column}: Unknown type: {word.text.lower()}")
 
 
-def type_words(rest: Sequence[Token]) -> Iterator[tuple[Token, Token]]:
+def type_words(rest: Iterable[Token]) -> Iterator[tuple[Token, Token]]:
     """The words of the type in `(… AS type)`, each with what follows it."""
     depth, is_within = 0, False
     for token, following in pairwise(rest):
