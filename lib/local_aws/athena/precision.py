@@ -43,11 +43,28 @@ class Look:
 
 
 def annotate(tree: Node) -> None:
-    """Notes at every CAST AS VARCHAR how many digits its value has."""
+    """Notes how many digits a CAST AS VARCHAR has to write, and what `typeof` cannot see in DuckDB's type."""
     for cast in tree.find_all(exp.Cast):
         if cast.to.this in TEXTS:
             select = cast.find_ancestor(exp.Select)
             cast.meta["digits"] = digits(cast.this, select)
+    for call in tree.find_all(exp.Anonymous):
+        if call.name.lower() == "typeof" and len(call.expressions) == 1:
+            argument, select = call.expressions[0], call.find_ancestor(exp.Select)
+            call.meta["digits"] = digits(argument, select)
+            call.meta["text"] = text_type(argument, select)
+
+
+def text_type(node: Node, select: exp.Select | None) -> str | None:
+    """`varchar(3)` of a text whose length is written, `varchar` of one without; None where neither shows."""
+    if isinstance(node, exp.Literal) and node.is_string:
+        return f"varchar({len(node.name)})"
+    if isinstance(node, exp.Cast) and node.to.this in TEXTS:
+        return node.to.sql(dialect="trino").lower()
+    sources = [select.args.get("from_"), *(select.args.get("joins") or [])] if select else []
+    tables = [s.this for s in sources if s is not None]
+    of_tables = all(isinstance(table, exp.Table) and common_table(table) is None for table in tables)
+    return "varchar" if isinstance(node, exp.Column) and tables and of_tables else None
 
 
 def outer_select(tree: Node) -> exp.Select | None:
@@ -92,7 +109,9 @@ def digits(node: Node, select: exp.Select | None) -> int:
     if isinstance(node, exp.Cast) and node.to.this in TIMES:
         if node.to.expressions:
             return int(node.to.expressions[0].name)
-        return literal_digits(node.this.name) if isinstance(node.this, exp.Literal) else 3
+        # sqlglot gives a written timestamp its precision; a cast without one has milliseconds.
+        is_time = node.to.this == T.TIME and isinstance(node.this, exp.Literal)
+        return literal_digits(node.this.name) if is_time else 3
     if isinstance(node, exp.Column):
         found = list(column_digits(node, select))
         return max(found, default=6)

@@ -212,9 +212,18 @@ def apply_reverse(node: Node, types: Sequence[str | None]) -> None:
 
 
 def apply_typeof(node: Node, types: Sequence[str | None]) -> None:
-    """The type's name, known before the query runs."""
-    if types[0]:
-        node.replace(exp.Literal.string(text_name(types[0])))
+    """The type's name, known before the query runs, with a text's length and the digits of a second."""
+    if not types[0]:
+        return
+    name, text, seconds = text_name(types[0]), node.meta.get("text"), node.meta.get("digits", 3)
+    is_nested, has_time = "(" in name and not name.startswith("decimal"), "time" in name
+    if ("varchar" in name and text is None) or (has_time and is_nested):
+        message = f"typeof: what Athena calls this {name.partition('(')[0]} is not known locally"
+        raise QueryError("NOT_SUPPORTED", message, node)
+    if has_time:
+        first, _, rest = name.partition(" ")
+        name = f"{first}({seconds}) {rest}".rstrip()
+    node.replace(exp.Literal.string(text if name == "varchar" and text else name))
 
 
 def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
