@@ -90,6 +90,7 @@ _HINTS = {
     r"FUNCTION_NOT_FOUND|Function .* not registered": (
         "Athena's functions are Trino's: trino.io/docs/current/functions.html."
     ),
+    r"TYPE_NOT_FOUND|Unknown type": "In a query text is varchar, float is real; string and float are DDL's.",
     r"DIVISION_BY_ZERO|Division by zero": "Divide by nullif(x, 0) to get NULL instead.",
     r"TYPE_MISMATCH|Cannot apply operator|Unexpected parameters": "Cast one side with CAST(x AS …).",
     r"INVALID_CAST_ARGUMENT|Cannot cast": "TRY_CAST gives NULL where a cast fails.",

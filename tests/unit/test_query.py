@@ -68,6 +68,7 @@ def test_long_results_are_shown_in_part() -> None:
         ("COLUMN_NOT_FOUND: line 1:8: Column 'amout' cannot be resolved", "'amount'"),
         ("line 1:1: mismatched input 'SELEC'. Expecting: 'SELECT'", "Trino SQL"),
         ("DIVISION_BY_ZERO: Division by zero", "nullif"),
+        ("TYPE_NOT_FOUND: line 1:8: Unknown type: string", "varchar"),
         ("line 1:8: FUNCTION_NOT_FOUND: Function 'strftime' not registered", "functions are Trino's"),
     ],
 )

@@ -18,6 +18,8 @@ from local_aws.athena.engine import CATALOG_PREFIX, authorization, bucket_arn
 from local_aws.athena.errors import QueryError
 from local_aws.iceberg_tables import IcebergTables, TableName
 
+ANSWER_SECONDS = 30
+
 
 class Catalogs:
     """Catalogs by Athena's names, `s3tablescatalog/<bucket>`.
@@ -91,7 +93,7 @@ class Catalogs:
     def metadata_location(self, catalog: str, database: str, table: str) -> str:
         """Where a table's metadata is, which moves with every change; empty where there is no table."""
         name = self._full_name(catalog, database, table)
-        found = asyncio.run_coroutine_threadsafe(self._tables.find(name), self._loop).result()
+        found = asyncio.run_coroutine_threadsafe(self._tables.find(name), self._loop).result(ANSWER_SECONDS)
         return found.location if found else ""
 
     def written_by(

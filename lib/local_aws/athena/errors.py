@@ -90,6 +90,11 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
         "NOT_SUPPORTED",
         "Regular expressions with {0} are not supported locally",
     ),
+    (
+        r"Macro trino_(\w+?)(?:__\d)?\(\) does not support the supplied arguments",
+        "FUNCTION_NOT_FOUND",
+        "Unexpected parameters for function {0}",
+    ),
     (r"Malformed JSON", "INVALID_FUNCTION_ARGUMENT", "Cannot convert value to JSON"),
     (
         r"(?:Out of Range|out of range|Overflow|overflow)",

@@ -140,6 +140,8 @@ def count_shape(node: exp.Anonymous) -> Node:
 
 def mod_shape(node: exp.Anonymous) -> Node:
     """`mod(n, m)` is `n % m`."""
+    if len(node.expressions) != 2:
+        raise QueryError("FUNCTION_NOT_FOUND", "Unexpected parameters for function mod", node)
     left, right = (exp.Paren(this=operand) for operand in node.expressions)
     return exp.Mod(this=left, expression=right)
 
