@@ -64,7 +64,7 @@ test: $(READY) ## Run the unit, integration and notebook tests
 
 .PHONY: faults
 faults: $(READY) ## Break everything at once, in both patterns, and print what struck how often
-	@$(BIN)/python -m pytest -q -s tests/integration/test_faults_survived.py 2>/dev/null # progress bars
+	@$(BIN)/python -m pytest -q -s tests/integration/proof/test_faults_survived.py 2>/dev/null # progress bars
 
 .PHONY: lint
 lint: $(READY) ## Check style and formatting, and that no notebook holds outputs
@@ -85,12 +85,12 @@ format: $(READY) ## Format the code and strip the notebooks
 .PHONY: cdk
 cdk: $(READY) ## Install the CDK's library (465 MB; Node runs it) and test the CDK app
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[cdk]'
-	@$(BIN)/python -m pytest -q tests/integration/test_cdk.py
+	@$(BIN)/python -m pytest -q tests/integration/deploy/test_cdk.py
 
 .PHONY: spark
 spark: $(READY) ## Install Spark (350 MB; Java runs it) and test the snippets of other engines
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[spark]'
-	@$(BIN)/python -m pytest -q tests/integration/test_engines.py
+	@$(BIN)/python -m pytest -q tests/integration/sql/test_engines.py
 
 .PHONY: bench
 bench: $(READY) ## Run every benchmark and print its figures

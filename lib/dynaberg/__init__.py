@@ -24,16 +24,17 @@ from dynaberg.errors import (
 from dynaberg.settings import Settings
 
 if TYPE_CHECKING:
-    from dynaberg.cost import estimate_cost
-    from dynaberg.workbench import Workbench, connect
+    from dynaberg.upkeep import estimate_cost
+    from dynaberg.workbench import IcebergTable, Table, Workbench, connect
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ContractError",
     "CredentialsError",
     "DeploymentError",
     "DynabergError",
+    "IcebergTable",
     "LocalAwsError",
     "NotFoundError",
     "NotReadyError",
@@ -41,6 +42,7 @@ __all__ = [
     "QueryError",
     "Settings",
     "SettingsError",
+    "Table",
     "TrafficError",
     "Workbench",
     "connect",
@@ -51,10 +53,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the workbench when it is asked for: `dynaberg local env` needs neither pandas nor boto3."""
     if name == "estimate_cost":
-        from dynaberg import cost
+        from dynaberg.upkeep import estimate_cost
 
-        return cost.estimate_cost
-    if name in ("Workbench", "connect"):
+        return estimate_cost
+    if name in ("IcebergTable", "Table", "Workbench", "connect"):
         from dynaberg import workbench
 
         return getattr(workbench, name)

@@ -140,7 +140,7 @@ def _tables(options: argparse.Namespace) -> int:
     from dynaberg.layers import create_tables
 
     workbench = _workbench(options)
-    _show(create_tables(workbench.session, workbench.settings, workbench.contract))
+    _show(create_tables(workbench.session, workbench.settings, workbench.table().contract))
     return 0
 
 

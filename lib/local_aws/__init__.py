@@ -27,7 +27,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from local_aws import process, saved_state, source_code
+from local_aws.server import process, saved_state, source_code
 
 __all__ = ["LocalAwsError", "Status", "env", "reset", "start", "status", "stop"]
 

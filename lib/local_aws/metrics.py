@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from local_aws import ministack_gaps
+from local_aws.seams import ministack_gaps
 from local_aws.wire import Request, Response, Upstream, signature
 
 QUEUE_SECONDS = 10.0

@@ -15,10 +15,11 @@ import boto3
 import pytest
 
 import dynaberg
-from dynaberg import aws, cost
-from dynaberg.contract import load_contract
+from dynaberg import aws, prices
+from dynaberg.contracts.contract import load_contract
 from dynaberg.errors import DynabergError
 from dynaberg.settings import Settings
+from dynaberg.upkeep import cost
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGES = 300
@@ -58,7 +59,7 @@ def make_workbench(request: pytest.FixtureRequest, ceiling_usd: Decimal) -> Iter
 
 def refuse_above(ceiling_usd: Decimal, stream_type: str) -> None:
     """Create nothing where the estimate is above the ceiling."""
-    estimate = cost.total_usd(cost.estimate_walk(stream_type, changes=CHANGES, hours=HOURS)["usd"])
+    estimate = prices.total_usd(cost.estimate_walk(stream_type, changes=CHANGES, hours=HOURS)["usd"])
     if estimate > ceiling_usd:
         pytest.fail(f"The walk would cost about ${estimate:.2f}, and the ceiling is ${ceiling_usd}.")
 
@@ -81,20 +82,20 @@ def test_walk(make_workbench: MakeWorkbench, stream_type: str) -> None:
     limit_queries(wb)
     wb.deploy_firehose(buffer_seconds=0)
     traffic = wb.generate_traffic(CHANGES)
-    wb.wait_for_delivery()
-    refreshed = wb.refresh()
+    wb.table().wait_for_delivery()
+    refreshed = wb.table().refresh()
 
     answer = wb.query("SELECT count(*) AS n FROM transactions")
     assert int(answer.df["n"].iloc[0]) == traffic.live_items
     assert 0 <= answer.bytes_scanned < BYTES_A_QUERY
-    assert wb.reconcile().matches
+    assert wb.table().reconcile().matches
     snapshot = int(refreshed["snapshot_id"].iloc[0])
-    assert len(wb.read_as_of("transactions", snapshot, columns=["transaction_id"])) == traffic.live_items
-    assert not wb.profile_columns("transactions").empty
-    assert wb.failures().empty
+    assert len(wb.table().read_as_of(snapshot, columns=["transaction_id"])) == traffic.live_items
+    assert not wb.table().profile_columns().empty
+    assert wb.table().failures().empty
 
-    spent = cost.total_usd(wb.cost_so_far()["usd"])
-    assert 0 < spent < cost.total_usd(cost.estimate_walk(stream_type, changes=CHANGES, hours=HOURS)["usd"])
+    spent = prices.total_usd(wb.cost_so_far()["usd"])
+    assert 0 < spent < prices.total_usd(cost.estimate_walk(stream_type, changes=CHANGES, hours=HOURS)["usd"])
     assert not wb.clean_up(confirm=wb.name).empty
     assert wb.list_resources().empty
 

@@ -45,12 +45,12 @@ from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
 from pyiceberg.table import Table
 
 import local_aws
-from dynaberg import catalog, profiling, time_travel
-from dynaberg.contract import Contract, load_contract
-from dynaberg.query import query
+from dynaberg import catalog, past, profile
+from dynaberg.contracts.contract import Contract, load_contract
 from dynaberg.settings import Settings
-from local_aws.data_files import DataFiles
-from local_aws.iceberg_append import TableAppender
+from dynaberg.sql.query import query
+from local_aws.firehose.append.appender import TableAppender
+from local_aws.firehose.append.data_files import DataFiles
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "data" / "tables" / "transactions.yaml"
@@ -184,12 +184,12 @@ def ask_changes(bench: Bench) -> None:
     differ = " OR ".join(f'a."{name}" IS DISTINCT FROM b."{name}"' for name in others)
     join = f"SELECT * FROM {before} a FULL OUTER JOIN {after} b ON {both} WHERE {differ}"
     ids = first.snapshot_id, second.snapshot_id
-    found = time_travel.changes_between(table, contract, *ids)
+    found = past.changes_between(table, *ids)
     assert len(found) == len(frame(join)) == bench.rows // 100
     compare(
         "changes_between",
         0.5,
-        lambda: time_travel.changes_between(table, contract, *ids),
+        lambda: past.changes_between(table, *ids),
         lambda: frame(join),
     )
 
@@ -207,7 +207,7 @@ def ask_history(bench: Bench) -> None:
     compare(
         "item_history",
         0.3,
-        lambda: time_travel.item_history(bench.session, bench.settings, contract, key),
+        lambda: past.item_history(bench.session, bench.settings, contract, key),
         lambda: frame(f"SELECT max(COLUMNS(*)) FROM {files}"),
         QUICK_ROUNDS,
     )
@@ -221,7 +221,7 @@ def ask_profile(bench: Bench) -> None:
         compare(
             "profile_columns",
             0.6,
-            lambda: profiling.profile_columns(bench.session, bench.settings, table),
+            lambda: profile.profile_columns(bench.session, bench.settings, table),
             lambda: frame(f"SUMMARIZE SELECT * FROM {files}"),
         )
     tell("memory while profiling", peak["bytes"] / MEBIBYTE, "MB", 500)
@@ -258,7 +258,7 @@ def ask_report(bench: Bench) -> None:
         .rpartition("\n")[2]
         .partition(" ")
     )
-    mine = median(lambda: profiling.profile_columns(bench.session, bench.settings, table), ROUNDS)
+    mine = median(lambda: profile.profile_columns(bench.session, bench.settings, table), ROUNDS)
     show("profile_columns", mine, float(taken), 0.02, f"  {versions}")
 
 

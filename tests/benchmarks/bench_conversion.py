@@ -22,10 +22,10 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 from report import at_least, medians, print_header, print_row
 
-from dynaberg.contract import load_contract
+from dynaberg.contracts.contract import load_contract
 from dynaberg.functions.conversion import ChangeConverter
-from dynaberg.traffic import split
-from dynaberg.transactions_model import plan_changes
+from dynaberg.source.traffic import split
+from dynaberg.source.transactions_model import plan_changes
 
 CONTRACT = Path(__file__).parents[2] / "data" / "tables" / "transactions.yaml"
 MIX = (0.60, 0.25, 0.15)

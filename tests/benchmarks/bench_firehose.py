@@ -31,9 +31,9 @@ from pyiceberg.catalog import load_catalog
 from report import at_least, medians, print_header, print_row
 
 import local_aws
-from dynaberg.contract import load_contract
+from dynaberg.contracts.contract import load_contract
 from dynaberg.functions.conversion import ChangeConverter
-from local_aws.json_rows import RowConverter
+from local_aws.firehose.arrow.rows import RowConverter
 
 RECORDS_PER_CALL = 500
 ROUNDS = 5

@@ -37,9 +37,9 @@ from report import at_least, at_most, print_header, print_row
 
 import local_aws
 from dynaberg import catalog, deploy, layers
-from dynaberg.contract import Contract, load_contract
+from dynaberg.contracts.contract import Contract, load_contract
 from dynaberg.settings import Settings
-from dynaberg.traffic import generate_traffic
+from dynaberg.source.traffic import generate_traffic
 
 CONTRACT = load_contract(Path(__file__).parents[2] / "data" / "tables" / "transactions.yaml")
 CHANGES, ROUNDS = 100_000, 1

@@ -24,7 +24,7 @@ from report import at_most, print_header, print_row
 
 import local_aws
 from dynaberg.settings import load_settings
-from dynaberg.walk import find_notebooks, run_notebook
+from dynaberg.walk.walk import find_notebooks, run_notebook
 
 ROOT = Path(__file__).parents[2]
 # The package loads its parts when they are first asked for, so the workbench is asked for.

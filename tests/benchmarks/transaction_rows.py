@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dynaberg.transactions_model import Transaction, plan_changes
+from dynaberg.source.transactions_model import Transaction, plan_changes
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_US = 86_400_000_000

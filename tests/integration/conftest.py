@@ -15,9 +15,9 @@ import pytest
 from pyiceberg.table import Table
 
 from dynaberg import catalog, deploy, layers
-from dynaberg.contract import Column, Contract
+from dynaberg.contracts.contract import Column, Contract
+from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.settings import Settings
-from dynaberg.waiting import wait_for_delivery
 from local_aws import Status
 
 TYPES = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import local_aws
-from dynaberg.walk import Stop, find_notebooks, run_notebook, tagged
+from dynaberg.walk.notebooks import Stop, find_notebooks, run_notebook, tagged
 
 ROOT = Path(__file__).parents[2]
 NAMES = [path.stem for path in find_notebooks(ROOT / "notebooks")]

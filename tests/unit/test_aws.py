@@ -13,8 +13,8 @@ import pytest
 
 from dynaberg import aws, local
 from dynaberg.errors import CredentialsError, LocalAwsError, NotReadyError, SettingsError
-from dynaberg.query import query
 from dynaberg.settings import Settings
+from dynaberg.sql.query import query
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import sqlglot
 from botocore.awsrequest import AWSResponse
 from trino_sql_validator import validate
 
-from dynaberg.contract import load_contract
+from dynaberg.contracts.contract import load_contract
 from dynaberg.settings import load_settings
 
 SETTINGS = load_settings()

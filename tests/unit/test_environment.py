@@ -58,7 +58,7 @@ BROUGHT_BY = {
 }
 IMPORTED_AS = {"yaml": "pyyaml"}
 # What only those need who install an extra for it.
-WITH_AN_EXTRA = {"cdk_app.py": {"aws_cdk"}}
+WITH_AN_EXTRA = {"app.py": {"aws_cdk"}}
 
 
 @pytest.mark.parametrize("image", STUDIO)

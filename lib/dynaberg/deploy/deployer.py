@@ -18,20 +18,18 @@ from botocore.exceptions import ClientError
 from tqdm.auto import tqdm
 
 from dynaberg import aws
-from dynaberg.errors import DeploymentError, NotFoundError
+from dynaberg.deploy.stack_state import (
+    DEADLINE_SECONDS,
+    SHELL,
+    describe_stack,
+    settle,
+    stack_outputs,
+    stack_resources,
+    stack_status,
+)
+from dynaberg.errors import DeploymentError
 
-DEADLINE_SECONDS = 1800
-RESOURCE_COLUMNS = ["resource", "type", "name", "status", "seconds"]
-_MADE_BY = {
-    "foundation": "wb.enable_cdc(), notebook 01_enable_cdc",
-    "access": "wb.deploy_firehose(), notebook 02_deploy_firehose",
-    "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
-    "observe": "wb.deploy_firehose(), notebook 02_deploy_firehose",
-}
-_USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
 _NEVER_CREATED = {"ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"}
-# A stack that is nothing but the holder of its first change set.
-_SHELL = "REVIEW_IN_PROGRESS"
 _PREFIX = "dynaberg-"
 _NOTHING_TO_DO = re.compile(r"didn't contain changes|No updates are to be performed", re.IGNORECASE)
 # What CloudFormation's reason looks like, and what helps against it; the first that fits.
@@ -164,7 +162,7 @@ def delete_stack(session: boto3.Session, stack_name: str, *, progress: bool = Tr
         return
     token = f"dynaberg-{uuid4()}"
     cloudformation = aws.client(session, "cloudformation")
-    if stack["StackStatus"] == _SHELL:
+    if stack["StackStatus"] == SHELL:
         cloudformation.delete_stack(StackName=stack["StackId"])
         what = f"The end of stack {stack_name!r}, which was never created,"
         aws.wait_for(lambda: describe_stack(session, stack_name) is None, timeout=DEADLINE_SECONDS, what=what)
@@ -181,94 +179,15 @@ def _recover(session: boto3.Session, stack_name: str) -> None:
         DeploymentError: A clean-up of it did not get to its end.
     """
     settle(session, stack_name)
-    status = _status(session, stack_name)
+    status = stack_status(session, stack_name)
     if status in _NEVER_CREATED:
         delete_stack(session, stack_name, progress=False)
     if status == "UPDATE_ROLLBACK_FAILED":
         aws.client(session, "cloudformation").continue_update_rollback(StackName=stack_name)
         settle(session, stack_name)
-        status = _status(session, stack_name)
+        status = stack_status(session, stack_name)
     if status in ("UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"):
         raise _explained(stack_name, "the stack", f"it is in {status}.")
-
-
-def stack_exists(session: boto3.Session, stack_name: str) -> bool:
-    """Whether a stack is there and usable: created, and not in the middle of anything."""
-    return _status(session, stack_name) in _USABLE
-
-
-def stack_outputs(session: boto3.Session, stack_name: str) -> dict[str, str]:
-    """The outputs of a stack by name.
-
-    Raises:
-        NotFoundError: The stack does not exist; the hint names the notebook that makes it.
-    """
-    stack = describe_stack(session, stack_name)
-    if stack is None:
-        maker = _MADE_BY.get(stack_name.rpartition("-")[2])
-        msg = f"There is no stack {stack_name!r} in {session.region_name}."
-        raise NotFoundError(msg, hint=f"Make it with {maker}." if maker else "")
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-
-
-def stack_parameters(session: boto3.Session, stack_name: str) -> dict[str, str]:
-    """The parameters that a stack was deployed with, by name; none where it is not usable or not there."""
-    stack = describe_stack(session, stack_name)
-    if stack is None or stack["StackStatus"] not in _USABLE:
-        return {}
-    return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
-
-
-def stack_resources(
-    session: boto3.Session, stack_name: str, seconds: Mapping[str, float] | None = None
-) -> pd.DataFrame:
-    """The resources of a stack, one row each: resource, type, name, status, seconds.
-
-    Args:
-        session: An open session.
-        stack_name: Name of the stack.
-        seconds: How long the last deployment took, by resource.
-    """
-    pager = aws.client(session, "cloudformation").get_paginator("list_stack_resources")
-    rows = [
-        (
-            resource["LogicalResourceId"],
-            resource["ResourceType"],
-            resource.get("PhysicalResourceId", ""),
-            resource["ResourceStatus"],
-            (seconds or {}).get(resource["LogicalResourceId"], 0.0),
-        )
-        for page in pager.paginate(StackName=stack_name)
-        for resource in page["StackResourceSummaries"]
-        if resource["ResourceStatus"] != "DELETE_COMPLETE"
-    ]
-    return pd.DataFrame(rows, columns=RESOURCE_COLUMNS)
-
-
-def settle(session: boto3.Session, stack_name: str) -> None:
-    """Wait until a stack is in the middle of nothing, such as a deployment whose kernel was interrupted."""
-
-    def settled() -> bool:
-        status = _status(session, stack_name)
-        return status == _SHELL or not status.endswith("_IN_PROGRESS")
-
-    aws.wait_for(settled, timeout=DEADLINE_SECONDS, what=f"The end of what stack {stack_name!r} is doing")
-
-
-def describe_stack(session: boto3.Session, stack_name: str) -> dict[str, Any] | None:
-    """What CloudFormation tells of a stack; None where there is none."""
-    try:
-        answer = aws.client(session, "cloudformation").describe_stacks(StackName=stack_name)
-    except ClientError as error:
-        if "does not exist" in error.response["Error"]["Message"]:
-            return None
-        raise
-    stack: dict[str, Any] = answer["Stacks"][0]
-    return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
-
-
-def _status(session: boto3.Session, stack_name: str) -> str:
-    return str((describe_stack(session, stack_name) or {}).get("StackStatus", ""))
 
 
 def _make_change_set(
@@ -280,7 +199,7 @@ def _make_change_set(
 ) -> dict[str, Any]:
     """A change set to execute or to discard; where nothing would change, its `Changes` are empty."""
     cloudformation = aws.client(session, "cloudformation")
-    is_new = _status(session, stack_name) in ("", _SHELL)
+    is_new = stack_status(session, stack_name) in ("", SHELL)
     try:
         made = cloudformation.create_change_set(
             StackName=stack_name,
@@ -310,7 +229,7 @@ def _discard(session: boto3.Session, change_set: Mapping[str, Any]) -> None:
     """Delete a change set, and the stack that is nothing but its shell."""
     cloudformation = aws.client(session, "cloudformation")
     cloudformation.delete_change_set(ChangeSetName=change_set["ChangeSetId"])
-    if _status(session, change_set["StackId"]) == _SHELL:
+    if stack_status(session, change_set["StackId"]) == SHELL:
         cloudformation.delete_stack(StackName=change_set["StackId"])
 
 

@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from dynaberg import aws
-from dynaberg.contract import Contract
+from dynaberg.contracts import Contract
 
 FUNCTIONS = Path(__file__).resolve().parents[1] / "functions"
 # The earliest moment that a zip can hold: the same sources make the same bytes.

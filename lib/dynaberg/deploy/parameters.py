@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dynaberg.contract import Contract
+from dynaberg.contracts import Contract
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
 

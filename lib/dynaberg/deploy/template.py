@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+TEMPLATES = Path(__file__).parent / "templates"
 _NOTHING = object()
 
 

@@ -31,7 +31,7 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how far each column has moved, the farthest on top, with what changed most in it.
 
     Args:
-        drift: From `Workbench.drift`.
+        drift: From `Table.drift`.
         ax: Axes to draw on.
     """
     if drift.empty:

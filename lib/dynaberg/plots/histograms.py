@@ -26,7 +26,7 @@ def plot_histograms(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the histogram of every column that has one, each from its least value to its greatest.
 
     Args:
-        profile: From `Workbench.profile_columns`; columns without two bins at least are left out.
+        profile: From `Table.profile_columns`; columns without two bins at least are left out.
         ax: Axes to draw on.
     """
     lines = [line for line in profile.to_dict("records") if len(line["approx_histogram"]) > 1]

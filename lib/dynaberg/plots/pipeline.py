@@ -95,7 +95,7 @@ def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | N
 
     Args:
         counts: As for `plot_operations`.
-        snapshots: Of the change log, from `Workbench.snapshots`.
+        snapshots: Of the change log, from `Table.snapshots`.
         ax: Axes to draw on.
     """
     if counts.empty:

@@ -37,7 +37,7 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw about how many different values, and how many nulls, each column holds.
 
     Args:
-        profile: From `Workbench.profile_columns`.
+        profile: From `Table.profile_columns`.
         ax: Axes to draw on.
     """
     lines = profile.dropna(subset="approx_distinct").sort_values("approx_distinct").reset_index(drop=True)
@@ -64,7 +64,7 @@ def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw of what each column mostly consists: the shares of its most frequent values, others and nulls.
 
     Args:
-        profile: From `Workbench.profile_columns`; columns without frequent values are left out.
+        profile: From `Table.profile_columns`; columns without frequent values are left out.
         ax: Axes to draw on.
     """
     lines = [line for line in profile.to_dict("records") if line["top"] and line["rows"]]
@@ -146,7 +146,7 @@ def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the size of every file beside the size that compaction would aim at; delete files are hatched.
 
     Args:
-        files: From `Workbench.profile_files`.
+        files: From `Table.profile_files`.
         ax: Axes to draw on.
     """
     if files.empty:

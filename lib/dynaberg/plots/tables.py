@@ -34,7 +34,7 @@ def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the snapshots of a table in their order, by how many rows the table then held.
 
     Args:
-        snapshots: From `Workbench.snapshots`.
+        snapshots: From `Table.snapshots`.
         ax: Axes to draw on.
     """
     if snapshots.empty:
@@ -81,8 +81,8 @@ def plot_two_clocks(
     """Draw what was known at a moment beside what was true at it: rows of each value of a column.
 
     Args:
-        known: From `Workbench.read_as_of`.
-        true: From `Workbench.state_as_of`, of the same moment.
+        known: From `Table.read_as_of`.
+        true: From `Table.state_as_of`, of the same moment.
         by: Column whose values are counted in both.
         when: The moment, timezone-aware; the title shows it in its own zone.
         ax: Axes to draw on.
@@ -114,7 +114,7 @@ def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None
     """Draw the way from one snapshot to another: rows before, added, removed, after, and those changed.
 
     Args:
-        changes: From `Workbench.changes_between`.
+        changes: From `Table.changes_between`.
         rows_before: Rows of the earlier snapshot.
         ax: Axes to draw on.
     """
@@ -147,7 +147,7 @@ def plot_item_history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the life of one item: a line for each attribute that an update changed, its value at each version.
 
     Args:
-        history: From `Workbench.item_history`.
+        history: From `Table.item_history`.
         ax: Axes to draw on.
     """
     if history.empty:

@@ -1,18 +1,29 @@
-"""The workbench: what a notebook holds. Each method is one call into a room of the house."""
+"""The workbench: what a notebook holds for the project as a whole. Each method is one call into a room."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from dynaberg import aws, cost, display
-from dynaberg.contract import load_contract
-from dynaberg.settings import load_settings
-from dynaberg.workbench.ending import Ending
-from dynaberg.workbench.maintenance import Maintenance
-from dynaberg.workbench.pipeline import Pipeline
-from dynaberg.workbench.questions import Questions
-from dynaberg.workbench.repairs import Repairs
+import boto3
+import pandas as pd
+
+from dynaberg import aws, deploy, display, layers, source, upkeep
+from dynaberg import sql as athena
+from dynaberg.contracts import LOG_KEY, Contract, load_contract
+from dynaberg.errors import NotFoundError
+from dynaberg.settings import Settings, check_choice, load_settings
+from dynaberg.workbench.connection import Connection
+from dynaberg.workbench.iceberg_table import IcebergTable
+from dynaberg.workbench.table import Table
+
+if TYPE_CHECKING:
+    import pyiceberg.catalog
+
+    from dynaberg.sql import QueryResult
+
+Stage = Literal["cdc", "firehose", "traffic", "refresh"]
 
 
 def connect(
@@ -46,8 +57,10 @@ def connect(
     return Workbench(chosen, aws.open_session(chosen), contract)
 
 
-class Workbench(Pipeline, Questions, Maintenance, Repairs, Ending):
-    """One DynamoDB table, its pipeline, and the Iceberg tables that it fills.
+class Workbench:
+    """The project: what is deployed, who may use it, SQL over all of its tables, its bill and its end.
+
+    What concerns one table is at `wb.table("transactions")`.
 
     Args:
         settings: Names, target and folders.
@@ -55,12 +68,263 @@ class Workbench(Pipeline, Questions, Maintenance, Repairs, Ending):
         contract: The table contract.
     """
 
+    def __init__(self, settings: Settings, session: boto3.Session, contract: Contract) -> None:
+        self._connection = Connection(settings, session)
+        self._contract = contract
+        self._place = (session, settings, contract)
+
     def __repr__(self) -> str:
-        return (
-            f"Workbench({self.name!r}, target={self.settings.target!r}, region={self.session.region_name!r})"
-        )
+        region = self.session.region_name
+        return f"Workbench({self.name!r}, target={self.settings.target!r}, region={region!r})"
 
     def _repr_html_(self) -> str:
         account = aws.account_id(self.session)
-        money = cost.cost_class(self.settings) if self.settings.target == "aws" else ""
+        money = upkeep.cost_class(self.settings) if self.settings.target == "aws" else ""
         return display.workbench_card(self.settings, self.session.region_name, account, cost=money)
+
+    # native objects, and where things are
+
+    @property
+    def name(self) -> str:
+        """Beginning of the names of the stacks; a clean-up is confirmed with it."""
+        return self.settings.name
+
+    @property
+    def settings(self) -> Settings:
+        """Names, target and folders."""
+        return self._connection.settings
+
+    @property
+    def session(self) -> boto3.Session:
+        """The open boto3 session."""
+        return self._connection.session
+
+    @property
+    def catalog(self) -> pyiceberg.catalog.Catalog:
+        """The Iceberg REST catalog of the table bucket, a native pyiceberg `Catalog`."""
+        return self._connection.catalog
+
+    def client(self, service: str) -> Any:
+        """A native boto3 client, such as `wb.client("firehose")`."""
+        return self._connection.client(service)
+
+    def data_path(self, *parts: str) -> Path:
+        """A path under the project's `data/` folder, wherever the notebook runs."""
+        return self.settings.root.joinpath("data", *parts)
+
+    # tables
+
+    def table(self, name: str | None = None) -> Table:
+        """Take one table in the hand: its delivery, its past, its profile, its proof, its upkeep.
+
+        Args:
+            name: Name of a table contract, such as `transactions`; the table need not be deployed yet. By
+                default the table of the settings.
+
+        Raises:
+            NotFoundError: There is no such contract; the message names those that exist.
+
+        Example:
+            >>> transactions = wb.table("transactions")
+            >>> transactions.refresh()
+        """
+        contract = self._contract
+        if name not in (None, contract.table):
+            hint = f"Change logs, curated and reference tables: wb.iceberg_table({name!r})."
+            raise NotFoundError.among("table with a contract", str(name), [contract.table], hint=hint)
+        return Table(self._connection, contract)
+
+    def iceberg_table(self, name: str) -> IcebergTable:
+        """Any Iceberg table of the namespace, whoever writes it: its past, its profile, its upkeep.
+
+        Args:
+            name: Name of a change log, a current, a curated or a reference table.
+
+        Raises:
+            NotFoundError: There is no such table; the message names those that exist.
+
+        Example:
+            >>> wb.iceberg_table("transactions_changes").snapshots()
+            >>> wb.iceberg_table("hourly_activity").current.scan().to_pandas()
+        """
+        table = IcebergTable(self._connection, name, LOG_KEY if name == self._contract.log_name else ())
+        self._connection.load_table(name)
+        return table
+
+    # what is deployed, and who may use it
+
+    def doctor(self) -> pd.DataFrame:
+        """Check every precondition, each with its fix."""
+        return deploy.doctor(self.session, self.settings)
+
+    def enable_cdc(self) -> pd.DataFrame:
+        """Create the source table with its stream, the table bucket and the namespace (foundation stack)."""
+        return deploy.enable_cdc(*self._place)
+
+    def integrate_analytics(self, *, data_access_role_arn: str = "") -> pd.DataFrame:
+        """Make the catalog by which Athena and Firehose see table buckets, where the account has none.
+
+        It is for the whole account and Region; what exists is never changed, and no clean-up removes it.
+
+        Args:
+            data_access_role_arn: With Lake Formation, the role by which it reads and writes table buckets.
+        """
+        return deploy.integrate_analytics(
+            self.session, self.settings, data_access_role_arn=data_access_role_arn
+        )
+
+    def deploy_firehose(
+        self, *, buffer_seconds: int = 10, redrive_attempts: int = 8, redrive_seconds: int = 30
+    ) -> pd.DataFrame:
+        """Create the Iceberg tables, the roles, the delivery into the change log, its alarms (three stacks).
+
+        With another `stream_type` than before, a live deployment changes over: nothing is lost, and what
+        came on both paths is in the log twice, in the current table once.
+
+        Args:
+            buffer_seconds: How long Firehose gathers records before it commits a snapshot, 0 to 900.
+            redrive_attempts: How often what Firehose refused is tried again before it is parked, 1 to 50.
+            redrive_seconds: How long that waits at first; twice as long after each attempt, 1 to 900.
+        """
+        layers.create_tables(*self._place)
+        return deploy.deploy_firehose(
+            *self._place,
+            buffer_seconds=buffer_seconds,
+            redrive_attempts=redrive_attempts,
+            redrive_seconds=redrive_seconds,
+        )
+
+    def preview(self) -> pd.DataFrame:
+        """What `enable_cdc` and `deploy_firehose` would do now, resource by resource, without doing it."""
+        return deploy.preview(*self._place)
+
+    def stack_drift(self) -> pd.DataFrame:
+        """Where what is deployed is no longer what the stacks say, because someone changed it by hand."""
+        return deploy.stack_drift(self.session, self.settings)
+
+    def grants(self, access_mode: str | None = None) -> pd.DataFrame:
+        """Who may do what on which resource: the roles of the pipeline, and analysts.
+
+        Args:
+            access_mode: `iam` or `lakeformation`; by default that of the settings.
+        """
+        return deploy.grants(*self._place, access_mode)
+
+    def policy(self, name: Literal["work", "deploy"]) -> dict[str, Any]:
+        """An IAM policy for the caller: to `work` with the library, or to `deploy` by CloudFormation."""
+        return deploy.policy(*self._place, name)
+
+    def prepare(self, through: Stage) -> Self:
+        """Bring the pipeline to where a notebook needs it; what is there already is left as it is.
+
+        Args:
+            through: The last stage that must be done: `cdc`, `firehose`, `traffic` or `refresh`.
+
+        Returns:
+            The workbench.
+        """
+        stages = get_args(Stage)
+        check_choice("through", through, stages)
+        for stage in stages[: stages.index(through) + 1]:
+            getattr(self, f"_prepare_{stage}")()
+        return self
+
+    def _prepare_cdc(self) -> None:
+        if not deploy.exists(self.session, self.settings, "foundation"):
+            self.enable_cdc()
+
+    def _prepare_firehose(self) -> None:
+        if not deploy.exists(self.session, self.settings, "delivery"):
+            self.integrate_analytics()
+            self.deploy_firehose()
+
+    def _prepare_traffic(self) -> None:
+        if self.table().log.current_snapshot() is None:
+            self.generate_traffic()
+            self.table().wait_for_delivery()
+
+    def _prepare_refresh(self) -> None:
+        self.table().refresh()
+
+    # traffic, SQL, curated and reference tables
+
+    def generate_traffic(self, changes: int = 10_000, *, seed: int = 7) -> source.TrafficReport:
+        """Write inserts, updates and deletes into the source table through the DynamoDB API.
+
+        Args:
+            changes: How many change records shall come of it.
+            seed: The same seed makes the same traffic.
+        """
+        report = source.generate_traffic(
+            self.session, self._contract.source_table, changes=changes, seed=seed
+        )
+        self._connection.written.append(report)
+        return report
+
+    def query(self, sql: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> QueryResult:
+        """Run Athena SQL.
+
+        Args:
+            sql: One statement; `:name` and `?` stand for parameters.
+            params: Values by name or by place; they are bound by Athena, never formatted in.
+
+        Returns:
+            The result: `.df`, `.bytes_scanned`, `.runtime_ms`, `.query_id`, `.sql`; on AWS `.cost_usd` and
+            `.console_url`, too.
+
+        Raises:
+            QueryError: Athena refused the statement.
+
+        Example:
+            >>> sql = "SELECT count(*) AS n FROM transactions WHERE status = :status"
+            >>> wb.query(sql, {"status": "APPROVED"}).df
+        """
+        return athena.query(self.session, self.settings, sql, params)
+
+    def build(self, name: str) -> pd.DataFrame:
+        """Build a curated table from `data/sql/curated/<name>.sql`."""
+        return layers.build(self.session, self.settings, name)
+
+    def load_reference(self, name: str) -> pd.DataFrame:
+        """Bring a CSV file into the table bucket as a table to join with, by `data/references/<name>.yaml`.
+
+        Args:
+            name: Name of the YAML file, and of the table.
+        """
+        return layers.load_reference(self.session, self.settings, name)
+
+    # the bill and the end
+
+    def estimate_cost(self, changes_per_day: int, item_bytes: int = 1_000, **workload: int) -> pd.DataFrame:
+        """A month's bill of both patterns, and of zero-ETL beside them, from dated list prices.
+
+        Args:
+            changes_per_day: Inserts, updates and deletes; 0 gives what the pipeline costs while idle.
+            item_bytes: Average size of an item, as DynamoDB counts it.
+            **workload: The other arguments of `dynaberg.estimate_cost`, such as `refreshes_per_day`.
+        """
+        return upkeep.estimate_cost(changes_per_day, item_bytes, **workload)
+
+    def cost_so_far(self) -> pd.DataFrame:
+        """What this deployment has cost so far, at list prices; locally, what AWS would bill."""
+        return upkeep.cost_so_far(self.session, self.settings)
+
+    def list_resources(self) -> pd.DataFrame:
+        """Everything that this workbench created and that still exists, and what each costs while idle."""
+        return deploy.list_resources(self.session, self.settings)
+
+    def clean_up(self, *, confirm: str) -> pd.DataFrame:
+        """Remove everything that this workbench created, its data too.
+
+        Args:
+            confirm: The workbench's name, typed.
+
+        Raises:
+            SettingsError: The name does not match; nothing was removed.
+        """
+        self._connection.forget_catalog()
+        return deploy.clean_up(self.session, self.settings, confirm=confirm)
+
+    def stop(self) -> None:
+        """Stop the local AWS, its state kept; on AWS there is nothing to stop."""
+        aws.stop_local(self.settings)

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_aws.iceberg_tables import IcebergTables
+from local_aws.s3tables import IcebergTables
 from local_aws.wire import Request, Response, Upstream, json_response
 
 if TYPE_CHECKING:

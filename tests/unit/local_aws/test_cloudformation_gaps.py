@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from local_aws import cloudformation_gaps
+from local_aws.seams import cloudformation as cloudformation_gaps
 
 
 def test_ministack_is_the_version_whose_private_parts_were_read() -> None:

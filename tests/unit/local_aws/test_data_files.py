@@ -15,10 +15,10 @@ from pyiceberg.schema import Schema
 from pyiceberg.transforms import DayTransform
 from pyiceberg.types import LongType, NestedField, StringType, StructType, TimestamptzType
 
-from local_aws import data_files
-from local_aws.data_files import DataFiles
-from local_aws.iceberg_append import TableAppender
-from local_aws.memory_files import MemoryFile, store
+from local_aws.firehose.append import data_files
+from local_aws.firehose.append.appender import TableAppender
+from local_aws.firehose.append.data_files import DataFiles
+from local_aws.firehose.append.memory_files import MemoryFile, store
 
 SCHEMA = Schema(
     NestedField(1, "id", LongType(), required=True),

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import local_aws
-from local_aws import LocalAwsError, saved_state
+from local_aws import LocalAwsError
+from local_aws.server import saved_state
 
 
 def test_the_door_imports_the_standard_library_only() -> None:

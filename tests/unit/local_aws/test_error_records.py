@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local_aws.error_records import FailedRecord, error_objects, evaluate_prefix
+from local_aws.firehose.delivery.error_records import FailedRecord, error_objects, evaluate_prefix
 
 MOMENT = datetime(2026, 1, 31, 9, 5, 7, tzinfo=UTC)
 FLUSH = "0" * 32

@@ -11,16 +11,17 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws import event_batches, record_log
-from local_aws.event_batches import BatchDelivery, StoppedError
-from local_aws.event_filters import parse_filters
-from local_aws.event_invocation import Answer, failed_identifiers
-from local_aws.event_mapping import EventSourceMapping, parse_mapping
-from local_aws.event_sources import transition, with_defaults
-from local_aws.failure_destinations import Discarded, invocation_record, report
-from local_aws.queue_reader import fitting, pollers, queue_record
-from local_aws.stream_log import StreamLog, StreamRecord
-from local_aws.stream_reader import StreamReader
+from local_aws.events import batches as event_batches
+from local_aws.events.batches import BatchDelivery, StoppedError
+from local_aws.events.failure_destinations import Discarded, invocation_record, report
+from local_aws.events.filters import parse_filters
+from local_aws.events.invocation import Answer, failed_identifiers
+from local_aws.events.mapping import EventSourceMapping, parse_mapping
+from local_aws.events.queue_reader import fitting, pollers, queue_record
+from local_aws.events.sources import transition, with_defaults
+from local_aws.events.stream_reader import StreamReader
+from local_aws.streams import record_log
+from local_aws.streams.stream_log import StreamLog, StreamRecord
 from local_aws.wire import Request, Response
 
 STREAM_ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000"

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws.fault_rules import Call, call_of, parse_rules
-from local_aws.faults import PATH, Faults
+from local_aws.faults.faults import PATH, Faults
+from local_aws.faults.rules import Call, call_of, parse_rules
 from local_aws.wire import AwsError, Request, Response, json_response, signature
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws.checkpoint import Checkpoint
-from local_aws.firehose import TARGET, Firehose
-from local_aws.journal import JournalReader
+from local_aws.firehose.api import TARGET, Firehose
+from local_aws.firehose.stream.checkpoint import Checkpoint
+from local_aws.firehose.stream.journal import JournalReader
 from local_aws.wire import AwsError, Request, Response, json_response
 
 

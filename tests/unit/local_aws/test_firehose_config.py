@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local_aws.firehose_config import (
+from local_aws.firehose.stream.config import (
     Destination,
     Transformation,
     normalize,

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws.gateway import Gateway, Ministack, by_host, replay
+from local_aws.server.gateway import Gateway, Ministack, by_host, replay
 from local_aws.wire import AwsError, Request, Response, json_response
 
 

@@ -12,10 +12,10 @@ from pyiceberg.schema import Schema
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import LongType, NestedField, StringType
 
-from local_aws import iceberg_append
-from local_aws.data_files import DataFiles, NewDataFile
-from local_aws.iceberg_append import FLUSH_PROPERTY, TableAppender
-from local_aws.iceberg_sink import append_once
+from local_aws.firehose.append import appender as iceberg_append
+from local_aws.firehose.append.appender import FLUSH_PROPERTY, TableAppender
+from local_aws.firehose.append.data_files import DataFiles, NewDataFile
+from local_aws.firehose.append.sink import append_once
 
 SCHEMA = Schema(NestedField(1, "id", LongType()), NestedField(2, "kind", StringType()))
 BY_KIND = PartitionSpec(PartitionField(2, 1000, IdentityTransform(), "kind"))

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws.iceberg_errors import IcebergError
-from local_aws.iceberg_metadata import (
+from local_aws.s3tables.errors import IcebergError
+from local_aws.s3tables.metadata import (
     apply_commit,
     create_metadata,
     dump_metadata,

@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_aws import journal, saved_state
-from local_aws.checkpoint import Checkpoint, Plan, load_checkpoint, stream_folders
-from local_aws.journal import (
+from local_aws.firehose.stream import journal
+from local_aws.firehose.stream.checkpoint import Checkpoint, Plan, load_checkpoint, stream_folders
+from local_aws.firehose.stream.journal import (
     JournalReader,
     JournalWriter,
     remove_segments,
     segments,
     written_position,
 )
+from local_aws.server import saved_state
 
 
 def read_all(folder: Path, position: int = 0) -> list[bytes]:

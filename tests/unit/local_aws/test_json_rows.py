@@ -36,7 +36,7 @@ from pyiceberg.types import (
     UUIDType,
 )
 
-from local_aws.json_rows import INVALID_JSON, MISSING_COLUMN, TYPE_MISMATCH, RowConverter
+from local_aws.firehose.arrow.rows import INVALID_JSON, MISSING_COLUMN, TYPE_MISMATCH, RowConverter
 
 quick = settings(max_examples=150, deadline=None)
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from ministack.services.dynamodb import _item_size_bytes
 
-from local_aws.kinesis import Changes, item_bytes, partition_key
+from local_aws.kinesis.changes import Changes, item_bytes, partition_key
 
 OLD = {"id": {"S": "a"}, "amount": {"N": "12.30"}}
 NEW = {"id": {"S": "a"}, "amount": {"N": "12.31"}}

@@ -15,9 +15,10 @@ from ministack.core.persistence import _json_default, _json_object_hook
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import dynamodb, kinesis
 
-from local_aws import kinesis_gaps, record_log
-from local_aws.kinesis_gaps import KinesisChange
-from local_aws.shard_log import BYTES_PER_CALL, ShardLog
+from local_aws.seams import kinesis as kinesis_gaps
+from local_aws.seams.kinesis import KinesisChange
+from local_aws.streams import record_log
+from local_aws.streams.shard_log import BYTES_PER_CALL, ShardLog
 
 ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/changes"
 HOUR_SECONDS = 3_600

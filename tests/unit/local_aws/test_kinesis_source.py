@@ -11,7 +11,7 @@ from botocore.parsers import create_parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_aws.kinesis_source import KinesisSource, take_records
+from local_aws.firehose.delivery.kinesis_source import KinesisSource, take_records
 
 START_MS = 1_000_000
 

@@ -22,9 +22,10 @@ from ministack.core.persistence import _json_default, _json_object_hook
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import dynamodb, lambda_svc, s3, sqs
 
-from local_aws import ministack_gaps, stream_gaps
-from local_aws.stream_gaps import MappingPosition, TableStream
-from local_aws.stream_log import StreamRecord
+from local_aws.seams import ministack_gaps
+from local_aws.seams import streams as stream_gaps
+from local_aws.seams.streams import MappingPosition, TableStream
+from local_aws.streams.stream_log import StreamRecord
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders/stream/2026-01-01T00:00:00.000"

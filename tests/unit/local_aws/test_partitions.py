@@ -19,7 +19,7 @@ from pyiceberg.transforms import (
 )
 from pyiceberg.types import DateType, LongType, NestedField, StringType, StructType, TimestamptzType
 
-from local_aws.partitions import partitions
+from local_aws.firehose.append.partitions import partitions
 
 SCHEMA = Schema(
     NestedField(1, "at", TimestamptzType()),

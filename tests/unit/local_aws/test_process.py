@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from local_aws import process
+from local_aws.server import process
 
 
 def test_this_process_lives_and_is_no_server() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_aws import saved_state
+from local_aws.server import saved_state
 
 
 def write(state_dir: Path, **contents: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from local_aws.source_code import FOLDER, digest
+from local_aws.server.source_code import FOLDER, digest
 
 
 def test_what_changes_the_digest(tmp_path: Path) -> None:

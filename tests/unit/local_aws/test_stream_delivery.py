@@ -14,13 +14,13 @@ from pyiceberg.io.pyarrow import PyArrowLocalFileSystem
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField, StringType
 
-from local_aws.checkpoint import load_checkpoint
-from local_aws.firehose_config import DeliveryConfig, Destination
-from local_aws.iceberg_append import TableAppender
-from local_aws.iceberg_sink import Target, layout_of
-from local_aws.journal import JournalSource, JournalWriter, segments
-from local_aws.json_rows import RowConverter
-from local_aws.stream_delivery import StreamDelivery
+from local_aws.firehose.append.appender import TableAppender
+from local_aws.firehose.append.sink import Target, layout_of
+from local_aws.firehose.arrow.rows import RowConverter
+from local_aws.firehose.delivery.stream import StreamDelivery
+from local_aws.firehose.stream.checkpoint import load_checkpoint
+from local_aws.firehose.stream.config import DeliveryConfig, Destination
+from local_aws.firehose.stream.journal import JournalSource, JournalWriter, segments
 
 SCHEMA = Schema(NestedField(1, "id", LongType()))
 CONFIG = DeliveryConfig(

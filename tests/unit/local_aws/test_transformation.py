@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local_aws.firehose_config import DeliveryConfig, Destination, Transformation
-from local_aws.journal import Records
-from local_aws.transformation import batches, route_directly, transform
+from local_aws.firehose.delivery.transformation import batches, route_directly, transform
+from local_aws.firehose.stream.config import DeliveryConfig, Destination, Transformation
+from local_aws.firehose.stream.journal import Records
 
 TRANSFORMATION = Transformation("arn:function", 2**20, 3)
 CONFIG = DeliveryConfig(

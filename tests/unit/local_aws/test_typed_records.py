@@ -21,9 +21,9 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from local_aws import json_rows
-from local_aws.json_rows import RowConverter
-from local_aws.typed_records import TypedRecords
+from local_aws.firehose.arrow import rows as json_rows
+from local_aws.firehose.arrow.rows import RowConverter
+from local_aws.firehose.arrow.typed_records import TypedRecords
 
 FIELDS = pa.schema([("a", pa.large_string()), ("n", pa.int64()), ("d", pa.float64()), ("b", pa.bool_())])
 SCHEMA = Schema(

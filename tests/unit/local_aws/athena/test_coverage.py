@@ -7,10 +7,10 @@ import pytest
 import yaml
 from trino_sql_validator import validate
 
-from local_aws.athena import coverage as coverage_module
-from local_aws.athena.coverage import FUNCTIONS_NOT_YET, NOT_YET, SUPPORTED, coverage, markdown
-from local_aws.athena.functions import FUNCTIONS
-from local_aws.athena.shapes import SHAPES
+from local_aws.athena.dialect import coverage as coverage_module
+from local_aws.athena.dialect.coverage import FUNCTIONS_NOT_YET, NOT_YET, SUPPORTED, coverage, markdown
+from local_aws.athena.dialect.functions import FUNCTIONS
+from local_aws.athena.dialect.shapes import SHAPES
 
 CORPUS = Path(__file__).parents[3] / "athena_corpus"
 ANSWERED = FUNCTIONS.keys() | SHAPES.keys()

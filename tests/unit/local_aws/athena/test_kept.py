@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws.athena import api, executions
-from local_aws.iceberg_tables import IcebergTables
+from local_aws.athena.api import api
+from local_aws.athena.statements import executions
+from local_aws.s3tables.tables import IcebergTables
 from local_aws.wire import Request, Response
 
 FILES, EXECUTIONS, QUERIES = 3, 10, 16

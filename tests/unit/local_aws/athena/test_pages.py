@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_aws.athena.pages import Page, joined, read_page, row_of_record
-from local_aws.athena.results import Row, write_csv
+from local_aws.athena.api.pages import Page, joined, read_page, row_of_record
+from local_aws.athena.statements.results import Row, write_csv
 
 TEXTS = (
     st.none() | st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(['","', '"', "\\", "\n"])

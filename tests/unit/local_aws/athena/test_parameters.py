@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local_aws.athena.errors import QueryError
-from local_aws.athena.statements import read
+from local_aws.athena.dialect.errors import QueryError
+from local_aws.athena.dialect.statements import read
 
 
 @pytest.mark.parametrize(

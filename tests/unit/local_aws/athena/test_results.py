@@ -3,10 +3,10 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from local_aws.athena.functions import definitions
-from local_aws.athena.precision import Look
-from local_aws.athena.results import header, text_of
-from local_aws.athena.types import parse_type
+from local_aws.athena.dialect.functions import definitions
+from local_aws.athena.dialect.types import parse_type
+from local_aws.athena.statements.results import header, text_of
+from local_aws.athena.typed.precision import Look
 
 
 @pytest.fixture(scope="module")

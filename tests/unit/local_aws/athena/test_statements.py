@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 import sqlglot
 
-from local_aws.athena.dialect import AthenaSql, to_duckdb
-from local_aws.athena.errors import QueryError, StatementError, from_duckdb, position
-from local_aws.athena.formats import joda_to_strftime, mysql_to_strftime
-from local_aws.athena.precision import Look, look_of
-from local_aws.athena.prepared import split_values
-from local_aws.athena.statements import kind_of, read, without_comments
-from local_aws.athena.translate import rewrite
-from local_aws.athena.validate import parse
+from local_aws.athena.api.prepared import split_values
+from local_aws.athena.dialect.dialect import AthenaSql, to_duckdb
+from local_aws.athena.dialect.errors import QueryError, StatementError, from_duckdb, position
+from local_aws.athena.dialect.formats import joda_to_strftime, mysql_to_strftime
+from local_aws.athena.dialect.statements import kind_of, read, without_comments
+from local_aws.athena.dialect.translate import rewrite
+from local_aws.athena.dialect.validate import parse
+from local_aws.athena.typed.precision import Look, look_of
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,16 @@ import itertools
 
 import pytest
 
-from local_aws.athena.errors import QueryError
-from local_aws.athena.iceberg_types import athena_type, iceberg_type, split_outside
-from local_aws.athena.types import DecimalType, coerces, column_info, decimal_type, parse_type, text_name
+from local_aws.athena.dialect.errors import QueryError
+from local_aws.athena.dialect.types import (
+    DecimalType,
+    coerces,
+    column_info,
+    decimal_type,
+    parse_type,
+    text_name,
+)
+from local_aws.athena.tables.iceberg_types import athena_type, iceberg_type, split_outside
 
 
 @pytest.mark.parametrize(

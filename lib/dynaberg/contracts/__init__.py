@@ -1,0 +1,35 @@
+"""What a table is: its contract, the types of its columns, and attributes read as exact values.
+
+A contract is the one place where a schema is written; everything else asks it. From outside: `load_contract`
+and what it gives, the readers of attributes, and what reference tables share with contracts.
+"""
+
+from dynaberg.contracts.attributes import canonical_json, read_any, reader_for
+from dynaberg.contracts.column_types import ParsedType
+from dynaberg.contracts.contract import (
+    LOG_COLUMNS,
+    LOG_KEY,
+    Column,
+    Contract,
+    check_keys,
+    load_contract,
+    read_columns,
+    read_document,
+    to_schema,
+)
+
+__all__ = [
+    "LOG_COLUMNS",
+    "LOG_KEY",
+    "Column",
+    "Contract",
+    "ParsedType",
+    "canonical_json",
+    "check_keys",
+    "load_contract",
+    "read_any",
+    "read_columns",
+    "read_document",
+    "reader_for",
+    "to_schema",
+]

@@ -1,0 +1,315 @@
+"""Table contracts: the one place where a table's schema is written.
+
+A contract is a YAML file, `data/tables/<table>.yaml`. From it come the keys of the DynamoDB table, what the
+Lambda converts, and the schemas of the change log and of the current table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+
+from dynaberg.contracts.column_types import ParsedType, parse_type, to_iceberg_type
+from dynaberg.errors import ContractError, NotFoundError
+
+if TYPE_CHECKING:
+    from pyiceberg.partitioning import PartitionSpec
+    from pyiceberg.schema import Schema
+
+T = TypeVar("T")
+MASKS = ("drop", "hash", "last4")
+LOG_KEY = ("change_id",)
+LOG_COLUMNS_BEFORE = {
+    "change_id": "string",
+    "operation": "string",
+    "changed_at": "timestamptz",
+    "sequence_number": "string",
+    "received_at": "timestamptz",
+}
+LOG_COLUMNS_AFTER = {"old_image": "string", "unmapped": "string"}
+LOG_COLUMNS = (*LOG_COLUMNS_BEFORE, *LOG_COLUMNS_AFTER)
+_LOG_REQUIRED = ("change_id", "operation", "changed_at")
+# A DynamoDB key is a string, a number or binary; an Iceberg identifier field must not be a double.
+_KEY_ATTRIBUTE_TYPES = {
+    "string": "S",
+    "date": "S",
+    "timestamptz": "S",
+    "int": "N",
+    "long": "N",
+    "decimal": "N",
+    "binary": "B",
+}
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,254}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table contract.
+
+    Attributes:
+        name: Name of the DynamoDB attribute and of the Iceberg column.
+        type: Type as Iceberg spells it, such as `decimal(12,2)`, or `json`.
+        description: What the column means, in a sentence.
+        mask: None, or what the Lambda does to the value: `drop`, `hash` or `last4`.
+    """
+
+    name: str
+    type: str
+    description: str = ""
+    mask: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what Firehose or Iceberg would refuse later, and less clearly."""
+        _check_name(self.name)
+        _check_mask(self)
+
+    @property
+    def parsed_type(self) -> ParsedType:
+        """The type, taken apart."""
+        return parse_type(self.type, where=f"Column {self.name!r}")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a table is: its source, its key and its columns.
+
+    Attributes:
+        table: Name of the current table; the change log is `<table>_changes`.
+        source_table: Name of the DynamoDB table.
+        partition_key: Column that is the DynamoDB partition key.
+        sort_key: Column that is the DynamoDB sort key, or None.
+        columns: The columns, in order.
+    """
+
+    table: str
+    source_table: str
+    partition_key: str
+    sort_key: str | None
+    columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse names that come twice and keys that are no key."""
+        _check_name(self.table)
+        _check_source_table(self.source_table)
+        _check_unique(self)
+        for name in self.key:
+            _check_key(self, name)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Names of the key columns, the partition key first."""
+        return (self.partition_key, self.sort_key) if self.sort_key else (self.partition_key,)
+
+    @property
+    def log_name(self) -> str:
+        """Name of the change log."""
+        return f"{self.table}_changes"
+
+    def key_attribute_types(self) -> dict[str, str]:
+        """DynamoDB's type letter of each key, such as `{"transaction_id": "S", "timestamp": "N"}`."""
+        return {name: _KEY_ATTRIBUTE_TYPES[_kind(self._column(name).parsed_type)] for name in self.key}
+
+    def log_schema(self) -> Schema:
+        """The change log's Iceberg schema.
+
+        Only what every change has is required, so that a change of an item with few attributes fits.
+        """
+        columns = {column.name: column.parsed_type for column in self.columns}
+        return to_schema({**LOG_COLUMNS_BEFORE, **columns, **LOG_COLUMNS_AFTER}, required=_LOG_REQUIRED)
+
+    def current_schema(self) -> Schema:
+        """The current table's Iceberg schema, the key its identifier fields."""
+        columns = {column.name: column.parsed_type for column in self.columns}
+        order = {"changed_at": "timestamptz", "sequence_number": "string"}
+        return to_schema({**columns, **order}, required=self.key, identifiers=self.key)
+
+    def log_partition_spec(self) -> PartitionSpec:
+        """The change log's partitions: one per day of `received_at`, in UTC."""
+        from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
+        from pyiceberg.transforms import DayTransform
+
+        source = self.log_schema().find_field("received_at").field_id
+        return PartitionSpec(
+            PartitionField(source, PARTITION_FIELD_ID_START, DayTransform(), "received_at_day")
+        )
+
+    def to_lambda_json(self) -> str:
+        """The contract as the Lambda reads it, its types taken apart."""
+        columns = [
+            {"name": column.name, "type": column.parsed_type, "mask": column.mask} for column in self.columns
+        ]
+        document = {
+            "table": self.table,
+            "source_table": self.source_table,
+            "key": self.key,
+            "columns": columns,
+        }
+        return json.dumps(document, indent=1)
+
+    def _column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+
+def load_contract(path: Path) -> Contract:
+    """Read a table contract.
+
+    Args:
+        path: The YAML file, such as `data/tables/transactions.yaml`.
+
+    Returns:
+        The contract, checked.
+
+    Raises:
+        NotFoundError: There is no such file; the message names the contracts that exist.
+        ContractError: The file is not YAML, a key is missing or unknown, a name or a type cannot be used.
+
+    Example:
+        >>> load_contract(Path("data/tables/transactions.yaml")).key
+        ('transaction_id', 'timestamp')
+    """
+    return read_document(path, "table contract", _read_contract)
+
+
+def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
+    """Read a YAML file that describes a table; whatever is wrong with it is said with its path.
+
+    Args:
+        path: The YAML file.
+        what: What it describes, such as `table contract`.
+        read: Makes the description of the parsed YAML.
+
+    Raises:
+        NotFoundError: There is no such file; the message names those that exist.
+        ContractError: The file is not YAML, or `read` refused it.
+    """
+    if not path.is_file():
+        existing = [file.stem for file in path.parent.glob("*.yaml")]
+        hint = f"Write {path}, after the model of those in that folder."
+        raise NotFoundError.among(what, path.stem, existing, hint=hint)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        msg = f"{path} is not YAML: line {line}, {error.problem}."
+        raise ContractError(
+            msg, hint="Compare the indentation and the colons with the lines around it."
+        ) from error
+    try:
+        return read(document)
+    except ContractError as error:
+        raise ContractError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def _read_contract(document: Any) -> Contract:
+    check_keys(document, "The contract", required=("source_table", "table", "key", "columns"))
+    key = document["key"]
+    check_keys(key, "`key`", required=("partition",), optional=("sort",))
+    columns = tuple(read_columns(document["columns"]))
+    return Contract(document["table"], document["source_table"], key["partition"], key.get("sort"), columns)
+
+
+def read_columns(columns: Any) -> Iterator[Column]:
+    """The columns of a parsed YAML list, each checked."""
+    if not isinstance(columns, list) or not columns:
+        msg = f"`columns` is {columns!r}, and a list of columns is wanted."
+        raise ContractError(msg, hint="Write each as `- name: …` with a `type: …` below it.")
+    for number, column in enumerate(columns, start=1):
+        check_keys(column, f"Column {number}", required=("name", "type"), optional=("description", "mask"))
+        yield Column(**column)
+
+
+def check_keys(mapping: Any, what: str, *, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+    """Refuse a parsed YAML mapping with a key that is missing or means nothing."""
+    if not isinstance(mapping, Mapping):
+        msg = f"{what} is {mapping!r}, and a mapping with {', '.join(required)} is wanted."
+        raise ContractError(msg, hint="Compare it with data/tables/transactions.yaml.")
+    known = (*required, *optional)
+    for key in mapping.keys() - set(known):
+        near = get_close_matches(str(key), known, n=1)
+        msg = f"{what} has the key {key!r}, which means nothing here. Keys: {', '.join(known)}."
+        raise ContractError(msg, hint=f"Did you mean {near[0]!r}?" if near else "Remove it.")
+    for key in required:
+        if mapping.get(key) is None:
+            msg = f"{what} has no `{key}`."
+            raise ContractError(msg, hint=f"Add `{key}: …`; data/tables/transactions.yaml is a model.")
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        msg = f"{name!r} cannot be the name of an Iceberg table or column that Firehose writes."
+        raise ContractError(
+            msg,
+            hint="Use lower-case letters, digits and underscores. An attribute that is called so in DynamoDB "
+            "needs no column: it arrives in `unmapped`.",
+        )
+    if name in LOG_COLUMNS:
+        msg = f"{name!r} is the name of a column of the change log. Those are: {', '.join(LOG_COLUMNS)}."
+        raise ContractError(
+            msg, hint="Leave the column out: an attribute of that name arrives in `unmapped`."
+        )
+
+
+def _check_source_table(name: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
+        msg = f"`source_table` is {name!r}, which DynamoDB does not take as a table name."
+        raise ContractError(msg, hint="Use 3 to 255 letters, digits, underscores, hyphens and dots.")
+
+
+def _check_unique(contract: Contract) -> None:
+    counts = Counter(column.name for column in contract.columns)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        msg = f"Columns that come more than once: {', '.join(twice)}."
+        raise ContractError(msg, hint="Keep one of each.")
+
+
+def _check_key(contract: Contract, name: str) -> None:
+    names = [column.name for column in contract.columns]
+    if name not in names:
+        near = get_close_matches(str(name), names, n=1)
+        msg = f"The key column {name!r} is not among the columns: {', '.join(names)}."
+        raise ContractError(msg, hint=f"Did you mean {near[0]!r}?" if near else "Add the column.")
+    column = contract.columns[names.index(name)]
+    if _kind(column.parsed_type) not in _KEY_ATTRIBUTE_TYPES:
+        msg = f"The key column {name!r} has the type {column.type}, and no DynamoDB key can be that."
+        raise ContractError(msg, hint=f"Types of keys: {', '.join(_KEY_ATTRIBUTE_TYPES)}.")
+    if column.mask:
+        msg = f"The key column {name!r} has the mask {column.mask!r}; masked keys could not be told apart."
+        raise ContractError(msg, hint="Remove the mask, or use a key that is not sensitive.")
+
+
+def _check_mask(column: Column) -> None:
+    if column.mask not in (None, *MASKS):
+        msg = f"Column {column.name!r} has the mask {column.mask!r}. Masks: {', '.join(MASKS)}."
+        raise ContractError(msg, hint="Use one of them, or remove `mask`.")
+    if column.parsed_type != "string" and column.mask in ("hash", "last4"):
+        msg = f"Column {column.name!r} is a {column.type}, and the mask {column.mask!r} makes text of it."
+        raise ContractError(msg, hint="Use `mask: drop`, or make it a string column.")
+
+
+def _kind(parsed: ParsedType) -> str:
+    return parsed if isinstance(parsed, str) else next(iter(parsed))
+
+
+def to_schema(
+    columns: Mapping[str, ParsedType], *, required: tuple[str, ...], identifiers: tuple[str, ...] = ()
+) -> Schema:
+    """The Iceberg schema of columns: their types by name, which must have a value, which identify a row."""
+    from pyiceberg.schema import Schema, assign_fresh_schema_ids
+    from pyiceberg.types import NestedField
+
+    fields = [
+        NestedField(number, name, to_iceberg_type(parsed), required=name in required)
+        for number, (name, parsed) in enumerate(columns.items(), start=1)
+    ]
+    ids = [field.field_id for field in fields if field.name in identifiers]
+    # The ids that a catalog gives at creation, nested fields included: what is compared later is equal.
+    return assign_fresh_schema_ids(Schema(*fields, identifier_field_ids=ids))

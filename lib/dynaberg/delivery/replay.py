@@ -1,0 +1,243 @@
+"""Replay: what failed is sent once more, by the contract as it is now, and then archived."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from dynaberg import aws
+from dynaberg.delivery.failures import (
+    ERROR_RECORDS,
+    THREADS,
+    Envelope,
+    error_bucket,
+    error_key,
+    error_lines,
+    id_of,
+    is_change_row,
+    read_bucket,
+    read_message,
+    to_frame,
+)
+from dynaberg.delivery.queues import held_messages, remove
+from dynaberg.delivery.reentry import Convert, delivered_ids, deployed_converter, open_reentry
+from dynaberg.functions.attributes import ConversionError
+
+if TYPE_CHECKING:
+    import boto3
+
+    from dynaberg.contracts import Contract
+    from dynaberg.settings import Settings
+
+ARCHIVE = "archive/replayed"
+REPLAYED, DELIVERED, FAILED = "replayed", "in the log already", "failed again"
+_CHANGES_AT_ONCE = 2_000
+# How far the clocks of DynamoDB and of the Lambda may be apart.
+CLOCK_MARGIN = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What replaying an envelope comes to.
+
+    Attributes:
+        envelope: The object or the message.
+        outcomes: For each of its changes `replayed`, `in the log already` or `failed again`.
+        rows: The change rows that are sent.
+        errors: Why a change fails again, by its place in the envelope.
+    """
+
+    envelope: Envelope
+    outcomes: tuple[str, ...]
+    rows: tuple[bytes, ...]
+    errors: Mapping[int, ConversionError]
+
+
+def preview_replay(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
+    """Say what `replay_errors` would do, and do nothing; the contract need not be deployed for it.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the stacks, the table bucket and the namespace.
+        contract: The table contract as it is now.
+
+    Returns:
+        As `failures`, with outcome (`replayed`, `in the log already`, `failed again`) and reason.
+
+    Raises:
+        NotFoundError: The pipeline is not deployed.
+    """
+    with held_messages(session, settings) as messages:
+        envelopes = [*read_bucket(session, error_bucket(session, settings)), *map(read_message, messages)]
+    known = _delivered(session, settings, contract, envelopes)
+    convert = deployed_converter(session, settings, contract)
+    return _report(list(_plan_all(envelopes, convert, known)), contract)
+
+
+def replay_errors(
+    session: boto3.Session, settings: Settings, contract: Contract, *, progress: bool = True
+) -> pd.DataFrame:
+    """Send every failed change once more, by the contract as it is now.
+
+    A change record is converted anew, a change row is sent as it is, and what the log holds already is not
+    sent. What was acknowledged moves to `archive/replayed/` in the error bucket; what fails again stays in
+    the error bucket, with the new reason. Interrupted half-way, it is simply run again: nothing is archived
+    before it was acknowledged, and a change that the log then holds twice is one change of the current table.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the stacks, the table bucket and the namespace.
+        contract: The table contract as it is now.
+        progress: Whether a progress bar is shown.
+
+    Returns:
+        As `preview_replay`.
+
+    Raises:
+        NotFoundError: The pipeline is not deployed.
+        ContractError: The log is not as the contract says: deploy it first.
+        NotReadyError: Firehose did not take everything in time; what it took before is archived.
+
+    Example:
+        >>> replay_errors(session, settings, contract)["outcome"].value_counts()
+    """
+    from tqdm.auto import tqdm
+
+    send, bucket = open_reentry(session, settings, contract), error_bucket(session, settings)
+    convert = deployed_converter(session, settings, contract)
+    done: list[Plan] = []
+    with held_messages(session, settings) as messages:
+        envelopes = [*read_bucket(session, bucket), *map(read_message, messages)]
+        known = _delivered(session, settings, contract, envelopes)
+        plans = _plan_all(envelopes, convert, known)
+        total = sum(len(envelope.changes) for envelope in envelopes)
+        bar = tqdm(total=total, desc="Replayed", unit="change", disable=not progress)
+        with bar, ThreadPoolExecutor(THREADS) as pool:
+            for group in _groups(plans):
+                send([row for plan in group for row in plan.rows])
+                list(pool.map(lambda plan: _archive(session, bucket, plan), group))
+                bar.update(sum(len(plan.outcomes) for plan in group))
+                done += group
+    return _report(done, contract)
+
+
+def _delivered(
+    session: boto3.Session, settings: Settings, contract: Contract, envelopes: Iterable[Envelope]
+) -> set[str | None]:
+    """Ids that the log holds, since the earliest of the failed changes was tried."""
+    changes = [change for envelope in envelopes for change in envelope.changes]
+    if not changes:
+        return set()
+    moments = [changed_at(change.document) for change in changes]
+    known = [moment for moment in moments if moment is not None]
+    return delivered_ids(session, settings, contract, min(known) - CLOCK_MARGIN if known else None)
+
+
+def _plan_all(envelopes: Iterable[Envelope], convert: Convert, known: set[str | None]) -> Iterator[Plan]:
+    """Plan one envelope after the other; a change that two of them hold is sent once.
+
+    Args:
+        envelopes: What failed.
+        convert: The current conversion.
+        known: Ids that need not be sent; grows by those that are.
+    """
+    for envelope in envelopes:
+        outcomes: list[str] = []
+        rows: list[bytes] = []
+        errors: dict[int, ConversionError] = {}
+        for place, change in enumerate(envelope.changes):
+            document = change.document
+            if id_of(document) in known:
+                outcomes.append(DELIVERED)
+                continue
+            try:
+                rows.append(change.raw if is_change_row(document) else convert(document))
+            except ConversionError as error:
+                errors[place] = error
+                outcomes.append(FAILED)
+            else:
+                outcomes.append(REPLAYED)
+                known.add(id_of(document))
+        yield Plan(envelope, tuple(outcomes), tuple(rows), errors)
+
+
+def changed_at(document: Any) -> datetime | None:
+    """When a change was made, by its record or its row; None where that cannot be read."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    try:
+        if is_change_row(document):
+            return epoch + timedelta(microseconds=document["changed_at"])
+        change = document["dynamodb"]
+        unit = {"MICROSECOND": 1e-6, "MILLISECOND": 1e-3}.get(
+            change.get("ApproximateCreationDateTimePrecision"), 1.0
+        )
+        return epoch + timedelta(seconds=change["ApproximateCreationDateTime"] * unit)
+    except (AttributeError, KeyError, OverflowError, TypeError):
+        return None
+
+
+def _groups(plans: Iterable[Plan]) -> Iterator[list[Plan]]:
+    """Plans that are sent together."""
+    group: list[Plan] = []
+    for plan in plans:
+        group.append(plan)
+        if sum(len(other.outcomes) for other in group) >= _CHANGES_AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _archive(session: boto3.Session, bucket: str, plan: Plan) -> None:
+    """Move what was replayed to the archive, and leave what failed again in the error bucket."""
+    s3, envelope = aws.client(session, "s3"), plan.envelope
+    if len(plan.errors) == len(envelope.changes) and envelope.name.startswith(ERROR_RECORDS):
+        # What is no object of error records at all is not ours to write anew.
+        if any(change.error_record for change in envelope.changes):
+            s3.put_object(Bucket=bucket, Key=envelope.name, Body=_rest(plan))
+        return
+    archived = _archived_body(plan)
+    digest = hashlib.sha256(archived).hexdigest()[:16]
+    folder = envelope.where.replace(" ", "-") + "/" if envelope.message else ""
+    s3.put_object(Bucket=bucket, Key=f"{ARCHIVE}/{folder}{envelope.name}-{digest}", Body=archived)
+    if plan.errors:
+        s3.put_object(Bucket=bucket, Key=_key_of_rest(envelope), Body=_rest(plan))
+    if envelope.message:
+        remove(session, envelope.message)
+    elif not plan.errors or _key_of_rest(envelope) != envelope.name:
+        s3.delete_object(Bucket=bucket, Key=envelope.name)
+
+
+def _archived_body(plan: Plan) -> bytes:
+    """The lines that were replayed; of a batch or a message, all of it as it was."""
+    if not plan.errors or not plan.envelope.name.startswith(ERROR_RECORDS):
+        return plan.envelope.body
+    lines = [line for line in plan.envelope.body.splitlines(keepends=True) if line.strip()]
+    return b"".join(line for place, line in enumerate(lines) if place not in plan.errors)
+
+
+def _key_of_rest(envelope: Envelope) -> str:
+    """Where the changes that failed again lie: where they lay, if that is an object of error records."""
+    return envelope.name if envelope.name.startswith(ERROR_RECORDS) else error_key(envelope.body)
+
+
+def _rest(plan: Plan) -> bytes:
+    """What failed again, as error records with the new reason."""
+    return error_lines((plan.envelope.changes[place], error) for place, error in plan.errors.items())
+
+
+def _report(plans: Sequence[Plan], contract: Contract) -> pd.DataFrame:
+    frame = to_frame([plan.envelope for plan in plans], contract)
+    frame["outcome"] = [outcome for plan in plans for outcome in plan.outcomes]
+    frame["reason"] = [
+        f"{plan.errors[place].code}: {plan.errors[place].message}" if place in plan.errors else None
+        for plan in plans
+        for place in range(len(plan.outcomes))
+    ]
+    return frame

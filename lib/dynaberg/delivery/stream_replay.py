@@ -1,0 +1,147 @@
+"""Retention replay: a time range of the change stream, read again into the change log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from dynaberg import aws, deploy
+from dynaberg.delivery.failures import FailedChange, error_bucket, error_key, error_lines, id_of, read_bucket
+from dynaberg.delivery.reentry import Convert, delivered_ids, deployed_converter, open_reentry
+from dynaberg.delivery.replay import CLOCK_MARGIN, DELIVERED, FAILED, REPLAYED, changed_at
+from dynaberg.errors import SettingsError
+from dynaberg.functions.attributes import ConversionError
+from dynaberg.source import StreamRecord, oldest_moment, read_changes
+
+if TYPE_CHECKING:
+    import boto3
+
+    from dynaberg.contracts import Contract
+    from dynaberg.settings import Settings
+
+_CHANGES_AT_ONCE = 2_000
+
+
+def replay_stream(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Read a time range of the change stream again, and send what the change log lacks.
+
+    DynamoDB Streams hold a change for 24 hours, Kinesis Data Streams for as long as its retention says. What
+    the log holds already is left out by its `change_id`; what is still under way at this moment is not known
+    to the log, so it may come twice: one change of the current table all the same. A change that does not fit
+    the contract goes to the error bucket, unless it is there.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the stacks, the table bucket and the namespace.
+        contract: The table contract as it is now.
+        since: Timezone-aware beginning; by default the oldest change that the stream holds. Kinesis counts
+            when a change came into the stream, DynamoDB Streams the whole second in which it was made.
+        until: Timezone-aware end; by default now.
+        progress: Whether a progress bar is shown.
+
+    Returns:
+        One row per outcome (`replayed`, `in the log already`, `failed again`): outcome, changes,
+        first_changed_at, last_changed_at (UTC).
+
+    Raises:
+        SettingsError: A moment without a time zone.
+        NotFoundError: The pipeline is not deployed.
+        ContractError: The log is not as the contract says: deploy it first.
+        NotReadyError: Firehose did not take everything in time.
+
+    Example:
+        >>> replay_stream(session, settings, contract, since=datetime.now(UTC) - timedelta(hours=2))
+    """
+    from tqdm.auto import tqdm
+
+    _check_moments(since=since, until=until)
+    stream_arn = deploy.outputs(session, settings, "foundation")["ChangeStreamArn"]
+    send = open_reentry(session, settings, contract)
+    begin = since or oldest_moment(session, stream_arn)
+    known = delivered_ids(session, settings, contract, begin - CLOCK_MARGIN)
+    run = _Run(deployed_converter(session, settings, contract), known)
+    records = read_changes(session, stream_arn, since, until or datetime.now(UTC))
+    for group in _groups(tqdm(records, desc="Read again", unit="change", disable=not progress)):
+        rows = [run.take(record) for record in group]
+        send([row for row in rows if row is not None])
+    _keep_failures(session, error_bucket(session, settings), run.failed)
+    return run.report()
+
+
+class _Run:
+    """One replay: what is known to the log, and what became of each change."""
+
+    def __init__(self, convert: Convert, known: set[str | None]) -> None:
+        self._convert = convert
+        self._known = known
+        self._outcomes: list[tuple[str, datetime | None]] = []
+        self.failed: list[tuple[FailedChange, ConversionError]] = []
+
+    def take(self, record: StreamRecord) -> bytes | None:
+        """The row that is sent of a change; None where it needs no sending, or cannot be sent."""
+        change_id = id_of(record.document)
+        if change_id in self._known:
+            return self._note(DELIVERED, record, None)
+        try:
+            row = self._convert(record.document)
+        except ConversionError as error:
+            self.failed.append((FailedChange(record.raw, error.code, error.message, None, 0), error))
+            return self._note(FAILED, record, None)
+        self._known.add(change_id)
+        return self._note(REPLAYED, record, row)
+
+    def _note(self, outcome: str, record: StreamRecord, row: bytes | None) -> bytes | None:
+        self._outcomes.append((outcome, changed_at(record.document)))
+        return row
+
+    def report(self) -> pd.DataFrame:
+        """The outcomes, counted."""
+        frame = pd.DataFrame(self._outcomes, columns=["outcome", "changed_at"])
+        frame["changed_at"] = pd.to_datetime(frame["changed_at"], utc=True)
+        groups = frame.groupby("outcome")["changed_at"]
+        counted = groups.agg(changes="size", first_changed_at="min", last_changed_at="max")
+        told = pd.DataFrame(counted).reindex([REPLAYED, DELIVERED, FAILED])
+        return told.assign(changes=told["changes"].fillna(0).astype("int64")).reset_index()
+
+
+def _groups(records: Iterable[StreamRecord]) -> Iterator[list[StreamRecord]]:
+    group: list[StreamRecord] = []
+    for record in records:
+        group.append(record)
+        if len(group) == _CHANGES_AT_ONCE:
+            yield group
+            group = []
+    yield group
+
+
+def _keep_failures(
+    session: boto3.Session, bucket: str, failed: list[tuple[FailedChange, ConversionError]]
+) -> None:
+    """Write those to the error bucket that are not there yet."""
+    if not failed:
+        return
+    kept = {change.raw for envelope in read_bucket(session, bucket) for change in envelope.changes}
+    ids = {id_of(FailedChange(raw, "", "", None, 0).document) for raw in kept} - {None}
+    new = [pair for pair in failed if pair[0].raw not in kept and id_of(pair[0].document) not in ids]
+    if new:
+        lines = error_lines(new)
+        raw = b"\n".join(change.raw for change, _ in new)
+        aws.client(session, "s3").put_object(Bucket=bucket, Key=error_key(raw), Body=lines)
+
+
+def _check_moments(**moments: datetime | None) -> None:
+    for name, moment in moments.items():
+        if moment is not None and moment.utcoffset() is None:
+            msg = f"`{name}` is {moment!r}, and a moment with a time zone is wanted."
+            raise SettingsError(msg, hint="Use datetime(…, tzinfo=timezone.utc).")

@@ -1,0 +1,270 @@
+"""Waiting for delivery: until every change of the DynamoDB table is in the change log."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from dynaberg import aws, catalog, deploy
+from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
+from dynaberg.source import read_changes
+from dynaberg.sql import query
+
+if TYPE_CHECKING:
+    import boto3
+    import pandas as pd
+    from pyiceberg.table import Table
+
+    from dynaberg.contracts import Contract
+    from dynaberg.settings import Settings
+
+_FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.1, 2.0, 1.3
+# "DynamoDB Streams Limits": a stream keeps a change for 24 hours.
+_STREAM_HOURS = 24
+
+
+def wait_for_delivery(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    *,
+    expected: int | None = None,
+    since: datetime | None = None,
+    timeout: float = 300,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Wait until the change log holds every change.
+
+    While the log has too few records only its metadata is read; then the changes themselves are counted, by
+    `change_id`, so that what was delivered twice counts once.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        contract: The table contract.
+        expected: How many changes were made since `since`; by default those that the source table's stream
+            holds are waited for, each by its id.
+        since: Timezone-aware moment before the first of the expected changes.
+        timeout: Deadline in seconds.
+        progress: Whether a progress bar is shown.
+
+    Returns:
+        One row: table, changes, snapshots (of the log), snapshot_id, seconds.
+
+    Raises:
+        NotReadyError: The deadline passed; the message says how many are missing, the hint where to look.
+        NotFoundError: The change log, the source table or its stream does not exist.
+        SettingsError: `expected` without a `since` that has a time zone.
+
+    Example:
+        >>> wait_for_delivery(session, settings, contract, expected=10_000, since=report.started_at)
+    """
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    begun = time.monotonic()
+    iceberg = catalog.open_catalog(session, settings)
+
+    def load_log() -> Table:
+        return catalog.load_table(iceberg, settings, contract.log_name)
+
+    if expected is None:
+        wanted, count = _count_by_id(session, settings, contract)
+    else:
+        wanted, count = expected, _count_since(session, settings, contract, _checked(since))
+    with tqdm(total=wanted, desc="Delivered", unit="change", disable=not progress) as bar:
+        log = _wait(load_log, wanted, count, begun + timeout, bar)
+    if log is None:
+        raise _missing(session, settings, contract, wanted - count(), wanted, timeout)
+    snapshot = log.current_snapshot()
+    row = {
+        "table": contract.log_name,
+        "changes": wanted,
+        "snapshots": len(log.snapshots()),
+        "snapshot_id": snapshot.snapshot_id if snapshot else None,
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+    return pd.DataFrame([row]).astype({"snapshot_id": "Int64"})
+
+
+def _wait(
+    load_log: Callable[[], Table], wanted: int, count: Callable[[], int], deadline: float, bar: Any
+) -> Table | None:
+    """The log once it holds what is wanted, or None at the deadline."""
+    log = load_log()
+    arrived = count() if wanted else 0
+    others = _records(log) - arrived
+    pause = _FIRST_POLL_SECONDS
+    while arrived < wanted:
+        bar.update(max(arrived - bar.n, 0))
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(pause)
+        pause = min(pause * _POLL_GROWTH, _LAST_POLL_SECONDS)
+        before, log = log, load_log()
+        if log.metadata_location != before.metadata_location:
+            pause = _FIRST_POLL_SECONDS
+            estimate = _records(log) - others
+            arrived = estimate if estimate < wanted else count()
+    bar.update(wanted - bar.n)
+    return log
+
+
+def _records(log: Table) -> int:
+    """Records of the log, duplicates too, from its metadata."""
+    snapshot = log.current_snapshot()
+    return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
+
+
+def _checked(since: datetime | None) -> datetime:
+    if since is None or since.utcoffset() is None:
+        msg = f"`since` is {since!r}, and with `expected` a moment with a time zone is wanted."
+        raise SettingsError(msg, hint="Pass the moment before the first write: datetime.now(timezone.utc).")
+    return since
+
+
+def _count_since(
+    session: boto3.Session, settings: Settings, contract: Contract, since: datetime
+) -> Callable[[], int]:
+    """How many changes since a moment the log holds; DynamoDB Streams date a change to the second only."""
+    sql = (
+        f'SELECT count(DISTINCT change_id) FROM "{contract.log_name}" '  # noqa: S608
+        "WHERE received_at >= :since AND changed_at >= :second"
+    )
+    moments = {"since": since, "second": since.replace(microsecond=0)}
+
+    def count() -> int:
+        found: Any = query(session, settings, sql, moments, progress=False).df
+        return int(found.iloc[0, 0])
+
+    return count
+
+
+def _count_by_id(
+    session: boto3.Session, settings: Settings, contract: Contract
+) -> tuple[int, Callable[[], int]]:
+    """How many changes the source table's stream holds, and how many of these the log holds."""
+    source = _kinesis_source(session, settings)
+    wanted = (
+        _change_ids_in_kinesis(session, source)
+        if source
+        else change_ids_in_stream(session, _stream_arn(session, contract))
+    )
+    sql = (
+        f'SELECT DISTINCT change_id FROM "{contract.log_name}" '  # noqa: S608
+        f"WHERE received_at >= current_timestamp - INTERVAL '{_STREAM_HOURS + 1}' HOUR"
+    )
+    return len(wanted), lambda: len(
+        wanted.intersection(query(session, settings, sql, progress=False).df["change_id"])
+    )
+
+
+def _kinesis_source(session: boto3.Session, settings: Settings) -> dict[str, Any] | None:
+    """What Firehose reads, where that is Kinesis; None where the forwarder reads DynamoDB Streams."""
+    try:
+        name = deploy.outputs(session, settings, "delivery").get("KinesisDeliveryStreamName")
+    except NotFoundError:
+        return None
+    if name is None:
+        return None
+    answer = aws.client(session, "firehose").describe_delivery_stream(DeliveryStreamName=name)
+    source: dict[str, Any] = answer["DeliveryStreamDescription"]["Source"]["KinesisStreamSourceDescription"]
+    return source
+
+
+def _change_ids_in_kinesis(session: boto3.Session, source: dict[str, Any]) -> set[str]:
+    """The ids of the changes that came to Kinesis after Firehose began; a change has other ids there."""
+    now = datetime.now(UTC)
+    since = max(source["DeliveryStartTimestamp"], now - timedelta(hours=_STREAM_HOURS))
+    documents = (record.document for record in read_changes(session, source["KinesisStreamARN"], since, now))
+    return {document["eventID"] for document in documents if isinstance(document, dict)}
+
+
+def _stream_arn(session: boto3.Session, contract: Contract) -> str:
+    dynamodb = aws.client(session, "dynamodb")
+    try:
+        table = dynamodb.describe_table(TableName=contract.source_table)["Table"]
+    except dynamodb.exceptions.ResourceNotFoundException as error:
+        msg = f"There is no DynamoDB table {contract.source_table!r}."
+        raise NotFoundError(msg, hint="Create it with wb.enable_cdc() (01_enable_cdc).") from error
+    if "LatestStreamArn" not in table:
+        msg = f"The DynamoDB table {contract.source_table!r} has no stream, so its changes are not known."
+        raise NotFoundError(msg, hint="Say how many to wait for: expected=…, since=….")
+    return str(table["LatestStreamArn"])
+
+
+def change_ids_in_stream(session: boto3.Session, stream_arn: str) -> set[str]:
+    """The ids (`eventID`) of all changes that a DynamoDB stream still holds, up to now.
+
+    Source: Amazon DynamoDB API Reference, "GetRecords (Amazon DynamoDB Streams)".
+
+    Args:
+        session: Open boto3 session.
+        stream_arn: ARN of the stream.
+
+    Returns:
+        The ids, of all shards.
+    """
+    streams = session.client("dynamodbstreams")
+    streams.meta.events.register("before-parse.dynamodb-streams.GetRecords", _keep_ids)
+    return {
+        change_id
+        for shard in _shards(streams, stream_arn)
+        for change_id in _change_ids_in_shard(streams, stream_arn, shard)
+    }
+
+
+def _keep_ids(response_dict: dict[str, Any], **_: Any) -> None:
+    """Leave the images out of an answer before botocore parses it, which takes most of the time."""
+    if response_dict["status_code"] == HTTPStatus.OK:
+        answer = json.loads(response_dict["body"])
+        answer["Records"] = [{"eventID": record["eventID"]} for record in answer["Records"]]
+        response_dict["body"] = json.dumps(answer).encode()
+
+
+def _shards(streams: Any, stream_arn: str) -> Iterator[str]:
+    after: dict[str, str] = {}
+    while True:
+        description = streams.describe_stream(StreamArn=stream_arn, **after)["StreamDescription"]
+        yield from (shard["ShardId"] for shard in description["Shards"])
+        if "LastEvaluatedShardId" not in description:
+            return
+        after = {"ExclusiveStartShardId": description["LastEvaluatedShardId"]}
+
+
+def _change_ids_in_shard(streams: Any, stream_arn: str, shard: str) -> Iterator[str]:
+    """Read a shard from its beginning; an open one is at its end where it gives no records any more."""
+    iterator = streams.get_shard_iterator(
+        StreamArn=stream_arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+    ).get("ShardIterator")
+    while iterator:
+        page = streams.get_records(ShardIterator=iterator)
+        yield from (record["eventID"] for record in page["Records"])
+        iterator = page.get("NextShardIterator") if page["Records"] else None
+
+
+def _missing(
+    session: boto3.Session, settings: Settings, contract: Contract, missing: int, wanted: int, timeout: float
+) -> NotReadyError:
+    msg = f"{missing:,} of {wanted:,} changes are not in {contract.log_name!r} after {timeout:g} seconds."
+    log_group = f"/aws/lambda/{settings.name}-forwarder"
+    errors = _failed_deliveries(session, settings)
+    hint = f"{errors} The forwarder's log is {log_group}; Firehose's is /aws/kinesisfirehose/{settings.name}."
+    return NotReadyError(msg, hint=hint)
+
+
+def _failed_deliveries(session: boto3.Session, settings: Settings) -> str:
+    """What the error bucket holds, in a sentence."""
+    try:
+        bucket = deploy.outputs(session, settings, "foundation")["ErrorBucketName"]
+    except (DynabergError, KeyError):
+        return "There is no error bucket: deploy the pipeline with wb.enable_cdc() and wb.deploy_firehose()."
+    pages = aws.client(session, "s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+    if not keys:
+        return f"The error bucket {bucket} is empty, so they are still under way or were not taken up."
+    return f"The error bucket holds {len(keys)} objects, the latest s3://{bucket}/{max(keys)}."

@@ -1,0 +1,149 @@
+"""The CDK app: the same templates, for those who deploy with `cdk`. It needs the extra `cdk`, and Node.
+
+    $ cdk synth
+    $ cdk deploy --all -c stream_type=kinesis
+
+Each stack includes its template as it is. What the workbench passes on between two deployments, an output of
+one stack to a parameter of the next, is an export and an import here; the functions' code is an asset of the
+CDK, so the account must have been bootstrapped (`cdk bootstrap`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import App, CfnResource, Fn, Stack
+from aws_cdk.aws_s3_assets import Asset
+from aws_cdk.cloudformation_include import CfnInclude
+
+from dynaberg import deploy
+from dynaberg.contracts import Contract, load_contract
+from dynaberg.deploy import (
+    Pace,
+    access_parameters,
+    delivery_parameters,
+    foundation_parameters,
+    load_template,
+    observe_parameters,
+    package,
+)
+from dynaberg.deploy.cdk.table_resources import table_resources
+from dynaberg.settings import Settings, load_settings
+
+
+class Imports(Mapping[str, str]):
+    """A stack's outputs, as the stacks after it see them.
+
+    Args:
+        settings: The name, and the stream type that decides which outputs there are.
+        part: The stack that exports them.
+    """
+
+    def __init__(self, settings: Settings, part: deploy.Part) -> None:
+        self._stack_name = deploy.stack_name(settings, part)
+        outputs = load_template(deploy.TEMPLATES / f"{part}.yaml")["Outputs"]
+        with_kinesis = settings.stream_type == "kinesis"
+        self._names = [n for n, o in outputs.items() if with_kinesis or o.get("Condition") != "UsesKinesis"]
+
+    def __getitem__(self, name: str) -> str:
+        """The output's value, imported where it is deployed."""
+        if name not in self._names:
+            raise KeyError(name)
+        return str(Fn.import_value(export_name(self._stack_name, name)))
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the outputs."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """How many outputs there are."""
+        return len(self._names)
+
+
+def build(app: App) -> dict[str, Stack]:
+    """Add the stacks to an app, by the settings of its context.
+
+    Args:
+        app: The app; its context is `cdk.context.json` and what `-c key=value` says.
+
+    Returns:
+        The stacks in the order in which they are deployed: foundation, tables, access, delivery, observe.
+    """
+    settings = settings_of(app)
+    contract = load_contract(settings.root / "data" / "tables" / f"{settings.table_name}.yaml")
+    foundation, access, delivery = (Imports(settings, p) for p in ("foundation", "access", "delivery"))
+    stacks = {
+        part: Stack(app, f"{settings.name}-{part}", tags=deploy.tags(settings))
+        for part in ("foundation", "tables", "access", "delivery", "observe")
+    }
+    for before, after in itertools.pairwise(stacks.values()):
+        after.add_stack_dependency(before)
+    _include(stacks, "foundation", foundation_parameters(settings, contract))
+    _add_tables(stacks["tables"], contract, foundation)
+    _include(stacks, "access", access_parameters(settings, foundation, {}))
+    _include(stacks, "delivery", _delivery(stacks["delivery"], settings, contract, foundation, access))
+    _include(stacks, "observe", observe_parameters(settings, foundation, delivery))
+    return stacks
+
+
+def settings_of(app: App) -> Settings:
+    """The settings from the app's context; what `-c` gives is text."""
+    given = {f.name: app.node.try_get_context(f.name) for f in fields(Settings) if f.name != "root"}
+    typed = {key: _typed(key, value) for key, value in given.items() if value is not None}
+    return load_settings(**{**typed, "target": "aws"})
+
+
+def export_name(stack_name: str, output: str) -> str:
+    """The name by which a stack exports an output."""
+    return f"{stack_name}:{output}"
+
+
+def _typed(key: str, value: Any) -> Any:
+    wanted = type(getattr(Settings, key))
+    if not isinstance(value, str) or wanted not in (int, bool):
+        return value
+    return value == "true" if wanted is bool else int(value)
+
+
+def _include(stacks: Mapping[str, Stack], part: deploy.Part, parameters: Mapping[str, str]) -> None:
+    """Include a template as it is, its parameters filled in, its outputs exported."""
+    stack, path = stacks[part], deploy.TEMPLATES / f"{part}.yaml"
+    included = CfnInclude(stack, "Template", template_file=str(path), parameters=dict(parameters))
+    for name in load_template(path).get("Outputs", {}):
+        included.get_output(name).export_name = export_name(stack.stack_name, name)
+
+
+def _add_tables(stack: Stack, contract: Contract, foundation: Mapping[str, str]) -> None:
+    arn, namespace = foundation["TableBucketArn"], foundation["Namespace"]
+    found = table_resources(contract, table_bucket_arn=arn, namespace=namespace)
+    for logical_id, resource in found.items():
+        table = CfnResource(stack, logical_id, type=resource["Type"], properties=resource["Properties"])
+        table.add_override("DeletionPolicy", resource["DeletionPolicy"])
+        table.add_override("UpdateReplacePolicy", resource["UpdateReplacePolicy"])
+
+
+def _delivery(
+    stack: Stack,
+    settings: Settings,
+    contract: Contract,
+    foundation: Mapping[str, str],
+    access: Mapping[str, str],
+) -> dict[str, str]:
+    """The delivery's parameters, its code from the asset."""
+    app: Any = stack.node.root
+    archive = Path(app.outdir) / "functions.zip"
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    archive.write_bytes(package(contract))
+    code = Asset(stack, "Functions", path=str(archive))
+    wanted = delivery_parameters(settings, foundation, access, code_key=code.s3_object_key, pace=Pace())
+    return wanted | {"StreamType": settings.stream_type, "CodeBucketName": code.s3_bucket_name}
+
+
+if __name__ == "__main__":
+    cdk_app = App(analytics_reporting=False)
+    build(cdk_app)
+    cdk_app.synth()

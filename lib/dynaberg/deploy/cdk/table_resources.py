@@ -1,0 +1,64 @@
+"""The Iceberg tables as CloudFormation resources, for those who deploy with the CDK.
+
+CloudFormation can make a table and can never change its schema: "AWS::S3Tables::Table" says so of
+`IcebergMetadata`. Columns that a contract gains are therefore added by `dynaberg tables`, as everywhere else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dynaberg.contracts import Contract
+
+if TYPE_CHECKING:
+    from pyiceberg.partitioning import PartitionSpec
+    from pyiceberg.schema import Schema
+
+Resource = dict[str, Any]
+
+
+def table_resources(contract: Contract, *, table_bucket_arn: str, namespace: str) -> dict[str, Resource]:
+    """The change log and the current table of a contract.
+
+    A stack that is deleted leaves them, and their rows, where they are.
+
+    Args:
+        contract: The table contract.
+        table_bucket_arn: The table bucket, as an ARN or as what CloudFormation imports it by.
+        namespace: Namespace of the table bucket.
+
+    Returns:
+        Resources of a template by logical id: `ChangeLog` and `CurrentTable`.
+    """
+    place = {"TableBucketARN": table_bucket_arn, "Namespace": namespace, "OpenTableFormat": "ICEBERG"}
+    log = _metadata(contract.log_schema(), contract.log_partition_spec())
+    current = _metadata(contract.current_schema())
+    return {
+        "ChangeLog": _resource(place | {"TableName": contract.log_name, "IcebergMetadata": log}),
+        "CurrentTable": _resource(place | {"TableName": contract.table, "IcebergMetadata": current}),
+    }
+
+
+def _resource(properties: dict[str, Any]) -> Resource:
+    return {
+        "Type": "AWS::S3Tables::Table",
+        "DeletionPolicy": "RetainExceptOnCreate",
+        "UpdateReplacePolicy": "Retain",
+        "Properties": properties,
+    }
+
+
+def _metadata(schema: Schema, spec: PartitionSpec | None = None) -> dict[str, Any]:
+    fields = [
+        {"Id": field["id"], "Name": field["name"], "Type": field["type"], "Required": field["required"]}
+        for field in schema.model_dump(mode="json")["fields"]
+    ]
+    found: dict[str, Any] = {"SchemaV2FieldType": "struct", "SchemaV2FieldList": fields}
+    if schema.identifier_field_ids:
+        found["IdentifierFieldIds"] = list(schema.identifier_field_ids)
+    partitions = [
+        {"SourceId": f.source_id, "FieldId": f.field_id, "Name": f.name, "Transform": str(f.transform)}
+        for f in (spec.fields if spec else ())
+    ]
+    layout = {"IcebergPartitionSpec": {"Fields": partitions}} if partitions else {}
+    return {"IcebergSchemaV2": found, **layout}

@@ -1,0 +1,281 @@
+"""Cleaning up: what was created, what it holds, and its removal in the order that AWS needs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pandas as pd
+from botocore.exceptions import ClientError
+from tqdm.auto import tqdm
+
+from dynaberg import aws, catalog, prices
+from dynaberg.deploy import stacks
+from dynaberg.deploy.deployer import delete_stack
+from dynaberg.deploy.stack_state import describe_stack, refuse_protected, stack_resources
+from dynaberg.errors import DeploymentError, SettingsError
+from dynaberg.settings import Settings
+
+COLUMNS = ["kind", "name", "stack", "holds"]
+TABLE_KIND = "Iceberg table"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of resource that holds data, and so can outlive its stack.
+
+    Attributes:
+        arn: Pattern of its ARN, with its name as the group.
+        holds: What it holds, in words; None where there is no such resource any more.
+        empty: Removes what keeps CloudFormation from deleting it.
+        delete: Removes the resource itself, emptied before.
+    """
+
+    arn: str
+    holds: Callable[[boto3.Session, str], str | None]
+    empty: Callable[[boto3.Session, str], None]
+    delete: Callable[[boto3.Session, str], None]
+
+
+def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
+    """List everything that was created under the settings' name and still exists.
+
+    What the stacks list comes first, then the Iceberg tables, then what outlived its stack, by its tag.
+
+    Args:
+        session: An open session.
+        settings: The name and the table bucket.
+
+    Returns:
+        One row per resource: kind, name, stack (empty for what is in none), holds, idle_usd_per_month (what
+        it costs while nothing happens; Decimal).
+    """
+    stacked = [row for part in stacks.PARTS for row in _stacked(session, stacks.stack_name(settings, part))]
+    known = {row[:2] for row in stacked}
+    left = [row for row in _tagged(session, settings) if row[:2] not in known]
+    has_bucket = any(row[0] == "AWS::S3Tables::TableBucket" for row in [*stacked, *left])
+    tables = _tables(session, settings) if has_bucket else []
+    found = pd.DataFrame([*stacked, *tables, *left], columns=COLUMNS)
+    found["idle_usd_per_month"] = pd.Series(map(prices.idle_usd_per_month, found["kind"]), dtype=object)
+    return found
+
+
+def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.DataFrame:
+    """Remove everything that was created under the settings' name, the data too.
+
+    The alarms and the delivery go first, then tables and objects, then the foundation, then what outlived
+    its stack. Interrupted half-way, it is simply run again.
+
+    Args:
+        session: An open session.
+        settings: The name and the table bucket.
+        confirm: The settings' name, typed.
+
+    Returns:
+        What was removed, as `list_resources` showed it before.
+
+    Raises:
+        SettingsError: The name does not match, or the foundation is protected; nothing was removed.
+        DeploymentError: Something could not be removed; the message names it.
+
+    Example:
+        >>> clean_up(session, settings, confirm="dynaberg")
+    """
+    if confirm != settings.name:
+        msg = f"`confirm` is {confirm!r}, but this is {settings.name!r}. Nothing was removed."
+        raise SettingsError(msg, hint=f"confirm={settings.name!r} removes all that list_resources() shows.")
+    refuse_protected(session, stacks.stack_name(settings, "foundation"))
+    found = list_resources(session, settings)
+    delete_stack(session, stacks.stack_name(settings, "observe"))
+    delete_stack(session, stacks.stack_name(settings, "delivery"))
+    delete_stack(session, stacks.stack_name(settings, "access"))
+    # The CDK app's own: the tables outlive it, and the foundation cannot go before it.
+    delete_stack(session, f"{settings.name}-tables")
+    for kind, name in _with_data(found, stacked=True):
+        _KINDS[kind].empty(session, name)
+    delete_stack(session, stacks.stack_name(settings, "foundation"))
+    for kind, name in _with_data(list_resources(session, settings), stacked=False):
+        _KINDS[kind].empty(session, name)
+        _KINDS[kind].delete(session, name)
+    names = [stacks.stack_name(settings, part) for part in stacks.PARTS]
+    left = [*list_resources(session, settings)["name"], *(n for n in names if _is_there(session, n))]
+    if left:
+        msg = f"Still there after the clean-up: {', '.join(left)}."
+        raise DeploymentError(msg, hint="Something may have been written meanwhile. Run the clean-up again.")
+    return found
+
+
+def _is_there(session: boto3.Session, stack_name: str) -> bool:
+    return describe_stack(session, stack_name) is not None
+
+
+def _with_data(resources: pd.DataFrame, *, stacked: bool) -> list[tuple[str, str]]:
+    """The resources that hold data, in the order in which they can go: kind, name."""
+    chosen = resources[(resources["stack"] != "") == stacked]
+    found = [(str(kind), str(name)) for kind, name in zip(chosen["kind"], chosen["name"], strict=True)]
+    return [row for wanted in _KINDS for row in found if row[0] == wanted]
+
+
+# What there is ----------------------------------------------------------------------------------
+
+
+def _stacked(session: boto3.Session, stack_name: str) -> Iterator[tuple[str, str, str, str]]:
+    try:
+        resources = stack_resources(session, stack_name)
+    except ClientError as error:
+        if "does not exist" in error.response["Error"]["Message"]:
+            return
+        raise
+    for resource in resources.itertuples():
+        kind, name = str(resource.type), str(resource.name)
+        holds = _KINDS[kind].holds(session, name) if kind in _KINDS else ""
+        if holds is not None:
+            yield kind, name, stack_name, holds
+
+
+def _tables(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, str, str, str]]:
+    """The Iceberg tables of the table bucket, in whatever namespace."""
+    opened = catalog.open_catalog(session, settings)
+    for namespace in opened.list_namespaces():
+        for identifier in opened.list_tables(namespace):
+            snapshot = opened.load_table(identifier).current_snapshot()
+            summary = snapshot.summary if snapshot else None
+            rows = int(summary.additional_properties.get("total-records", 0)) if summary else 0
+            yield TABLE_KIND, ".".join(identifier), "", _count(rows, "row")
+
+
+def _tagged(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, str, str, str]]:
+    """What carries the settings' tag and can outlive a stack; AWS lists a deleted one for a while."""
+    pager = aws.client(session, "resourcegroupstaggingapi").get_paginator("get_resources")
+    pages = pager.paginate(TagFilters=[{"Key": k, "Values": [v]} for k, v in stacks.tags(settings).items()])
+    arns = [mapping["ResourceARN"] for page in pages for mapping in page["ResourceTagMappingList"]]
+    for kind, arn in itertools.product(_KINDS, arns):
+        if match := re.fullmatch(_KINDS[kind].arn, arn):
+            holds = _KINDS[kind].holds(session, match[1])
+            if holds is not None:
+                yield kind, match[1], "", holds
+
+
+def _unless_gone(answer: Callable[[], str]) -> str | None:
+    try:
+        return answer()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _GONE:
+            return None
+        raise
+
+
+_GONE = {"404", "NoSuchBucket", "NotFound", "NotFoundException", "ResourceNotFoundException"}
+
+
+def _describe_source(session: boto3.Session, name: str) -> str | None:
+    dynamodb = aws.client(session, "dynamodb")
+    return _unless_gone(lambda: _count(dynamodb.describe_table(TableName=name)["Table"]["ItemCount"], "item"))
+
+
+def _describe_stream(session: boto3.Session, name: str) -> str | None:
+    def hours() -> str:
+        summary = aws.client(session, "kinesis").describe_stream_summary(StreamName=name)
+        return f"{summary['StreamDescriptionSummary']['RetentionPeriodHours']} h of changes"
+
+    return _unless_gone(hours)
+
+
+def _describe_bucket(session: boto3.Session, name: str) -> str | None:
+    def objects() -> str:
+        page = aws.client(session, "s3").list_objects_v2(Bucket=name)
+        return f"{page['KeyCount']:,}+ objects" if page["IsTruncated"] else _count(page["KeyCount"], "object")
+
+    return _unless_gone(objects)
+
+
+def _describe_table_bucket(session: boto3.Session, arn: str) -> str | None:
+    return _unless_gone(lambda: _count(sum(1 for _ in _table_names(session, arn)), "table"))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+# Removing it ------------------------------------------------------------------------------------
+
+
+def _nothing(session: boto3.Session, name: str) -> None:
+    """CloudFormation deletes this one as it is."""
+
+
+def _delete_source(session: boto3.Session, name: str) -> None:
+    dynamodb = aws.client(session, "dynamodb")
+    if _describe_source(session, name) is not None:
+        dynamodb.delete_table(TableName=name)
+        dynamodb.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 2})
+
+
+def _delete_stream(session: boto3.Session, name: str) -> None:
+    aws.client(session, "kinesis").delete_stream(StreamName=name, EnforceConsumerDeletion=True)
+
+
+def _empty_bucket(session: boto3.Session, name: str) -> None:
+    s3 = aws.client(session, "s3")
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=name)
+    with tqdm(desc=f"Emptying {name}", unit="object", delay=0.2) as bar:
+        for page in pages:
+            versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            keys = [{"Key": v["Key"], "VersionId": v["VersionId"]} for v in versions]
+            if keys:
+                _check(s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True}), name)
+            bar.update(len(keys))
+    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
+        for begun in page.get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=name, Key=begun["Key"], UploadId=begun["UploadId"])
+
+
+def _check(answer: dict[str, Any], bucket: str) -> None:
+    for error in answer.get("Errors", []):
+        msg = f"Object {error['Key']!r} of bucket {bucket!r} could not be deleted: {error['Message']}."
+        raise DeploymentError(msg, hint="Deleting needs s3:DeleteObject and s3:DeleteObjectVersion.")
+
+
+def _delete_bucket(session: boto3.Session, name: str) -> None:
+    aws.client(session, "s3").delete_bucket(Bucket=name)
+
+
+def _table_names(session: boto3.Session, arn: str) -> Iterator[tuple[str, str]]:
+    for page in aws.client(session, "s3tables").get_paginator("list_tables").paginate(tableBucketARN=arn):
+        for table in page["tables"]:
+            yield table["namespace"][0], table["name"]
+
+
+def _empty_table_bucket(session: boto3.Session, arn: str) -> None:
+    s3tables = aws.client(session, "s3tables")
+    tables = list(_table_names(session, arn))
+    for namespace, name in tqdm(tables, desc="Dropping tables", unit="table", disable=not tables):
+        s3tables.delete_table(tableBucketARN=arn, namespace=namespace, name=name)
+    pages = s3tables.get_paginator("list_namespaces").paginate(tableBucketARN=arn)
+    for namespace in [n["namespace"][0] for page in pages for n in page["namespaces"]]:
+        s3tables.delete_namespace(tableBucketARN=arn, namespace=namespace)
+
+
+def _delete_table_bucket(session: boto3.Session, arn: str) -> None:
+    aws.client(session, "s3tables").delete_table_bucket(tableBucketARN=arn)
+
+
+_KINDS = {
+    "AWS::S3Tables::TableBucket": _Kind(
+        r"(arn:[^:]+:s3tables:[^/]+:bucket/[^/]+)",
+        _describe_table_bucket,
+        _empty_table_bucket,
+        _delete_table_bucket,
+    ),
+    "AWS::S3::Bucket": _Kind(r"arn:[^:]+:s3:::([^/]+)", _describe_bucket, _empty_bucket, _delete_bucket),
+    "AWS::Kinesis::Stream": _Kind(
+        r"arn:[^:]+:kinesis:[^/]+:stream/([^/]+)", _describe_stream, _nothing, _delete_stream
+    ),
+    "AWS::DynamoDB::Table": _Kind(
+        r"arn:[^:]+:dynamodb:[^/]+:table/([^/]+)", _describe_source, _delete_source, _nothing
+    ),
+}

@@ -1,0 +1,242 @@
+"""The doctor: every precondition, met or not, each with its fix. It only looks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import boto3
+import pandas as pd
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dynaberg import aws, local
+from dynaberg.contracts import load_contract
+from dynaberg.deploy import account_checks, stacks
+from dynaberg.deploy.stack_state import stack_parameters
+from dynaberg.errors import DynabergError
+from dynaberg.settings import CONTEXT_FILE, Settings
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+COLUMNS = ["check", "ok", "found", "fix"]
+MINIMUM_BYTES = 2 * 2**30
+_AGAIN = "wb.enable_cdc() sets it again."
+Check = Callable[[boto3.Session, Settings], tuple[bool, str, str]]
+
+
+def doctor(session: boto3.Session, settings: Settings) -> pd.DataFrame:
+    """Check every precondition of the workbench, each with its fix.
+
+    Args:
+        session: An open session.
+        settings: What the workbench is set to.
+
+    Returns:
+        One row per check: check, ok, found, fix (empty where nothing is to be done).
+
+    Example:
+        >>> report = doctor(session, settings)
+        >>> report[~report["ok"]]
+    """
+    checks = {**_EVERYWHERE, **(_LOCALLY if settings.target == "local" else _ON_AWS), **_DEPLOYED}
+    return pd.DataFrame(
+        [_row(name, check, session, settings) for name, check in checks.items()], columns=COLUMNS
+    )
+
+
+def _row(name: str, check: Check, session: boto3.Session, settings: Settings) -> tuple[str, bool, str, str]:
+    try:
+        ok, found, fix = check(session, settings)
+    except DynabergError as error:
+        ok, found, fix = False, error.message, error.hint
+    except (BotoCoreError, ClientError) as error:
+        ok, found, fix = False, str(error), "Ask for the permission to look, or for the resource."
+    return name, ok, found, "" if ok else fix
+
+
+# This machine -----------------------------------------------------------------------------------
+
+
+def _python(_: boto3.Session, __: Settings) -> tuple[bool, str, str]:
+    from packaging.specifiers import SpecifierSet
+
+    wanted = metadata.metadata("dynaberg")["Requires-Python"]
+    version = sys.version.split()[0]
+    return version in SpecifierSet(wanted), version, f"Use Python {wanted}."
+
+
+def _packages(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    """The installed versions against the ranges of pyproject.toml."""
+    from packaging.requirements import Requirement
+
+    extra = {"extra": "local" if settings.target == "local" else ""}
+    wanted = [Requirement(text) for text in metadata.requires("dynaberg") or []]
+    wanted = [w for w in wanted if w.marker is None or w.marker.evaluate(extra)]
+    unmet = [f"{w.name} {_version(w.name)} (needs {w.specifier})" for w in wanted if not _meets(w)]
+    found = ", ".join(unmet) or f"{len(wanted)} packages in their ranges"
+    return not unmet, found, "make setup, or pip install -e '.[local]'."
+
+
+def _meets(wanted: Requirement) -> bool:
+    version = _version(wanted.name)
+    return version != "missing" and wanted.specifier.contains(version, prereleases=True)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _disk(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    free = shutil.disk_usage(settings.root.resolve()).free
+    return free >= MINIMUM_BYTES, f"{free / 2**30:.1f} GiB free", "Free some: 2 GiB are enough."
+
+
+def _memory(_: boto3.Session, __: Settings) -> tuple[bool, str, str]:
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return installed >= MINIMUM_BYTES, f"{installed / 2**30:.1f} GiB", "Use a machine with 2 GiB or more."
+
+
+def _settings(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    path = settings.root / CONTEXT_FILE
+    return path.is_file(), str(path), "Without it the defaults hold; README.md shows one."
+
+
+def _contract(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    contract = load_contract(settings.root / "data" / "tables" / f"{settings.table_name}.yaml")
+    return True, f"{len(contract.columns)} columns, key {', '.join(contract.key)}", ""
+
+
+# The account ------------------------------------------------------------------------------------
+
+
+def _local_aws(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    running = local.status(settings)
+    if running is None:
+        return False, "does not run", local.START
+    found = f"{running.endpoint}, {running.memory_bytes / 2**20:.0f} MiB, from {running.restored} state"
+    if not running.is_current:
+        return False, f"{found}; its code has changed since it was started", local.RESTART
+    return True, found, ""
+
+
+# What is deployed -------------------------------------------------------------------------------
+
+
+def _foundation(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    outputs = stacks.outputs(session, settings, "foundation")
+    return True, f"{stacks.stack_name(settings, 'foundation')} on table {outputs['SourceTableName']}", ""
+
+
+def _change_stream(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    outputs = stacks.outputs(session, settings, "foundation")
+    dynamodb, name = aws.client(session, "dynamodb"), outputs["SourceTableName"]
+    table = dynamodb.describe_table(TableName=name)["Table"]
+    view = table.get("StreamSpecification", {}).get("StreamViewType", "no stream")
+    ok = table["TableStatus"] == "ACTIVE" and view == "NEW_AND_OLD_IMAGES"
+    found = f"table {table['TableStatus']}, {view}"
+    if "KinesisStreamName" in outputs:
+        answer = dynamodb.describe_kinesis_streaming_destination(TableName=name)
+        states = {d["StreamArn"]: d["DestinationStatus"] for d in answer["KinesisDataStreamDestinations"]}
+        state = states.get(outputs["KinesisStreamArn"], "missing")
+        ok, found = ok and state == "ACTIVE", f"{found}, Kinesis destination {state}"
+    return ok, found, _AGAIN
+
+
+def _workgroup(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    name = stacks.outputs(session, settings, "foundation")["WorkGroupName"]
+    workgroup = aws.client(session, "athena").get_work_group(WorkGroup=name)["WorkGroup"]
+    results = workgroup["Configuration"].get("ResultConfiguration", {})
+    location, how = results.get("OutputLocation", ""), results.get("EncryptionConfiguration", {})
+    found = f"{name}, results in {location or 'nowhere'}"
+    if how.get("EncryptionOption", "SSE_S3") != "SSE_S3":
+        # "Query S3 Tables with Athena": no INSERT, UPDATE, DELETE or MERGE with SSE-KMS or CSE-KMS.
+        return (
+            False,
+            f"{found} under {how['EncryptionOption']}, so refresh() cannot write",
+            _AGAIN,
+        )
+    return workgroup["State"] == "ENABLED" and bool(location), found, _AGAIN
+
+
+def _stream_type(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    deployed = stack_parameters(session, stacks.stack_name(settings, "delivery")).get("StreamType")
+    wanted = settings.stream_type
+    fix = f"wb.deploy_firehose() changes over to {wanted}."
+    return deployed == wanted, f"{deployed or 'nothing'} deployed, {wanted} set", fix
+
+
+def _delivery(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    outputs = stacks.outputs(session, settings, "delivery")
+    names = [outputs[n] for n in ("DeliveryStreamName", "KinesisDeliveryStreamName") if n in outputs]
+    firehose = aws.client(session, "firehose")
+    states = {
+        firehose.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"][
+            "DeliveryStreamStatus"
+        ]
+        for name in names
+    }
+    found = f"{len(names)} delivery stream{'s' * (len(names) > 1)} {', '.join(sorted(states))}"
+    return states == {"ACTIVE"}, found, "wb.deploy_firehose() makes it again."
+
+
+def _event_sources(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    """What reads the change stream, where that is not Firehose itself, and the dead-letter queue."""
+    outputs = stacks.outputs(session, settings, "delivery")
+    wanted = ["RedriveName"] if "KinesisDeliveryStreamName" in outputs else ["ForwarderName", "RedriveName"]
+    states = {}
+    for name in wanted:
+        answer = aws.client(session, "lambda").list_event_source_mappings(FunctionName=outputs[name])
+        found = {mapping["State"] for mapping in answer["EventSourceMappings"]}
+        states[outputs[name]] = ", ".join(sorted(found)) or "reads nothing"
+    fix = "wb.deploy_firehose() makes its event source mapping again."
+    found_words = ", ".join(f"{name} {state}" for name, state in states.items())
+    return set(states.values()) == {"Enabled"}, found_words, fix
+
+
+def _queues(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    url = stacks.outputs(session, settings, "delivery")["ParkedQueueUrl"]
+    name = "ApproximateNumberOfMessages"
+    answer = aws.client(session, "sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    parked = int(answer["Attributes"][name])
+    return (
+        not parked,
+        f"{parked} parked messages",
+        "replay_errors() of the table, after a look at why they failed.",
+    )
+
+
+_EVERYWHERE: dict[str, Check] = {
+    "Python": _python,
+    "packages": _packages,
+    "disk": _disk,
+    "memory": _memory,
+    "settings": _settings,
+    "table contract": _contract,
+}
+_LOCALLY: dict[str, Check] = {"local AWS": _local_aws}
+_ON_AWS: dict[str, Check] = {
+    "credentials": account_checks.credentials,
+    "Region": account_checks.region,
+    "table bucket quota": account_checks.table_buckets,
+    "Lambda concurrency": account_checks.lambda_concurrency,
+    "analytics integration": account_checks.analytics_integration,
+    "permission to work": account_checks.permission_to_work,
+    "permission to deploy": account_checks.permission_to_deploy,
+}
+_DEPLOYED: dict[str, Check] = {
+    "foundation": _foundation,
+    "change stream": _change_stream,
+    "Athena workgroup": _workgroup,
+    "stream type": _stream_type,
+    "delivery": _delivery,
+    "event sources": _event_sources,
+    "parked changes": _queues,
+}

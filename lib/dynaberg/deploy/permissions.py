@@ -1,0 +1,172 @@
+"""Permissions: who may do what on which resource, and what the caller must be allowed.
+
+The access matrix is read from the template of the access stack. Of the caller's two policies, `work` is what
+the library itself calls, and what Athena calls in its name; `deploy` is what CloudFormation calls in the name
+of whoever executes a change set. It holds IAM's own actions, and can be given to another principal or to a
+CloudFormation service role.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import pandas as pd
+
+from dynaberg.contracts import Contract
+from dynaberg.deploy.parameters import access_parameters
+from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources
+from dynaberg.settings import ACCESS_MODES, Settings, check_choice
+
+MATRIX_COLUMNS = ["principal", "what", "resource", "permission", "mode", "enforced"]
+POLICIES = ("work", "deploy")
+_FOLDER = Path(__file__).parent / "policies"
+_KEY = "${KmsKeyArn}"
+# Whose a resource of the template is, by how its name begins.
+_PRINCIPALS = {
+    "Firehose": "Firehose",
+    "Forwarder": "forwarder",
+    "Redrive": "redrive",
+    "Transform": "transform",
+    "Analyst": "analyst",
+    "Operator": "operator",
+}
+# What an ARN stands for, without the account and the Region.
+_WHAT = {
+    r"\*": "Lake Formation's credentials",
+    r"glue:.*": "Glue catalog",
+    r"s3tables:bucket/[^/]+": "table bucket",
+    r"s3tables:[^/]+\.\*": "every table",
+    r"s3tables:[^/]+": "change log",
+    r"dynamodb:.*": "DynamoDB stream",
+    r"kinesis:.*": "Kinesis stream",
+    r"firehose:.*": "Firehose stream",
+    r"sqs:.*-DeadLetterQueue-.*": "dead-letter queue",
+    r"sqs:.*-ParkedQueue-.*": "parked queue",
+    r"s3:[^/]*-errors-.*": "error bucket",
+    r"s3:[^/]*-results-.*": "query results",
+    r"athena:.*": "Athena workgroup",
+    r"lambda:.*": "transform function",
+    r"logs:.*": "logs",
+    r"kms:.*": "KMS key",
+}
+
+
+def access_matrix(
+    settings: Settings, foundation: Mapping[str, str], account: str, region: str, *, access_mode: str
+) -> pd.DataFrame:
+    """Who may do what on which resource.
+
+    Args:
+        settings: The names, the stream type, the principals and the key.
+        foundation: Outputs of the foundation, or what they will be.
+        account: The account's id.
+        region: The Region.
+        access_mode: `iam` or `lakeformation`.
+
+    Returns:
+        One row per principal, resource and statement: principal, what (the resource in words), resource,
+        permission (IAM actions, or Lake Formation's permissions), mode (`iam` or `lakeformation`: which of
+        the two grants it), enforced (False on the local AWS).
+    """
+    check_choice("access_mode", access_mode, ACCESS_MODES)
+    # The local AWS is deployed without Lake Formation; the question here is what AWS would be told.
+    there = replace(settings, target="aws", access_mode=access_mode)
+    pseudo = {"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": "aws"}
+    resources = resolved_resources(
+        load_template(TEMPLATES / "access.yaml"), access_parameters(there, foundation, {}) | pseudo
+    )
+    rows = [(*row, settings.target == "aws") for name, r in resources.items() for row in _rows(name, r)]
+    return pd.DataFrame(rows, columns=MATRIX_COLUMNS)
+
+
+def statements(resource: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The statements of a role's own policies, or of a managed policy."""
+    properties = resource["Properties"]
+    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
+    for document in documents:
+        yield from document["Statement"]
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list, or the only member of one: IAM takes both."""
+    return value if isinstance(value, list) else [value]
+
+
+def _rows(name: str, resource: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    principal = next(words for beginning, words in _PRINCIPALS.items() if name.startswith(beginning))
+    if resource["Type"] == "AWS::LakeFormation::PrincipalPermissions":
+        given = resource["Properties"]
+        yield principal, *_granted_on(given["Resource"]), ", ".join(given["Permissions"]), "lakeformation"
+        return
+    for statement in statements(resource):
+        actions = ", ".join(as_list(statement["Action"]))
+        for arn in as_list(statement["Resource"]):
+            short = _short(arn, statement.get("Condition", {}).get("StringEquals", {}))
+            what = next(words for pattern, words in _WHAT.items() if re.fullmatch(pattern, short))
+            yield principal, what, short, actions, "iam"
+
+
+def _short(arn: str, only: Mapping[str, str]) -> str:
+    """An ARN without account and Region; the tables of a bucket by the names that a condition gives them."""
+    if "s3tables:namespace" in only:
+        return f"s3tables:{only['s3tables:namespace']}.{only.get('s3tables:tableName', '*')}"
+    return re.sub(r"^arn:[^:]+:([^:]*):[^:]*:[^:]*:", r"\1:", arn)
+
+
+def _granted_on(resource: Mapping[str, Any]) -> tuple[str, str]:
+    """What Lake Formation grants on: in words, and by name."""
+    if "Database" in resource:
+        return "namespace", f"lakeformation:{resource['Database']['Name']}"
+    table = resource["Table"]
+    what = "every table" if "TableWildcard" in table else "change log"
+    return what, f"lakeformation:{table['DatabaseName']}.{table.get('Name', '*')}"
+
+
+def caller_policy(
+    name: str, settings: Settings, contract: Contract, *, account: str, region: str, partition: str = "aws"
+) -> dict[str, Any]:
+    """A policy for the caller, with the names of the settings.
+
+    Args:
+        name: `work` or `deploy`.
+        settings: The names, and the KMS key.
+        contract: The source table.
+        account: The account's id.
+        region: The Region.
+        partition: The partition, such as `aws-cn`.
+
+    Returns:
+        An IAM policy document.
+
+    Raises:
+        SettingsError: There is no such policy.
+    """
+    check_choice("policy", name, POLICIES)
+    names = {
+        "Account": account,
+        "Region": region,
+        "Partition": partition,
+        "Name": settings.name,
+        "TableBucketName": settings.table_bucket_name,
+        "Namespace": settings.namespace,
+        "BucketName": settings.bucket_name,
+        "SourceTableName": contract.source_table,
+        "KmsKeyArn": settings.kms_key_arn,
+    }
+    document: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    wanted = [s for s in document["Statement"] if settings.kms_key_arn or s["Resource"] != _KEY]
+    text = Template(json.dumps(document | {"Statement": wanted})).substitute(names)
+    filled: dict[str, Any] = json.loads(text)
+    return filled
+
+
+def actions_of(policy: dict[str, Any]) -> list[str]:
+    """The actions that a policy allows, sorted."""
+    return sorted({action for statement in policy["Statement"] for action in statement["Action"]})

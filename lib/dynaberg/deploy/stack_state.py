@@ -1,0 +1,204 @@
+"""Stacks as they stand: what they hold, whether they are protected, and what was changed in them by hand.
+
+Sources: "Protect CloudFormation stacks from being deleted" and "Detect drift on an entire CloudFormation
+stack", AWS CloudFormation User Guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+import pandas as pd
+from botocore.exceptions import ClientError
+
+from dynaberg import aws
+from dynaberg.errors import DeploymentError, NotFoundError, SettingsError
+
+DEADLINE_SECONDS = 1800
+RESOURCE_COLUMNS = ["resource", "type", "name", "status", "seconds"]
+DRIFT_COLUMNS = ["stack", "resource", "type", "status", "property", "expected", "actual"]
+DRIFT_DEADLINE_SECONDS = 600
+NOT_CHECKED = "NOT_CHECKED"
+USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
+# A stack that is nothing but the holder of its first change set.
+SHELL = "REVIEW_IN_PROGRESS"
+_MADE_BY = {
+    "foundation": "wb.enable_cdc(), notebook 01_enable_cdc",
+    "access": "wb.deploy_firehose(), notebook 02_deploy_firehose",
+    "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
+    "observe": "wb.deploy_firehose(), notebook 02_deploy_firehose",
+}
+
+
+def stack_exists(session: boto3.Session, stack_name: str) -> bool:
+    """Whether a stack is there and usable: created, and not in the middle of anything."""
+    return stack_status(session, stack_name) in USABLE
+
+
+def stack_outputs(session: boto3.Session, stack_name: str) -> dict[str, str]:
+    """The outputs of a stack by name.
+
+    Raises:
+        NotFoundError: The stack does not exist; the hint names the notebook that makes it.
+    """
+    stack = describe_stack(session, stack_name)
+    if stack is None:
+        maker = _MADE_BY.get(stack_name.rpartition("-")[2])
+        msg = f"There is no stack {stack_name!r} in {session.region_name}."
+        raise NotFoundError(msg, hint=f"Make it with {maker}." if maker else "")
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def stack_parameters(session: boto3.Session, stack_name: str) -> dict[str, str]:
+    """The parameters that a stack was deployed with, by name; none where it is not usable or not there."""
+    stack = describe_stack(session, stack_name)
+    if stack is None or stack["StackStatus"] not in USABLE:
+        return {}
+    return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
+
+
+def stack_resources(
+    session: boto3.Session, stack_name: str, seconds: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """The resources of a stack, one row each: resource, type, name, status, seconds.
+
+    Args:
+        session: An open session.
+        stack_name: Name of the stack.
+        seconds: How long the last deployment took, by resource.
+    """
+    pager = aws.client(session, "cloudformation").get_paginator("list_stack_resources")
+    rows = [
+        (
+            resource["LogicalResourceId"],
+            resource["ResourceType"],
+            resource.get("PhysicalResourceId", ""),
+            resource["ResourceStatus"],
+            (seconds or {}).get(resource["LogicalResourceId"], 0.0),
+        )
+        for page in pager.paginate(StackName=stack_name)
+        for resource in page["StackResourceSummaries"]
+        if resource["ResourceStatus"] != "DELETE_COMPLETE"
+    ]
+    return pd.DataFrame(rows, columns=RESOURCE_COLUMNS)
+
+
+def settle(session: boto3.Session, stack_name: str) -> None:
+    """Wait until a stack is in the middle of nothing, such as a deployment whose kernel was interrupted."""
+
+    def settled() -> bool:
+        status = stack_status(session, stack_name)
+        return status == SHELL or not status.endswith("_IN_PROGRESS")
+
+    aws.wait_for(settled, timeout=DEADLINE_SECONDS, what=f"The end of what stack {stack_name!r} is doing")
+
+
+def describe_stack(session: boto3.Session, stack_name: str) -> dict[str, Any] | None:
+    """What CloudFormation tells of a stack; None where there is none."""
+    try:
+        answer = aws.client(session, "cloudformation").describe_stacks(StackName=stack_name)
+    except ClientError as error:
+        if "does not exist" in error.response["Error"]["Message"]:
+            return None
+        raise
+    stack: dict[str, Any] = answer["Stacks"][0]
+    return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
+
+
+def stack_status(session: boto3.Session, stack_name: str) -> str:
+    """CloudFormation's word for where a stack stands; empty where there is none."""
+    return str((describe_stack(session, stack_name) or {}).get("StackStatus", ""))
+
+
+def protect_stack(session: boto3.Session, stack_name: str, *, protect: bool) -> None:
+    """Set whether CloudFormation refuses to delete a stack; what is as wanted is not touched.
+
+    Args:
+        session: An open session.
+        stack_name: Name of a stack that exists.
+        protect: Whether it shall be refused.
+    """
+    if is_protected(session, stack_name) != protect:
+        aws.client(session, "cloudformation").update_termination_protection(
+            StackName=stack_name, EnableTerminationProtection=protect
+        )
+
+
+def is_protected(session: boto3.Session, stack_name: str) -> bool:
+    """Whether CloudFormation refuses to delete a stack; one that does not exist is not protected."""
+    return bool((describe_stack(session, stack_name) or {}).get("EnableTerminationProtection"))
+
+
+def refuse_protected(session: boto3.Session, stack_name: str) -> None:
+    """Refuse to begin a removal that a protected stack would stop half-way.
+
+    Raises:
+        SettingsError: The stack is protected; nothing was removed.
+    """
+    if is_protected(session, stack_name):
+        msg = f"Stack {stack_name!r} is protected, its DynamoDB table too. Nothing was removed."
+        raise SettingsError(msg, hint="Take the protection off first: `protect` false, then wb.enable_cdc().")
+
+
+def detect_drift(session: boto3.Session, stack_name: str) -> pd.DataFrame:
+    """Compare what a stack made with what its template says.
+
+    Args:
+        session: An open session.
+        stack_name: Name of a stack that exists.
+
+    Returns:
+        `DRIFT_COLUMNS`: one row per resource, or one per property where some differ. `NOT_CHECKED` is what
+        CloudFormation cannot compare; that says nothing about it.
+
+    Raises:
+        DeploymentError: CloudFormation could not compare.
+        NotReadyError: It took longer than ten minutes.
+    """
+    _detect(session, stack_name)
+    cloudformation, arguments = aws.client(session, "cloudformation"), {"StackName": stack_name}
+    found: dict[str, Mapping[str, Any]] = {}
+    while True:
+        page = cloudformation.describe_stack_resource_drifts(**arguments)
+        found |= {drift["LogicalResourceId"]: drift for drift in page["StackResourceDrifts"]}
+        if "NextToken" not in page:
+            break
+        arguments["NextToken"] = page["NextToken"]
+    resources = stack_resources(session, stack_name)
+    rows = [
+        (stack_name, resource, kind, *row)
+        for resource, kind in zip(resources["resource"], resources["type"], strict=True)
+        for row in _differences(found.get(str(resource), {}))
+    ]
+    return pd.DataFrame(rows, columns=DRIFT_COLUMNS)
+
+
+def _detect(session: boto3.Session, stack_name: str) -> None:
+    """Have CloudFormation compare, and wait until it has."""
+    cloudformation = aws.client(session, "cloudformation")
+    detection = cloudformation.detect_stack_drift(StackName=stack_name)["StackDriftDetectionId"]
+
+    def over() -> dict[str, Any] | None:
+        answer: dict[str, Any] = cloudformation.describe_stack_drift_detection_status(
+            StackDriftDetectionId=detection
+        )
+        return None if answer["DetectionStatus"] == "DETECTION_IN_PROGRESS" else answer
+
+    what = f"The drift of stack {stack_name!r}"
+    answer = aws.wait_for(over, timeout=DRIFT_DEADLINE_SECONDS, what=what)
+    # A detection that failed for some of the resources has its answer for the others all the same.
+    if answer["DetectionStatus"] == "DETECTION_FAILED" and "StackDriftStatus" not in answer:
+        msg = f"{what} could not be told: {answer.get('DetectionStatusReason', 'no reason given')}."
+        raise DeploymentError(msg, hint="Comparing needs the permission to read each resource.")
+
+
+def _differences(drift: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Status, property, expected, actual: one row, or one for each property that differs."""
+    status = str(drift.get("StackResourceDriftStatus", NOT_CHECKED))
+    rows = [
+        (status, d["PropertyPath"], d.get("ExpectedValue", ""), d.get("ActualValue", ""))
+        for d in drift.get("PropertyDifferences", [])
+    ]
+    return rows or [(status, "", "", "")]

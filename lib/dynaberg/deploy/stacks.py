@@ -1,0 +1,274 @@
+"""The four stacks: deployed, previewed and looked at, from the settings and the table contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import boto3
+import pandas as pd
+
+from dynaberg import aws
+from dynaberg.contracts import Contract
+from dynaberg.deploy.deployer import StackResult, deploy_stack, preview_stack
+from dynaberg.deploy.handover import aws_seconds, handover_steps, wait_for_kinesis
+from dynaberg.deploy.integration import check_mode, find_integration
+from dynaberg.deploy.packaging import code_key, package, upload
+from dynaberg.deploy.parameters import (
+    Pace,
+    access_parameters,
+    delivery_parameters,
+    foundation_parameters,
+    observe_parameters,
+    planned_access,
+    planned_foundation,
+)
+from dynaberg.deploy.permissions import access_matrix, caller_policy
+from dynaberg.deploy.stack_state import (
+    DRIFT_COLUMNS,
+    detect_drift,
+    protect_stack,
+    stack_exists,
+    stack_outputs,
+    stack_parameters,
+)
+from dynaberg.deploy.template import TEMPLATES
+from dynaberg.settings import Settings
+
+Part = Literal["foundation", "access", "delivery", "observe"]
+# In the order in which they are deployed: Firehose looks whether its role may read the log when it is made.
+PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
+TAG = "dynaberg:name"
+
+
+def enable_cdc(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
+    """Create the source table with its change stream, the table bucket, the namespace and the buckets.
+
+    Args:
+        session: An open session.
+        settings: The names.
+        contract: The source table and its key.
+
+    Returns:
+        One row per resource: resource, type, name, status, seconds.
+
+    Raises:
+        DeploymentError: CloudFormation could not create or update the foundation.
+    """
+    return _deploy_foundation(session, settings, contract).resources
+
+
+def deploy_firehose(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    *,
+    buffer_seconds: int = Pace.buffer_seconds,
+    redrive_attempts: int = Pace.redrive_attempts,
+    redrive_seconds: int = Pace.redrive_seconds,
+) -> pd.DataFrame:
+    """Deploy the roles and the delivery into the change log, which must exist, with its alarms.
+
+    Where the stream type of the settings is another one than that of the deployment, the deployment changes
+    over, the foundation too: the new path is up before the old one ends, and the change log stays. Around
+    that moment a change may come on both paths and so be in the log twice, under two change ids; the current
+    table has it once, and the order of one key's changes stays right (`functions/handover.py` says why). On
+    the way back from Kinesis all that DynamoDB Streams hold, 24 hours of changes, is read again.
+
+    Args:
+        session: An open session.
+        settings: The names, the stream type and the access mode.
+        contract: The table contract; it is shipped with the functions.
+        buffer_seconds: How long Firehose gathers rows before it commits a snapshot, 0 to 900.
+        redrive_attempts: How often rows that Firehose refused are tried again before being parked, 1 to 50.
+        redrive_seconds: How long they wait after the first attempt, then twice as long each time, 1 to 900.
+
+    Returns:
+        One row per resource of the access, the delivery and its observation: resource, type, name, status,
+        seconds.
+
+    Raises:
+        NotFoundError: There is no foundation yet.
+        SettingsError: A buffer or a redrive that the delivery cannot have, or another access mode than the
+            account's.
+        DeploymentError: CloudFormation could not create or update something.
+    """
+    pace = Pace(buffer_seconds, redrive_attempts, redrive_seconds)
+    check_mode(find_integration(session), settings.deployed_access_mode)
+    found = _foundation_for(session, settings, contract)
+    wait_for_kinesis(session, found)
+    before = stack_parameters(session, stack_name(settings, "delivery"))
+    access = _deploy(session, settings, "access", access_parameters(settings, found, before))
+    key = upload(session, found["CodeBucketName"], package(contract))
+    parameters = delivery_parameters(settings, found, access.outputs, code_key=key, pace=pace)
+    for step in handover_steps(settings.stream_type, before, lambda: aws_seconds(session)):
+        delivery = _deploy(session, settings, "delivery", parameters | _known(step, parameters))
+    if before.get("StreamType", settings.stream_type) != settings.stream_type:
+        # What read Kinesis has gone, and its rights follow.
+        access = _deploy(session, settings, "access", access_parameters(settings, found, {}))
+    observe = _deploy(session, settings, "observe", observe_parameters(settings, found, delivery.outputs))
+    results = [access, delivery, observe]
+    return pd.concat([result.resources for result in results], ignore_index=True)
+
+
+def preview(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
+    """What `enable_cdc` and `deploy_firehose` would do now, stack by stack, without doing it.
+
+    Args:
+        session: An open session.
+        settings: The names, the stream type and the access mode.
+        contract: The table contract.
+
+    Returns:
+        One row per change: stack, action, resource, type, replacement; none where nothing would change.
+
+    Raises:
+        DeploymentError: CloudFormation does not take a template or its parameters.
+    """
+    found = {part: outputs(session, settings, part) for part in PARTS if exists(session, settings, part)}
+    before = stack_parameters(session, stack_name(settings, "delivery"))
+    account = aws.account_id(session)
+    foundation = _foundation_or_plan(session, settings, contract, account)
+    access = planned_access(settings, account) | found.get("access", {})
+    pace = Pace(*(int(before.get(name, default)) for name, default in _PACE.items()))
+    delivery = delivery_parameters(
+        settings, foundation, access, code_key=code_key(package(contract)), pace=pace
+    )
+    handed_over = {name: before.get(name, "") for name in ("ForwardUntil", "TakenOverAt")}
+    wanted: dict[Part, dict[str, str]] = {
+        "foundation": foundation_parameters(settings, contract),
+        "access": access_parameters(settings, foundation, {}),
+        "delivery": delivery | handed_over | {"StreamType": settings.stream_type},
+        "observe": observe_parameters(settings, foundation, found.get("delivery", {})),
+    }
+    shown = []
+    for part, parameters in wanted.items():
+        name, template = stack_name(settings, part), TEMPLATES / f"{part}.yaml"
+        changes = preview_stack(session, name, template, parameters, tags=tags(settings))
+        changes.insert(0, "stack", name)
+        shown.append(changes)
+    return pd.concat(shown, ignore_index=True)
+
+
+def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
+    """Where what is deployed is no longer what the stacks say, because someone changed it by hand.
+
+    Args:
+        session: An open session.
+        settings: The name.
+
+    Returns:
+        One row per resource: stack, resource, type, status (`IN_SYNC`, `MODIFIED`, `DELETED`, or
+        `NOT_CHECKED` where CloudFormation does not look), and for each property that differs one with
+        property, expected, actual.
+
+    Raises:
+        NotReadyError: CloudFormation took longer than ten minutes.
+    """
+    names = [stack_name(settings, part) for part in PARTS if exists(session, settings, part)]
+    found = [detect_drift(session, name) for name in names]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=DRIFT_COLUMNS)
+
+
+def grants(
+    session: boto3.Session, settings: Settings, contract: Contract, access_mode: str | None = None
+) -> pd.DataFrame:
+    """Who may do what on which resource, by the template of the access stack, whether deployed or not.
+
+    Args:
+        session: An open session.
+        settings: The names, the stream type, the principals and the key.
+        contract: The table contract.
+        access_mode: `iam` or `lakeformation`; by default that of the settings.
+
+    Returns:
+        One row per principal and resource: principal, what, resource, permission, mode, enforced.
+
+    Example:
+        >>> grants(session, settings, contract, "lakeformation").query("principal == 'analyst'")
+    """
+    account = aws.account_id(session)
+    return access_matrix(
+        settings,
+        _foundation_or_plan(session, settings, contract, account),
+        account,
+        session.region_name,
+        access_mode=access_mode or settings.access_mode,
+    )
+
+
+def policy(session: boto3.Session, settings: Settings, contract: Contract, name: str) -> dict[str, Any]:
+    """An IAM policy for the caller: `work` with the library, or `deploy` by CloudFormation.
+
+    Raises:
+        SettingsError: There is no such policy.
+    """
+    region, account = session.region_name, aws.account_id(session)
+    partition = session.get_partition_for_region(region)
+    return caller_policy(name, settings, contract, account=account, region=region, partition=partition)
+
+
+def exists(session: boto3.Session, settings: Settings, part: Part) -> bool:
+    """Whether a stack is deployed: `foundation`, `access`, `delivery` or `observe`."""
+    return stack_exists(session, stack_name(settings, part))
+
+
+def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str, str]:
+    """The outputs of a stack: `foundation`, `access`, `delivery` or `observe`.
+
+    Raises:
+        NotFoundError: It is not deployed; the hint names the notebook that does it.
+    """
+    return stack_outputs(session, stack_name(settings, part))
+
+
+def stack_name(settings: Settings, part: Part) -> str:
+    """Name of a stack, such as `dynaberg-foundation`."""
+    return f"{settings.name}-{part}"
+
+
+def tags(settings: Settings) -> dict[str, str]:
+    """The tag by which everything that was created is found again."""
+    return {TAG: settings.name}
+
+
+_PACE = {
+    "BufferSeconds": Pace.buffer_seconds,
+    "RedriveAttempts": Pace.redrive_attempts,
+    "FirstDelaySeconds": Pace.redrive_seconds,
+}
+_HANDED_OVER = {"StreamType", "ForwardUntil", "TakenOverAt"}
+
+
+def _deploy(
+    session: boto3.Session, settings: Settings, part: Part, parameters: dict[str, str]
+) -> StackResult:
+    name, template = stack_name(settings, part), TEMPLATES / f"{part}.yaml"
+    return deploy_stack(session, name, template, parameters, tags=tags(settings))
+
+
+def _deploy_foundation(session: boto3.Session, settings: Settings, contract: Contract) -> StackResult:
+    result = _deploy(session, settings, "foundation", foundation_parameters(settings, contract))
+    protect_stack(session, result.name, protect=settings.protect)
+    return result
+
+
+def _foundation_for(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, str]:
+    """The outputs of the foundation, brought to the settings' stream type before."""
+    found = outputs(session, settings, "foundation")
+    if found.get("StreamType") == settings.stream_type:
+        return found
+    return _deploy_foundation(session, settings, contract).outputs
+
+
+def _foundation_or_plan(
+    session: boto3.Session, settings: Settings, contract: Contract, account: str
+) -> dict[str, str]:
+    """The outputs of the foundation, and what it does not tell yet as it will be."""
+    there = outputs(session, settings, "foundation") if exists(session, settings, "foundation") else {}
+    return planned_foundation(settings, contract, account, session.region_name) | there
+
+
+def _known(step: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:
+    """A step's parameters, without those that an older template had."""
+    return {k: v for k, v in step.items() if k in parameters or k in _HANDED_OVER}

@@ -1,0 +1,122 @@
+"""Curated tables: aggregates that an analyst reads, each filled by one SQL file."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dynaberg import catalog
+from dynaberg.errors import NotFoundError, QueryError
+from dynaberg.sql import commit, query
+
+if TYPE_CHECKING:
+    import boto3
+    import pandas as pd
+    from pyiceberg.catalog import Catalog
+
+    from dynaberg.settings import Settings
+
+
+@dataclass(frozen=True)
+class Curated:
+    """One curated table: its name and the SELECT that fills it."""
+
+    name: str
+    select: str
+
+
+def load_curated(settings: Settings, name: str) -> Curated:
+    """Read `data/sql/curated/<name>.sql`: a SELECT, with comments above it.
+
+    Raises:
+        NotFoundError: No such file; the message names those that exist.
+    """
+    folder = Path(settings.root, "data", "sql", "curated")
+    path = folder / f"{name}.sql"
+    if not path.is_file():
+        existing = [file.stem for file in folder.glob("*.sql")]
+        raise NotFoundError.among("curated table", name, existing, hint=f"Write its SELECT into {path}.")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    select = "\n".join(line for line in lines if not line.startswith("--"))
+    return Curated(name, select.strip().rstrip(";"))
+
+
+def build(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame:
+    """Build a curated table from its SQL file.
+
+    A table that does not exist yet is made by CREATE TABLE AS SELECT. One that exists gets its whole content
+    replaced by one MERGE, hence in one commit: readers see the old rows or the new ones, never neither. (S3
+    Tables has no rename to swap a new table in, and DELETE with INSERT would be two commits.)
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace, and the project's folder.
+        name: Name of the table and of its file under `data/sql/curated/`.
+
+    Returns:
+        One row: table, action (`created` or `replaced`), rows, snapshot_id, bytes_scanned, seconds.
+
+    Raises:
+        NotFoundError: There is no such SQL file.
+        QueryError: Athena refused the statement, or its columns are no longer those of the table.
+    """
+    import pandas as pd
+
+    begun = time.monotonic()
+    curated = load_curated(settings, name)
+    iceberg = catalog.open_catalog(session, settings)
+    exists = name in catalog.table_names(iceberg, settings)
+    statement = (
+        _replace_statement(session, settings, iceberg, curated) if exists else _create_statement(curated)
+    )
+    result = commit(session, settings, statement)
+    snapshot = catalog.load_table(iceberg, settings, name).current_snapshot()
+    summary = snapshot.summary if snapshot else None
+    row = {
+        "table": name,
+        "action": "replaced" if exists else "created",
+        "rows": int(summary["added-records"] or 0) if summary else 0,
+        "snapshot_id": snapshot.snapshot_id if snapshot else None,
+        "bytes_scanned": result.bytes_scanned,
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+    return pd.DataFrame([row]).astype({"snapshot_id": "Int64"})
+
+
+def _create_statement(curated: Curated) -> str:
+    return f"CREATE TABLE \"{curated.name}\" WITH (format = 'PARQUET') AS\n{curated.select}"
+
+
+def _replace_statement(session: boto3.Session, settings: Settings, iceberg: Catalog, curated: Curated) -> str:
+    """The MERGE whose one row marked `old` meets, and deletes, every row of the table; the others come in."""
+    names = [field.name for field in catalog.load_table(iceberg, settings, curated.name).schema().fields]
+    probe = query(session, settings, f"SELECT * FROM (\n{curated.select}\n) LIMIT 0")  # noqa: S608
+    wanted = [column.name for column in probe.columns]
+    if sorted(wanted) != sorted(names):
+        msg = f"{curated.name}.sql gives the columns {', '.join(wanted)}; the table has {', '.join(names)}."
+        hint = (
+            f'Drop it, wb.catalog.purge_table(("{settings.namespace}", "{curated.name}")), and build again.'
+        )
+        raise QueryError(msg, hint=hint)
+    return _REPLACE.format(
+        table=curated.name,
+        select=curated.select,
+        columns=", ".join(f'"{name}"' for name in names),
+        nulls=", ".join("NULL" for _ in names),
+        values=", ".join(f's."{name}"' for name in names),
+    )
+
+
+_REPLACE = """\
+MERGE INTO "{table}" AS t
+USING (
+  SELECT false AS old, {columns} FROM (
+{select}
+  )
+  UNION ALL SELECT true, {nulls}
+) AS s
+ON s.old
+WHEN MATCHED THEN DELETE
+WHEN NOT MATCHED AND NOT s.old THEN INSERT ({columns}) VALUES ({values})"""

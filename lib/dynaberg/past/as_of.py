@@ -1,0 +1,137 @@
+"""A table as of a moment, by two clocks.
+
+What did we know at 09:00 is `read_as_of`, by when a snapshot was committed; what was true at 09:00 is
+`state_as_of`, by when DynamoDB made the change, whenever the pipeline learned of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dynaberg.errors import NotFoundError
+from dynaberg.past.snapshots import Moment, require_moment, resolve_snapshot
+from dynaberg.sql import query
+
+if TYPE_CHECKING:
+    import boto3
+    import pandas as pd
+    from pyiceberg.table import Table
+
+    from dynaberg.contracts import Contract
+    from dynaberg.settings import Settings
+
+_STATE = """\
+SELECT {selected} FROM (
+  SELECT operation, {columns}, row_number() OVER (
+    PARTITION BY {keys} ORDER BY changed_at DESC, sequence_number DESC, change_id DESC
+  ) AS newest
+  FROM "{log}" WHERE changed_at <= ?
+) WHERE newest = 1 AND operation <> 'REMOVE'"""
+
+
+def state_as_of(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    when: datetime,
+    *,
+    columns: Sequence[str] = ("*",),
+) -> pd.DataFrame:
+    """The items of the source table as they were at a moment: what was true then.
+
+    This is business time: of each key the latest change of the change log that was made at or before `when`,
+    also before the first refresh; a key whose latest change is a REMOVE is absent. What the pipeline learned
+    later counts too. `read_as_of` answers the other question, what was known then, by commit time.
+
+    DynamoDB Streams date a change to the whole second, Kinesis to the microsecond. Of several changes in one
+    second a moment within it sees all. Source: DynamoDB API Reference, "StreamRecord".
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        contract: The table contract.
+        when: Timezone-aware moment, to the microsecond; naive values are refused.
+        columns: Columns of the current table to read; all by default.
+
+    Returns:
+        One row per item, with the columns of the current table.
+
+    Raises:
+        SettingsError: `when` has no time zone.
+        NotFoundError: `when` precedes the first change, which the message names; or a column does not exist.
+
+    Example:
+        >>> state_as_of(session, settings, contract, datetime(2026, 1, 31, 9, tzinfo=timezone.utc))
+    """
+    require_moment(when, wanted="a moment")
+    existing = [*(column.name for column in contract.columns), "changed_at", "sequence_number"]
+    chosen = [name for asked in columns for name in (existing if asked == "*" else [asked])]
+    for name in chosen:
+        if name not in existing:
+            raise NotFoundError.among("column", name, existing)
+    statement = _STATE.format(
+        selected=_listed(chosen),
+        columns=_listed(existing),
+        keys=_listed(contract.key),
+        log=contract.log_name,
+    )
+    found = query(session, settings, statement, [when]).df
+    if found.empty:
+        _check_begun(session, settings, contract, when)
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _check_begun(session: boto3.Session, settings: Settings, contract: Contract, when: datetime) -> None:
+    """No item is an answer once there was a change; before the first one it is none."""
+    import pandas as pd
+
+    sql = f'SELECT min(changed_at) AS first FROM "{contract.log_name}"'  # noqa: S608
+    first = query(session, settings, sql).df["first"].iloc[0]
+    if pd.isna(first):
+        msg = f"The change log {contract.log_name!r} holds no change yet."
+        raise NotFoundError(msg, hint="Wait for the delivery: wait_for_delivery().")
+    if when < first:
+        msg = (
+            f"The change log {contract.log_name!r} knows nothing of {when.isoformat()}: "
+            f"its first change was made at {first.isoformat()}."
+        )
+        raise NotFoundError(msg, hint="Take that moment, or a later one.")
+
+
+def read_as_of(
+    session: boto3.Session, settings: Settings, table: Table, when: Moment, *, columns: Sequence[str] = ("*",)
+) -> pd.DataFrame:
+    """Read a table as it was at a moment, through Athena's FOR VERSION AS OF: what was known then.
+
+    Uses the last snapshot committed at or before `when`. What was true then, by the time of the changes
+    themselves, is `state_as_of`.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        table: Native pyiceberg table.
+        when: Timezone-aware moment, or a snapshot id; naive values are refused.
+        columns: Columns to read; all by default.
+
+    Raises:
+        SettingsError: `when` has no time zone.
+        NotFoundError: `when` precedes the first snapshot, or a column does not exist.
+
+    Example:
+        >>> read_as_of(session, settings, table, datetime.now(timezone.utc) - timedelta(hours=1))
+    """
+    snapshot = resolve_snapshot(table, when)
+    existing = [field.name for field in table.schemas()[snapshot.schema_id or 0].fields]
+    for name in columns:
+        if name != "*" and name not in existing:
+            raise NotFoundError.among("column", name, existing)
+    selected = ", ".join("*" if name == "*" else f'"{name}"' for name in columns)
+    name = table.name()[-1]
+    sql = f'SELECT {selected} FROM "{name}" FOR VERSION AS OF {snapshot.snapshot_id}'  # noqa: S608
+    return query(session, settings, sql).df

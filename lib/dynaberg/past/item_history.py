@@ -1,0 +1,218 @@
+"""The history of one DynamoDB item, attribute by attribute, from the change log."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from dynaberg import catalog
+from dynaberg.contracts import read_any, reader_for
+from dynaberg.delivery import find_landings
+from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.past.snapshots import committed_at
+from dynaberg.sql import query
+
+if TYPE_CHECKING:
+    import boto3
+    import pandas as pd
+    from pyiceberg.catalog import Catalog
+
+    from dynaberg.contracts import Contract, ParsedType
+    from dynaberg.settings import Settings
+
+_NESTED = ("list", "map", "struct")
+_COLUMNS = ["changed_at", "operation", "attribute", "before", "after", "received_at", "sequence_number"]
+# What a value of a key may be in Python; numbers may come from a DataFrame.
+_KEY_VALUES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "int": (SupportsIndex,),
+    "long": (SupportsIndex,),
+    "decimal": (SupportsIndex, Decimal),
+    "date": (date,),
+    "timestamptz": (datetime,),
+    "binary": (bytes,),
+}
+_LANDED: dict[str, Any] = {"snapshot_id": "Int64", "committed_at": "datetime64[ms, UTC]"}
+
+
+def item_history(
+    session: boto3.Session, settings: Settings, contract: Contract, key: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Every version of one DynamoDB item: which attribute changed when, and from what to what.
+
+    A change that was delivered twice counts once, where it landed first. The snapshot in which a version
+    landed comes from the log's metadata: its file says which snapshot added it. Of versions that a compaction
+    has rewritten that is no longer known.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        contract: The table contract.
+        key: The item's key, `{"transaction_id": "TXN_…", "timestamp": 1700000000000}`.
+
+    Returns:
+        One row per version and changed attribute, the oldest first: changed_at, operation, attribute, before,
+        after, received_at, sequence_number, snapshot_id and committed_at (UTC) of the log's snapshot in which
+        the version landed, else NA. Numbers are exact.
+
+    Raises:
+        SettingsError: The key's columns are not those of the table.
+        NotFoundError: The change log has no change of this key.
+
+    Example:
+        >>> item_history(session, settings, contract, {"transaction_id": "TXN_1", "timestamp": 1})
+    """
+    import pandas as pd
+
+    versions = _read_versions(session, settings, contract, key)
+    rows = [row for version in versions for row in _changed_attributes(contract, version)]
+    names = [*_COLUMNS, *_LANDED]
+    frame = pd.DataFrame(rows, columns=names)
+    # As objects: exact values, and ids that would lose digits where pandas sees a gap in them.
+    values = {
+        name: pd.Series([row[names.index(name)] for row in rows], dtype=object)
+        for name in ("before", "after", *_LANDED)
+    }
+    return frame.assign(**values).astype(_LANDED)
+
+
+def _read_versions(
+    session: boto3.Session, settings: Settings, contract: Contract, key: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    _check_key(contract, key)
+    columns = ", ".join(_selected(column.name, column.parsed_type) for column in contract.columns)
+    condition = " AND ".join(f'"{name}" = ?' for name in contract.key)
+    sql = (
+        'SELECT "$path" AS path, change_id, operation, changed_at, sequence_number, received_at, old_image, '
+        f'unmapped, {columns}\nFROM "{contract.log_name}"\nWHERE {condition}\n'
+        "ORDER BY changed_at, sequence_number, change_id"
+    )
+    found = query(session, settings, sql, [key[name] for name in contract.key]).df
+    if found.empty:
+        named = ", ".join(f"{name}={key[name]!r}" for name in contract.key)
+        msg = f"The change log {contract.log_name!r} has no change of {named}."
+        raise NotFoundError(
+            msg, hint="Take a key from the table, or wait for its delivery: wait_for_delivery()."
+        )
+    landed = _landed(session, settings, contract, found)
+    versions = found.assign(**landed).sort_values("committed_at", kind="stable").drop_duplicates("change_id")
+    versions = versions.sort_values(["changed_at", "sequence_number", "change_id"]).astype(object)
+    rows: list[Any] = versions.where(versions.notna(), None).to_dict("records")
+    return rows
+
+
+def _check_key(contract: Contract, key: Mapping[str, Any]) -> None:
+    """Refuse a key that no item can have, before Athena is asked."""
+    types = {column.name: column.type for column in contract.columns if column.name in contract.key}
+    example = ", ".join(f'"{name}": …' for name in contract.key)
+    if set(key) != set(types):
+        given = ", ".join(map(str, key)) or "nothing"
+        raise SettingsError(
+            f"The key has {given}; the table's has {', '.join(contract.key)}.", hint=f"Write {{{example}}}."
+        )
+    for name, value in key.items():
+        if not isinstance(value, _KEY_VALUES[types[name].partition("(")[0]]):
+            msg = f"The key's {name!r} is {value!r}, a {type(value).__name__}; the column is a {types[name]}."
+            raise SettingsError(msg, hint="Take the value from wb.query(…).df, which has the column's type.")
+
+
+def _landed(
+    session: boto3.Session, settings: Settings, contract: Contract, found: pd.DataFrame
+) -> dict[str, pd.Series[Any]]:
+    """For each version that was found the snapshot in which it landed, and when that was committed."""
+    import pandas as pd
+
+    log = catalog.load_table(_open_catalog(session, settings), settings, contract.log_name)
+    received = {str(path): list(rows) for path, rows in found.groupby("path")["received_at"]}
+    by_path = find_landings(log, received)
+    snapshots = [by_path.get(path) for path in found["path"]]
+    landed = {
+        "snapshot_id": [snapshot and snapshot.snapshot_id for snapshot in snapshots],
+        "committed_at": [snapshot and committed_at(snapshot) for snapshot in snapshots],
+    }
+    return {name: pd.Series(values, dtype=object).astype(_LANDED[name]) for name, values in landed.items()}
+
+
+@lru_cache(maxsize=8)
+def _open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
+    """The catalog, kept: to open it takes as long as to find a version."""
+    return catalog.open_catalog(session, settings)
+
+
+def _selected(name: str, parsed: ParsedType) -> str:
+    """A column as the statement reads it; Athena writes nested values as text that only JSON makes exact."""
+    nested = isinstance(parsed, dict) and next(iter(parsed)) in _NESTED
+    return f'json_format(CAST("{name}" AS JSON)) AS "{name}"' if nested else f'"{name}"'
+
+
+def _changed_attributes(contract: Contract, version: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    before, after = _before(contract, version), _after(contract, version)
+    for name in [*before, *(name for name in after if name not in before)]:
+        old, new = before.get(name), after.get(name)
+        if name not in contract.key and old != new:
+            rest = (version[column] for column in ("received_at", "sequence_number", *_LANDED))
+            yield version["changed_at"], version["operation"], name, old, new, *rest
+
+
+def _before(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:
+    image = json.loads(version["old_image"] or "{}")
+    types = {column.name: column.parsed_type for column in contract.columns}
+    known = {name: _read(types[name], image[name]) for name in types if name in image}
+    return known | {name: read_any(image[name]) for name in image if name not in types}
+
+
+def _read(parsed: ParsedType, attribute: Any) -> Any:
+    try:
+        value = reader_for(parsed)(attribute)
+    except (KeyError, ValueError, ArithmeticError):
+        return read_any(attribute)
+    return dict(value) if isinstance(parsed, dict) and "map" in parsed and value is not None else value
+
+
+def _after(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:
+    if version["operation"] == "REMOVE":
+        return {}
+    columns = {column.name: _revive(column.parsed_type, version[column.name]) for column in contract.columns}
+    unmapped = json.loads(version["unmapped"] or "{}")
+    present = {name: value for name, value in columns.items() if value is not None}
+    return present | {
+        name: read_any(attribute) for name, attribute in unmapped.items() if name not in present
+    }
+
+
+def _revive(parsed: ParsedType, value: Any) -> Any:
+    """A column's value from the result; nested ones come as JSON text."""
+    nested = isinstance(parsed, dict) and next(iter(parsed)) in _NESTED
+    if value is None:
+        return None
+    if parsed == "json":
+        return reader_for(parsed)(json.loads(value))
+    return _from_json(parsed, json.loads(value, parse_float=Decimal)) if nested else value
+
+
+def _from_json(parsed: ParsedType, value: Any) -> Any:
+    """A nested value from the JSON that Athena casts it to."""
+    if value is None:
+        return None
+    match parsed:
+        case {"list": inner}:
+            return [_from_json(inner, item) for item in value]
+        case {"map": inner}:
+            return {name: _from_json(inner, item) for name, item in value.items()}
+        case {"struct": dict(members)}:
+            return {name: _from_json(inner, value.get(name)) for name, inner in members.items()}
+        case {"decimal": _}:
+            return Decimal(value)
+        case "date":
+            return date.fromisoformat(value)
+        case "timestamptz":
+            return datetime.fromisoformat(value.replace(" UTC", "+00:00"))
+        case "binary":
+            return base64.b64decode(value)
+        case _:
+            return value

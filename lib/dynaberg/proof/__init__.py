@@ -1,0 +1,9 @@
+"""The proof that the lake equals DynamoDB: both sides, digests, comparison, and the repair of what differs.
+
+From outside: `reconcile`, its report, and `repair`.
+"""
+
+from dynaberg.proof.reconcile import ReconcileReport, reconcile
+from dynaberg.proof.repair import repair
+
+__all__ = ["ReconcileReport", "reconcile", "repair"]

@@ -1,0 +1,144 @@
+"""Items of DynamoDB against rows of Iceberg: every column, by exact types, and where a difference arose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dynaberg.contracts import canonical_json, reader_for
+from dynaberg.past import Differences, compare, to_long_form
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from dynaberg.contracts import Column, Contract
+    from dynaberg.source import Item
+
+PENDING, NOT_LOGGED, EDITED = "refresh pending", "not in the log", "current table edited"
+UNLOGGED = "unlogged"
+_MISFITS = (KeyError, ValueError, ArithmeticError, TypeError)
+Key = tuple[Any, ...]
+
+
+def compare_sides(
+    items: Sequence[Item], current: pa.Table, logged: pa.Table, behind: Collection[Key], contract: Contract
+) -> tuple[pd.DataFrame, set[Key]]:
+    """Compare items with the current table, and with what the log says, to tell where differences arose.
+
+    Where the log agrees with DynamoDB, the current table waits for a refresh or was edited; where it does
+    not, the change is not in the log.
+
+    Args:
+        items: Items as DynamoDB JSON, binary as base64.
+        current: The same keys in the current table.
+        logged: The same keys as the log says that they are now.
+        behind: Keys that a refresh would bring to what the log says.
+        contract: The table contract.
+
+    Returns:
+        One row per difference, as `ReconcileReport.df`; and the keys on which only the log is ahead.
+    """
+    import pandas as pd
+
+    key = list(contract.key)
+    shown, said = compare_items(items, current, contract), compare_items(items, logged, contract)
+    differing, unlogged = set(keys_of(shown, key)), set(keys_of(said, key))
+    causes = [
+        NOT_LOGGED if each in unlogged else PENDING if each in behind else EDITED
+        for each in keys_of(shown, key)
+    ]
+    coming = (unlogged - differing) & set(behind)
+    alone = said[[each not in differing and each not in coming for each in keys_of(said, key)]]
+    parts = [shown.assign(cause=causes), alone.assign(problem=UNLOGGED, cause=NOT_LOGGED)]
+    found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return found.sort_values([*key, "problem"], kind="stable", ignore_index=True), coming
+
+
+def keys_of(df: pd.DataFrame, key: Sequence[str]) -> list[Key]:
+    """The key of each row."""
+    return list(df[list(key)].itertuples(index=False, name=None))
+
+
+def compare_items(items: Sequence[Item], rows: pa.Table, contract: Contract) -> pd.DataFrame:
+    """Compare items with rows of Iceberg, in every column that is not masked.
+
+    Args:
+        items: Items as DynamoDB JSON, binary as base64.
+        rows: The rows, with the contract's types.
+        contract: The table contract.
+
+    Returns:
+        One row per difference: the key, problem (`missing`, `extra`, `stale`), column, dynamodb, iceberg.
+    """
+    columns = [column for column in contract.columns if not column.mask]
+    dynamodb, iceberg = _align(items, rows, columns)
+    return _name_differences(compare(dynamodb, iceberg, contract.key), contract)
+
+
+def _align(items: Sequence[Item], iceberg: pa.Table, columns: Sequence[Column]) -> tuple[pa.Table, pa.Table]:
+    """Both sides in the same types and spellings, column by column."""
+    import pyarrow as pa
+
+    sides = [_align_column(items, iceberg.column(column.name), column) for column in columns]
+    names = [column.name for column in columns]
+    return pa.table([a for a, _ in sides], names=names), pa.table([b for _, b in sides], names=names)
+
+
+def _align_column(items: Sequence[Item], stored: pa.ChunkedArray, column: Column) -> tuple[Any, Any]:
+    import pyarrow as pa
+
+    attributes = [item.get(column.name) for item in items]
+    read = reader_for(column.parsed_type)
+    if column.type == "json":
+        texts = [text and canonical_json(json.loads(text)) for text in stored.to_pylist()]
+        stored = pa.chunked_array([pa.array(texts, stored.type)])
+    try:
+        values = [None if attribute is None else read(attribute) for attribute in attributes]
+        if _all_sets(attributes):
+            values = [values and sorted(values) for values in values]
+            stored = pa.chunked_array([pa.array([v and sorted(v) for v in stored.to_pylist()], stored.type)])
+        return pa.array(values, stored.type), stored
+    except (*_MISFITS, pa.ArrowException):
+        return _as_text(attributes, stored, read)
+
+
+def _all_sets(attributes: Sequence[Any]) -> bool:
+    """Whether a column holds sets, whose order means nothing."""
+    kinds = {next(iter(attribute)) for attribute in attributes if attribute is not None}
+    return bool(kinds) and kinds <= {"SS", "NS", "BS"}
+
+
+def _as_text(attributes: Sequence[Any], stored: pa.ChunkedArray, read: Any) -> tuple[Any, Any]:
+    """Both sides as text, where DynamoDB holds values that the column cannot: they equal nothing."""
+    import pyarrow as pa
+
+    def text(attribute: Any) -> str | None:
+        try:
+            value = None if attribute is None else pa.array([read(attribute)], stored.type)[0].as_py()
+        except (*_MISFITS, pa.ArrowException):
+            return canonical_json(attribute)
+        return None if value is None else str(value)
+
+    rows = [None if value is None else str(value) for value in stored.to_pylist()]
+    return pa.array([text(attribute) for attribute in attributes], pa.string()), pa.array(rows, pa.string())
+
+
+def _name_differences(differences: Differences, contract: Contract) -> pd.DataFrame:
+    """One line per missing or extra key, and per differing column of a stale one."""
+    import pandas as pd
+
+    columns = [column.name for column in contract.columns]
+    lines = to_long_form(differences, contract.key, columns)
+    lines = lines.rename(columns={"change": "problem", "before": "dynamodb", "after": "iceberg"})
+    lines = lines[lines["problem"] == "changed"]
+    whole = {"missing": differences.removed, "extra": differences.added}
+    parts = [
+        rows.select(list(contract.key))
+        .to_pandas()
+        .assign(problem=problem, column=None, dynamodb=None, iceberg=None)
+        for problem, rows in whole.items()
+    ]
+    frame: pd.DataFrame = pd.concat([*parts, lines.assign(problem="stale")], ignore_index=True)
+    return frame.sort_values([*contract.key, "problem"], kind="stable", ignore_index=True)

@@ -1,0 +1,245 @@
+"""Digests of key ranges: what tells that large tables agree without moving their rows.
+
+A key range is all keys whose hash begins alike. Athena digests the ranges of the current table, and of what
+the change log says, where they lie; the items of DynamoDB, which can only be scanned, are digested here from
+the same canonical text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any
+
+from dynaberg.contracts import canonical_json, reader_for
+
+if TYPE_CHECKING:
+    from dynaberg.contracts import Column, Contract
+
+# A column's value as text: in Athena, and here. Doubles and nested values have none that both write alike.
+_SQL = {
+    "string": '"{}"',
+    "json": '"{}"',
+    "int": 'CAST("{}" AS varchar)',
+    "long": 'CAST("{}" AS varchar)',
+    "boolean": 'CAST("{}" AS varchar)',
+    "date": 'CAST("{}" AS varchar)',
+    "timestamptz": 'CAST("{}" AS varchar)',
+    "decimal": 'CAST("{}" AS varchar)',
+    "binary": 'to_base64("{}")',
+}
+_PYTHON: Mapping[str, Callable[[Any], str]] = {
+    "string": str,
+    "int": str,
+    "long": str,
+    "boolean": lambda value: "true" if value else "false",
+    "date": lambda value: str(value.isoformat()),
+    "timestamptz": lambda value: f"{value:%Y-%m-%d %H:%M:%S.%f} UTC",
+    "binary": lambda value: base64.b64encode(value).decode(),
+}
+_EXACT = Context(prec=200)
+# Above this many items a range is cut finer, so that a differing one still holds few rows.
+_MANY_ITEMS = 50_000
+_MISFITS = (KeyError, ValueError, ArithmeticError, TypeError)
+CURRENT, LOG = "current", "log"
+_ROWS_OF = {
+    CURRENT: 'SELECT {names} FROM "{table}" FOR VERSION AS OF {snapshot_id}',
+    LOG: """\
+SELECT {names} FROM (
+      SELECT operation, {names}, row_number() OVER (
+        PARTITION BY {keys} ORDER BY changed_at DESC, sequence_number DESC, change_id DESC
+      ) AS newest
+      FROM "{log}" FOR VERSION AS OF {snapshot_id}
+    ) WHERE newest = 1 AND operation <> 'REMOVE'""",
+}
+_HASHED = """\
+WITH hashed AS (
+  SELECT side, partition_key, key,
+    to_hex(md5(to_utf8(key))) AS key_hash, to_hex(md5(to_utf8(row))) AS row_hash
+  FROM (
+    {sides}
+  )
+)
+"""
+_SIDE = """\
+SELECT '{side}' AS side, {partition_key} AS partition_key, {key} AS key, {row} AS row
+    FROM ({rows})"""
+_RANGES = """\
+SELECT side, substr(key_hash, 1, {digits}) AS range, count(*) AS n,
+  to_hex(md5(to_utf8(array_join(array_agg(row_hash ORDER BY row_hash), '')))) AS digest
+FROM hashed GROUP BY 1, 2"""
+_ROWS = """\
+SELECT side, partition_key, key, row_hash FROM hashed WHERE substr(key_hash, 1, {digits}) IN ({ranges})"""
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """An item's hashes, next to its key.
+
+    Attributes:
+        partition_key: Value of the partition key.
+        key: The key in canonical text.
+        key_hash: Hash of the key.
+        row_hash: Hash of all columns.
+    """
+
+    partition_key: Any
+    key: str
+    key_hash: str
+    row_hash: str
+
+
+def can_digest(contract: Contract) -> bool:
+    """Whether every column that is compared has a canonical text."""
+    return all(_kind(column) in _SQL for column in contract.columns if not column.mask)
+
+
+def range_digits(items: int) -> int:
+    """How many digits of a key's hash name its range, for so many items."""
+    return 2 if items < _MANY_ITEMS else 3
+
+
+def ranges_statement(contract: Contract, snapshots: Mapping[str, int], digits: int) -> str:
+    """The statement that gives each key range's row count and digest, of each side.
+
+    Args:
+        contract: The table contract.
+        snapshots: Snapshot ids of the sides, `current` and `log`; one without a snapshot is left out.
+        digits: From `range_digits`.
+    """
+    return _hashed(contract, snapshots) + _RANGES.format(digits=digits)
+
+
+def rows_statement(
+    contract: Contract, snapshots: Mapping[str, int], digits: int, ranges: Iterable[str]
+) -> str:
+    """The statement that gives the key and the hash of each row of some ranges, of each side."""
+    listed = ", ".join(f"'{name}'" for name in sorted(ranges))
+    return _hashed(contract, snapshots) + _ROWS.format(digits=digits, ranges=listed)
+
+
+def hash_items(items: Iterable[Mapping[str, Any]], contract: Contract) -> list[Hashed]:
+    """Hash items from the text that Athena makes of the same values.
+
+    Args:
+        items: DynamoDB JSON, binary as base64.
+        contract: The table contract.
+    """
+    writers = {column.name: _writer(column) for column in contract.columns if not column.mask}
+    read_key = reader_for(_column(contract, contract.key[0]).parsed_type)
+
+    def hashed(item: Mapping[str, Any]) -> Hashed:
+        texts = {name: _framed(write(item.get(name))) for name, write in writers.items()}
+        key = "".join(texts[name] for name in contract.key)
+        return Hashed(read_key(item[contract.key[0]]), key, _md5(key), _md5("".join(texts.values())))
+
+    return [hashed(item) for item in items]
+
+
+def digest_ranges(hashed: Iterable[Hashed], digits: int) -> dict[str, tuple[int, str]]:
+    """The row count and the digest of each range, as `ranges_statement` gives them."""
+    ranges: dict[str, list[str]] = defaultdict(list)
+    for each in hashed:
+        ranges[each.key_hash[:digits]].append(each.row_hash)
+    return {name: (len(hashes), _md5("".join(sorted(hashes)))) for name, hashes in ranges.items()}
+
+
+def differing_partition_keys(
+    hashed: Iterable[Hashed], rows: Iterable[tuple[Any, str, str]], digits: int, ranges: Collection[str]
+) -> set[Any]:
+    """The partition keys below which a key is on one side only, or differs.
+
+    Args:
+        hashed: The items.
+        rows: What `rows_statement` gives.
+        digits: From `range_digits`.
+        ranges: Those of `rows`.
+    """
+    here = {
+        (each.partition_key, each.key, each.row_hash) for each in hashed if each.key_hash[:digits] in ranges
+    }
+    return {partition_key for partition_key, _, _ in here ^ set(rows)}
+
+
+def _hashed(contract: Contract, snapshots: Mapping[str, int]) -> str:
+    texts = {column.name: _sql_text(column) for column in contract.columns if not column.mask}
+    names = ", ".join(f'"{name}"' for name in texts)
+    keys = ", ".join(f'"{name}"' for name in contract.key)
+    sides = [
+        _SIDE.format(
+            side=side,
+            partition_key=f'"{contract.key[0]}"',
+            key=" || ".join(texts[name] for name in contract.key),
+            row=" || ".join(texts.values()),
+            rows=_ROWS_OF[side].format(
+                names=names, keys=keys, table=contract.table, log=contract.log_name, snapshot_id=snapshot_id
+            ),
+        )
+        for side, snapshot_id in snapshots.items()
+    ]
+    return _HASHED.format(sides="\n    UNION ALL ".join(sides))
+
+
+def _kind(column: Column) -> str:
+    parsed = column.parsed_type
+    return parsed if isinstance(parsed, str) else next(iter(parsed))
+
+
+def _sql_text(column: Column) -> str:
+    """A value with its length before it, so that no two rows have the same text."""
+    text = _SQL[_kind(column)].format(column.name)
+    return f"coalesce(CAST(length({text}) AS varchar) || ':' || {text}, '-')"
+
+
+def _framed(text: str | None) -> str:
+    return "-" if text is None else f"{len(text)}:{text}"
+
+
+def _writer(column: Column) -> Callable[[Any], str | None]:
+    """The function that writes an attribute as `_sql_text` writes its column."""
+    if column.type == "json":
+        # In the order in which it came, as the Lambda wrote it; another order is settled row by row.
+        return lambda attribute: (
+            attribute and json.dumps(attribute, separators=(",", ":"), ensure_ascii=False)
+        )
+    read, text = (
+        reader_for(column.parsed_type),
+        _PYTHON.get(_kind(column)) or _decimal_text(column.parsed_type),
+    )
+
+    def write(attribute: Any) -> str | None:
+        try:
+            value = None if attribute is None else read(attribute)
+            return None if value is None else text(value)
+        except _MISFITS:
+            # No column holds this, so it must equal nothing that one holds.
+            return f"misfit {canonical_json(attribute)}"
+
+    return write
+
+
+def _decimal_text(parsed_type: Any) -> Callable[[Decimal], str]:
+    _, scale = parsed_type["decimal"]
+    unit = Decimal(1).scaleb(-scale)
+
+    def text(value: Decimal) -> str:
+        rounded = value.quantize(unit, context=_EXACT)
+        if rounded != value:
+            msg = f"{value} has more than {scale} digits after the point"
+            raise ValueError(msg)
+        return f"{rounded.copy_abs() if rounded == 0 else rounded:f}"
+
+    return text
+
+
+def _column(contract: Contract, name: str) -> Column:
+    return next(column for column in contract.columns if column.name == name)
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest().upper()

@@ -1,0 +1,131 @@
+"""Repair: what reconcile found is put right through the change log, which stays the source of truth."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from dynaberg import aws
+from dynaberg.contracts import reader_for
+from dynaberg.delivery import delivered_ids, open_reentry, row_converter
+from dynaberg.errors import SettingsError
+from dynaberg.functions.attributes import ConversionError
+from dynaberg.layers import refresh
+from dynaberg.proof.reconcile import reconcile
+from dynaberg.source import Item, get_items
+
+if TYPE_CHECKING:
+    import boto3
+    import pandas as pd
+
+    from dynaberg.contracts import Contract
+    from dynaberg.proof.reconcile import ReconcileReport
+    from dynaberg.settings import Settings
+
+REFRESHED, SENT, REMOVED, UNFIT = "refreshed", "sent as MODIFY", "sent as REMOVE", "does not fit the contract"
+_DELIVERY_SECONDS = 960.0
+
+
+def repair(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    report: ReconcileReport,
+    *,
+    confirm: str,
+    timeout: float = _DELIVERY_SECONDS,
+) -> pd.DataFrame:
+    """Put right what a report names.
+
+    Where the log is right a refresh is enough. For a key that still differs, its item as it is now is sent
+    into the log as a change, `repair-…`, dated to the beginning of this second: any later change stands
+    above it. Then the current table is refreshed.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the stacks, the table bucket and the namespace.
+        contract: The table contract.
+        report: What `reconcile` found.
+        confirm: The workbench's name, typed.
+        timeout: How long the changes may take into the log, in seconds.
+
+    Returns:
+        One row per key of the report: the key, action (`refreshed`, `sent as MODIFY`, `sent as REMOVE`,
+        `does not fit the contract`), change_id, reason.
+
+    Raises:
+        SettingsError: The name does not match; nothing was done.
+        NotReadyError: The changes were sent, and are not in the log yet: refresh later.
+
+    Example:
+        >>> repair(session, settings, contract, reconcile(session, settings, contract), confirm="dynaberg")
+    """
+    import pandas as pd
+
+    if confirm != settings.name:
+        msg = f"The name is {settings.name!r}, and not {confirm!r}; nothing was repaired."
+        raise SettingsError(msg, hint=f'Repair with confirm="{settings.name}".')
+    began, key = datetime.now(UTC).replace(microsecond=0), list(contract.key)
+    refresh(session, settings, contract)
+    left = _keys(reconcile(session, settings, contract).df, key)
+    lines = [(*each, REFRESHED, None, None) for each in _keys(report.df, key) if each not in left]
+    changes, unfit = _changes(session, contract, left, began)
+    send = open_reentry(session, settings, contract)
+    send([row for *_, row in changes])
+    sent = {change_id for _, _, change_id, _ in changes}
+    if sent:
+        since = began - timedelta(minutes=5)
+        aws.wait_for(
+            lambda: sent <= delivered_ids(session, settings, contract, since) or None,
+            timeout=timeout,
+            what=f"{len(sent)} repaired items in the change log",
+            hint="They are on their way; refresh later.",
+        )
+        refresh(session, settings, contract)
+    lines += [(*each, action, change_id, None) for each, action, change_id, _ in changes]
+    lines += [(*each, UNFIT, None, reason) for each, reason in unfit]
+    return pd.DataFrame(lines, columns=[*key, "action", "change_id", "reason"])
+
+
+def _keys(df: pd.DataFrame, key: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The keys that a report names, each once."""
+    return list(dict.fromkeys(df[list(key)].itertuples(index=False, name=None)))
+
+
+def _changes(
+    session: boto3.Session, contract: Contract, keys: Sequence[tuple[Any, ...]], moment: datetime
+) -> tuple[list[tuple[tuple[Any, ...], str, str, bytes]], list[tuple[tuple[Any, ...], str]]]:
+    """What brings keys to what DynamoDB holds (key, action, id, row), and what does not fit (key, why)."""
+    convert, types = row_converter(contract), contract.key_attribute_types()
+    parsed = {column.name: column.parsed_type for column in contract.columns}
+    readers = {name: reader_for(parsed[name]) for name in contract.key}
+    items = {
+        tuple(read(item[name]) for name, read in readers.items()): item
+        for item in get_items(session, contract, keys)
+    }
+    changes, unfit = [], []
+    for key in keys:
+        change_id, item = f"repair-{uuid.uuid4()}", items.get(key)
+        attributes = {name: {types[name]: str(v)} for name, v in zip(contract.key, key, strict=True)}
+        try:
+            row = convert(_record(contract, change_id, moment, attributes, item))
+        except ConversionError as error:
+            unfit.append((key, f"{error.code}: {error.message}"))
+        else:
+            changes.append((key, SENT if item else REMOVED, change_id, row))
+    return changes, unfit
+
+
+def _record(
+    contract: Contract, change_id: str, moment: datetime, key: Item, item: Item | None
+) -> dict[str, Any]:
+    """A change record as if DynamoDB had written the item, or deleted it, at a moment."""
+    images = {"NewImage": item} if item else {}
+    return {
+        "eventID": change_id,
+        "eventName": "MODIFY" if item else "REMOVE",
+        "tableName": contract.source_table,
+        "dynamodb": {"ApproximateCreationDateTime": int(moment.timestamp()), "Keys": key, **images},
+    }

@@ -1,0 +1,234 @@
+"""Athena SQL through PyAthena: parameters bound, progress shown, exact types, errors that teach."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from dynaberg import aws
+from dynaberg.errors import DynabergError, QueryCancelledError, QueryError
+from dynaberg.sql.parameters import bind
+from dynaberg.sql.refusals import explain
+from dynaberg.sql.result import QueryResult
+from dynaberg.sql.types import ResultColumn, to_frame
+
+if TYPE_CHECKING:
+    import boto3
+    import pyarrow as pa
+    from pyathena.connection import Connection
+    from pyathena.cursor import Cursor
+
+    from dynaberg.settings import Settings
+
+# GetQueryResults hands out 1,000 rows at a time, the header among the first.
+_FIRST_PAGE_ROWS = 999
+_FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.004, 1.0, 1.5
+_RUNNING = ("QUEUED", "RUNNING")
+_CONFLICT, _ATTEMPTS = "ICEBERG_COMMIT_ERROR", 5
+
+_CONSOLES = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
+
+# A library does not print: without a handler of its own Python would write PyAthena's errors to stderr.
+logging.getLogger("pyathena").addHandler(logging.NullHandler())
+
+
+def query(
+    session: boto3.Session,
+    settings: Settings,
+    sql: str,
+    params: Mapping[str, Any] | Sequence[Any] | None = None,
+    *,
+    progress: bool = True,
+    timeout: float = 1800,
+) -> QueryResult:
+    """Run one Athena statement and read its result.
+
+    Interrupting the kernel stops the query on the server too.
+
+    Args:
+        session: Open boto3 session.
+        settings: The workgroup has their `name`, the tables are in their `namespace`.
+        sql: One statement; `:name` and `?` stand for parameters.
+        params: Values by name or by place; Athena binds them, they are never formatted in.
+        progress: Whether a query of more than half a second shows the bytes scanned so far.
+        timeout: Deadline in seconds, after which the query is stopped.
+
+    Returns:
+        The result.
+
+    Raises:
+        QueryError: Athena refused the statement; the message shows the place, the hint what to do.
+        QueryCancelledError: The query was stopped, by an interrupt or by the deadline.
+
+    Example:
+        >>> query(session, settings, "SELECT * FROM transactions WHERE status = :s", {"s": "APPROVED"}).df
+    """
+    from pyathena.error import Error
+
+    statement, literals = bind(sql, params)
+    connection = open_connection(session, settings)
+    cursor = connection.cursor()
+
+    def wait(query_id: str) -> None:
+        _wait(connection.client, query_id, progress, timeout)
+
+    binding: Any = {"parameters": literals, "paramstyle": "qmark"} if literals else {}
+    try:
+        cursor.execute(statement, on_start_query_execution=wait, **binding)
+    except Error as error:
+        # PyAthena wraps what `aws` explains already: a local AWS that is gone, credentials that have expired.
+        if isinstance(error.__cause__, DynabergError):
+            raise error.__cause__ from None
+        raise explain(session, settings, statement, error) from error
+    except KeyboardInterrupt as interrupt:
+        msg = "The query was interrupted before Athena had begun with it."
+        raise QueryCancelledError(msg) from interrupt
+    return _result(session, settings, statement, cursor)
+
+
+@lru_cache(maxsize=8)
+def open_connection(session: boto3.Session, settings: Settings) -> Connection[Cursor]:
+    """A native PyAthena connection: the workgroup, catalog and namespace of the settings, values as text.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+    """
+    from pyathena.connection import Connection
+    from pyathena.converter import Converter
+
+    class Text(Converter):
+        """Leaves the values as Athena writes them; `athena_types` turns whole columns at once."""
+
+        def convert(self, type_: str, value: str | None, type_hint: str | None = None) -> str | None:
+            return value
+
+    return Connection(
+        session=session,
+        region_name=session.region_name,
+        work_group=settings.name,
+        catalog_name=f"s3tablescatalog/{settings.table_bucket_name}",
+        schema_name=settings.namespace,
+        # PyAthena asks once more after `_wait` has seen the end, so it never sleeps this long.
+        poll_interval=0.1,
+        converter=Text({}),
+    )
+
+
+def _wait(athena: Any, query_id: str, progress: bool, timeout: float) -> None:
+    """Wait until a query has ended; an interrupt or the deadline stops it."""
+    from tqdm.auto import tqdm
+
+    # Without `disable` the environment decides: TQDM_DISABLE.
+    hidden: Any = {} if progress else {"disable": True}
+    bar = tqdm(desc="Athena", unit="B", unit_scale=True, leave=False, delay=0.5, **hidden)
+    try:
+        with bar:
+            ended = _poll(athena, query_id, bar, time.monotonic() + timeout)
+    except KeyboardInterrupt as interrupt:
+        athena.stop_query_execution(QueryExecutionId=query_id)
+        msg = f"Query {query_id} was interrupted, and stopped in Athena."
+        raise QueryCancelledError(msg) from interrupt
+    if not ended:
+        athena.stop_query_execution(QueryExecutionId=query_id)
+        msg = f"Query {query_id} was stopped: it had not ended after {timeout:g} seconds."
+        raise QueryCancelledError(msg, hint="Read fewer columns or rows, or raise `timeout`.")
+
+
+def _poll(athena: Any, query_id: str, bar: Any, deadline: float) -> bool:
+    """Ask less and less often whether a query has ended, until the deadline."""
+    pause = _FIRST_POLL_SECONDS
+    while time.monotonic() < deadline:
+        execution = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+        bar.update(execution.get("Statistics", {}).get("DataScannedInBytes", 0) - bar.n)
+        if execution["Status"]["State"] not in _RUNNING:
+            return True
+        time.sleep(pause)
+        pause = min(pause * _POLL_GROWTH, _LAST_POLL_SECONDS)
+    return False
+
+
+def _result(session: boto3.Session, settings: Settings, statement: str, cursor: Cursor) -> QueryResult:
+    columns = [
+        ResultColumn(name, type_, precision or 0, scale or 0)
+        for name, type_, _, _, precision, scale, _ in cursor.description or ()
+    ]
+    return QueryResult(
+        df=to_frame(_read_text(session, cursor, len(columns)), columns),
+        columns=tuple(columns),
+        sql=statement,
+        query_id=cursor.query_id or "",
+        runtime_ms=cursor.total_execution_time_in_millis or 0,
+        bytes_scanned=cursor.data_scanned_in_bytes or 0,
+        console_url=_console_url(session, cursor.query_id or "") if settings.target == "aws" else "",
+    )
+
+
+def _console_url(session: boto3.Session, query_id: str) -> str:
+    """Where AWS's console shows a query. The address is the console's own and in no documentation."""
+    region = session.region_name
+    domain = _CONSOLES.get(session.get_partition_for_region(region), _CONSOLES["aws"])
+    return f"https://{domain}/athena/home?region={region}#/query-editor/history/{query_id}"
+
+
+def _read_text(session: boto3.Session, cursor: Cursor, width: int) -> pa.Table:
+    """The rows as text: those of the first page, or, where there are more, the result file in one piece."""
+    import pyarrow as pa
+
+    rows = cursor.fetchmany(_FIRST_PAGE_ROWS) if width else []
+    if len(rows) == _FIRST_PAGE_ROWS:
+        if str(cursor.output_location).endswith(".csv"):
+            return _read_csv(session, str(cursor.output_location), width)
+        rows += cursor.fetchall()
+    columns = zip(*rows, strict=True) if rows else [()] * width
+    return pa.table(
+        [pa.chunked_array([pa.array(values, pa.string())]) for values in columns],
+        names=[f"f{index}" for index in range(width)],
+    )
+
+
+def _read_csv(session: boto3.Session, location: str, width: int) -> pa.Table:
+    """Read a result file: every value in quotation marks, a NULL as nothing at all."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    body = aws.client(session, "s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return csv.read_csv(
+        pa.BufferReader(body),
+        read_options=csv.ReadOptions(skip_rows=1, autogenerate_column_names=True),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types={f"f{index}": pa.string() for index in range(width)},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def commit(session: boto3.Session, settings: Settings, statement: str) -> QueryResult:
+    """Run a statement that changes a table and may be run again, until no compaction commits in between.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        statement: A statement that does the same however often it is run, such as a MERGE.
+
+    Raises:
+        QueryError: Athena refused it, or another commit came between at every try.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return query(session, settings, statement)
+        except QueryError as error:
+            if _CONFLICT not in error.message:
+                raise
+    return query(session, settings, statement)

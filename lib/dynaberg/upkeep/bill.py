@@ -1,0 +1,70 @@
+"""The bill of a deployment so far: what was deployed when, what it has carried, at list prices."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from dynaberg import aws, catalog, deploy
+from dynaberg.errors import NotFoundError
+from dynaberg.upkeep import cost
+
+if TYPE_CHECKING:
+    import boto3
+
+    from dynaberg.settings import Settings
+
+
+def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
+    """Estimate what the deployment has cost since its foundation was created; locally, what AWS would bill.
+
+    Counted are the hours, the changes in the log and the queries of the workgroup. AWS's own bill comes a day
+    later, and is the one that counts.
+
+    Args:
+        session: An open session.
+        settings: The name, the stream type, and the change log.
+
+    Returns:
+        One row for each line of the bill, as `cost.estimate_cost` has them, with `usd` for the time so far;
+        none where nothing is deployed.
+    """
+    if not deploy.exists(session, settings, "foundation"):
+        return pd.DataFrame(columns=cost.COLUMNS)
+    name = deploy.stack_name(settings, "foundation")
+    (stack,) = aws.client(session, "cloudformation").describe_stacks(StackName=name)["Stacks"]
+    standing = datetime.now(UTC) - stack["CreationTime"].astimezone(UTC)
+    changes = _changes(session, settings)
+    workload = cost.Workload(
+        changes=Decimal(changes),
+        hours=Decimal(int(standing.total_seconds())) / 3600,
+        live_items=changes,
+        buffer_seconds=_buffer_seconds(session, settings),
+        queries=_queries(session, settings),
+        writes=True,
+    )
+    return cost.estimate(settings.stream_type, workload)
+
+
+def _changes(session: boto3.Session, settings: Settings) -> int:
+    """Rows of the change log; none where there is no log yet."""
+    try:
+        log = catalog.load_table(catalog.open_catalog(session, settings), settings, settings.log_name)
+    except NotFoundError:
+        return 0
+    snapshot = log.current_snapshot()
+    return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
+
+
+def _queries(session: boto3.Session, settings: Settings) -> int:
+    """Queries of the workgroup; Athena keeps them for 45 days."""
+    pager = aws.client(session, "athena").get_paginator("list_query_executions")
+    return sum(len(page["QueryExecutionIds"]) for page in pager.paginate(WorkGroup=settings.name))
+
+
+def _buffer_seconds(session: boto3.Session, settings: Settings) -> int:
+    parameters = deploy.stack_parameters(session, deploy.stack_name(settings, "delivery"))
+    return int(parameters.get("BufferSeconds", "60"))

@@ -1,0 +1,300 @@
+"""What it costs: each pattern's bill on AWS, line by line, from dated list prices and counted quantities.
+
+Quantities follow from the workload and from the templates (how many alarms, how long a batch waits); what AWS
+decides is an assumption, written beside the prices in `prices.yaml`. Free tiers, discounts and taxes are left
+out, and so is what the source table's application pays anyway: its own writes, reads and storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cache
+
+import pandas as pd
+
+from dynaberg.deploy import TEMPLATES, load_template
+from dynaberg.errors import SettingsError
+from dynaberg.prices import GB, LEAST_QUERY_BYTES, assumed, price, price_date, total_usd, usd
+from dynaberg.settings import Settings
+
+PATTERNS = ("dynamodb", "kinesis", "zero-etl")
+COLUMNS = ["pattern", "service", "counted", "quantity", "unit", "unit_price_usd", "usd", "basis"]
+HOURS_PER_MONTH = Decimal(730)
+_ALARM = "AWS::CloudWatch::Alarm"
+_GUESSED = {"glue-dpu"}
+_BASIS = {"page": "list price", "memory": "unverified price"}
+_CLASSES = ((Decimal(1), "next to nothing"), (Decimal(10), "low"), (Decimal(100), "moderate"))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is to be paid for.
+
+    Attributes:
+        changes: Change records.
+        hours: How long the pipeline stands.
+        item_bytes: Size of an item, as DynamoDB counts it.
+        live_items: Items in the source table.
+        buffer_seconds: How long Firehose gathers rows before it commits.
+        refreshes: Merges into the current table.
+        queries: Further Athena queries.
+        query_bytes: Bytes that all of those scan together.
+        kms_keys: Customer managed keys.
+        writes: Whether the changes' own writes are counted too.
+    """
+
+    changes: Decimal
+    hours: Decimal
+    item_bytes: int = 1_000
+    live_items: int = 100_000
+    buffer_seconds: int = 60
+    refreshes: Decimal = Decimal(0)
+    queries: int = 0
+    query_bytes: int = 0
+    kms_keys: int = 0
+    writes: bool = False
+
+    @property
+    def months(self) -> Decimal:
+        """The hours as a part of a month."""
+        return self.hours / HOURS_PER_MONTH
+
+
+Line = tuple[str, str, Decimal]
+
+
+def estimate_cost(
+    changes_per_day: int,
+    item_bytes: int = 1_000,
+    *,
+    live_items: int = 100_000,
+    buffer_seconds: int = 60,
+    refreshes_per_day: int = 24,
+    queries_per_day: int = 0,
+    query_bytes_per_day: int = 0,
+    kms_keys: int = 0,
+) -> pd.DataFrame:
+    """Estimate a month's bill of both patterns, and of zero-ETL beside them.
+
+    Args:
+        changes_per_day: Inserts, updates and deletes; 0 gives what the pipeline costs while idle.
+        item_bytes: Average size of an item, as DynamoDB counts it.
+        live_items: Items in the source table.
+        buffer_seconds: How long Firehose gathers rows before it commits a snapshot.
+        refreshes_per_day: Merges into the current table.
+        queries_per_day: Athena queries of the analysts.
+        query_bytes_per_day: Bytes that those queries scan.
+        kms_keys: Customer managed keys of the deployment.
+
+    Returns:
+        One row for each line of the bill: pattern, service, counted, quantity, unit, unit_price_usd and
+        usd_per_month (both Decimal), basis (`list price`, `unverified price` or `assumed quantity`).
+
+    Raises:
+        SettingsError: A number that is negative, or a buffer that Firehose does not take.
+
+    Example:
+        >>> bill = estimate_cost(100_000, 800)
+        >>> bill.groupby("pattern")["usd_per_month"].sum()
+    """
+    _check(
+        changes_per_day=changes_per_day,
+        item_bytes=item_bytes,
+        live_items=live_items,
+        buffer_seconds=buffer_seconds,
+        refreshes_per_day=refreshes_per_day,
+        queries_per_day=queries_per_day,
+        query_bytes_per_day=query_bytes_per_day,
+        kms_keys=kms_keys,
+    )
+    days = HOURS_PER_MONTH / 24
+    month = Workload(
+        changes=changes_per_day * days,
+        hours=HOURS_PER_MONTH,
+        item_bytes=item_bytes,
+        live_items=live_items,
+        buffer_seconds=buffer_seconds,
+        refreshes=(refreshes_per_day if changes_per_day else 0) * days,
+        queries=int(queries_per_day * days),
+        query_bytes=int(query_bytes_per_day * days),
+        kms_keys=kms_keys,
+    )
+    bills = [estimate(pattern, month) for pattern in PATTERNS]
+    return pd.concat(bills, ignore_index=True).rename(columns={"usd": "usd_per_month"})
+
+
+def estimate(pattern: str, workload: Workload) -> pd.DataFrame:
+    """The bill of one pattern for one workload: as `estimate_cost` gives it, with `usd` for its time."""
+    rows = [
+        (pattern, found.service, counted, _round(quantity, 4), found.unit, found.usd, amount, basis)
+        for key, counted, quantity in _lines(pattern, workload)
+        for found in (price(key),)
+        for amount in (_round(quantity * found.usd, 6),)
+        for basis in ("assumed quantity" if key in _GUESSED else _BASIS[found.seen],)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def estimate_walk(pattern: str, *, changes: int = 10_000, hours: int | Decimal = 1) -> pd.DataFrame:
+    """What the walk through the notebooks costs on AWS, the traffic's own writes too.
+
+    Args:
+        pattern: `dynamodb` or `kinesis`.
+        changes: How many changes the traffic makes.
+        hours: How long the pipeline stands before the clean-up.
+    """
+    walk = Workload(
+        changes=Decimal(changes),
+        hours=Decimal(hours),
+        live_items=changes,
+        buffer_seconds=10,
+        refreshes=Decimal(10),
+        queries=50,
+        writes=True,
+    )
+    return estimate(pattern, walk)
+
+
+def cost_class(settings: Settings) -> str:
+    """What a deployment costs, in a line: its class while idle, and the walk."""
+    idle = total_usd(
+        estimate(settings.stream_type, Workload(Decimal(0), HOURS_PER_MONTH, live_items=0))["usd"]
+    )
+    walk = total_usd(estimate_walk(settings.stream_type)["usd"])
+    words = next((word for limit, word in _CLASSES if idle < limit), "high")
+    return f"{words}: about {usd(idle)} a month while idle, {usd(walk)} for the walk ({price_date()})"
+
+
+def _check(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 0:
+            raise SettingsError(f"`{name}` is {number}; it cannot be negative.", hint="Use 0 or more.")
+    if numbers["buffer_seconds"] > 900:
+        msg = f"`buffer_seconds` is {numbers['buffer_seconds']}; Firehose gathers rows for 0 to 900 seconds."
+        raise SettingsError(msg, hint="Use 60, or 300 for fewer and larger files.")
+
+
+# The lines of a bill ----------------------------------------------------------------------------
+
+
+def _lines(pattern: str, w: Workload) -> Iterator[Line]:
+    """Price key, what is counted, quantity."""
+    yield from _SOURCES[pattern](w)
+    if w.writes:
+        units = w.changes * _rounded_up(w.item_bytes, 1_000)
+        yield "dynamodb-write", "writes of the traffic", units
+    yield "dynamodb-pitr", "point-in-time recovery", w.live_items * w.item_bytes / GB * w.months
+    yield from _storage(w, history=pattern != "zero-etl")
+    if pattern != "zero-etl":
+        yield from _delivery(w)
+        yield from _watching(pattern, w)
+    scanned = Decimal(max(w.query_bytes, w.queries * LEAST_QUERY_BYTES))
+    yield "athena-scan", "queries of the analysts", scanned / (1000 * GB)
+    if w.kms_keys:
+        yield "kms-key", "customer managed keys", w.kms_keys * w.months
+
+
+def _from_streams(w: Workload) -> Iterator[Line]:
+    invocations = _invocations(w, w.changes / 500)
+    yield "streams-read", "reads of the forwarder", invocations
+    yield from _function("forwarder", w, invocations)
+
+
+def _from_kinesis(w: Workload) -> Iterator[Line]:
+    record = _images_bytes(w) + assumed("record_overhead_bytes")
+    billed = w.changes * _rounded_up(record, 1024) * 1024 / GB
+    yield "dynamodb-capture", "changes captured", w.changes * _rounded_up(w.item_bytes, 1024)
+    yield "kinesis-stream", "on-demand stream, idle or not", w.hours
+    yield "kinesis-in", "records written", billed
+    yield "kinesis-out", "records read by Firehose", w.changes * record / GB
+    yield from _function("transform", w, _invocations(w, w.changes * record / 10**6))
+
+
+def _from_zero_etl(w: Workload) -> Iterator[Line]:
+    yield "dynamodb-export", "incremental exports", w.changes * _images_bytes(w) / GB
+    refreshes = w.hours * assumed("zero_etl_refreshes_per_hour")
+    yield "glue-dpu", "refreshes of the target", refreshes * assumed("zero_etl_dpu_hours_per_refresh")
+
+
+_SOURCES: dict[str, Callable[[Workload], Iterator[Line]]] = {
+    "dynamodb": _from_streams,
+    "kinesis": _from_kinesis,
+    "zero-etl": _from_zero_etl,
+}
+
+
+def _function(name: str, w: Workload, invocations: Decimal) -> Iterator[Line]:
+    seconds = invocations * assumed("lambda_seconds_per_invocation")
+    seconds += w.changes * assumed("lambda_seconds_per_change")
+    yield "lambda-request", f"invocations of the {name}", invocations
+    yield "lambda-duration", f"run time of the {name}", seconds * assumed("lambda_memory_gb")
+    written = invocations * assumed("log_bytes_per_invocation") / GB
+    yield "cloudwatch-logs", f"logs of the {name}", written
+
+
+def _invocations(w: Workload, full_batches: Decimal) -> Decimal:
+    """A batch waits a second for more, in each shard: with little traffic each change is a batch."""
+    return max(full_batches, min(w.changes, w.hours * 3600 * assumed("shards")))
+
+
+def _delivery(w: Workload) -> Iterator[Line]:
+    yield "firehose-iceberg", "change rows taken in", w.changes * _row_bytes(w) / GB
+    polls = w.hours * assumed("sqs_polls_per_hour")
+    yield "sqs-request", "polls of the dead-letter queue, idle or not", polls
+    log_bytes = w.changes * _row_bytes(w) * assumed("parquet_bytes_per_row_byte")
+    scanned = log_bytes / 2 * assumed("refresh_share_of_log") + _current_bytes(w)
+    least = Decimal(LEAST_QUERY_BYTES)
+    yield "athena-scan", "refreshes of the current table", w.refreshes * max(scanned, least) / (1000 * GB)
+
+
+def _storage(w: Workload, *, history: bool) -> Iterator[Line]:
+    """Storage at the end of the time, the log of that time and the current table; its upkeep."""
+    log_bytes = w.changes * _row_bytes(w) * assumed("parquet_bytes_per_row_byte") if history else Decimal(0)
+    seconds = max(w.buffer_seconds, 1) if history else 3600 / assumed("zero_etl_refreshes_per_hour")
+    commits = min(w.changes, w.hours * 3600 / seconds) + w.refreshes
+    per_day = commits / max(w.hours / 24, Decimal(1))
+    yield "s3tables-storage", "tables", (log_bytes + _current_bytes(w)) / GB * w.months
+    yield "s3tables-put", "commits", commits * assumed("puts_per_commit")
+    yield "s3tables-monitoring", "objects that a day leaves", per_day * assumed("puts_per_commit") * w.months
+    yield "s3tables-compaction-objects", "files compacted", commits
+    yield "s3tables-compaction-bytes", "bytes compacted", (log_bytes or _current_bytes(w)) / GB
+
+
+def _watching(pattern: str, w: Workload) -> Iterator[Line]:
+    yield "cloudwatch-alarm", "alarms, idle or not", len(_alarms(pattern)) * w.months
+    yield "cloudwatch-dashboard", "dashboard, idle or not", w.months
+
+
+@cache
+def _alarms(pattern: str) -> list[str]:
+    """The alarms that the template makes in a pattern."""
+    resources = load_template(TEMPLATES / "observe.yaml")["Resources"].items()
+    return [
+        name
+        for name, resource in resources
+        if resource["Type"] == _ALARM and (pattern == "kinesis" or resource.get("Condition") != "UsesKinesis")
+    ]
+
+
+def _images_bytes(w: Workload) -> Decimal:
+    """Bytes of the images of one change record."""
+    return w.item_bytes * assumed("image_bytes_per_item_byte") * assumed("images_per_change")
+
+
+def _row_bytes(w: Workload) -> Decimal:
+    return w.item_bytes * assumed("row_bytes_per_item_byte") + assumed("row_overhead_bytes")
+
+
+def _current_bytes(w: Workload) -> Decimal:
+    return w.live_items * w.item_bytes * assumed("parquet_bytes_per_row_byte")
+
+
+def _rounded_up(size: int | Decimal, unit: int) -> int:
+    """How many whole units a size takes."""
+    return -(-int(size) // unit)
+
+
+def _round(amount: Decimal, places: int) -> Decimal:
+    return amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)

@@ -1,0 +1,151 @@
+"""One table of a contract in the hand: from its change stream to the proof that it equals DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from dynaberg import delivery, layers, past, proof
+from dynaberg.contracts import Contract
+from dynaberg.proof import ReconcileReport
+from dynaberg.workbench.connection import Connection
+from dynaberg.workbench.iceberg_table import IcebergTable
+
+if TYPE_CHECKING:
+    import pyiceberg.table
+
+
+class Table(IcebergTable):
+    """One DynamoDB table as the lake has it: its change log, its current table, and its contract.
+
+    What an `IcebergTable` can do, it does with the current table.
+
+    Args:
+        connection: The project that it belongs to.
+        contract: The table contract.
+    """
+
+    def __init__(self, connection: Connection, contract: Contract) -> None:
+        super().__init__(connection, contract.table, contract.key)
+        self.contract = contract
+        self._place = (connection.session, connection.settings, contract)
+
+    @property
+    def log(self) -> pyiceberg.table.Table:
+        """The change log, a native pyiceberg `Table`."""
+        return self._connection.load_table(self.contract.log_name)
+
+    # delivery into the change log
+
+    def wait_for_delivery(self, *, timeout: float = 300) -> pd.DataFrame:
+        """Wait until the change log holds every change.
+
+        After `wb.generate_traffic` the changes that it wrote are waited for; otherwise those that the
+        DynamoDB table's stream still holds.
+
+        Args:
+            timeout: Deadline in seconds.
+
+        Raises:
+            NotReadyError: The deadline passed; the message says what is missing and where to look.
+        """
+        shared = self._connection
+        reports, shared.written = shared.written, []
+        return delivery.wait_for_delivery(
+            *self._place,
+            expected=sum(report.changes for report in reports) or None,
+            since=reports[0].started_at if reports else None,
+            timeout=timeout,
+        )
+
+    def freshness(self, *, since: datetime | None = None) -> pd.DataFrame:
+        """The lag of each hop: item → stream → Lambda → Firehose → snapshot of the change log.
+
+        Args:
+            since: Timezone-aware; by default 24 hours before the log's latest snapshot.
+        """
+        return delivery.freshness(*self._place, since=since)
+
+    def failures(self) -> pd.DataFrame:
+        """Every change that failed and waits in the error bucket or a queue, with the reason."""
+        return delivery.failures(*self._place)
+
+    def wait_for_failures(self, changes: int, *, timeout: float = 180) -> pd.DataFrame:
+        """Wait until so many changes have failed, and list them; for a test of what happens then.
+
+        Args:
+            changes: How many failed changes, at least.
+            timeout: Deadline in seconds.
+
+        Raises:
+            NotReadyError: Fewer have failed by the deadline.
+        """
+        return delivery.wait_for_failures(*self._place, changes, timeout=timeout)
+
+    def queue_depths(self) -> pd.DataFrame:
+        """About how many messages the dead-letter queue and the parked queue hold."""
+        return delivery.queue_depths(self._connection.session, self._connection.settings)
+
+    def preview_replay(self) -> pd.DataFrame:
+        """What `replay_errors` would do with each failed change."""
+        return delivery.preview_replay(*self._place)
+
+    def replay_errors(self) -> pd.DataFrame:
+        """Send every failed change once more, by the contract as it is now, and archive what was taken."""
+        return delivery.replay_errors(*self._place)
+
+    def replay_stream(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
+        """Read a time range of the change stream again, and send what the change log lacks.
+
+        Args:
+            since: Timezone-aware; by default the oldest change that the stream holds.
+            until: Timezone-aware; by default now.
+        """
+        return delivery.replay_stream(*self._place, since=since, until=until)
+
+    # the current table, and its past
+
+    def refresh(self) -> pd.DataFrame:
+        """Bring the current table up to the change log with one Athena MERGE."""
+        return layers.refresh(*self._place)
+
+    def state_as_of(self, when: datetime, *, columns: Sequence[str] = ("*",)) -> pd.DataFrame:
+        """The items as they were at a moment, by business time: what was true then, from the change log.
+
+        Args:
+            when: Timezone-aware moment, to the microsecond; Streams date changes to the second.
+            columns: Columns of the current table to read.
+
+        Raises:
+            NotFoundError: The moment precedes the first change; the message names it.
+        """
+        return past.state_as_of(*self._place, when, columns=columns)
+
+    def item_history(self, key: Mapping[str, Any]) -> pd.DataFrame:
+        """Every version of one DynamoDB item, by changed attribute.
+
+        Args:
+            key: The item's key, `{"transaction_id": "TXN_…", "timestamp": 1700000000000}`.
+        """
+        return past.item_history(*self._place, key)
+
+    # proof
+
+    def reconcile(self) -> ReconcileReport:
+        """Compare DynamoDB with the current table and the change log, every column of every row."""
+        return proof.reconcile(*self._place)
+
+    def repair(self, report: ReconcileReport, *, confirm: str) -> pd.DataFrame:
+        """Put right what `reconcile` found: by a refresh, and where the log lacks it through the log.
+
+        Args:
+            report: What `reconcile` found.
+            confirm: The workbench's name, typed.
+
+        Raises:
+            SettingsError: The name does not match; nothing was done.
+        """
+        return proof.repair(*self._place, report, confirm=confirm)

@@ -1,0 +1,250 @@
+"""Athena's operations, by their names in `X-Amz-Target`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from local_aws.athena.tables import metadata
+from local_aws.athena.api import prepared
+from local_aws.athena.tables import Catalogs
+from local_aws.athena.tables import Engine
+from local_aws.athena.dialect import QueryCancelled, QueryError
+from local_aws.athena.statements import Execution, Executions
+from local_aws.athena.api.pages import joined, read_page, row_of
+from local_aws.athena.statements import header, rows_of_text, write_csv
+from local_aws.athena.statements import Runner
+from local_aws.athena.api.starting import WITHOUT_FILE, invalid, new_execution, repeated
+from local_aws.athena.api.storage import ResultObjects
+from local_aws.s3tables import IcebergTables
+from local_aws.wire import AwsError, Upstream
+
+CONCURRENT_QUERIES = 8
+FILES_KEPT = 200
+PAGE_ROWS = 1000
+ANSWER_WITHIN_SECONDS = 0.25
+
+log = logging.getLogger(__name__)
+Payload = Mapping[str, Any]
+
+
+class Operations:
+    """Answers Athena's operations.
+
+    Args:
+        upstream: ministack.
+        tables: The tables of all table buckets.
+        folder: Where DuckDB keeps its files.
+        endpoint: The local AWS.
+        region: Its region.
+        loop: Where all of them run.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        tables: IcebergTables,
+        folder: Path,
+        endpoint: str,
+        region: str,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._upstream = upstream
+        self.engine = Engine(folder, endpoint, region)
+        self.catalogs = Catalogs(tables, endpoint, region, loop)
+        self._objects = ResultObjects(upstream, region)
+        self._runner = Runner(self.engine, self.catalogs)
+        self._executions = Executions()
+        self._threads = ThreadPoolExecutor(CONCURRENT_QUERIES, "athena")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._files: list[Execution] = []
+        self.by_name: Mapping[str, Callable[[Payload], Awaitable[Payload]]] = {
+            "StartQueryExecution": self.start_query,
+            "StopQueryExecution": self.stop_query,
+            "GetQueryExecution": self.get_query,
+            "BatchGetQueryExecution": self.batch_get_queries,
+            "ListQueryExecutions": self.list_queries,
+            "GetQueryResults": self.get_results,
+            "GetQueryRuntimeStatistics": self.get_statistics,
+        }
+
+    async def close(self) -> None:
+        """Stops what runs and closes the database."""
+        for task in self._tasks:
+            task.cancel()
+        self._runner.stop_all()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self.engine.close)
+
+    async def metadata(self, operation: str, payload: Payload) -> Payload | None:
+        """A catalog operation; None where it is of the Glue catalog."""
+        answer = metadata.OPERATIONS[operation]
+        return await asyncio.get_running_loop().run_in_executor(self._threads, answer, self.catalogs, payload)
+
+    async def start_query(self, payload: Payload) -> Payload:
+        """`StartQueryExecution`."""
+        token = payload.get("ClientRequestToken") or ""
+        if token and (known := self._executions.by_token(token)):
+            return repeated(known, payload)
+        execution = await new_execution(self._upstream, payload)
+        self._executions.add(execution)
+        task = asyncio.create_task(self._run(execution))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return {"QueryExecutionId": execution.id}
+
+    async def _run(self, execution: Execution) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            execution.state = "RUNNING" if not execution.is_finished else execution.state
+            if execution.substatement_type in ("PREPARE", "DEALLOCATE"):
+                await prepared.keep_or_drop(self._upstream, execution.workgroup, execution.statement)
+            outcome = await loop.run_in_executor(self._threads, self._runner.run, execution)
+            execution.columns = list(outcome.columns)
+            execution.rows, execution.update_count = outcome.rows, outcome.update_count
+            execution.bytes_scanned = outcome.bytes_scanned
+            await self._store(execution)
+            if outcome.written:
+                execution.manifest = f"{execution.output}{execution.id}-manifest.csv"
+                listed = "".join(f"{name}\n" for name in outcome.written)
+                await self._objects.put(execution.manifest, listed.encode(), "text/csv")
+            execution.finish("SUCCEEDED")
+        except QueryCancelled:
+            execution.finish("CANCELLED", "Query cancelled by user")
+        except QueryError as error:
+            execution.finish("FAILED", str(error), error.as_json())
+        except Exception as error:
+            log.exception("query %s failed", execution.id)
+            failure = QueryError("GENERIC_INTERNAL_ERROR", f"{type(error).__name__}: {error}")
+            execution.finish("FAILED", str(failure), failure.as_json())
+        self._evict(execution)
+
+    async def _store(self, execution: Execution) -> None:
+        """Puts the result object, and the names and types of its columns beside it."""
+        file = execution.file
+        if file is None or execution.substatement_type in WITHOUT_FILE:
+            return
+        if execution.suffix == ".txt":
+            body = file.with_suffix(".txt").read_bytes()
+            file.with_suffix(".txt").unlink()
+        else:
+            names = [column["Name"] for column in execution.columns]
+            body = header(names) + await asyncio.to_thread(file.read_bytes)
+        await self._objects.put(
+            execution.location, body, "text/csv" if execution.suffix == ".csv" else "text/plain"
+        )
+        await self._objects.put(
+            f"{execution.location}.metadata", orjson.dumps(execution.columns), "application/octet-stream"
+        )
+
+    def _evict(self, execution: Execution) -> None:
+        """Keeps the files of the last results only; older ones are read from S3."""
+        self._files.append(execution)
+        while len(self._files) > FILES_KEPT:
+            old = self._files.pop(0)
+            if old.file is not None:
+                old.file.unlink(missing_ok=True)
+
+    async def stop_query(self, payload: Payload) -> Payload:
+        """`StopQueryExecution`."""
+        execution = self._executions.get(required(payload, "QueryExecutionId"))
+        execution.finish("CANCELLED", "Query cancelled by user")
+        self._runner.stop(execution.id)
+        return {}
+
+    async def get_query(self, payload: Payload) -> Payload:
+        """`GetQueryExecution`: as soon as the query has ended, else after a moment: to ask costs it time."""
+        execution = self._executions.get(required(payload, "QueryExecutionId"))
+        if not execution.is_finished:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(execution.ended.wait(), ANSWER_WITHIN_SECONDS)
+        return {"QueryExecution": execution.as_json()}
+
+    async def batch_get_queries(self, payload: Payload) -> Payload:
+        """`BatchGetQueryExecution`."""
+        ids = payload.get("QueryExecutionIds") or []
+        found = [e.as_json() for i in ids if (e := self._executions.find(i))]
+        missing = [
+            {
+                "QueryExecutionId": i,
+                "ErrorCode": "INVALID_INPUT",
+                "ErrorMessage": f"QueryExecution {i} was not found",
+            }
+            for i in ids
+            if not self._executions.find(i)
+        ]
+        return {"QueryExecutions": found, "UnprocessedQueryExecutionIds": missing}
+
+    async def list_queries(self, payload: Payload) -> Payload:
+        """`ListQueryExecutions`."""
+        ids = self._executions.of_workgroup(payload.get("WorkGroup") or "primary")
+        return metadata.page("QueryExecutionIds", ids, payload)
+
+    async def get_statistics(self, payload: Payload) -> Payload:
+        """`GetQueryRuntimeStatistics`."""
+        execution = self._executions.get(required(payload, "QueryExecutionId"))
+        timeline = {k: v for k, v in execution.statistics().items() if k.endswith("Millis")}
+        rows = {"OutputRows": execution.rows, "InputBytes": execution.bytes_scanned}
+        return {"QueryRuntimeStatistics": {"Timeline": timeline, "Rows": rows}}
+
+    async def get_results(self, payload: Payload) -> Payload:
+        """`GetQueryResults`, page by page."""
+        execution = self._executions.get(required(payload, "QueryExecutionId"))
+        if execution.state != "SUCCEEDED":
+            kind = "Final query" if execution.is_finished else "Current"
+            message = f"Query did not finish successfully. {kind} state: {execution.state}"
+            raise invalid(message, "INVALID_QUERY_EXECUTION")
+        count = int(payload.get("MaxResults") or PAGE_ROWS)
+        if not 1 <= count <= PAGE_ROWS:
+            raise invalid(f"MaxResults is more than maximum allowed length {PAGE_ROWS}.")
+        token = str(payload.get("NextToken") or "")
+        if token and not token.isdigit():
+            raise invalid("Malformed paging token.")
+        rows: list[bytes] = []
+        if not token and execution.suffix == ".csv":
+            rows.append(row_of([column["Name"] for column in execution.columns]))
+        following: int | None = None
+        if execution.rows:
+            file = await self._file(execution)
+            page = await asyncio.to_thread(read_page, file, int(token or 0), count - len(rows))
+            rows, following = [*rows, *page.rows], page.following
+        answer: dict[str, Any] = {
+            "ResultSet": {
+                "Rows": joined(rows),
+                "ResultSetMetadata": {"ColumnInfo": execution.columns},
+            }
+        }
+        answer["UpdateCount"] = execution.update_count or 0
+        if following is not None:
+            answer["NextToken"] = str(following)
+        return answer
+
+    async def _file(self, execution: Execution) -> Path:
+        """The rows at hand, fetched from S3 again where they were evicted."""
+        file = execution.file
+        assert file is not None  # noqa: S101 - a result with rows has had a file
+        if not file.exists():
+            body = await self._objects.get(execution.location)
+            if body is None:
+                raise invalid(f"Could not find results at {execution.location}")
+            if execution.suffix == ".txt":
+                await asyncio.to_thread(write_csv, file, rows_of_text(body))
+            else:
+                top = header([column["Name"] for column in execution.columns])
+                await asyncio.to_thread(file.write_bytes, body.removeprefix(top))
+            self._evict(execution)
+        return file
+
+
+def required(payload: Payload, name: str) -> str:
+    """A member that must be there."""
+    if not payload.get(name):
+        raise AwsError("InvalidRequestException", f"{name} is required")
+    return str(payload[name])

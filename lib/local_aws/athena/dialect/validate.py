@@ -1,0 +1,137 @@
+"""What Athena's parser refuses, and what DuckDB would accept beyond it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from trino_sql_validator import validate
+
+from local_aws.athena.dialect.dialect import AthenaSql
+from local_aws.athena.dialect.errors import StatementError
+from local_aws.athena.dialect.words import refuse_words
+
+Node = exp.Expr
+
+BEFORE_VALUES = "SELECT * FROM ("
+
+
+def parse(sql: str) -> Node:
+    """A query or DML statement as Athena reads it.
+
+    Raises:
+        StatementError: Where Athena's grammar has no such statement.
+    """
+    return parsed(sql).copy()
+
+
+@lru_cache(maxsize=128)
+def parsed(sql: str) -> Node:
+    """The tree of a statement that is sent again and again; nobody may change it."""
+    check_grammar(sql)
+    refuse_words(sql)
+    try:
+        tree = sqlglot.parse_one(sql, dialect=AthenaSql)
+    except SqlglotError as error:
+        problem = getattr(error, "errors", [{}])[0]
+        place = problem.get("line") or 1, problem.get("col") or 1
+        raise StatementError(f"mismatched input '{problem.get('highlight', '')}'", *place) from error
+    for table in tree.find_all(exp.Table):
+        start = table.this.meta.get("start")
+        if start is not None and sql[start] == "'":
+            raise unexpected(table, table.name)
+    for node in tree.walk():
+        if refused := REFUSED.get(type(node)):
+            refused(node)
+    return tree
+
+
+def check_grammar(sql: str) -> None:
+    """Asks Trino's grammar.
+
+    Raises:
+        StatementError: With what was found and what was expected.
+    """
+    # The validator wants brackets around the rows of a VALUES that stands alone; Athena does not.
+    alone = re.match(r"\s*VALUES\b", sql, re.IGNORECASE) is not None
+    text = f"{BEFORE_VALUES}{sql}\n)" if alone else sql
+    result = validate(text, dialect="trino", jinja="reject", function_arguments="off")
+    if not result.valid and result.error is not None:
+        end = sql.count("\n") + 1, len(sql) - sql.rfind("\n")
+        line, column = result.error.line or end[0], result.error.column or end[1]
+        column -= len(BEFORE_VALUES) if alone and line == 1 and result.error.column else 0
+        raise StatementError(grammar_words(result.error.message), line, column)
+    if result.statement_count != 1:
+        raise StatementError("Only one sql statement is allowed. Got: " + sql.strip())
+
+
+def grammar_words(message: str) -> str:
+    """A parser's message in the words of Athena's."""
+    message = message.removeprefix("sql parser error: ")
+    if found := re.fullmatch(r"Expected: (.*), found: (.*)", message, re.DOTALL):
+        seen = "<EOF>" if found[2] == "EOF" else found[2]
+        return f"mismatched input '{seen}'. Expecting: {found[1]}"
+    return f"mismatched input: {message}"
+
+
+def unexpected(node: Node, text: str) -> StatementError:
+    """Something of DuckDB's that Athena's grammar lacks."""
+    places = [n.meta for n in node.walk() if "line" in n.meta]
+    first = min(places, key=lambda meta: meta["start"], default=None)
+    line, column = (first["line"], first["col"] - (first["end"] - first["start"])) if first else (1, 1)
+    return StatementError(f"mismatched input '{text}'", line, column)
+
+
+def refuse_star_options(node: Node) -> None:
+    """`* EXCLUDE (…)`, `* REPLACE (…)`."""
+    for option in ("except_", "except", "replace", "rename"):
+        if node.args.get(option):
+            raise unexpected(node, option.strip("_").upper())
+
+
+def refuse_select_options(node: Node) -> None:
+    """FROM-first, DISTINCT ON, QUALIFY, FOR UPDATE and GROUP BY or ORDER BY ALL."""
+    if node.args.get("locks"):
+        raise unexpected(node, "FOR")
+    distinct = node.args.get("distinct")
+    if distinct is not None and distinct.args.get("on"):
+        raise unexpected(distinct, "ON")
+    if node.args.get("qualify"):
+        raise unexpected(node.args["qualify"], "QUALIFY")
+    order = node.args.get("order")
+    for term in order.expressions if order else []:
+        if (
+            isinstance(term.this, exp.Column)
+            and term.name.upper() == "ALL"
+            and not term.this.args["this"].quoted
+        ):
+            raise unexpected(term, "ALL")
+
+
+def refuse_operator(node: Node) -> None:
+    """Trino has functions for bits, no operators."""
+    raise unexpected(node, {"bitwiseand": "&", "bitwiseor": "|", "bitwisexor": "^"}.get(node.key, "<<"))
+
+
+def refuse_slice(node: Node) -> None:
+    """`x[1:2]`."""
+    raise unexpected(node, ":")
+
+
+def refuse_similar(node: Node) -> None:
+    """`x SIMILAR TO 'pattern'`."""
+    raise unexpected(node, "SIMILAR")
+
+
+BITS = (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseLeftShift, exp.BitwiseRightShift)
+REFUSED: Mapping[type[Node], Callable[[Node], None]] = {
+    exp.Star: refuse_star_options,
+    exp.Select: refuse_select_options,
+    exp.Slice: refuse_slice,
+    exp.SimilarTo: refuse_similar,
+    **dict.fromkeys(BITS, refuse_operator),
+}

@@ -1,0 +1,175 @@
+"""MERGE: in one transaction, rows to change are picked, their old versions deleted, the new ones inserted.
+
+DuckDB's own MERGE takes a single action on an Iceberg table. Here every row of the join gets the first WHEN
+clause whose condition holds, as Trino has it; a step without rows is left out, so that a merge that changes
+nothing makes no snapshot. A target row that several source rows match is an error, as in Trino.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from local_aws.athena.dialect import to_duckdb
+from local_aws.athena.statements.dml import ROWS, check_columns, check_values, quoted, relation, target, transaction
+from local_aws.athena.tables import bytes_read
+from local_aws.athena.dialect import QueryError
+from local_aws.athena.tables import Context, TableName
+from local_aws.athena.statements.queries import Outcome, translate
+
+Node = exp.Expr
+FILE, ROW = "merge_file", "merge_row"
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One WHEN clause.
+
+    Attributes:
+        matched: Whether it is for rows that the target has.
+        condition: Its AND, or None.
+        action: DELETE, UPDATE or INSERT.
+        values: The new values by column, for UPDATE and INSERT.
+    """
+
+    matched: bool
+    condition: Node | None
+    action: str
+    values: dict[str, Node]
+
+
+def run_merge(context: Context, tree: exp.Merge) -> Outcome:
+    """`MERGE INTO t USING s ON … WHEN …`."""
+    table, name = target(context, tree)
+    columns = [f.name for f in context.catalogs.load(name.catalog, name.database, name.table).schema().fields]
+    clauses = [read_clause(when, columns) for when in tree.args["whens"].expressions]
+    for clause in clauses:
+        check_columns(context, name, list(clause.values), tree)
+    with transaction(context, name):
+        select = picked_rows(table, tree, clauses, columns)
+        query = to_duckdb(translate(context, select))
+        kinds = dict(zip(columns, context.describe(query)[-len(columns) :], strict=True))
+        written = [
+            c
+            for c in columns
+            if any(not isinstance(v, exp.Null) for k in clauses if (v := k.values.get(c.lower())))
+        ]
+        check_values(context, name, written, [kinds[c] for c in written], tree)
+        context.cursor.execute(f"CREATE OR REPLACE TEMP TABLE picked AS {query}")
+        scanned = bytes_read(context.cursor)
+        try:
+            updated = apply(context, name, clauses, columns)
+        finally:
+            context.cursor.execute("DROP TABLE IF EXISTS picked")
+        return Outcome(ROWS, 0, updated, scanned)
+
+
+def read_clause(when: exp.When, columns: Sequence[str]) -> Clause:
+    """A WHEN clause of the tree."""
+    then = when.args["then"]
+    values: dict[str, Node] = {}
+    if isinstance(then, exp.Update):
+        values = {a.this.name.lower(): a.expression for a in then.expressions}
+        return Clause(True, when.args.get("condition"), "UPDATE", values)
+    if isinstance(then, exp.Insert):
+        listed = [c.name.lower() for c in then.this.expressions] if then.this else list(columns)
+        given = then.expression.expressions
+        if len(listed) != len(given):
+            raise QueryError(
+                "MISMATCHED_COLUMN_ALIASES",
+                f"MERGE insert has {len(listed)} columns but {len(given)} values",
+                when,
+            )
+        return Clause(False, when.args.get("condition"), "INSERT", dict(zip(listed, given, strict=True)))
+    return Clause(True, when.args.get("condition"), "DELETE", {})
+
+
+def picked_rows(
+    table: exp.Table, tree: exp.Merge, clauses: Sequence[Clause], columns: Sequence[str]
+) -> exp.Select:
+    """A SELECT of every row that a clause applies to: which clause, where the old row is, the new values."""
+    old = table.alias_or_name
+    target_rows = exp.Subquery(
+        this=exp.Select(
+            expressions=[
+                exp.Star(),
+                exp.alias_(exp.column("filename"), FILE),
+                exp.alias_(exp.column("file_row_number"), ROW),
+            ],
+            from_=exp.From(this=unaliased(table)),
+        ),
+        alias=exp.TableAlias(this=exp.to_identifier(old)),
+    )
+    found = exp.Not(this=exp.Is(this=exp.column(ROW, table=old), expression=exp.Null()))
+    cases = exp.Case()
+    for number, clause in enumerate(clauses):
+        test = found.copy() if clause.matched else exp.Not(this=exp.Paren(this=found.copy()))
+        full = exp.and_(test, clause.condition.copy()) if clause.condition is not None else test
+        cases = cases.when(full, str(number))
+    expressions = [exp.alias_(cases, "merge_clause"), exp.column(FILE, table=old), exp.column(ROW, table=old)]
+    for column in columns:
+        expressions.append(exp.alias_(new_value(column, clauses, old), quoted_name(column)))
+    source = tree.args["using"].copy()
+    join = exp.Join(this=target_rows, on=tree.args["on"].copy(), side="LEFT")
+    inner = exp.Select(expressions=expressions, from_=exp.From(this=source), joins=[join])
+    outer = exp.Select(
+        expressions=[exp.Star()],
+        from_=exp.From(
+            this=exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("merge_rows")))
+        ),
+    )
+    return outer.where(exp.Not(this=exp.Is(this=exp.column("merge_clause"), expression=exp.Null())))
+
+
+def unaliased(table: exp.Table) -> exp.Table:
+    """A table without its alias."""
+    plain = table.copy()
+    plain.set("alias", None)
+    return plain
+
+
+def quoted_name(column: str) -> exp.Identifier:
+    """The name of a new value."""
+    return exp.to_identifier(f"new_{column}", quoted=True)
+
+
+def new_value(column: str, clauses: Sequence[Clause], old: str) -> Node:
+    """A column's new value, by the clause that applies; the conditions repeat in their order."""
+    cases = exp.Case()
+    found = exp.Not(this=exp.Is(this=exp.column(ROW, table=old), expression=exp.Null()))
+    for clause in clauses:
+        test = found.copy() if clause.matched else exp.Not(this=exp.Paren(this=found.copy()))
+        full = exp.and_(test, clause.condition.copy()) if clause.condition is not None else test
+        kept = exp.column(column, table=old, quoted=True)
+        value = clause.values.get(column.lower(), kept if clause.matched else exp.Null())
+        cases = cases.when(full, exp.Null() if clause.action == "DELETE" else value.copy())
+    return cases
+
+
+def apply(context: Context, name: TableName, clauses: Sequence[Clause], columns: Sequence[str]) -> int:
+    """Deletes the old versions of the picked rows and inserts the new ones; how many rows were picked."""
+    cursor = context.cursor
+    counts = cursor.execute(
+        "SELECT count(*), count(merge_row), count(DISTINCT (merge_file, merge_row)) "
+        "FILTER (WHERE merge_row IS NOT NULL) FROM picked"
+    ).fetchone()
+    total, matched, distinct = counts or (0, 0, 0)
+    if matched != distinct:
+        raise QueryError(
+            "MERGE_TARGET_ROW_MULTIPLE_MATCHES", "One MERGE target table row matched more than one source row"
+        )
+    if matched:
+        rows = "SELECT (merge_file, merge_row) FROM picked WHERE merge_row IS NOT NULL"
+        cursor.execute(f"DELETE FROM {relation(name)} WHERE (filename, file_row_number) IN ({rows})")  # noqa: S608
+    written = [str(i) for i, clause in enumerate(clauses) if clause.action != "DELETE"]
+    condition = f"merge_clause IN ({', '.join(written)})" if written else "false"
+    pending = cursor.execute(f"SELECT count(*) FROM picked WHERE {condition}").fetchone()  # noqa: S608
+    if pending and pending[0]:
+        listed = ", ".join(quoted(c) for c in columns)
+        values = ", ".join(quoted(f"new_{c}") for c in columns)
+        cursor.execute(
+            f"INSERT INTO {relation(name)} ({listed}) SELECT {values} FROM picked WHERE {condition}"  # noqa: S608
+        )
+    return int(total)

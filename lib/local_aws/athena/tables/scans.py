@@ -1,0 +1,110 @@
+"""How a query reads its tables: from the files that hold their objects, by DuckDB's own scan of Iceberg.
+
+By its name in the attached catalog, a table's metadata would come over HTTP and each part of a file through
+Python. Both ways read the same snapshot, with its deletes and with the same files left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import duckdb
+from sqlglot import exp
+
+from local_aws.athena.dialect import to_duckdb
+from local_aws.athena.tables.engine import CATALOG_PREFIX
+from local_aws.athena.dialect import QueryError
+from local_aws.athena.tables.names import is_view
+from local_aws.athena.tables.object_files import ADDRESS, file_of
+from local_aws.athena.tables.stand_ins import Tables
+from local_aws.athena.dialect import HIDDEN_COLUMN, SHOWS_PATH
+
+Node = exp.Expr
+Answer = TypeVar("Answer")
+
+METADATA_SUFFIX = ".metadata.json"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A query in DuckDB's SQL.
+
+    Attributes:
+        by_name: With the names of its tables.
+        on_files: With scans of their files, or None where only names will do.
+    """
+
+    by_name: str
+    on_files: str | None
+
+    def within(self, around: Callable[[str], str]) -> Texts:
+        """The texts with something around them."""
+        return Texts(around(self.by_name), None if self.on_files is None else around(self.on_files))
+
+    def run(self, cursor: duckdb.DuckDBPyConnection, execute: Callable[[str], Answer]) -> Answer:
+        """Runs the query on files, and by name where one of them is not in its table's folder."""
+        if self.on_files is None:
+            return execute(self.by_name)
+        try:
+            return execute(self.on_files)
+        except duckdb.IOException:
+            cursor.execute("ROLLBACK; BEGIN")
+            return execute(self.by_name)
+
+
+def texts_of(tables: Tables, query: Node) -> Texts:
+    """Both texts of a query.
+
+    Args:
+        tables: Tells where each table's metadata is.
+        query: The query, translated; it is changed.
+    """
+    by_name = to_duckdb(query)
+    return Texts(by_name, to_duckdb(query) if put_scans(tables, query) else None)
+
+
+def put_scans(tables: Tables, query: Node) -> bool:
+    """Puts a scan in the place of each table's name; False where there is no such table.
+
+    Rows at hand do not outlast a second try, so that names do for a query that has any.
+    """
+    paths = [column for column in query.find_all(exp.Column) if column.meta.get(SHOWS_PATH)]
+    for column in paths:
+        put_address(column)
+    for node in query.find_all(exp.Table):
+        if is_view(node):
+            return False
+        if node.catalog.startswith(CATALOG_PREFIX):
+            location = tables.location(node.catalog, node.db, node.name)
+            if not location:
+                return False
+            if paths and tables.has_column(node, HIDDEN_COLUMN):
+                message = f'"$path" is not supported locally for a table with a column {HIDDEN_COLUMN}'
+                raise QueryError("NOT_SUPPORTED", message, node)
+            put_scan(node, location)
+    return True
+
+
+def put_address(column: exp.Column) -> None:
+    """Makes the file of a row the address of the object that it holds, under the same name."""
+    address = exp.Anonymous(this=ADDRESS, expressions=[column.copy()])
+    is_named = isinstance(column.parent, exp.Select) and column.arg_key == "expressions"
+    column.replace(exp.alias_(address, HIDDEN_COLUMN, quoted=True) if is_named else address)
+
+
+def put_scan(node: exp.Table, location: str) -> None:
+    """Makes a table's name a scan of the files that its metadata lists."""
+    folder, _, version = str(file_of(location)).rpartition("/metadata/")
+    options = {
+        "allow_moved_paths": exp.true(),
+        "version": exp.Literal.string(version.removesuffix(METADATA_SUFFIX)),
+        "version_name_format": exp.Literal.string(f"%s%s{METADATA_SUFFIX}"),
+    }
+    if asked := node.args.get("version"):
+        options["snapshot_from_id"] = asked.expression
+    named = [exp.Kwarg(this=exp.var(name), expression=value) for name, value in options.items()]
+    node.set("this", exp.Anonymous(this="iceberg_scan", expressions=[exp.Literal.string(folder), *named]))
+    for part in ("catalog", "db", "version"):
+        node.set(part, None)

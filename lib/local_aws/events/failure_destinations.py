@@ -1,0 +1,154 @@
+"""OnFailure destinations: where an event source mapping reports the records that it gave up.
+
+A queue or a topic gets the batch's place in the stream only, a bucket the records as well.
+Source: AWS Lambda developer guide, "Retain discarded records for a DynamoDB event source in Lambda".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import orjson
+
+from local_aws.events.mapping import EventSourceMapping
+from local_aws.wire import AwsError, Request, Upstream, signature
+
+GIVE_UP_SECONDS = 600.0
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """A batch that is not tried any more.
+
+    Attributes:
+        condition: `RetryAttemptsExhausted` or `RecordAgeExceeded`.
+        invocations: How often the function had it.
+        executed_version: The version that had it last.
+        shard_id: The shard that it came from.
+        batch_info: The batch's place in the stream, `DDBStreamBatchInfo`.
+        event: The event, as JSON.
+    """
+
+    condition: str
+    invocations: int
+    executed_version: str
+    shard_id: str
+    batch_info: Mapping[str, Any]
+    event: bytes
+
+
+Send = Callable[[Upstream, EventSourceMapping, Discarded, datetime], Awaitable[None]]
+
+
+async def report(upstream: Upstream, mapping: EventSourceMapping, discarded: Discarded) -> None:
+    """Report a discarded batch to a mapping's destination, if it has one; tries for ten minutes."""
+    if mapping.destination_arn is None:
+        log.warning("%s gave up records of %s: no destination", mapping.uuid, mapping.source_arn)
+        return
+    send = _SENDERS[mapping.destination_arn.split(":")[2]]
+    deadline = asyncio.get_running_loop().time() + GIVE_UP_SECONDS
+    pause_seconds = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            await send(upstream, mapping, discarded, datetime.now(UTC))
+        except AwsError as error:
+            if asyncio.get_running_loop().time() > deadline:
+                log.error("%s could not report to %s: %s", mapping.uuid, mapping.destination_arn, error)  # noqa: TRY400
+                return
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+        else:
+            return
+
+
+def invocation_record(mapping: EventSourceMapping, discarded: Discarded, now: datetime) -> dict[str, Any]:
+    """The record of an invocation that failed for good, without its payload."""
+    response: dict[str, Any] | None = None
+    if discarded.invocations:
+        response = {
+            "statusCode": 200,
+            "executedVersion": discarded.executed_version,
+            "functionError": "Unhandled",
+        }
+    return {
+        "requestContext": {
+            "requestId": str(uuid4()),
+            "functionArn": mapping.function_arn,
+            "condition": discarded.condition,
+            "approximateInvokeCount": discarded.invocations,
+        },
+        **({"responseContext": response} if response else {}),
+        "version": "1.0",
+        "timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "DDBStreamBatchInfo": discarded.batch_info,
+    }
+
+
+async def send_to_queue(
+    upstream: Upstream, mapping: EventSourceMapping, discarded: Discarded, now: datetime
+) -> None:
+    """Send the record to an SQS queue."""
+    name = str(mapping.destination_arn).rpartition(":")[2]
+    url = (await upstream.operation("AmazonSQS.GetQueueUrl", {"QueueName": name}))["QueueUrl"]
+    body = orjson.dumps(invocation_record(mapping, discarded, now)).decode()
+    await upstream.operation("AmazonSQS.SendMessage", {"QueueUrl": url, "MessageBody": body})
+
+
+async def send_to_topic(
+    upstream: Upstream, mapping: EventSourceMapping, discarded: Discarded, now: datetime
+) -> None:
+    """Publish the record on an SNS topic."""
+    message = orjson.dumps(invocation_record(mapping, discarded, now)).decode()
+    form = {
+        "Action": "Publish",
+        "Version": "2010-03-31",
+        "TopicArn": mapping.destination_arn,
+        "Message": message,
+    }
+    headers = {
+        "authorization": signature("sns", mapping.region),
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    await succeed(upstream, Request("POST", "/", headers=headers, body=urlencode(form).encode()))
+
+
+async def send_to_bucket(
+    upstream: Upstream, mapping: EventSourceMapping, discarded: Discarded, now: datetime
+) -> None:
+    """Write the record with its payload to a bucket."""
+    record = invocation_record(mapping, discarded, now) | {"payload": discarded.event.decode()}
+    key = "/".join(
+        (
+            f"aws/lambda/{mapping.uuid}/{discarded.shard_id}",
+            f"{now:%Y/%m/%d}",
+            f"{now:%Y-%m-%dT%H.%M.%S}-{uuid4()}",
+        )
+    )
+    bucket = str(mapping.destination_arn).rpartition(":")[2]
+    headers = {"authorization": signature("s3", mapping.region), "content-type": "application/json"}
+    await succeed(upstream, Request("PUT", f"/{bucket}/{key}", headers=headers, body=orjson.dumps(record)))
+
+
+async def succeed(upstream: Upstream, request: Request) -> None:
+    """Send a request that must succeed.
+
+    Raises:
+        AwsError: It did not.
+    """
+    response = await upstream(request)
+    if response.status >= 300:
+        raise AwsError("DestinationFailure", response.body.decode(errors="replace")[:500], response.status)
+
+
+_SENDERS: dict[str, Send] = {"sqs": send_to_queue, "sns": send_to_topic, "s3": send_to_bucket}

@@ -1,0 +1,240 @@
+"""Amazon Data Firehose with Iceberg destinations: takes records, and leaves the rest to the delivery worker.
+
+ministack keeps the delivery streams; what it cannot do for Iceberg destinations is done here. A record
+is acknowledged when it is in the journal. Streams with other destinations are ministack's entirely.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from local_aws.firehose.stream import load_checkpoint, stream_folders
+from local_aws.firehose.process import NEW_STREAM, WAKE, DeliveryProcess
+from local_aws.firehose.stream import epoch_us, folder_name, iceberg_description, normalize, validate_iceberg
+from local_aws.firehose.stream import JournalReader, JournalWriter, written_position
+from local_aws.firehose.put_requests import read_put_record, read_put_record_batch
+from local_aws.wire import AwsError, Request, Response, Upstream, json_response
+
+TARGET = "Firehose_20150804."
+STATUS_PATH = "/_local_aws/firehose"
+CONFIG_SECONDS = 1.0
+STOP_SECONDS = 20.0
+WATCH_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class KnownStream:
+    """A delivery stream, as it was a moment ago.
+
+    Attributes:
+        folder: Its journal's folder; None where ministack delivers it.
+        from_kinesis: Whether its records come from a Kinesis stream.
+        expires: When to ask again, on the monotonic clock.
+    """
+
+    folder: Path | None
+    from_kinesis: bool
+    expires: float
+
+
+class Firehose:
+    """The Firehose part of the gateway (a `Service`).
+
+    Args:
+        upstream: ministack.
+        state_dir: The local AWS's state folder.
+        endpoint: Address of the gateway, for the delivery worker.
+    """
+
+    def __init__(self, upstream: Upstream, state_dir: Path, endpoint: str) -> None:
+        self._upstream = upstream
+        self._root = state_dir / "firehose"
+        self._worker = DeliveryProcess(state_dir, endpoint, os.environ.get("AWS_REGION", "us-east-1"))
+        self._known: dict[str, KnownStream] = {}
+        self._writers: dict[Path, JournalWriter] = {}
+        self._accepting = True
+        self._watch: asyncio.Task[None] | None = None
+        self._operations: dict[str, Callable[[Request], Coroutine[Any, Any, Response | None]]] = {
+            "PutRecord": self._put_record,
+            "PutRecordBatch": self._put_record_batch,
+            "DescribeDeliveryStream": self._describe,
+            "CreateDeliveryStream": self._create,
+            "UpdateDestination": self._update,
+            "DeleteDeliveryStream": self._delete,
+        }
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """Every Firehose call, and the status page."""
+        return target.startswith(TARGET) or (method, path) == ("GET", STATUS_PATH)
+
+    async def handle(self, request: Request) -> Response | None:
+        """Answer a Firehose call, or None to leave it to ministack."""
+        if request.path == STATUS_PATH and not request.target:
+            return json_response(await asyncio.to_thread(self._status))
+        operation = self._operations.get(request.operation)
+        return await operation(request) if operation else None
+
+    async def start(self) -> None:
+        """Start the delivery worker as soon as there is a delivery stream."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._watch = asyncio.create_task(self._start_worker_when_needed())
+
+    async def stop(self) -> None:
+        """Refuse further records and let the worker finish its flush; what waits stays in the journals."""
+        self._accepting = False
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._worker.stop(STOP_SECONDS)
+        for writer in self._writers.values():
+            writer.close()
+
+    async def _start_worker_when_needed(self) -> None:
+        """Wait for the first delivery stream; CloudFormation makes them without a word to this service."""
+        list_one = TARGET + "ListDeliveryStreams", {"Limit": 1}
+        while not (await self._upstream.operation(*list_one))["DeliveryStreamNames"]:
+            await asyncio.sleep(WATCH_SECONDS)
+        self._worker.start()
+
+    async def _put_record(self, request: Request) -> Response | None:
+        name, records = read_put_record(request.body)
+        folder = await self._journal_folder(name)
+        if folder is None:
+            return None
+        [record_id] = self._accept(folder, records)
+        return json_response({"RecordId": record_id, "Encrypted": False})
+
+    async def _put_record_batch(self, request: Request) -> Response | None:
+        name, records = read_put_record_batch(request.body)
+        folder = await self._journal_folder(name)
+        if folder is None:
+            return None
+        # Ids need no quoting: to join them takes half as long as to make objects and then text of those.
+        members = '"},{"RecordId":"'.join(self._accept(folder, records))
+        responses = orjson.Fragment(f'[{{"RecordId":"{members}"}}]')
+        return json_response({"FailedPutCount": 0, "Encrypted": False, "RequestResponses": responses})
+
+    def _accept(self, folder: Path, records: list[bytes]) -> list[str]:
+        """Journal records and return their ids."""
+        if not self._accepting:
+            raise AwsError("ServiceUnavailableException", "Service unavailable.", 503)
+        writer = self._writers.get(folder)
+        if writer is None:
+            writer = self._writers[folder] = JournalWriter(folder)
+            self._worker.tell(NEW_STREAM)
+        now_ms = time.time_ns() // 1_000_000
+        try:
+            first = writer.append(records, now_ms)
+        except OSError as error:
+            raise AwsError("ServiceUnavailableException", f"Service unavailable: {error}", 503) from error
+        self._worker.tell(WAKE)
+        record_id = f"{now_ms}%020d"
+        return [record_id % position for position in range(first, first + len(records))]
+
+    async def _journal_folder(self, name: str) -> Path | None:
+        """The journal that a stream's records go to, None where ministack takes them."""
+        stream = self._known.get(name)
+        if stream is None or stream.expires < time.monotonic():
+            stream = self._known[name] = await self._look_up(name)
+        if stream.folder is not None and stream.from_kinesis:
+            raise AwsError(
+                "InvalidArgumentException",
+                "This operation is not permitted on KinesisStreamAsSource delivery stream type.",
+            )
+        return stream.folder
+
+    async def _look_up(self, name: str) -> KnownStream:
+        try:
+            answer = await self._upstream.operation(
+                TARGET + "DescribeDeliveryStream", {"DeliveryStreamName": name}
+            )
+        except AwsError as error:
+            if error.code == "ResourceNotFoundException":
+                self._forget(name)
+            raise
+        description = answer["DeliveryStreamDescription"]
+        iceberg = iceberg_description(description) is not None
+        folder = self._root / folder_name(name, epoch_us(description["CreateTimestamp"]))
+        from_kinesis = description["DeliveryStreamType"] == "KinesisStreamAsSource"
+        return KnownStream(folder if iceberg else None, from_kinesis, time.monotonic() + CONFIG_SECONDS)
+
+    async def _describe(self, request: Request) -> Response:
+        answer = await self._upstream.operation(request.target, request.json())
+        return json_response({"DeliveryStreamDescription": normalize(answer["DeliveryStreamDescription"])})
+
+    async def _create(self, request: Request) -> Response:
+        payload = request.json()
+        iceberg = payload.get("IcebergDestinationConfiguration")
+        if iceberg is not None:
+            validate_iceberg(iceberg)
+        response = await self._upstream(request)
+        self._known.pop(payload.get("DeliveryStreamName", ""), None)
+        self._worker.tell(NEW_STREAM)
+        return response
+
+    async def _update(self, request: Request) -> Response:
+        payload = request.json()
+        update = payload.get("IcebergDestinationUpdate")
+        if update is not None:
+            payload["IcebergDestinationUpdate"] = await self._merged(payload["DeliveryStreamName"], update)
+        answer = await self._upstream.operation(request.target, payload)
+        self._known.pop(payload.get("DeliveryStreamName", ""), None)
+        return json_response(answer)
+
+    async def _merged(self, name: str, update: Mapping[str, Any]) -> dict[str, Any]:
+        """An update, checked together with what it leaves as it is."""
+        answer = await self._upstream.operation(
+            TARGET + "DescribeDeliveryStream", {"DeliveryStreamName": name}
+        )
+        current = iceberg_description(normalize(answer["DeliveryStreamDescription"])) or {}
+        validate_iceberg(dict(current) | dict(update))
+        return dict(update)
+
+    async def _delete(self, request: Request) -> Response:
+        response = await self._upstream(request)
+        if response.status < 400:
+            self._forget(request.json().get("DeliveryStreamName", ""))
+        return response
+
+    def _forget(self, name: str) -> None:
+        """A stream is gone, and with it what was buffered."""
+        self._known.pop(name, None)
+        for folder in [path for path in stream_folders(self._root) if path.name.rpartition("@")[0] == name]:
+            writer = self._writers.pop(folder, None)
+            if writer is not None:
+                writer.close()
+            shutil.rmtree(folder, ignore_errors=True)
+        self._worker.tell(NEW_STREAM)
+
+    def _status(self) -> dict[str, Any]:
+        streams = {folder.name: stream_status(folder) for folder in stream_folders(self._root)}
+        return {"worker_pid": self._worker.pid, "streams": streams}
+
+
+def stream_status(folder: Path) -> dict[str, Any]:
+    """How far the delivery of a stream is."""
+    checkpoint = load_checkpoint(folder)
+    status: dict[str, Any] = {
+        "position_committed": checkpoint.committed,
+        "snapshots_committed": checkpoint.snapshots,
+        "last_error": checkpoint.last_error,
+    }
+    if not isinstance(checkpoint.committed, int):
+        return status
+    reader = JournalReader(folder, checkpoint.committed)
+    reader.poll()
+    since_ms = reader.waiting_since_ms
+    written = written_position(folder)
+    return status | {
+        "position_written": written,
+        "buffered_records": written - checkpoint.committed,
+        "oldest_seconds": 0.0 if since_ms is None else max(0.0, time.time() - since_ms / 1000),
+    }

@@ -1,0 +1,60 @@
+"""What was read and converted for one flush."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from local_aws.firehose.append import DataFiles
+from local_aws.firehose.delivery.error_records import ICEBERG_FAILED, FailedRecord
+from local_aws.firehose.stream import Destination
+from local_aws.firehose.append import Target
+from local_aws.firehose.stream import Records
+
+
+@dataclass(frozen=True)
+class TableBuffer:
+    """What is buffered for one table.
+
+    Attributes:
+        target: The table, as it was when the first record for it came.
+        files: Its rows.
+    """
+
+    target: Target
+    files: DataFiles
+
+
+@dataclass
+class DeliveryBuffer:
+    """What was read and converted and is not yet flushed.
+
+    Attributes:
+        tables: Rows for each table.
+        failures: Records that go to the error bucket.
+        records: Number of records that came in.
+        size_bytes: Their bytes.
+        since_ms: Arrival of the oldest, epoch milliseconds.
+    """
+
+    tables: dict[Destination, TableBuffer] = field(default_factory=dict)
+    failures: list[FailedRecord] = field(default_factory=list)
+    records: int = 0
+    size_bytes: int = 0
+    since_ms: int | None = None
+
+    def add(self, destination: Destination, records: Records, target: Target) -> None:
+        """Convert records to a table's schema; those that do not fit become failures."""
+        if destination not in self.tables:
+            self.tables[destination] = TableBuffer(target, DataFiles(target.appender.table))
+        rows, failures = target.converter.convert(records.data)
+        self.tables[destination].files.add(rows)
+        for index, failure in failures.items():
+            one = Records([records.data[index]], [records.arrived_ms[index]])
+            self.fail(destination, one, failure.code, failure.message)
+
+    def fail(self, destination: Destination, records: Records, code: str, message: str) -> None:
+        """Send records to the error bucket."""
+        self.failures += [
+            FailedRecord(ICEBERG_FAILED, data, arrived_ms, code, message, destination.error_prefix)
+            for data, arrived_ms in zip(records.data, records.arrived_ms, strict=True)
+        ]

@@ -1,0 +1,98 @@
+"""The AWS services that the delivery worker uses, and what it reports to two of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import boto3
+import orjson
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_aws.firehose.delivery.buffer import DeliveryBuffer
+from local_aws.firehose.delivery.metrics import Metrics, flush_metrics
+from local_aws.firehose.delivery.error_records import FailedRecord
+from local_aws.firehose.stream import DeliveryConfig, normalize, read_config
+from local_aws.firehose.append import TableBucket
+
+log = logging.getLogger(__name__)
+
+
+class DeliveryClients:
+    """Clients of the local AWS.
+
+    Args:
+        endpoint: Address of the gateway.
+        region: AWS Region.
+    """
+
+    def __init__(self, endpoint: str, region: str) -> None:
+        self._endpoint, self._region = endpoint, region
+        self._session = boto3.Session("test", "test", region_name=region)
+        self._config = Config(retries={"total_max_attempts": 1}, read_timeout=905)
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def client(self, name: str) -> Any:
+        """The client of a service, made when it is first needed: each takes a tenth of a second."""
+        with self._lock:
+            if name not in self._clients:
+                self._clients[name] = self._session.client(  # type: ignore[call-overload]
+                    name, endpoint_url=self._endpoint, config=self._config
+                )
+            return self._clients[name]
+
+    def table_bucket(self, arn: str) -> TableBucket:
+        """The tables of a table bucket."""
+        return TableBucket(arn, self._endpoint, self._region, self.client("s3tables"))
+
+    def streams_from_kinesis(self) -> list[str]:
+        """Names of the delivery streams that read a Kinesis stream."""
+        names: list[str] = []
+        while True:
+            start = {"ExclusiveStartDeliveryStreamName": names[-1]} if names else {}
+            answer = self.client("firehose").list_delivery_streams(
+                DeliveryStreamType="KinesisStreamAsSource", Limit=100, **start
+            )
+            names += answer["DeliveryStreamNames"]
+            if not answer["HasMoreDeliveryStreams"]:
+                return names
+
+    def describe(self, name: str) -> DeliveryConfig | None:
+        """How a delivery stream is set; None where it is gone or has no Iceberg destination."""
+        firehose = self.client("firehose")
+        try:
+            answer = firehose.describe_delivery_stream(DeliveryStreamName=name)
+        except firehose.exceptions.ResourceNotFoundException:
+            return None
+        return read_config(normalize(answer["DeliveryStreamDescription"]))
+
+    def report(self, config: DeliveryConfig, buffer: DeliveryBuffer, of_source: Metrics) -> None:
+        """Publish the metrics of a flush, and log its failures; what is not taken is let go."""
+        dimensions = [{"Name": "DeliveryStreamName", "Value": config.name}]
+        metrics = [
+            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit}
+            for name, (value, unit) in (flush_metrics(buffer) | of_source).items()
+        ]
+        try:
+            self.client("cloudwatch").put_metric_data(Namespace="AWS/Firehose", MetricData=metrics)
+            if buffer.failures and config.log_group and config.log_stream:
+                self._log(config.log_group, config.log_stream, config.arn, buffer.failures)
+        except (BotoCoreError, ClientError) as error:
+            log.warning("%s: not reported: %s", config.name, error)
+
+    def _log(self, group: str, stream: str, arn: str, failures: Sequence[FailedRecord]) -> None:
+        """One event for each error code; messages stay in the error bucket, since they may hold values."""
+        now_ms = round(time.time() * 1000)
+        counts = Counter(failure.code for failure in failures)
+        messages = [
+            orjson.dumps({"deliveryStreamARN": arn, "errorCode": code, "failedRecords": count}).decode()
+            for code, count in counts.items()
+        ]
+        events = [{"timestamp": now_ms, "message": message} for message in messages]
+        self.client("logs").put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)

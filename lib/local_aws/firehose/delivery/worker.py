@@ -1,0 +1,121 @@
+"""The delivery worker: takes up streams and lets them go.
+
+One process delivers all streams, a thread each. Its standard input is the line to the gateway. Where that
+ends without a `FINISH`, the gateway died: then the worker ends at once, since the next gateway goes back to
+the last clean state.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import shutil
+import time
+from pathlib import Path
+from typing import cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_aws.firehose.stream import load_checkpoint, stream_folders
+from local_aws.firehose.delivery.clients import DeliveryClients
+from local_aws.firehose import FINISH, NEW_STREAM
+from local_aws.firehose.stream import DeliveryConfig
+from local_aws.firehose.stream import JournalSource
+from local_aws.firehose.delivery.kinesis_source import KinesisSource, read_records_quickly
+from local_aws.firehose.delivery.stream import COALESCE_SECONDS, Source, StreamDelivery
+from local_aws.wire import AwsError
+
+REFRESH_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class DeliveryWorker:
+    """Delivers every stream that has a folder.
+
+    Args:
+        root: The folder of the stream folders.
+        clients: The AWS services.
+    """
+
+    def __init__(self, root: Path, clients: DeliveryClients) -> None:
+        self._root = root
+        self._clients = clients
+        self._deliveries: dict[Path, StreamDelivery] = {}
+
+    def run(self, line: int) -> None:
+        """Deliver until told to finish the flushes in hand.
+
+        Args:
+            line: File descriptor of the line to the gateway.
+        """
+        refreshed = 0.0
+        while True:
+            ready, _, _ = select.select([line], [], [], REFRESH_SECONDS)
+            told = os.read(line, 65536) if ready else b"."
+            if not told:
+                os._exit(1)
+            if FINISH in told:
+                break
+            if NEW_STREAM in told or time.monotonic() - refreshed > REFRESH_SECONDS:
+                refreshed = time.monotonic()
+                self._refresh()
+            for delivery in self._deliveries.values():
+                delivery.wake()
+            time.sleep(COALESCE_SECONDS)
+        for delivery in self._deliveries.values():
+            delivery.stop()
+        for delivery in self._deliveries.values():
+            delivery.join()
+
+    def _refresh(self) -> None:
+        """Take up new streams and new settings, let go of streams that are gone."""
+        try:
+            for name in self._clients.streams_from_kinesis():
+                self._make_folder(name)
+        except (AwsError, BotoCoreError, ClientError) as error:
+            log.info("not every delivery stream is known: %s", error)
+        folders = set(stream_folders(self._root))
+        for folder in folders | self._deliveries.keys():
+            try:
+                config = self._clients.describe(folder.name.rpartition("@")[0])
+                self._settle(folder, config if folder in folders else None)
+            except AwsError as error:
+                load_checkpoint(folder).but(last_error=str(error)).store(folder)
+            except (BotoCoreError, ClientError) as error:
+                log.info("%s: %s", folder.name, error)
+
+    def _make_folder(self, name: str) -> None:
+        """Make the folder of a stream that reads Kinesis; the others make theirs with their first record."""
+        if any(folder.name.rpartition("@")[0] == name for folder in self._deliveries):
+            return
+        config = self._clients.describe(name)
+        if config is not None:
+            folder = self._root / config.folder_name
+            folder.mkdir(exist_ok=True)
+
+    def _settle(self, folder: Path, config: DeliveryConfig | None) -> None:
+        delivery = self._deliveries.get(folder)
+        if delivery is not None and not delivery.is_alive():
+            log.warning("%s: its delivery ended and starts again", folder.name)
+            delivery = None
+        if config is None or config.folder_name != folder.name:
+            self._deliveries.pop(folder, None)
+            if delivery is not None:
+                delivery.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+        elif delivery is not None:
+            delivery.config = config
+        else:
+            delivery = StreamDelivery(folder, config, self._source(folder, config), self._clients)
+            self._deliveries[folder] = delivery
+            delivery.start()
+
+    def _source(self, folder: Path, config: DeliveryConfig) -> Source:
+        if config.source_arn is None:
+            return JournalSource(folder, cast("int", load_checkpoint(folder, 0).committed))
+        position = cast("dict[str, str]", load_checkpoint(folder, {}).committed)
+        kinesis = self._clients.client("kinesis")
+        read_records_quickly(kinesis)
+        return KinesisSource(kinesis, config.source_arn, config.source_start_ms, position)

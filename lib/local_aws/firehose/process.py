@@ -1,0 +1,85 @@
+"""The delivery worker's process: started, woken, started again when it dies, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from local_aws.server import client_environment
+
+WITHOUT_CHECKSUMS = {"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
+"""pyarrow's S3 client sends CRC-64 checksums by default, which ministack verifies byte by byte in Python."""
+
+WAKE, NEW_STREAM, FINISH = b".", b"n", b"q"
+LONGEST_PAUSE_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class DeliveryProcess:
+    """Keeps one delivery worker running.
+
+    The worker's standard input is the line between the two: words of one byte tell it what happened, and a
+    line that ends without a `FINISH` ends it at once. So a worker never outlives its gateway.
+
+    Args:
+        state_dir: The local AWS's state folder.
+        endpoint: Address of the gateway.
+        region: AWS Region of the clients.
+    """
+
+    def __init__(self, state_dir: Path, endpoint: str, region: str) -> None:
+        self._command = [sys.executable, "-m", "local_aws.delivery"]
+        self._command += ["--state-dir", str(state_dir), "--endpoint", endpoint]
+        self._environment = os.environ | client_environment(endpoint, region) | WITHOUT_CHECKSUMS
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker, None where none runs."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process else None
+
+    def start(self) -> None:
+        """Start the worker and keep it running."""
+        self._keeper = asyncio.create_task(self._keep())
+
+    def tell(self, word: bytes) -> None:
+        """Tell the worker that a journal grew (`WAKE`), or that streams came or went (`NEW_STREAM`)."""
+        pipe = self._process.stdin if self._process else None
+        if pipe is not None and (word != WAKE or pipe.transport.get_write_buffer_size() == 0):
+            with suppress(OSError):
+                pipe.write(word)
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Tell the worker to finish the flush in hand, and end it where it takes longer than the time-out."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        if process.stdin is not None:
+            process.stdin.write(FINISH)
+        try:
+            await asyncio.wait_for(process.wait(), timeout_seconds)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _keep(self) -> None:
+        pause_seconds = 0.1
+        while True:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.PIPE, env=self._environment
+            )
+            started = asyncio.get_running_loop().time()
+            code = await self._process.wait()
+            lasted_seconds = asyncio.get_running_loop().time() - started
+            pause_seconds = 0.1 if lasted_seconds > 10 else min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+            log.warning("the delivery worker ended with code %s; it starts again", code)
+            await asyncio.sleep(pause_seconds)

@@ -1,0 +1,168 @@
+"""DynamoDB to Kinesis: the record of a change as AWS puts it on a Kinesis data stream.
+
+ministack puts records in the shape of DynamoDB Streams, with the time in seconds, a key of chance and an
+event for every write, also one that changes nothing.
+Source: Amazon DynamoDB developer guide, "Using Kinesis Data Streams to capture changes to DynamoDB".
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from local_aws.seams import kinesis as kinesis_gaps
+from local_aws.wire import AwsError, Request, Upstream
+
+TARGET = "DynamoDB_20120810.EnableKinesisStreamingDestination"
+_US_PER_UNIT = {"MICROSECOND": 1, "MILLISECOND": 1_000}
+
+
+class Kinesis:
+    """The DynamoDB-to-Kinesis part of the gateway (a `Service`).
+
+    Args:
+        upstream: ministack.
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        kinesis_gaps.hold_shards_compactly()
+        kinesis_gaps.save_shards_compactly()
+        kinesis_gaps.send_changes_to_kinesis(Changes())
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """The call that ministack lets pass for any stream."""
+        return target == TARGET
+
+    async def handle(self, request: Request) -> None:
+        """Refuse a stream that does not exist; ministack answers the rest.
+
+        Raises:
+            AwsError: ResourceNotFoundException.
+        """
+        stream_arn = request.json().get("StreamArn") or ""
+        name = stream_arn.rpartition("/")[2]
+        try:
+            await self._upstream.operation("Kinesis_20131202.DescribeStreamSummary", {"StreamName": name})
+        except AwsError as error:
+            message = f"Requested resource not found: Stream: {stream_arn} not found"
+            raise AwsError("ResourceNotFoundException", message) from error
+
+    async def start(self) -> None:
+        """Nothing runs in the background."""
+
+    async def stop(self) -> None:
+        """Nothing runs in the background."""
+
+
+class Changes:
+    """Makes the records of changes, each later than the one before, by microseconds at least."""
+
+    def __init__(self) -> None:
+        self._last_us = 0
+
+    def __call__(self, table_name: str, change: Mapping[str, Any]) -> kinesis_gaps.KinesisChange | None:
+        """A change for Kinesis, None where nothing changed.
+
+        Args:
+            table_name: The table.
+            change: What ministack's DynamoDB tells of a write, in the shape of DynamoDB Streams.
+        """
+        images = change["dynamodb"]
+        old, new = images.get("OldImage"), images.get("NewImage")
+        if change["eventName"] == "MODIFY" and old == new:
+            return None
+        self._last_us = max(time.time_ns() // 1_000, self._last_us + 1)
+        moment_us = self._last_us
+        size_bytes = item_bytes(images["Keys"]) + item_bytes(new or {}) + item_bytes(old or {})
+
+        def data(precision: str) -> bytes:
+            created = moment_us // _US_PER_UNIT[precision]
+            return orjson.dumps(kinesis_record(table_name, change, created, precision, size_bytes))
+
+        return kinesis_gaps.KinesisChange(partition_key(images["Keys"]), data)
+
+
+def kinesis_record(
+    table_name: str, change: Mapping[str, Any], created: int, precision: str, size_bytes: int
+) -> dict[str, Any]:
+    """The record of a change; it has no sequence number, and what an item lacked is absent.
+
+    Args:
+        table_name: The table.
+        change: The change in the shape of DynamoDB Streams.
+        created: When it was made, since the epoch, in units of the precision.
+        precision: `MICROSECOND` or `MILLISECOND`.
+        size_bytes: Size of the keys and images.
+    """
+    images = change["dynamodb"]
+    return {
+        "awsRegion": change["awsRegion"],
+        "eventID": change["eventID"],
+        "eventName": change["eventName"],
+        "userIdentity": change.get("userIdentity"),
+        "recordFormat": "application/json",
+        "tableName": table_name,
+        "dynamodb": {
+            "ApproximateCreationDateTime": created,
+            "Keys": images["Keys"],
+            **{name: images[name] for name in ("NewImage", "OldImage") if name in images},
+            "SizeBytes": size_bytes,
+            "ApproximateCreationDateTimePrecision": precision,
+        },
+        "eventSource": "aws:dynamodb",
+    }
+
+
+def partition_key(keys: Mapping[str, Any]) -> str:
+    """A partition key that keeps the changes of one item in one shard."""
+    canonical = orjson.dumps(keys, option=orjson.OPT_SORT_KEYS)
+    return hashlib.md5(canonical, usedforsecurity=False).hexdigest().upper()
+
+
+def item_bytes(item: Mapping[str, Any]) -> int:
+    """The size of an item (DynamoDB developer guide, "DynamoDB Item sizes and formats")."""
+    size, texts = 0, []
+    for name, value in item.items():
+        ((kind, content),) = value.items()
+        texts.append(name)
+        if kind == "S":
+            texts.append(content)
+        else:
+            size += _SIZES[kind](content)
+    return size + text_bytes("".join(texts))
+
+
+def text_bytes(text: str) -> int:
+    """The length of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def number_bytes(number: str) -> int:
+    """The size of a number: one byte for two significant digits, one more, and one for a minus."""
+    digits = number.lower().partition("e")[0].lstrip("+-").replace(".", "").strip("0")
+    return 1 + (len(digits) + 1) // 2 + number.startswith("-")
+
+
+def list_bytes(members: list[Any]) -> int:
+    """The size of a list's members, one byte more for each."""
+    return 3 + sum(1 + item_bytes({"": member}) for member in members)
+
+
+_SIZES: dict[str, Callable[[Any], int]] = {
+    "S": text_bytes,
+    "N": number_bytes,
+    "B": lambda content: len(binascii.a2b_base64(content)),
+    "BOOL": lambda content: 1,
+    "NULL": lambda content: 1,
+    "SS": lambda members: sum(map(text_bytes, members)),
+    "NS": lambda members: sum(map(number_bytes, members)),
+    "BS": lambda members: sum(len(binascii.a2b_base64(member)) for member in members),
+    "L": list_bytes,
+    "M": lambda members: 3 + len(members) + item_bytes(members),
+}

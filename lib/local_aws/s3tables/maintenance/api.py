@@ -1,0 +1,217 @@
+"""Maintenance of S3 Tables: the settings are checked, and what they say is carried out.
+
+On AWS the jobs run in the background, some time within a day. Here a job runs as soon as its settings are
+put, all of them every three hours, and on demand:
+
+    POST /_local_aws/maintenance   {"tableBucketARN": …, "namespace": …, "name": …, "hoursAhead": 0}
+
+Any of the names may be left out, for all. `hoursAhead` sets the jobs' clock ahead, because no
+setting makes a snapshot expire before it is an hour old. ministack keeps the settings; what the jobs
+came to is kept here.
+Source: Amazon S3 User Guide, "Maintenance for tables", "Maintenance job status".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from local_aws.firehose.stream import read_json, write_json
+from local_aws.s3tables import IcebergTables, TableName, succeeded
+from local_aws.s3tables.maintenance.process import MaintenanceProcess
+from local_aws.s3tables.maintenance.settings import BUCKET_JOB, JOBS, TABLE_JOBS, check_settings
+from local_aws.wire import AwsError, Request, Response, Upstream, json_response, signature
+
+PATH = "/_local_aws/maintenance"
+FILE = "jobs.json"
+EVERY_SECONDS = 3 * 3600
+_ARN = r"(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+)"
+_TABLE = rf"/tables/{_ARN}/(?P<namespace>[^/]+)/(?P<table>[^/]+)"
+
+log = logging.getLogger(__name__)
+
+Parts = Mapping[str, str]
+Handler = Callable[[Request, Parts], Awaitable[Response]]
+
+
+class Maintenance:
+    """The maintenance part of the S3 Tables API (a `Service`).
+
+    Args:
+        ministack: Keeps the settings.
+        tables: The tables.
+        state_dir: The local AWS's state folder.
+        endpoint: Address of the gateway.
+    """
+
+    def __init__(self, ministack: Upstream, tables: IcebergTables, state_dir: Path, endpoint: str) -> None:
+        self._ministack, self._tables = ministack, tables
+        self._region = os.environ["AWS_REGION"]
+        self._process = MaintenanceProcess(endpoint, self._region)
+        self._file = state_dir / "maintenance" / FILE
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._one_at_a_time = asyncio.Lock()
+        routes: Iterable[tuple[str, str, Handler]] = (
+            ("PUT", rf"{_TABLE}/maintenance/(?P<job>[^/]+)", self._put_for_table),
+            ("PUT", rf"/buckets/{_ARN}/maintenance/(?P<job>[^/]+)", self._put_for_bucket),
+            ("GET", rf"{_TABLE}/maintenance-job-status", self._get_status),
+            ("POST", PATH, self._run_now),
+        )
+        self._routes = [(method, re.compile(path), handle) for method, path, handle in routes]
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """Whether this is a call about maintenance."""
+        return any(verb == method and pattern.fullmatch(path) for verb, pattern, _ in self._routes)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a call about maintenance."""
+        for method, pattern, handle in self._routes:
+            if method == request.method and (match := pattern.fullmatch(request.path)):
+                return await handle(request, match.groupdict())
+        raise AwsError("UnknownOperationException", f"{request.method} {request.path}")
+
+    async def start(self) -> None:
+        """Begin to run the jobs on schedule."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._begin(self._run_on_schedule())
+
+    async def stop(self) -> None:
+        """End what runs; a job that is ended has committed all or nothing."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._process.stop()
+
+    # The API ------------------------------------------------------------------------------------
+
+    async def _put_for_table(self, request: Request, parts: Parts) -> Response:
+        check_settings(parts["job"], request.json().get("value") or {}, TABLE_JOBS)
+        table = TableName(parts["bucket"], parts["namespace"], parts["table"])
+        response = await self._ministack(request)
+        if response.status < 300:
+            self._begin(self._run(table, [parts["job"]], datetime.now(UTC)))
+        return response
+
+    async def _put_for_bucket(self, request: Request, parts: Parts) -> Response:
+        check_settings(parts["job"], request.json().get("value") or {}, BUCKET_JOB)
+        response = await self._ministack(request)
+        if response.status < 300:
+            self._begin(self._run_all({"bucket_arn": parts["bucket"]}, [parts["job"]], datetime.now(UTC)))
+        return response
+
+    async def _get_status(self, request: Request, parts: Parts) -> Response:
+        table = TableName(parts["bucket"], parts["namespace"], parts["table"])
+        arn = succeeded(await self._tables.record(table))["tableARN"]
+        settings, known = await self._settings(table), self._read(arn).get("status", {})
+        never = {"status": "Not_Yet_Run"}
+        status = {
+            job: known.get(job, never) if settings[job]["status"] == "enabled" else {"status": "Disabled"}
+            for job in JOBS
+        }
+        return json_response({"tableARN": arn, "status": status})
+
+    async def _run_now(self, request: Request, parts: Parts) -> Response:
+        asked = request.json()
+        names = {"tableBucketARN": "bucket_arn", "namespace": "namespace", "name": "name"}
+        wanted = {field: asked[key] for key, field in names.items() if key in asked}
+        now = datetime.now(UTC) + timedelta(hours=float(asked.get("hoursAhead", 0)))
+        return json_response(await self._run_all(wanted, JOBS, now))
+
+    # Running ------------------------------------------------------------------------------------
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_on_schedule(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            try:
+                await self._run_all({}, JOBS, datetime.now(UTC))
+            except Exception:
+                log.exception("The scheduled maintenance failed")
+
+    async def _run_all(
+        self, wanted: Mapping[str, str], jobs: Iterable[str], now: datetime
+    ) -> list[dict[str, Any]]:
+        done = []
+        for table in await self._all_tables():
+            if all(getattr(table, field) == value for field, value in wanted.items()):
+                done.append({"name": str(table), "outcomes": await self._run(table, jobs, now)})
+        return done
+
+    async def _run(self, table: TableName, jobs: Iterable[str], now: datetime) -> dict[str, Any]:
+        """Run those of some jobs that are enabled, and keep what they came to."""
+        async with self._one_at_a_time:
+            record = await self._tables.record(table)
+            if record.status >= 400:
+                return {}
+            arn, settings = record.json()["tableARN"], await self._settings(table)
+            enabled = {
+                job: settings[job]["settings"][job] for job in jobs if settings[job]["status"] == "enabled"
+            }
+            if not enabled:
+                return {}
+            kept = self._read(arn)
+            request = {
+                "tableBucketARN": table.bucket_arn,
+                "namespace": table.namespace,
+                "name": table.name,
+                "now": now.isoformat(),
+                "jobs": enabled,
+                "noncurrent": kept.get("noncurrent", {}),
+            }
+            try:
+                answer = await self._process.run(request)
+            except OSError as error:
+                failed = {job: {"failureMessage": str(error)} for job in enabled}
+                answer = {"outcomes": failed, "noncurrent": request["noncurrent"]}
+            ran_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            outcomes = dict(answer["outcomes"])
+            status = {job: _status(outcome, ran_at) for job, outcome in outcomes.items()}
+            kept = {"status": kept.get("status", {}) | status, "noncurrent": answer["noncurrent"]}
+            write_json(self._file, (read_json(self._file) or {}) | {arn: kept})
+            return outcomes
+
+    def _read(self, table_arn: str) -> dict[str, Any]:
+        return dict((read_json(self._file) or {}).get(table_arn, {}))
+
+    # What ministack knows -----------------------------------------------------------------------
+
+    async def _settings(self, table: TableName) -> dict[str, Any]:
+        """The settings of each job, those of the table bucket among them."""
+        bucket = quote(table.bucket_arn, safe="")
+        of_table = await self._ask(f"/tables/{bucket}/{table.namespace}/{table.name}/maintenance")
+        of_bucket = await self._ask(f"/buckets/{bucket}/maintenance")
+        return dict(of_table["configuration"]) | dict(of_bucket["configuration"])
+
+    async def _all_tables(self) -> list[TableName]:
+        buckets = [bucket["arn"] for bucket in (await self._ask("/buckets"))["tableBuckets"]]
+        return [
+            TableName(bucket, namespace, name)
+            for bucket in buckets
+            for namespace in await self._tables.namespaces(bucket)
+            for name in await self._tables.names(bucket, namespace)
+        ]
+
+    async def _ask(self, path: str) -> Any:
+        headers = {"authorization": signature("s3tables", self._region)}
+        return succeeded(await self._ministack(Request("GET", path, headers=headers)))
+
+
+def _status(outcome: Mapping[str, Any], ran_at: str) -> dict[str, str]:
+    if "failureMessage" in outcome:
+        return {
+            "status": "Failed",
+            "lastRunTimestamp": ran_at,
+            "failureMessage": str(outcome["failureMessage"]),
+        }
+    return {"status": "Successful", "lastRunTimestamp": ran_at}

@@ -1,0 +1,227 @@
+"""One Iceberg `replace` snapshot: other files, the same rows.
+
+It conflicts as Iceberg has it: appends of others stay, and the replacement is built anew on top of them; a
+delete of a row in a file that is replaced makes it void.
+Source: Apache Iceberg, "Iceberg Table Spec", Snapshots and Sequence Numbers.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.manifest import (
+    DataFile,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+    ManifestWriter,
+    write_manifest,
+    write_manifest_list,
+)
+from pyiceberg.table import Table
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.snapshots import (
+    Operation,
+    Snapshot,
+    SnapshotSummaryCollector,
+    Summary,
+    update_snapshot_summaries,
+)
+from pyiceberg.table.update import (
+    AddSnapshotUpdate,
+    AssertRefSnapshotId,
+    AssertTableUUID,
+    SetSnapshotRefUpdate,
+)
+
+from local_aws.firehose.append import CODEC
+
+ATTEMPTS = 20
+PAUSE_SECONDS = 0.02
+
+Entries = dict[str, list[ManifestEntry]]
+
+
+class ReplaceConflictError(Exception):
+    """Somebody deleted or replaced what was to be replaced."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """Files that take the place of others.
+
+    Attributes:
+        data_files: Paths of the data files that go.
+        delete_files: Paths of the delete files that were applied to them, and go too.
+        added: The data files that come.
+    """
+
+    data_files: Collection[str]
+    delete_files: Collection[str]
+    added: Sequence[DataFile]
+
+
+def commit_replacement(table: Table, replacement: Replacement) -> int:
+    """Commit a replacement, on top of whatever was appended meanwhile; the snapshot's id.
+
+    Args:
+        table: The table; it is brought up to date.
+        replacement: What goes and what comes.
+
+    Raises:
+        ReplaceConflictError: A file is gone, or a row of one was deleted, since the files were read.
+        CommitFailedException: Others committed first, at every attempt.
+    """
+    known: Entries = {}
+    for attempt in range(ATTEMPTS):
+        try:
+            return _Commit(table, replacement, known).run()
+        except CommitFailedException:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(PAUSE_SECONDS)
+            table.refresh()
+    raise AssertionError("unreachable")
+
+
+class _Commit:
+    """One attempt; what others read of the manifests is known."""
+
+    def __init__(self, table: Table, replacement: Replacement, known: Entries) -> None:
+        self._table, self._replacement, self._known = table, replacement, known
+        self._snapshot_id = table.metadata.new_snapshot_id()
+        self._sequence_number = table.metadata.next_sequence_number()
+        self._removed: list[DataFile] = []
+
+    def run(self) -> int:
+        """Write manifests and manifest list, and commit."""
+        manifests = [*self._added(), *self._rest()]
+        location = self._write_list(manifests)
+        snapshot = {
+            "snapshot-id": self._snapshot_id,
+            "parent-snapshot-id": self._table.metadata.current_snapshot_id,
+            "manifest-list": location,
+            "sequence-number": self._sequence_number,
+            "summary": self._summary(),
+            "schema-id": self._table.metadata.current_schema_id,
+        }
+        branch = {"ref-name": MAIN_BRANCH, "type": "branch", "snapshot-id": self._snapshot_id}
+        parent = {"ref": MAIN_BRANCH, "snapshot-id": self._table.metadata.current_snapshot_id}
+        self._table.catalog.commit_table(
+            self._table,
+            (
+                AssertTableUUID(uuid=self._table.metadata.table_uuid),
+                AssertRefSnapshotId.model_validate(parent),
+            ),
+            (
+                AddSnapshotUpdate(snapshot=Snapshot.model_validate(snapshot)),
+                SetSnapshotRefUpdate.model_validate(branch),
+            ),
+        )
+        self._table.refresh()
+        return self._snapshot_id
+
+    def _added(self) -> Iterable[ManifestFile]:
+        by_spec: dict[int, list[DataFile]] = defaultdict(list)
+        for data_file in self._replacement.added:
+            by_spec[data_file.spec_id].append(data_file)
+        for spec_id, data_files in by_spec.items():
+            with self._writer(spec_id) as writer:
+                for data_file in data_files:
+                    writer.add(
+                        ManifestEntry.from_args(
+                            status=ManifestEntryStatus.ADDED,
+                            snapshot_id=self._snapshot_id,
+                            sequence_number=None,
+                            file_sequence_number=None,
+                            data_file=data_file,
+                        )
+                    )
+            yield writer.to_manifest_file()
+
+    def _rest(self) -> list[ManifestFile]:
+        """The manifests that stay, and for each spec one that says what goes and what was beside it."""
+        base = self._table.current_snapshot()
+        kept: list[ManifestFile] = []
+        rewritten: dict[int, list[ManifestEntry]] = defaultdict(list)
+        for manifest in base.manifests(self._table.io) if base else ():
+            entries = self._entries(manifest)
+            if manifest.content == ManifestContent.DELETES:
+                self._take_deletes(entries)
+            elif any(e.data_file.file_path in self._replacement.data_files for e in entries):
+                rewritten[manifest.partition_spec_id] += entries
+            elif entries:
+                kept.append(manifest)
+        kept += [self._rewrite(spec_id, entries) for spec_id, entries in rewritten.items()]
+        gone = sum(file.file_path in self._replacement.data_files for file in self._removed)
+        if gone != len(self._replacement.data_files):
+            missing = len(self._replacement.data_files) - gone
+            raise ReplaceConflictError(f"{missing} of the files to replace are gone.")
+        return kept
+
+    def _entries(self, manifest: ManifestFile) -> list[ManifestEntry]:
+        path = manifest.manifest_path
+        if path not in self._known:
+            self._known[path] = manifest.fetch_manifest_entry(self._table.io, discard_deleted=True)
+        return self._known[path]
+
+    def _take_deletes(self, entries: Iterable[ManifestEntry]) -> None:
+        for entry in entries:
+            if entry.data_file.file_path not in self._replacement.delete_files:
+                raise ReplaceConflictError("Rows were deleted since the files were read.")
+            self._removed.append(entry.data_file)
+
+    def _rewrite(self, spec_id: int, entries: Iterable[ManifestEntry]) -> ManifestFile:
+        with self._writer(spec_id) as writer:
+            for entry in entries:
+                if entry.data_file.file_path in self._replacement.data_files:
+                    self._removed.append(entry.data_file)
+                    writer.delete(entry)
+                else:
+                    writer.existing(entry)
+        return writer.to_manifest_file()
+
+    def _summary(self) -> Summary:
+        collector = SnapshotSummaryCollector()
+        schema, specs = self._table.schema(), self._table.specs()
+        for data_file in self._replacement.added:
+            collector.add_file(data_file, schema, specs[data_file.spec_id])
+        for data_file in self._removed:
+            collector.remove_file(data_file, schema, specs[data_file.spec_id])
+        base = self._table.current_snapshot()
+        # pyiceberg sums totals for the operations that it makes itself; the sums are those of an overwrite.
+        summed = update_snapshot_summaries(
+            Summary(Operation.OVERWRITE, **collector.build()), base.summary if base else None
+        )
+        return Summary(Operation.REPLACE, **summed.additional_properties)
+
+    def _writer(self, spec_id: int) -> ManifestWriter:
+        location = self._table.location_provider().new_metadata_location(f"{uuid.uuid4()}-m0.avro")
+        return write_manifest(
+            format_version=self._table.format_version,
+            spec=self._table.specs()[spec_id],
+            schema=self._table.schema(),
+            output_file=self._table.io.new_output(location),
+            snapshot_id=self._snapshot_id,
+            avro_compression=CODEC,
+        )
+
+    def _write_list(self, manifests: list[ManifestFile]) -> str:
+        name = f"snap-{self._snapshot_id}-0-{uuid.uuid4()}.avro"
+        location = self._table.location_provider().new_metadata_location(name)
+        with write_manifest_list(
+            format_version=self._table.format_version,
+            output_file=self._table.io.new_output(location),
+            snapshot_id=self._snapshot_id,
+            parent_snapshot_id=self._table.metadata.current_snapshot_id,
+            sequence_number=self._sequence_number,
+            avro_compression=CODEC,
+        ) as writer:
+            writer.add_manifests(manifests)
+        return location

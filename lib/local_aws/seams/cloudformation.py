@@ -1,0 +1,220 @@
+"""Checks that ministack's CloudFormation leaves out, put in front of its resource handlers.
+
+On AWS a stack fails where a name is taken, where code or a namespace is missing and where a bucket that
+it deletes is not empty; ministack reports success. CloudFormation works inside ministack and never passes
+the gateway, so its table of handlers is the only place. Private parts of ministack, hence the contract test
+(`tests/unit/local_aws/test_cloudformation_gaps.py`), which fails when the pinned version changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from local_aws.seams import cloudformation_tables, kinesis as kinesis_gaps
+from local_aws.wire import Request
+
+Properties = Mapping[str, Any]
+CreateCheck = Callable[[Properties], None]
+DeleteCheck = Callable[[str, Properties], None]
+
+
+class CloudFormationGaps:
+    """Sees the first CloudFormation call coming and installs the checks (a `Service`).
+
+    Not at the start: it makes ministack load all its services, which takes two seconds.
+    """
+
+    def __init__(self) -> None:
+        self._installing = asyncio.Lock()
+        self._installed = False
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """Whether this may be a CloudFormation call: those of the query protocol have no target."""
+        return not self._installed and method == "POST" and path == "/" and not target
+
+    async def handle(self, request: Request) -> None:
+        """Install the checks before the first call; ministack answers it."""
+        if "/cloudformation/aws4_request" in request.headers.get("authorization", ""):
+            async with self._installing:
+                if not self._installed:
+                    await asyncio.to_thread(install)
+                    self._installed = True
+
+    async def start(self) -> None:
+        """Nothing runs in the background."""
+
+    async def stop(self) -> None:
+        """Nothing runs in the background."""
+
+
+def install() -> None:
+    """Put the checks in front of the handlers; once per process."""
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS
+    for kind, check in BEFORE_CREATE.items():
+        handlers[kind]["create"] = checked_create(check, handlers[kind]["create"])
+    for kind, (before, after) in AROUND_DELETE.items():
+        handlers[kind]["delete"] = checked_delete(before, handlers[kind]["delete"], after)
+    table = handlers["AWS::S3Tables::Table"]
+    table["create"] = cloudformation_tables.described_create(table["create"])
+    table["delete"] = cloudformation_tables.emptied_delete(table["delete"])
+    table["update"] = cloudformation_tables.maintained_update(table["update"])
+    kinesis_gaps.honor_kinesis_stream_specification()
+
+
+def checked_create(check: CreateCheck, create: Callable[..., Any]) -> Callable[..., Any]:
+    """A create handler that checks the properties first."""
+
+    @functools.wraps(create)
+    def checked(logical_id: str, properties: Properties, stack_name: str) -> Any:
+        check(properties)
+        return create(logical_id, properties, stack_name)
+
+    return checked
+
+
+def checked_delete(before: DeleteCheck, delete: Callable[..., Any], after: DeleteCheck) -> Callable[..., Any]:
+    """A delete handler with something before and after it."""
+
+    @functools.wraps(delete)
+    def checked(physical_id: str, properties: Properties) -> None:
+        before(physical_id, properties)
+        delete(physical_id, properties)
+        after(physical_id, properties)
+
+    return checked
+
+
+def refuse_existing_table_bucket(properties: Properties) -> None:
+    """A table bucket's name must be free."""
+    from ministack.services import s3tables
+
+    name = properties.get("TableBucketName")
+    if name in s3tables._table_buckets:
+        raise already_exists("AWS::S3Tables::TableBucket", name)
+
+
+def refuse_existing_namespace(properties: Properties) -> None:
+    """A namespace's table bucket must exist, its name be free."""
+    from ministack.services import s3tables
+
+    bucket, name = properties.get("TableBucketARN", ""), properties.get("Namespace", "")
+    if s3tables._find_bucket_by_arn(bucket) is None:
+        raise not_found("AWS::S3Tables::TableBucket", bucket)
+    if s3tables._ns_key(bucket, name) in s3tables._namespaces:
+        raise already_exists("AWS::S3Tables::Namespace", f"{bucket}|{name}")
+
+
+def refuse_missing_namespace(properties: Properties) -> None:
+    """A table's namespace must exist."""
+    from ministack.services import s3tables
+
+    bucket, namespace = properties.get("TableBucketARN", ""), properties.get("Namespace", "")
+    if s3tables._ns_key(bucket, namespace) not in s3tables._namespaces:
+        raise not_found("AWS::S3Tables::Namespace", f"{bucket}|{namespace}")
+
+
+def refuse_existing_table(properties: Properties) -> None:
+    """A DynamoDB table's name must be free."""
+    from ministack.services import dynamodb
+
+    name = properties.get("TableName")
+    if name in dynamodb._tables:
+        raise already_exists("AWS::DynamoDB::Table", name)
+
+
+def refuse_existing_stream(properties: Properties) -> None:
+    """A Kinesis stream's name must be free."""
+    from ministack.services import kinesis
+
+    name = properties.get("Name")
+    if name in kinesis._streams:
+        raise already_exists("AWS::Kinesis::Stream", name)
+
+
+def refuse_missing_code(properties: Properties) -> None:
+    """A function's name must be free, and its code in S3."""
+    from ministack.services import lambda_svc, s3
+
+    name, code = properties.get("FunctionName"), properties.get("Code", {})
+    if name in lambda_svc._functions:
+        raise already_exists("AWS::Lambda::Function", name)
+    bucket, key = code.get("S3Bucket"), code.get("S3Key")
+    if not bucket:
+        return
+    held = s3._buckets.get(bucket)
+    problem = "NoSuchBucket" if held is None else "NoSuchKey" if key not in held["objects"] else None
+    if problem:
+        msg = (
+            f"Error occurred while GetObject. S3 Error Code: {problem}. S3 Error Message: s3://{bucket}/{key}"
+        )
+        raise ValueError(msg)
+
+
+def refuse_filled_table_bucket(physical_id: str, properties: Properties) -> None:
+    """A table bucket must have no namespaces when it is deleted."""
+    from ministack.services import s3tables
+
+    if any(namespace["tableBucketARN"] == physical_id for namespace in s3tables._namespaces.values()):
+        msg = "The bucket that you tried to delete is not empty."
+        raise ValueError(msg)
+
+
+def refuse_filled_namespace(physical_id: str, properties: Properties) -> None:
+    """A namespace must have no tables when it is deleted."""
+    from ministack.services import s3tables
+
+    bucket, name = properties.get("TableBucketARN", ""), properties.get("Namespace", "")
+    if any(key.startswith(f"{s3tables._ns_key(bucket, name)}\x00") for key in s3tables._tables):
+        msg = "The namespace that you tried to delete is not empty."
+        raise ValueError(msg)
+
+
+def refuse_filled_bucket(physical_id: str, properties: Properties) -> None:
+    """An S3 bucket must have no objects when it is deleted."""
+    from ministack.services import s3
+
+    bucket = s3._buckets.get(physical_id)
+    if bucket and bucket["objects"]:
+        msg = f"The bucket you tried to delete is not empty: {physical_id}."
+        raise ValueError(msg)
+
+
+def forget_files_of_bucket(physical_id: str, properties: Properties) -> None:
+    """Delete a bucket's folder, from which it would be back after the next start."""
+    from ministack.services import s3
+
+    s3._delete_persisted_bucket(physical_id.rpartition("/")[2])
+
+
+def nothing(physical_id: str, properties: Properties) -> None:
+    """No check."""
+
+
+def already_exists(kind: str, identifier: object) -> ValueError:
+    """CloudFormation's words for a name that is taken."""
+    return ValueError(f"Resource of type '{kind}' with identifier '{identifier}' already exists.")
+
+
+def not_found(kind: str, identifier: object) -> ValueError:
+    """CloudFormation's words for what is not there."""
+    return ValueError(f"Resource of type '{kind}' with identifier '{identifier}' was not found.")
+
+
+BEFORE_CREATE: dict[str, CreateCheck] = {
+    "AWS::DynamoDB::Table": refuse_existing_table,
+    "AWS::Kinesis::Stream": refuse_existing_stream,
+    "AWS::Lambda::Function": refuse_missing_code,
+    "AWS::S3Tables::Namespace": refuse_existing_namespace,
+    "AWS::S3Tables::Table": refuse_missing_namespace,
+    "AWS::S3Tables::TableBucket": refuse_existing_table_bucket,
+}
+AROUND_DELETE: dict[str, tuple[DeleteCheck, DeleteCheck]] = {
+    "AWS::S3::Bucket": (refuse_filled_bucket, forget_files_of_bucket),
+    "AWS::S3Tables::Namespace": (refuse_filled_namespace, nothing),
+    "AWS::S3Tables::TableBucket": (refuse_filled_table_bucket, forget_files_of_bucket),
+}

@@ -1,0 +1,203 @@
+"""Private parts of ministack's DynamoDB streams that are read or replaced, for want of a public way.
+
+As `ministack_gaps`, and held to the pinned version by the same test.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from local_aws.streams import BLOCK_RECORDS
+from local_aws.streams import StreamLog, StreamRecord
+
+BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
+Item = Mapping[str, Any]
+_EMPTY = StreamLog()
+
+
+class TableStream:
+    """The stream of a DynamoDB table, read where `hold_stream_records_as_json` holds it.
+
+    GetRecords would write every record as JSON twice, to measure and to send it.
+
+    Args:
+        arn: The stream's ARN; an older stream of the table can be read until its records expire.
+    """
+
+    def __init__(self, arn: str) -> None:
+        self._arn = arn
+        self._region, self._account = arn.split(":")[3:5]
+        self._table = arn.split("/")[1]
+
+    def read(self, position: int, limit: int) -> list[StreamRecord]:
+        """Records from a position on, without those that have expired."""
+        start, records = self._held()
+        first = max(position, start)
+        return records.read(first - start, limit, first)
+
+    def end(self) -> int:
+        """The position of the next record to come."""
+        start, records = self._held()
+        return start + len(records)
+
+    def _held(self) -> tuple[int, StreamLog]:
+        from ministack.services import dynamodb
+
+        table = dynamodb._tables.get_scoped(self._account, self._region, self._table)
+        if table is not None and table.get("LatestStreamArn") == self._arn:
+            dynamodb._trim_stream_records(self._table, account_id=self._account, region=self._region)
+            scope = (self._account, self._region, self._table)
+            start = dynamodb._stream_trimmed.get_scoped(*scope, 0)
+            return start, dynamodb._stream_records.get_scoped(*scope, _EMPTY)
+        closed = dynamodb._closed_streams.get_scoped(self._account, self._region, self._arn)
+        return (closed["trimmed"], closed["records"] or _EMPTY) if closed else (0, _EMPTY)
+
+
+class MappingPosition:
+    """How far an event source mapping has come, where ministack keeps and saves it.
+
+    ministack sets it when the mapping is created, to the stream's end or beginning.
+
+    Args:
+        uuid: The mapping.
+        account: Its account.
+        region: Its Region.
+    """
+
+    def __init__(self, uuid: str, account: str, region: str) -> None:
+        self._key = (account, region, uuid)
+
+    def get(self) -> int | None:
+        """The position, None where there is none."""
+        from ministack.services import lambda_svc
+
+        position: int | None = lambda_svc._dynamodb_stream_positions.get_scoped(*self._key)
+        return position
+
+    def set(self, position: int) -> None:
+        """Keep a position."""
+        from ministack.services import lambda_svc
+
+        lambda_svc._dynamodb_stream_positions.set_scoped(*self._key, position)
+
+
+def hold_stream_records_as_json() -> None:
+    """Let every DynamoDB stream be a `StreamLog`."""
+    from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
+    from ministack.services import dynamodb
+
+    class StreamLogs(AccountRegionScopedDict):  # type: ignore[misc]
+        """Makes a log of the list that ministack begins a stream with."""
+
+        __slots__ = ()
+
+        def __setitem__(self, table_name: str, records: list[Mapping[str, Any]]) -> None:
+            super().__setitem__(table_name, StreamLog(records))
+
+    def trim(table_name: str, *, account_id: str | None = None, region: str | None = None) -> None:
+        scope = (account_id or get_account_id(), region or get_region(), table_name)
+        records = dynamodb._stream_records.get_scoped(*scope, _EMPTY)
+        if count := records.expired(time.time() - dynamodb._STREAM_RETENTION_SECONDS):
+            del records[:count]
+            trimmed = dynamodb._stream_trimmed.get_scoped(*scope, 0)
+            dynamodb._stream_trimmed.set_scoped(*scope, trimmed + count)
+
+    dynamodb._stream_records = StreamLogs()
+    dynamodb._trim_stream_records = trim
+
+
+def make_event_ids_cheaply() -> None:
+    """Give DynamoDB ids that cost no system call, during which another thread takes the interpreter."""
+    from ministack.services import dynamodb
+
+    bits = random.Random().getrandbits  # noqa: S311
+
+    def new_uuid() -> str:
+        digits = f"{bits(128):032x}"
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+    dynamodb.new_uuid = new_uuid
+
+
+def put_changes_on_streams_quickly() -> None:
+    """Put changes on the streams of their table; ministack looks for expired records at each.
+
+    Those that read a stream look for them too, so here it is done once for each block.
+    """
+    from ministack.services import dynamodb
+
+    def emit(table_name: str, event: str, old: Item | None, new: Item | None, replicate: bool = True) -> None:
+        table = dynamodb._tables.get(table_name)
+        if not table:
+            return
+        if replicate:
+            dynamodb._replicate_write(table, event, old, new)
+        specification = table.get("StreamSpecification") or {}
+        to_stream = specification.get("StreamEnabled")
+        to_kinesis = dynamodb._kinesis_destinations.get(table_name)
+        if not (to_stream or to_kinesis) or (event == "MODIFY" and old == new):
+            return
+        view = specification.get("StreamViewType", BOTH_IMAGES) if to_stream else BOTH_IMAGES
+        record = dynamodb._build_change_record(table, event, old, new, view)
+        if to_stream:
+            append(table_name, record)
+        if to_kinesis:
+            if view != BOTH_IMAGES:
+                record = dynamodb._build_change_record(table, event, old, new, BOTH_IMAGES)
+            dynamodb._fan_out_to_kinesis(table_name, record | {"eventID": dynamodb.new_uuid()})
+
+    def append(table_name: str, record: Mapping[str, Any]) -> None:
+        log = dynamodb._stream_records.get(table_name)
+        if log is None:
+            dynamodb._stream_records[table_name] = []
+            log = dynamodb._stream_records[table_name]
+        log.append(record)
+        if log.end % BLOCK_RECORDS == 0:
+            dynamodb._trim_stream_records(table_name)
+        if not dynamodb.esm_wake.is_set():
+            dynamodb.esm_wake.set()
+
+    dynamodb._emit_stream_event = emit
+
+
+def save_stream_records() -> None:
+    """Save the records of DynamoDB streams with their tables, which ministack forgets on a stop.
+
+    Without them a mapping's saved position points behind the end of an empty stream. The tables are saved
+    as they are: ministack copies every item first.
+    """
+    from ministack.core.responses import AccountRegionScopedDict
+    from ministack.services import dynamodb
+
+    save, restore = dynamodb.get_state, dynamodb.load_persisted_state
+
+    def get_state() -> Any:
+        tables, dynamodb._tables = dynamodb._tables, AccountRegionScopedDict()
+        try:
+            state = save()
+        finally:
+            dynamodb._tables = tables
+        for scope, table in tables.all_items():
+            saved = {name: value for name, value in table.items() if name != dynamodb._INDEX_MEMBERS}
+            state["tables"].set_scoped(*scope, saved)
+        logs = dynamodb._stream_records._data.items()
+        return state | {
+            "stream_records": [[*scope, log.to_json()] for scope, log in logs],
+            "stream_trimmed": [[*scope, count] for scope, count in dynamodb._stream_trimmed._data.items()],
+            "stream_sequence": dynamodb._stream_seq_counter,
+        }
+
+    def load_persisted_state(data: Any) -> Any:
+        restore(data)
+        for *scope, records in data.get("stream_records", ()):
+            dynamodb._stream_records.set_scoped(*scope, StreamLog(orjson.loads(records)))
+        for *scope, count in data.get("stream_trimmed", ()):
+            dynamodb._stream_trimmed.set_scoped(*scope, count)
+        dynamodb._stream_seq_counter = data.get("stream_sequence", 0)
+
+    dynamodb.get_state, dynamodb.load_persisted_state = get_state, load_persisted_state

@@ -1,0 +1,88 @@
+"""The records of a DynamoDB stream, held as the JSON that they are delivered as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, overload
+
+import orjson
+
+from local_aws.streams.record_log import Held, RecordLog
+
+
+class StreamRecord(NamedTuple):
+    """One record of a stream, on its way to a function.
+
+    Attributes:
+        position: Its place in the stream.
+        sequence_number: What an answer names it by.
+        created_at: Epoch seconds.
+        body: It, as JSON.
+    """
+
+    position: int
+    sequence_number: str
+    created_at: float
+    body: bytes
+
+
+class StreamLog(RecordLog, Sequence[Mapping[str, Any]]):
+    """The records of a stream; to ministack it is a list of them that is shortened at its beginning.
+
+    Args:
+        records: The first records.
+    """
+
+    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
+        super().__init__()
+        for record in records:
+            self.append(record)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Put a record at the end."""
+        change = record["dynamodb"]
+        # A copy, because orjson's own bytes keep the whole buffer that they were written in.
+        body = bytes(memoryview(orjson.dumps(record)))
+        self.hold(Held(change["ApproximateCreationDateTime"], change["SequenceNumber"], "", body))
+
+    def read(self, first: int, limit: int, first_position: int) -> list[StreamRecord]:
+        """Records from one on, with their positions counted from `first_position`."""
+        held = islice(self.held(self.first + first), limit)
+        return [
+            StreamRecord(position, record.number, record.created_at, record.body)
+            for position, record in enumerate(held, start=first_position)
+        ]
+
+    def expired(self, oldest: float) -> int:
+        """How many of the first records may go, older than a moment in epoch seconds; blocks go whole."""
+        return self.since(oldest) - self.first
+
+    def to_json(self) -> str:
+        """All records as a JSON list."""
+        return b"".join((b"[", b",".join(record.body for record in self.held(0)), b"]")).decode()
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return (orjson.loads(record.body) for record in self.held(0))
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+    def __delitem__(self, index: slice) -> None:
+        """Forget the first records, `del log[:count]`."""
+        self.forget(self.first + index.indices(len(self))[1])
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | list[Mapping[str, Any]]:
+        if isinstance(index, slice):
+            begin, end, _ = index.indices(len(self))
+            return [
+                orjson.loads(record.body)
+                for record in islice(self.held(self.first + begin), max(0, end - begin))
+            ]
+        found = next(self.held(self.first + range(len(self))[index]))
+        record: Mapping[str, Any] = orjson.loads(found.body)
+        return record

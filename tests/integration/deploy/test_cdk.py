@@ -1,0 +1,227 @@
+"""The CDK app: what it synthesizes is the templates, resource by resource, and it can be deployed.
+
+It needs the extra `cdk`, which is not in requirements.lock, and Node: `make cdk`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cfnlint.api import lint
+
+import dynaberg
+from dynaberg import deploy, layers
+from dynaberg.contracts.contract import load_contract
+from dynaberg.deploy.cdk.table_resources import table_resources
+from dynaberg.deploy.parameters import (
+    Pace,
+    access_parameters,
+    delivery_parameters,
+    foundation_parameters,
+    observe_parameters,
+)
+from dynaberg.deploy.stacks import PARTS, TAG
+from dynaberg.deploy.template import load_template, resolved_resources
+from dynaberg.settings import Settings, load_settings
+from local_aws import Status
+
+if not shutil.which("node"):
+    pytest.skip("there is no Node, on which the CDK runs", allow_module_level=True)
+aws_cdk = pytest.importorskip("aws_cdk", reason="the extra `cdk` is not installed: make cdk")
+
+from dynaberg.deploy.cdk.app import build, export_name  # noqa: E402, only with the extra
+
+ROOT = Path(__file__).resolve().parents[3]
+NAMES = {"name": "synthesized", "table_bucket_name": "synthesizedtables", "bucket_name": "synthesized"}
+PSEUDO = {
+    "AWS::AccountId": "0" * 12,
+    "AWS::Region": "us-east-1",
+    "AWS::Partition": "aws",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+KEY = "arn:aws:kms:us-east-1:000000000000:key/one"
+ROLE = "arn:aws:iam::000000000000:role/analyst"
+Template = dict[str, Any]
+Synthesize = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
+    """Runs the app with a context, in a project whose source table has a name of its own."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "data", project / "data", ignore=shutil.ignore_patterns("local"))
+    contract = project / "data" / "tables" / "transactions.yaml"
+    text = contract.read_text()
+    contract.write_text(text.replace("financial-transactions", "synthesized-transactions"))
+    (project / "cdk.context.json").write_text("{}")
+
+    def run(**context: str) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(project)
+            folder = tmp_path_factory.mktemp("cdk.out")
+            app = aws_cdk.App(outdir=str(folder), context=NAMES | context, analytics_reporting=False)
+            build(app)
+            app.synth()
+        return folder
+
+    run.project = project  # type: ignore[attr-defined]
+    return run
+
+
+def read(folder: Path, part: str) -> Template:
+    found: Template = json.loads((folder / f"synthesized-{part}.template.json").read_text())
+    return found
+
+
+def plain(node: Any) -> Any:
+    """The CDK's spelling of functions in ours: imports by name, texts filled in, attributes as pairs."""
+    if isinstance(node, list):
+        return [plain(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if set(node) == {"Fn::ImportValue"}:
+        return f"import of {node['Fn::ImportValue']}"
+    if set(node) == {"Fn::GetAtt"} and isinstance(node["Fn::GetAtt"], str):
+        return {"Fn::GetAtt": node["Fn::GetAtt"].split(".", 1)}
+    if set(node) == {"Fn::Sub"} and isinstance(node["Fn::Sub"], list):
+        text, values = node["Fn::Sub"]
+        return {"Fn::Sub": re.sub(r"\$\{(\w+)\}", lambda m: plain(values.get(m[1], m[0])), text)}
+    return {key: plain(value) for key, value in node.items()}
+
+
+def words(node: Any) -> Any:
+    """Every value as text: CloudFormation takes "10" for 10."""
+    if isinstance(node, Mapping):
+        return {key: words(value) for key, value in node.items()}
+    return [words(each) for each in node] if isinstance(node, list) else str(node)
+
+
+def imports(part: deploy.Part, settings: Settings) -> dict[str, str]:
+    outputs = load_template(deploy.TEMPLATES / f"{part}.yaml")["Outputs"]
+    kinesis = settings.stream_type == "kinesis"
+    stack = deploy.stack_name(settings, part)
+    return {
+        name: f"import of {export_name(stack, name)}"
+        for name, output in outputs.items()
+        if kinesis or output.get("Condition") != "UsesKinesis"
+    }
+
+
+def expected_parameters(part: str, settings: Settings, folder: Path) -> dict[str, str]:
+    """What the workbench would deploy a template with, the outputs of other stacks by their imports."""
+    contract = load_contract(settings.root / "data" / "tables" / "transactions.yaml")
+    foundation, access, delivery = (imports(p, settings) for p in ("foundation", "access", "delivery"))
+    if part == "foundation":
+        return foundation_parameters(settings, contract)
+    if part == "access":
+        return access_parameters(settings, foundation, {})
+    if part == "observe":
+        return observe_parameters(settings, foundation, delivery)
+    found = delivery_parameters(settings, foundation, access, code_key=code_key(folder), pace=Pace())
+    bucket = f"cdk-hnb659fds-assets-{PSEUDO['AWS::AccountId']}-{PSEUDO['AWS::Region']}"
+    return found | {"StreamType": settings.stream_type, "CodeBucketName": bucket}
+
+
+def code_key(folder: Path) -> str:
+    assets = json.loads((folder / "synthesized-delivery.assets.json").read_text())["files"]
+    (key,) = [name for name, asset in assets.items() if asset["source"]["path"].endswith(".zip")]
+    return f"{key}.zip"
+
+
+CONTEXTS = {
+    "streams": {},
+    "kinesis": {"stream_type": "kinesis", "retention_hours": "48", "alarm_email": "a@example.com"},
+    "guarded": {"protect": "true", "kms_key_arn": KEY, "access_mode": "lakeformation", "analyst_arn": ROLE},
+}
+
+
+@pytest.mark.parametrize("context", CONTEXTS.values(), ids=CONTEXTS)
+def test_what_is_synthesized_is_the_templates(synthesize: Synthesize, context: dict[str, str]) -> None:
+    folder = synthesize(**context)
+    typed: dict[str, Any] = {**context}
+    typed |= {"retention_hours": 48} if "retention_hours" in context else {}
+    typed |= {"protect": True} if "protect" in context else {}
+    settings = load_settings(synthesize.project, **NAMES, **typed, target="aws")  # type: ignore[attr-defined]
+    for part in PARTS:
+        parameters = expected_parameters(part, settings, folder) | PSEUDO
+        ours = resolved_resources(load_template(deploy.TEMPLATES / f"{part}.yaml"), parameters)
+        theirs = plain(read(folder, part))
+        theirs.setdefault("Parameters", {})
+        resolved = resolved_resources(theirs, PSEUDO | {"BootstrapVersion": "21"})
+        assert set(resolved) == set(ours), part
+        for name, resource in ours.items():
+            assert words(resolved[name]) == words(resource), f"{part}.{name}"
+
+
+def test_the_tables_are_those_of_the_contract(synthesize: Synthesize) -> None:
+    resources = plain(read(synthesize(), "tables"))["Resources"]
+    contract = load_contract(ROOT / "data" / "tables" / "transactions.yaml")
+    arn, namespace = (f"import of synthesized-foundation:{name}" for name in ("TableBucketArn", "Namespace"))
+    assert resources == table_resources(contract, table_bucket_arn=arn, namespace=namespace)
+
+
+def test_a_changed_setting_would_be_seen(synthesize: Synthesize) -> None:
+    folder = synthesize(stream_type="kinesis", retention_hours="48")
+    stream = read(folder, "foundation")["Resources"]["ChangeStream"]
+    assert str(stream["Properties"]["RetentionPeriodHours"]) == "48"
+
+
+def test_cfn_lint_has_nothing_to_say_of_the_tables() -> None:
+    contract = load_contract(ROOT / "data" / "tables" / "transactions.yaml")
+    arn = "arn:aws:s3tables:us-east-1:000000000000:bucket/synthesizedtables"
+    resources = table_resources(contract, table_bucket_arn=arn, namespace="analytics")
+    found = lint(json.dumps({"Resources": resources}), regions=["us-east-1"])
+    assert [str(match) for match in found] == []
+
+
+def test_it_can_be_deployed_and_the_workbench_goes_on_from_there(
+    local_aws: Status, synthesize: Synthesize
+) -> None:
+    """The assembly, deployed as `cdk deploy --all` does: the asset first, then the stacks in their order."""
+    session = boto3.Session()
+    project: Path = synthesize.project  # type: ignore[attr-defined]
+    folder = synthesize()
+    bootstrap(session, folder)
+    for part in ("foundation", "tables", "access", "delivery", "observe"):
+        create(session, f"synthesized-{part}", read(folder, part))
+
+    settings = load_settings(project, **NAMES)
+    contract = load_contract(project / "data" / "tables" / "transactions.yaml")
+    assert set(layers.create_tables(session, settings, contract)["status"]) == {"unchanged"}
+    wb = dynaberg.Workbench(settings, session, contract)
+    wb.generate_traffic(50)
+    wb.table().wait_for_delivery()
+    wb.table().refresh()
+    assert wb.table().reconcile().matches
+    wb.clean_up(confirm="synthesized")
+    assert wb.list_resources().empty
+
+
+def bootstrap(session: boto3.Session, folder: Path) -> None:
+    """What `cdk bootstrap` leaves in an account, as far as a deployment needs it, and the asset in it."""
+    session.client("ssm").put_parameter(
+        Name="/cdk-bootstrap/hnb659fds/version", Value="21", Type="String", Overwrite=True
+    )
+    account = session.client("sts").get_caller_identity()["Account"]
+    s3, bucket = session.client("s3"), f"cdk-hnb659fds-assets-{account}-us-east-1"
+    s3.create_bucket(Bucket=bucket)
+    archive = (folder / f"asset.{code_key(folder)}").read_bytes()
+    s3.put_object(Bucket=bucket, Key=code_key(folder), Body=archive)
+
+
+def create(session: boto3.Session, name: str, template: Template) -> None:
+    cloudformation = session.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(template),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        Tags=[{"Key": TAG, "Value": NAMES["name"]}],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})

@@ -1,0 +1,206 @@
+"""Table contracts: read, checked, and turned into schemas."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
+from pyiceberg.types import (
+    DateType,
+    DecimalType,
+    IntegerType,
+    ListType,
+    LongType,
+    MapType,
+    StringType,
+    StructType,
+    TimestamptzType,
+)
+
+from dynaberg.contracts.contract import LOG_COLUMNS, Column, Contract, load_contract
+from dynaberg.errors import ContractError, NotFoundError
+from dynaberg.source.transactions_model import Transaction, merchant_categories
+
+DATA = Path(__file__).parents[3] / "data"
+TRANSACTIONS = DATA / "tables" / "transactions.yaml"
+HEAD = "source_table: s-1\ntable: t\nkey: {partition: id}\ncolumns:\n"
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return load_contract(TRANSACTIONS)
+
+
+def small(*columns: Column) -> Contract:
+    return Contract("t", "source", "id", None, (Column("id", "string"), *columns))
+
+
+def test_transactions_is_the_published_sample(contract: Contract) -> None:
+    assert contract.source_table == "financial-transactions"
+    assert (contract.table, contract.log_name) == ("transactions", "transactions_changes")
+    assert contract.key == ("transaction_id", "timestamp")
+    assert contract.key_attribute_types() == {"transaction_id": "S", "timestamp": "N"}
+    assert len(contract.columns) == 22
+    assert all(column.description.endswith(".") for column in contract.columns)
+    assert not [column.name for column in contract.columns if column.mask]
+
+
+def test_the_traffic_model_makes_what_the_contract_names(contract: Contract) -> None:
+    assert Transaction._fields == tuple(column.name for column in contract.columns)
+
+
+def test_the_merchants_have_the_categories_of_the_traffic_model() -> None:
+    with (DATA / "merchants.csv").open(encoding="utf-8", newline="") as file:
+        merchants = list(csv.DictReader(file))
+    assert [merchant["merchant_id"] for merchant in merchants] == [f"MERCH_{n:04d}" for n in range(1, 1001)]
+    assert [merchant["merchant_category"] for merchant in merchants] == merchant_categories()
+    assert len({merchant["merchant_name"] for merchant in merchants}) == 1000
+
+
+def test_log_schema(contract: Contract) -> None:
+    schema = contract.log_schema()
+    names = [field.name for field in schema.fields]
+    assert names[:5] == ["change_id", "operation", "changed_at", "sequence_number", "received_at"]
+    assert names[-2:] == ["old_image", "unmapped"]
+    assert names[5:-2] == [column.name for column in contract.columns]
+    assert {f.name for f in schema.fields if f.required} == {"change_id", "operation", "changed_at"}
+    assert schema.find_type("changed_at") == TimestamptzType()
+    assert schema.find_type("amount") == DecimalType(12, 2)
+    assert schema.find_type("date") == DateType()
+    assert schema.find_type("hour") == IntegerType()
+    assert schema.find_type("timestamp") == LongType()
+
+
+def test_current_schema_is_identified_by_the_key(contract: Contract) -> None:
+    schema = contract.current_schema()
+    assert [schema.find_field(n).name for n in schema.identifier_field_ids] == list(contract.key)
+    assert {field.name for field in schema.fields if field.required} == set(contract.key)
+    assert [field.name for field in schema.fields[-2:]] == ["changed_at", "sequence_number"]
+
+
+def test_the_log_is_partitioned_by_day_of_arrival(contract: Contract) -> None:
+    (field,) = contract.log_partition_spec().fields
+    assert str(field.transform) == "day"
+    assert field.source_id == contract.log_schema().find_field("received_at").field_id
+
+
+def test_nested_types_and_ids_as_a_catalog_gives_them() -> None:
+    nested = small(Column("m", "map<string, struct<a: list<decimal(3, 1)>, b: json>>"), Column("z", "long"))
+    schema = nested.log_schema()
+    column = schema.find_type("m")
+    assert isinstance(column, MapType)
+    assert isinstance(column.value_type, StructType)
+    assert isinstance(column.value_type.fields[0].field_type, ListType)
+    assert schema.find_type("m.value.b") == StringType()
+    assert schema.find_type("m.value.a.element") == DecimalType(3, 1)
+    assert assign_fresh_schema_ids(schema) == schema
+    ids = Schema(*schema.fields)._lazy_id_to_field  # raises on ids that come twice
+    assert len(ids) == len(schema._lazy_id_to_field)
+
+
+def test_lambda_json_has_the_types_taken_apart(contract: Contract) -> None:
+    document = json.loads(contract.to_lambda_json())
+    assert document["key"] == ["transaction_id", "timestamp"]
+    assert {"name": "amount", "type": {"decimal": [12, 2]}, "mask": None} in document["columns"]
+
+
+def test_a_missing_contract_names_those_that_exist() -> None:
+    with pytest.raises(NotFoundError, match=r"'transaction'. What exists: .*transactions[\s\S]*Did you mean"):
+        load_contract(DATA / "tables" / "transaction.yaml")
+
+
+def test_yaml_errors_name_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(HEAD + "  - name: id\n   type: string\n")
+    with pytest.raises(ContractError, match=r"t\.yaml is not YAML: line 6"):
+        load_contract(path)
+
+
+BAD_FILES = {
+    "[1, 2]": r"The contract is \[1, 2\]",
+    "table: t\n": "has no `source_table`",
+    HEAD + "  []\n": "`columns` is",
+    HEAD: "has no `columns`",
+    HEAD + "  - {name: id}\n": "Column 1 has no `type`",
+    HEAD + "  - {name: id, type: string, typ: string}\n": r"'typ'[\s\S]*Did you mean 'type'",
+    HEAD + "  - {name: id, type: strng}\n": r"'strng'[\s\S]*Did you mean 'string'",
+    HEAD + "  - {name: id, type: bigint}\n": r"'bigint'[\s\S]*Did you mean 'long'",
+    HEAD + "  - {name: on, type: string}\n": "True cannot be the name",
+    "source_table: s-1\ntable: t\nkey: id\ncolumns: [{name: id, type: string}]": "`key` is 'id'",
+    HEAD.replace("s-1", "s/1") + "  - {name: id, type: string}\n": "`source_table` is",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_FILES.items())
+def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(text)
+    with pytest.raises(ContractError, match=message) as caught:
+        load_contract(path)
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["Amount", "risk-score", "1st", "", "a b", "größe"])
+def test_names_that_firehose_would_not_write(name: str) -> None:
+    with pytest.raises(ContractError, match="cannot be the name"):
+        Column(name, "string")
+
+
+@pytest.mark.parametrize("name", LOG_COLUMNS)
+def test_names_of_the_change_log_are_reserved(name: str) -> None:
+    with pytest.raises(ContractError, match="column of the change log"):
+        Column(name, "string")
+
+
+BAD_TYPES = [
+    "decimal(39,2)",
+    "decimal(3,4)",
+    "decimal",
+    "map<long,string>",
+    "map<string>",
+    "list<>",
+    "struct<a>",
+    "struct<A: string>",
+    "struct<a: string, a: long>",
+    "list<varchar>",
+    "list<string",
+    None,
+]
+
+
+@pytest.mark.parametrize("spelled", BAD_TYPES)
+def test_types_that_are_none(spelled: str) -> None:
+    with pytest.raises(ContractError, match="Column 'c' has the type") as caught:
+        Column("c", spelled)
+    assert caught.value.hint
+
+
+def test_columns_come_once() -> None:
+    with pytest.raises(ContractError, match="more than once: id"):
+        small(Column("id", "long"))
+
+
+def test_the_key_is_among_the_columns(contract: Contract) -> None:
+    with pytest.raises(ContractError, match=r"'timestam'[\s\S]*Did you mean 'timestamp'"):
+        replace(contract, sort_key="timestam")
+
+
+@pytest.mark.parametrize("spelled", ["double", "boolean", "json", "list<string>"])
+def test_types_that_no_key_has(spelled: str) -> None:
+    with pytest.raises(ContractError, match="no DynamoDB key can be that"):
+        Contract("t", "source", "id", None, (Column("id", spelled),))
+
+
+def test_masks() -> None:
+    assert small(Column("card", "string", mask="last4")).columns[1].mask == "last4"
+    with pytest.raises(ContractError, match="has the mask 'rot13'"):
+        Column("card", "string", mask="rot13")
+    with pytest.raises(ContractError, match="makes text of it"):
+        Column("card", "long", mask="hash")
+    with pytest.raises(ContractError, match="could not be told apart"):
+        Contract("t", "source", "id", None, (Column("id", "string", mask="hash"),))

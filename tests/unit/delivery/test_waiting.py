@@ -1,0 +1,68 @@
+"""Waiting reads metadata while much is missing, and counts only when everything could be there."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tqdm import tqdm
+
+from dynaberg.delivery import waiting
+
+
+def log(records: int) -> Any:
+    """A log of so many records, at a metadata location of its own."""
+    snapshot = SimpleNamespace(summary={"total-records": str(records)})
+    return SimpleNamespace(current_snapshot=lambda: snapshot, metadata_location=f"v{records}")
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_FIRST_POLL_SECONDS", 0)
+
+
+def wait(sizes: list[int], counts: list[int], wanted: int, seconds: float = 5) -> tuple[Any, int, int]:
+    """Play a log that grows and what a count of it finds; returns the outcome, looks left, counts made."""
+    looks: Iterator[int] = iter(sizes)
+    answers, made = iter(counts), []
+
+    def count() -> int:
+        made.append(1)
+        return next(answers)
+
+    with tqdm(total=wanted, disable=True) as bar:
+        found = waiting._wait(lambda: log(next(looks)), wanted, count, time.monotonic() + seconds, bar)
+    return found, len(list(looks)), len(made)
+
+
+def test_it_counts_at_the_beginning_and_when_enough_records_are_there() -> None:
+    found, left, counted = wait([5, 6, 8, 15, 99], [0, 10], wanted=10)
+    assert (found.metadata_location, left, counted) == ("v15", 1, 2)
+
+
+def test_duplicates_do_not_end_it() -> None:
+    found, left, counted = wait([0, 10, 10, 12, 99], [0, 8, 10], wanted=10)
+    assert (found.metadata_location, left, counted) == ("v12", 1, 3)
+
+
+def test_what_is_there_already_is_counted_once() -> None:
+    assert wait([10], [10], wanted=10)[2] == 1
+    assert wait([10], [], wanted=0)[2] == 0
+
+
+def test_the_deadline() -> None:
+    assert wait([5], [0], wanted=10, seconds=-1)[0] is None
+
+
+def test_only_the_ids_of_a_page_are_parsed() -> None:
+    page = {"Records": [{"eventID": "a", "dynamodb": {"NewImage": {}}}], "NextShardIterator": "next"}
+    response = {"status_code": 200, "body": json.dumps(page).encode()}
+    waiting._keep_ids(response)
+    assert json.loads(response["body"]) == {"Records": [{"eventID": "a"}], "NextShardIterator": "next"}
+    refused = {"status_code": 400, "body": b'{"__type": "ExpiredIteratorException"}'}
+    waiting._keep_ids(refused)
+    assert refused["body"] == b'{"__type": "ExpiredIteratorException"}'

@@ -1,0 +1,349 @@
+"""The templates: valid for AWS, and every security promise as a rule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cfnlint.api import lint
+from cfnlint.decode.cfn_yaml import load
+
+from dynaberg.deploy.stacks import PARTS
+from dynaberg.deploy.template import TEMPLATES
+
+NO_RESOURCE = {"lakeformation:GetDataAccess"}
+HOLDS_DATA = {
+    "AWS::DynamoDB::Table",
+    "AWS::Kinesis::Stream",
+    "AWS::S3::Bucket",
+    "AWS::S3Tables::TableBucket",
+    "AWS::S3Tables::Namespace",
+    "AWS::SQS::Queue",
+}
+
+
+def template(part: str) -> dict[str, Any]:
+    return load(str(TEMPLATES / f"{part}.yaml"))  # type: ignore[no-any-return]
+
+
+ALL = {name: resource for part in PARTS for name, resource in template(part)["Resources"].items()}
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    found = {name: resource["Properties"] for name, resource in ALL.items() if resource["Type"] == kind}
+    assert found
+    return found
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The statements of a policy, those that stand under a condition too."""
+    return [s["Fn::If"][1] if "Fn::If" in s else s for s in document["Statement"]]
+
+
+def grants() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, role in of_type("AWS::IAM::Role").items():
+        for policy in role["Policies"]:
+            for statement in statements(policy["PolicyDocument"]):
+                yield f"{name}.{statement['Sid']}", statement
+    for name, policy in of_type("AWS::IAM::ManagedPolicy").items():
+        for statement in statements(policy["PolicyDocument"]):
+            yield f"{name}.{statement['Sid']}", statement
+
+
+def allowed(role: str) -> set[str]:
+    return {a for name, s in grants() if name.startswith(f"{role}.") for a in as_list(s["Action"])}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_cfn_lint_has_nothing_to_say(part: str) -> None:
+    matches = lint((TEMPLATES / f"{part}.yaml").read_text(), regions=["eu-central-1"])
+    assert [str(match) for match in matches] == []
+
+
+def test_cfn_lint_would_say_something() -> None:
+    text = (TEMPLATES / "foundation.yaml").read_text()
+    matches = lint(
+        text.replace("BillingMode: PAY_PER_REQUEST", "BillingMode: FREE"), regions=["eu-central-1"]
+    )
+    assert "E3030" in str(matches[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"), list(grants()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_roles_may_do_what_they_name_and_no_more(name: str, statement: dict[str, Any]) -> None:
+    actions = set(as_list(statement["Action"]))
+    assert statement["Effect"] == "Allow"
+    assert not [action for action in actions if "*" in action], name
+    if actions - NO_RESOURCE:
+        assert "*" not in as_list(statement["Resource"]), name
+
+
+BY_LAMBDA_ITSELF = {"logs:CreateLogStream", "logs:PutLogEvents"}
+# By S3, SQS, Kinesis and S3 Tables in a role's name, where a KMS key is set.
+BY_ENCRYPTION = {"kms:Decrypt", "kms:GenerateDataKey"}
+
+
+def test_the_forwarder_may_call_what_its_code_calls() -> None:
+    by_its_code = {"firehose:PutRecordBatch", "s3:PutObject", "sqs:SendMessage"}
+    by_its_event_source = {
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:ListStreams",
+        "s3:ListBucket",
+    }
+    assert allowed("ForwarderRole") == by_its_code | by_its_event_source | BY_LAMBDA_ITSELF | BY_ENCRYPTION
+
+
+def test_the_redrive_may_call_what_its_code_calls() -> None:
+    by_its_code = {
+        "firehose:PutRecordBatch",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:PutObject",
+        "sqs:ChangeMessageVisibility",
+        "sqs:SendMessage",
+    }
+    # Without ListBucket an object that was archived meanwhile is "AccessDenied" to S3, and not "NoSuchKey".
+    to_tell_what_is_gone = {"s3:ListBucket"}
+    by_its_event_source = {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
+    expected = by_its_code | to_tell_what_is_gone | by_its_event_source | BY_LAMBDA_ITSELF | BY_ENCRYPTION
+    assert allowed("RedriveRole") == expected
+
+
+def test_the_transformation_may_keep_what_failed_and_no_more() -> None:
+    assert allowed("TransformRole") == {"s3:PutObject", "kms:GenerateDataKey"} | BY_LAMBDA_ITSELF
+
+
+def test_firehose_may_read_kinesis_and_call_the_transformation() -> None:
+    assert {a for a in allowed("FirehoseRole") if a.startswith(("kinesis:", "lambda:"))} == {
+        "kinesis:DescribeStream",
+        "kinesis:GetRecords",
+        "kinesis:GetShardIterator",
+        "kinesis:ListShards",
+        "lambda:GetFunctionConfiguration",
+        "lambda:InvokeFunction",
+    }
+
+
+def test_firehose_may_be_used_from_this_account_only() -> None:
+    trust = ALL["FirehoseRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+@pytest.mark.parametrize(("name", "bucket"), of_type("AWS::S3::Bucket").items())
+def test_buckets_are_private_encrypted_and_tidy(name: str, bucket: dict[str, Any]) -> None:
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["LifecycleConfiguration"]["Rules"]
+
+
+@pytest.mark.parametrize("name", of_type("AWS::S3::Bucket"))
+def test_buckets_take_tls_only(name: str) -> None:
+    policies = [p for p in of_type("AWS::S3::BucketPolicy").values() if p["Bucket"] == {"Ref": name}]
+    statement = policies[0]["PolicyDocument"]["Statement"][0]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert statement["Resource"] == [{"Fn::GetAtt": [name, "Arn"]}, {"Fn::Sub": f"${{{name}.Arn}}/*"}]
+
+
+def test_the_source_table_can_be_restored_and_tells_both_images() -> None:
+    table = of_type("AWS::DynamoDB::Table")["SourceTable"]
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert ALL["SourceTable"]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+@pytest.mark.parametrize("name", [name for name, resource in ALL.items() if resource["Type"] in HOLDS_DATA])
+def test_an_edit_never_takes_data_away(name: str) -> None:
+    assert ALL[name]["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize(("name", "group"), of_type("AWS::Logs::LogGroup").items())
+def test_logs_do_not_stay_for_ever(name: str, group: dict[str, Any]) -> None:
+    assert group["RetentionInDays"]
+
+
+@pytest.mark.parametrize("name", ["DeliveryStream", "KinesisDeliveryStream"])
+def test_firehose_appends_and_keeps_what_failed(name: str) -> None:
+    stream = of_type("AWS::KinesisFirehose::DeliveryStream")[name]
+    destination = stream["IcebergDestinationConfiguration"]
+    assert "DeliveryStreamName" not in stream
+    assert destination["AppendOnly"] is True
+    assert destination["s3BackupMode"] == "FailedDataOnly"
+    assert destination["CloudWatchLoggingOptions"]["Enabled"] is True
+    assert destination["CatalogConfiguration"]["CatalogArn"]["Fn::Sub"].endswith(
+        ":catalog/s3tablescatalog/${TableBucketName}"
+    )
+
+
+def test_both_patterns_deliver_into_the_same_log() -> None:
+    direct, kinesis = (
+        dict(of_type("AWS::KinesisFirehose::DeliveryStream")[name]["IcebergDestinationConfiguration"])
+        for name in ("DeliveryStream", "KinesisDeliveryStream")
+    )
+    processing = kinesis.pop("ProcessingConfiguration")
+    assert direct == kinesis
+    values = {p["ParameterName"]: p["ParameterValue"] for p in processing["Processors"][0]["Parameters"]}
+    assert values["LambdaArn"] == {"Fn::GetAtt": ["Transform", "Arn"]}
+    assert (values["BufferSizeInMBs"], processing["Enabled"]) == ("1", True)
+
+
+def test_kinesis_keeps_changes_on_demand_and_dates_them_to_the_microsecond() -> None:
+    parameter = template("foundation")["Parameters"]["RetentionHours"]
+    assert (parameter["MinValue"], parameter["MaxValue"]) == (24, 365 * 24)
+    stream = of_type("AWS::Kinesis::Stream")["ChangeStream"]
+    assert stream["RetentionPeriodHours"] == {"Ref": "RetentionHours"}
+    assert stream["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
+    table = of_type("AWS::DynamoDB::Table")["SourceTable"]
+    setting = table["KinesisStreamSpecification"]["Fn::If"][1]
+    assert setting["ApproximateCreationDateTimePrecision"] == "MICROSECOND"
+
+
+def test_the_event_source_loses_nothing_silently() -> None:
+    source = of_type("AWS::Lambda::EventSourceMapping")["ForwarderSource"]
+    assert source["StartingPosition"] == "TRIM_HORIZON"
+    assert source["BisectBatchOnFunctionError"] is True
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["MaximumRetryAttempts"] > 0
+    assert source["MaximumRecordAgeInSeconds"] < 24 * 3600
+    assert source["DestinationConfig"]["OnFailure"]["Destination"]
+
+
+@pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
+def test_queues_are_encrypted_keep_what_they_have_and_take_tls_only(name: str) -> None:
+    queue = of_type("AWS::SQS::Queue")[name]
+    assert queue["SqsManagedSseEnabled"] == {"Fn::If": ["HasKey", False, True]}
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
+    policy = of_type("AWS::SQS::QueuePolicy")["QueuePolicy"]
+    statement = policy["PolicyDocument"]["Statement"][0]
+    assert {"Ref": name} in policy["Queues"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+    assert {"Fn::GetAtt": [name, "Arn"]} in statement["Resource"]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_a_dead_letter_is_not_seen_twice_while_the_redrive_has_it() -> None:
+    queue, redrive = (
+        of_type("AWS::SQS::Queue")["DeadLetterQueue"],
+        of_type("AWS::Lambda::Function")["Redrive"],
+    )
+    assert queue["VisibilityTimeout"] >= 6 * redrive["Timeout"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["ParkedQueue", "Arn"]}
+    # The redrive parks with the reason; SQS itself only what the redrive never gets to.
+    assert (
+        queue["RedrivePolicy"]["maxReceiveCount"]
+        > template("delivery")["Parameters"]["RedriveAttempts"]["MaxValue"]
+    )
+    source = of_type("AWS::Lambda::EventSourceMapping")["RedriveSource"]
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "DeliveryToIceberg.DataFreshness",
+        "DeliveryToIceberg.FailedRowCount",
+        "ExecuteProcessingFailure.Records",
+        "ApproximateAgeOfOldestMessage",
+        "ApproximateNumberOfMessagesVisible",
+        "IteratorAge",
+        "Errors",
+        "Throttles",
+        "WriteThrottleEvents",
+        "WriteProvisionedThroughputExceeded",
+    ],
+)
+def test_what_must_not_go_unnoticed_has_an_alarm(metric: str) -> None:
+    alarms = [a for a in of_type("AWS::CloudWatch::Alarm").values() if a["MetricName"] == metric]
+    assert alarms
+    for alarm in alarms:
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+        # No news is good news: most of these metrics exist only while something happens.
+        assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_every_function_has_alarms() -> None:
+    watched = {
+        (alarm["MetricName"], alarm["Dimensions"][0]["Value"]["Ref"])
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == "AWS/Lambda"
+    }
+    for name in of_type("AWS::Lambda::Function"):
+        assert {("Errors", f"{name}Name"), ("Throttles", f"{name}Name")} <= watched
+
+
+def test_the_dashboards_are_json() -> None:
+    with_kinesis, without = of_type("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"]["Fn::If"][1:]
+    for body in (with_kinesis, without):
+        assert len(json.loads(body["Fn::Sub"])["widgets"]) == 6
+    assert "Kinesis" not in without["Fn::Sub"]
+
+
+def test_athena_can_write_to_s3_tables() -> None:
+    configuration = of_type("AWS::Athena::WorkGroup")["WorkGroup"]["WorkGroupConfiguration"]
+    assert configuration["EnforceWorkGroupConfiguration"] is True
+    assert configuration["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
+    assert "RequesterPaysEnabled" not in configuration
+
+
+OUTPUTS = {
+    "foundation": [
+        "SourceTableName",
+        "SourceTableArn",
+        "ChangeStreamArn",
+        "DynamoDbStreamArn",
+        "KinesisStreamArn",
+        "KinesisStreamName",
+        "StreamType",
+        "TableBucketArn",
+        "TableBucketName",
+        "Namespace",
+        "ErrorBucketName",
+        "CodeBucketName",
+        "ResultsBucketName",
+        "WorkGroupName",
+    ],
+    "access": [
+        "FirehoseRoleArn",
+        "ForwarderRoleArn",
+        "RedriveRoleArn",
+        "TransformRoleArn",
+        "AnalystPolicyArn",
+        "AccessMode",
+    ],
+    "delivery": [
+        "DeliveryStreamName",
+        "DeliveryStreamArn",
+        "KinesisDeliveryStreamName",
+        "ForwarderName",
+        "TransformName",
+        "RedriveName",
+        "DeadLetterQueueUrl",
+        "DeadLetterQueueName",
+        "ParkedQueueUrl",
+        "ParkedQueueName",
+    ],
+    "observe": ["AlarmTopicArn", "DashboardName"],
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_outputs(part: str) -> None:
+    assert list(template(part)["Outputs"]) == OUTPUTS[part]
+
+
+def test_nothing_is_tied_to_an_account_or_a_partition() -> None:
+    for part in PARTS:
+        text = (TEMPLATES / f"{part}.yaml").read_text()
+        assert "arn:aws:" not in text
+        assert "us-east-1" not in text

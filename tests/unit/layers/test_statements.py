@@ -1,0 +1,70 @@
+"""The statements of the layers: they parse as Trino SQL and quote every name."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from trino_sql_validator import validate
+
+from dynaberg.contracts.contract import Column, Contract
+from dynaberg.errors import NotFoundError
+from dynaberg.layers.curated import load_curated
+from dynaberg.layers.refresh import merge_statement
+from dynaberg.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+CONTRACT = Contract(
+    table="orders",
+    source_table="Orders",
+    partition_key="id",
+    sort_key="timestamp",
+    columns=(Column("id", "string"), Column("timestamp", "long"), Column("date", "date")),
+)
+
+
+FULL_MERGE = """\
+MERGE INTO "orders" AS t
+USING (
+  SELECT operation, "id", "timestamp", "date", "changed_at", "sequence_number" FROM (
+    SELECT operation, "id", "timestamp", "date", "changed_at", "sequence_number", row_number() OVER (
+      PARTITION BY "id", "timestamp" ORDER BY changed_at DESC, sequence_number DESC, change_id DESC
+    ) AS newest
+    FROM "orders_changes"
+  ) WHERE newest = 1
+) AS s
+ON t."id" = s."id" AND t."timestamp" = s."timestamp"
+WHEN MATCHED AND s.operation = 'REMOVE' THEN DELETE
+WHEN MATCHED AND (t.changed_at <> s.changed_at OR t.sequence_number <> s.sequence_number)
+  THEN UPDATE SET "id" = s."id", "timestamp" = s."timestamp", "date" = s."date", \
+"changed_at" = s."changed_at", "sequence_number" = s."sequence_number"
+WHEN NOT MATCHED AND s.operation <> 'REMOVE' THEN INSERT ("id", "timestamp", "date", "changed_at", \
+"sequence_number") VALUES (s."id", s."timestamp", s."date", s."changed_at", s."sequence_number")"""
+
+
+def test_the_full_merge() -> None:
+    assert merge_statement(CONTRACT, None) == FULL_MERGE
+
+
+def test_the_incremental_merge_reads_keys_touched_since_a_moment() -> None:
+    statement = merge_statement(CONTRACT, datetime(2026, 1, 31, 12, 0, 0, 7, UTC))
+    assert (
+        'JOIN (SELECT DISTINCT "id", "timestamp" FROM "orders_changes" '
+        "WHERE received_at >= TIMESTAMP '2026-01-31 12:00:00.000007 UTC') "
+        'AS touched USING ("id", "timestamp")'
+    ) in statement
+    assert validate(statement, dialect="trino").valid
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "data" / "sql").rglob("*.sql")), ids=lambda path: path.stem)
+def test_every_sql_file_is_one_trino_statement(path: Path) -> None:
+    result = validate(path.read_text().replace(":day", "?").replace(":since", "?"), dialect="trino")
+    assert result.valid, result.error
+    assert result.statement_count == 1
+
+
+def test_a_curated_table_without_a_file_names_those_that_have_one() -> None:
+    with pytest.raises(NotFoundError) as caught:
+        load_curated(Settings(root=ROOT), "hourly_activty")
+    assert "hourly_activity" in str(caught.value)

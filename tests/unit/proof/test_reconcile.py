@@ -1,0 +1,74 @@
+"""Both sides of a reconciliation are brought into the same types and spellings."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from dynaberg.contracts.contract import Column, Contract
+from dynaberg.past.differences import compare
+from dynaberg.proof.comparison import _align, _name_differences
+
+CONTRACT = Contract(
+    "t",
+    "source",
+    "id",
+    None,
+    (
+        Column("id", "string"),
+        Column("n", "decimal(5,2)"),
+        Column("tags", "list<string>"),
+        Column("j", "json"),
+    ),
+)
+SCHEMA = pa.schema(
+    [("id", pa.string()), ("n", pa.decimal128(5, 2)), ("tags", pa.list_(pa.string())), ("j", pa.string())]
+)
+
+
+def reconciled(items: list[dict[str, Any]], rows: list[dict[str, Any]]) -> pd.DataFrame:
+    stored = pa.Table.from_pylist(rows, schema=SCHEMA)
+    dynamodb, iceberg = _align(items, stored, CONTRACT.columns)
+    return _name_differences(compare(dynamodb, iceberg, CONTRACT.key), CONTRACT)
+
+
+def test_spellings_that_mean_the_same_are_equal() -> None:
+    nested = {"M": {"b": {"N": "1"}, "a": {"NS": ["2", "1"]}}}
+    spelled = '{"M": {"a": {"NS": ["1", "2"]}, "b": {"N": "1"}}}'
+    items = [
+        {"id": {"S": "a"}, "n": {"N": "1.1"}, "tags": {"SS": ["y", "x"]}, "j": nested},
+        {"id": {"S": "b"}, "n": {"NULL": True}},
+    ]
+    rows = [
+        {"id": "b"},
+        {"id": "a", "n": Decimal("1.10"), "tags": ["x", "y"], "j": spelled},
+    ]
+    assert reconciled(items, rows).empty
+
+
+def test_a_list_has_an_order() -> None:
+    items = [{"id": {"S": "a"}, "tags": {"L": [{"S": "y"}, {"S": "x"}]}}]
+    found = reconciled(items, [{"id": "a", "tags": ["x", "y"]}])
+    assert found[["problem", "column"]].to_numpy().tolist() == [["stale", "tags"]]
+
+
+def test_a_value_that_does_not_fit_equals_nothing_not_even_null() -> None:
+    items = [
+        {"id": {"S": "a"}, "n": {"N": "1000"}},
+        {"id": {"S": "b"}, "n": {"S": "x"}},
+        {"id": {"S": "c"}, "n": {"N": "2"}},
+    ]
+    found = reconciled(items, [{"id": "a"}, {"id": "b"}, {"id": "c", "n": Decimal("2.00")}])
+    assert found[["id", "column", "dynamodb"]].to_numpy().tolist() == [
+        ["a", "n", '{"N":"1000"}'],
+        ["b", "n", '{"S":"x"}'],
+    ]
+
+
+def test_no_rows_on_either_side() -> None:
+    assert reconciled([], []).empty
+    assert reconciled([{"id": {"S": "a"}}], [])["problem"].tolist() == ["missing"]
+    assert reconciled([], [{"id": "a"}])["problem"].tolist() == ["extra"]

@@ -1,0 +1,83 @@
+"""Parameters are found outside of text and comments, and become the literals that Athena binds."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dynaberg.errors import QueryError
+from dynaberg.sql.parameters import bind, literal
+
+LITERALS = [
+    ("O'Hara", "'O''Hara'"),
+    ("", "''"),
+    (True, "true"),
+    (7, "7"),
+    (-(2**62), "-4611686018427387904"),
+    (np.int64(7), "7"),
+    (Decimal("12.30"), "DECIMAL '12.30'"),
+    (Decimal("1E+3"), "DECIMAL '1000'"),
+    (0.1, "DOUBLE '0.1'"),
+    (float("nan"), "nan()"),
+    (date(2026, 1, 31), "DATE '2026-01-31'"),
+    (datetime(2026, 1, 31, 12, tzinfo=UTC), "TIMESTAMP '2026-01-31 12:00:00.000000 UTC'"),
+    (
+        datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=timezone(timedelta(hours=2))),
+        "TIMESTAMP '2026-01-31 10:00:00.000005 UTC'",
+    ),
+    (b"\x00\xff", "X'00ff'"),
+    (None, "NULL"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), LITERALS)
+def test_literal(value: Any, expected: str) -> None:
+    assert literal(value) == expected
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, object(), datetime(2026, 1, 31), Decimal("NaN")])  # noqa: DTZ001
+def test_what_has_no_literal_is_refused_with_a_hint(value: Any) -> None:
+    with pytest.raises(QueryError) as caught:
+        literal(value)
+    assert caught.value.hint
+
+
+def test_names_become_places_in_the_order_of_the_statement() -> None:
+    sql = "SELECT :b, ':a', \":a\", x -- :a\nFROM t /* :a */ WHERE y = :a AND z = :b"
+    rewritten, literals = bind(sql, {"a": 1, "b": "two"})
+    assert rewritten == "SELECT ?, ':a', \":a\", x -- :a\nFROM t /* :a */ WHERE y = ? AND z = ?"
+    assert literals == ["'two'", "1", "'two'"]
+
+
+def test_a_value_never_becomes_part_of_the_statement() -> None:
+    rewritten, literals = bind("SELECT * FROM t WHERE id = :id", {"id": "x'; DROP TABLE t; --"})
+    assert rewritten == "SELECT * FROM t WHERE id = ?"
+    assert literals == ["'x''; DROP TABLE t; --'"]
+
+
+def test_places_are_kept() -> None:
+    assert bind("SELECT ?, '?'", [1]) == ("SELECT ?, '?'", ["1"])
+    assert bind("SELECT 1", None) == ("SELECT 1", [])
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "words"),
+    [
+        ("SELECT :name", {"nam": 1}, ":name"),
+        ("SELECT :name", None, ":name"),
+        ("SELECT 1", {"name": 1}, "'name'"),
+        ("SELECT ':name'", {"name": 1}, "'name'"),
+        ("SELECT ?", [], "1 question marks, and 0 values"),
+        ("SELECT ?", [1, 2], "1 question marks, and 2 values"),
+        ("SELECT ?", "x", "'x'"),
+    ],
+)
+def test_placeholders_and_values_must_meet(sql: str, params: Any, words: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        bind(sql, params)
+    assert words in caught.value.message
+    assert caught.value.hint
