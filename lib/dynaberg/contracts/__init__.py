@@ -4,9 +4,19 @@ A contract is the one place where a schema is written; everything else asks it. 
 and what it gives, the readers of attributes, and what reference tables share with contracts.
 """
 
-from dynaberg.contracts.attributes import canonical_json, read_any, reader_for
+from dynaberg.contracts.attributes import (
+    MISFITS,
+    canonical_json,
+    column_reader,
+    key_attribute,
+    read_any,
+    reader_for,
+    readers_of,
+    unmapped_of,
+)
 from dynaberg.contracts.column_types import ParsedType
 from dynaberg.contracts.contract import (
+    CURRENT_COLUMNS_AFTER,
     LOG_COLUMNS,
     LOG_KEY,
     Column,
@@ -19,17 +29,23 @@ from dynaberg.contracts.contract import (
 )
 
 __all__ = [
+    "CURRENT_COLUMNS_AFTER",
     "LOG_COLUMNS",
     "LOG_KEY",
+    "MISFITS",
     "Column",
     "Contract",
     "ParsedType",
     "canonical_json",
     "check_keys",
+    "column_reader",
+    "key_attribute",
     "load_contract",
     "read_any",
     "read_columns",
     "read_document",
     "reader_for",
+    "readers_of",
     "to_schema",
+    "unmapped_of",
 ]

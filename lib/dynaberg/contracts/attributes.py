@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
-from decimal import Decimal
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dynaberg.contracts.column_types import ParsedType
+    from dynaberg.contracts.contract import Column, Contract
 
 Attribute = Mapping[str, Any]
 Reader = Callable[[Any], Any]
 
+MISFITS = (KeyError, ValueError, ArithmeticError, TypeError)
+"""What reading an attribute that does not fit raises."""
+_PARTS = re.compile(
+    r"(?P<date>[0-9-]{8,10})[T ](?P<clock>[0-9:]{4,8})(?P<fraction>(?:\.[0-9]+)?)"
+    r"(?P<offset>(?:Z|[+-][0-9]{2}:?[0-9]{2})?)"
+)
 _SET_MEMBERS = {"SS": "S", "NS": "N", "BS": "B"}
 
 
@@ -42,29 +50,134 @@ def read_any(attribute: Attribute) -> Any:
             return value
 
 
-def reader_for(parsed_type: ParsedType) -> Reader:
-    """The function that reads a column's attributes; what does not fit raises KeyError or ValueError.
+def reader_for(parsed_type: ParsedType, *, rounds: bool = False, in_utc: bool = False) -> Reader:
+    """The function that reads attributes of a type; what does not fit raises KeyError or ValueError.
 
     Args:
         parsed_type: The column's type, from `Column.parsed_type`.
+        rounds: Whether moments are rounded to the microsecond.
+        in_utc: Whether moments without an offset are in UTC.
     """
+
+    def inside(inner: ParsedType) -> Reader:
+        return reader_for(inner, rounds=rounds, in_utc=in_utc)
+
     match parsed_type:
         case "json":
             return canonical_json
+        case "timestamptz":
+            return _nullable(lambda attribute: _moment(attribute["S"], rounds=rounds, in_utc=in_utc))
         case {"decimal": _}:
             return _nullable(lambda attribute: Decimal(attribute["N"]))
         case {"list": inner}:
-            return _nullable(_list_reader(reader_for(inner)))
+            return _nullable(_list_reader(inside(inner)))
         case {"map": inner}:
-            member = reader_for(inner)
+            member = inside(inner)
             return _nullable(
                 lambda attribute: [(name, member(item)) for name, item in attribute["M"].items()]
             )
         case {"struct": dict(members)}:
-            readers = {name: reader_for(inner) for name, inner in members.items()}
+            readers = {name: inside(inner) for name, inner in members.items()}
             return _nullable(lambda attribute: _struct(attribute["M"], readers))
         case _:
             return _nullable(_SIMPLE[str(parsed_type)])
+
+
+def column_reader(column: Column) -> Reader:
+    """The function that reads the attributes of a column, moments as the column says."""
+    return reader_for(column.parsed_type, rounds=column.round is not None, in_utc=column.zone is not None)
+
+
+def readers_of(contract: Contract) -> dict[str, Reader]:
+    """By column name the functions that read attributes, as the conversion does where columns share one.
+
+    Each column of a shared attribute takes what fits it. Only what fits none of them is a misfit.
+    """
+    readers: dict[str, Reader] = {}
+    for columns in contract.columns_by_attribute.values():
+        own = {column.name: column_reader(column) for column in columns}
+        for name, read in own.items():
+            others = [other for column, other in own.items() if column != name]
+            readers[name] = _unless_another_takes(read, others) if others else read
+    return readers
+
+
+def _unless_another_takes(read: Reader, others: Sequence[Reader]) -> Reader:
+    def read_own(attribute: Any) -> Any:
+        try:
+            return read(attribute)
+        except MISFITS:
+            if not any(_takes(other, attribute) for other in others):
+                raise
+            return None
+
+    return read_own
+
+
+def _takes(read: Reader, attribute: Any) -> bool:
+    try:
+        read(attribute)
+    except MISFITS:
+        return False
+    return True
+
+
+def unmapped_of(contract: Contract, item: Mapping[str, Attribute]) -> dict[str, Attribute]:
+    """The attributes of an item that no column takes, or not with all that is nested in them.
+
+    What a column masks is not among them: it never leaves the Lambda as it was.
+    """
+    by_attribute = contract.columns_by_attribute
+    return {
+        name: attribute
+        for name, attribute in item.items()
+        if name not in by_attribute
+        or (
+            not by_attribute[name][0].mask
+            and all(_leaves_members(column.parsed_type, attribute) for column in by_attribute[name])
+        )
+    }
+
+
+def _leaves_members(parsed_type: Any, attribute: Attribute) -> bool:
+    """Whether an attribute holds members that the structs of a type do not name."""
+    ((tag, value),) = attribute.items()
+    match parsed_type, tag:
+        case {"list": inner}, "L":
+            return any(_leaves_members(inner, item) for item in value)
+        case {"map": inner}, "M":
+            return any(_leaves_members(inner, item) for item in value.values())
+        case {"struct": dict(members)}, "M":
+            return any(name not in members or _leaves_members(members[name], value[name]) for name in value)
+        case _:
+            return False
+
+
+def key_attribute(column: Column, value: Any) -> dict[str, Any]:
+    """The DynamoDB key attribute of a key column's value, in the one spelling that the column takes.
+
+    Args:
+        column: A key column.
+        value: Its value: text, whole number, Decimal, date, aware datetime or bytes.
+
+    Example:
+        >>> key_attribute(Column("at", "timestamptz"), datetime(2026, 1, 31, 12, tzinfo=UTC))
+        {'S': '2026-01-31T12:00:00Z'}
+    """
+    match column.type.partition("(")[0]:
+        case "int" | "long":
+            return {"N": str(int(value))}
+        case "decimal":
+            return {"N": f"{Decimal(value):f}"}
+        case "binary":
+            return {"B": bytes(value)}
+        case "date":
+            return {"S": f"{value:%Y-%m-%d}" if value.year > 999 else value.isoformat()[:10]}
+        case "timestamptz":
+            moment = value.astimezone(UTC).replace(tzinfo=None)
+            return {"S": f"{moment.isoformat()}Z"}
+        case _:
+            return {"S": str(value)}
 
 
 def canonical_json(attribute: Attribute) -> str:
@@ -103,12 +216,32 @@ def _whole(text: str) -> int:
     return int(number)
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.utcoffset() is None:
-        msg = f"{text} has no offset"
-        raise ValueError(msg)
-    return moment.astimezone(UTC)
+def _moment(text: str, *, rounds: bool, in_utc: bool) -> datetime:
+    """A moment in UTC; a ValueError where the text says more than a microsecond, or no offset."""
+    found = _PARTS.fullmatch(text.upper().replace(",", "."))
+    if found is None:
+        raise ValueError(f"{text} is no moment")
+    offset = found["offset"] or ("Z" if in_utc else "")
+    if not offset:
+        raise ValueError(f"{text} has no offset")
+    # What datetime does not know: the end of a day as 24:00, and leap seconds.
+    clock, later = found["clock"], timedelta()
+    if (
+        clock.startswith("24")
+        and not int(clock.replace(":", "")[2:] or 0)
+        and not found["fraction"].strip(".0")
+    ):
+        clock, later = f"00{clock[2:]}", timedelta(days=1)
+    elif rounds and len(clock) > 5 and clock.endswith("60"):
+        clock, later = f"{clock[:-2]}59", timedelta(seconds=1)
+    fraction = Decimal(f"0{found['fraction']}") * 1_000_000
+    microseconds = fraction.quantize(Decimal(1), ROUND_HALF_UP)
+    if microseconds != fraction and not rounds:
+        raise ValueError(f"{text} is finer than a microsecond")
+    whole = datetime.fromisoformat(f"{found['date']}T{clock}{offset}")
+    late = whole.year == 9999 and microseconds == 1_000_000 and whole.strftime("%m%d%H%M%S") == "1231235959"
+    exact = timedelta(microseconds=999_999 if late else int(microseconds))
+    return (whole + later).astimezone(UTC) + exact
 
 
 def _sorted_sets(attribute: Any) -> Any:
@@ -135,6 +268,5 @@ _SIMPLE: dict[str, Reader] = {
     "double": lambda attribute: float(attribute["N"]),
     "boolean": lambda attribute: attribute["BOOL"],
     "date": lambda attribute: date.fromisoformat(attribute["S"]),
-    "timestamptz": lambda attribute: _moment(attribute["S"]),
     "binary": lambda attribute: _bytes(attribute["B"]),
 }

@@ -34,8 +34,10 @@ LOG_COLUMNS_BEFORE = {
     "sequence_number": "string",
     "received_at": "timestamptz",
 }
-LOG_COLUMNS_AFTER = {"old_image": "string", "unmapped": "string"}
+LOG_COLUMNS_AFTER = {"old_image": "string", "unmapped": "string", "deleted_by": "string"}
+CURRENT_COLUMNS_AFTER = {"changed_at": "timestamptz", "sequence_number": "string", "unmapped": "string"}
 LOG_COLUMNS = (*LOG_COLUMNS_BEFORE, *LOG_COLUMNS_AFTER)
+_COLUMN_OPTIONS = ("description", "mask", "attribute", "round", "zone")
 _LOG_REQUIRED = ("change_id", "operation", "changed_at")
 # A DynamoDB key is a string, a number or binary; an Iceberg identifier field must not be a double.
 _KEY_ATTRIBUTE_TYPES = {
@@ -55,21 +57,31 @@ class Column:
     """One column of a table contract.
 
     Attributes:
-        name: Name of the DynamoDB attribute and of the Iceberg column.
+        name: Name of the Iceberg column.
         type: Type as Iceberg spells it, such as `decimal(12,2)`, or `json`.
         description: What the column means, in a sentence.
         mask: None, or what the Lambda does to the value: `drop`, `hash` or `last4`.
+        attribute: Name of the DynamoDB attribute that it takes; by default the column's. Several columns may
+            take one attribute: each takes the values that fit its type.
+        round: None, or `microsecond`: moments with finer digits are rounded; else they are refused.
+        zone: None, or `UTC`: moments without an offset are in UTC; else they are refused.
     """
 
     name: str
     type: str
     description: str = ""
     mask: str | None = None
+    attribute: str = ""
+    round: str | None = None
+    zone: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what Firehose or Iceberg would refuse later, and less clearly."""
         _check_name(self.name)
+        object.__setattr__(self, "attribute", self.name if self.attribute == "" else self.attribute)
+        _check_attribute(self)
         _check_mask(self)
+        _check_moments(self)
 
     @property
     def parsed_type(self) -> ParsedType:
@@ -100,6 +112,7 @@ class Contract:
         _check_name(self.table)
         _check_source_table(self.source_table)
         _check_unique(self)
+        _check_shared_attributes(self)
         for name in self.key:
             _check_key(self, name)
 
@@ -113,9 +126,24 @@ class Contract:
         """Name of the change log."""
         return f"{self.table}_changes"
 
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The key columns, the partition key first."""
+        return tuple(self.column(name) for name in self.key)
+
+    @property
+    def columns_by_attribute(self) -> dict[str, tuple[Column, ...]]:
+        """The columns of each DynamoDB attribute that has any, in order."""
+        names = dict.fromkeys(column.attribute for column in self.columns)
+        return {name: tuple(c for c in self.columns if c.attribute == name) for name in names}
+
     def key_attribute_types(self) -> dict[str, str]:
-        """DynamoDB's type letter of each key, such as `{"transaction_id": "S", "timestamp": "N"}`."""
-        return {name: _KEY_ATTRIBUTE_TYPES[_kind(self._column(name).parsed_type)] for name in self.key}
+        """DynamoDB's type letter of each key attribute: `{"transaction_id": "S", "timestamp": "N"}`."""
+        return {c.attribute: _KEY_ATTRIBUTE_TYPES[_kind(c.parsed_type)] for c in self.key_columns}
+
+    def column(self, name: str) -> Column:
+        """The column of a name."""
+        return next(column for column in self.columns if column.name == name)
 
     def log_schema(self) -> Schema:
         """The change log's Iceberg schema.
@@ -128,8 +156,7 @@ class Contract:
     def current_schema(self) -> Schema:
         """The current table's Iceberg schema, the key its identifier fields."""
         columns = {column.name: column.parsed_type for column in self.columns}
-        order = {"changed_at": "timestamptz", "sequence_number": "string"}
-        return to_schema({**columns, **order}, required=self.key, identifiers=self.key)
+        return to_schema({**columns, **CURRENT_COLUMNS_AFTER}, required=self.key, identifiers=self.key)
 
     def log_partition_spec(self) -> PartitionSpec:
         """The change log's partitions: one per day of `received_at`, in UTC."""
@@ -144,7 +171,9 @@ class Contract:
     def to_lambda_json(self) -> str:
         """The contract as the Lambda reads it, its types taken apart."""
         columns = [
-            {"name": column.name, "type": column.parsed_type, "mask": column.mask} for column in self.columns
+            {name: getattr(column, name) for name in ("name", "attribute", "mask", "round", "zone")}
+            | {"type": column.parsed_type}
+            for column in self.columns
         ]
         document = {
             "table": self.table,
@@ -153,9 +182,6 @@ class Contract:
             "columns": columns,
         }
         return json.dumps(document, indent=1)
-
-    def _column(self, name: str) -> Column:
-        return next(column for column in self.columns if column.name == name)
 
 
 def load_contract(path: Path) -> Contract:
@@ -222,7 +248,7 @@ def read_columns(columns: Any) -> Iterator[Column]:
         msg = f"`columns` is {columns!r}, and a list of columns is wanted."
         raise ContractError(msg, hint="Write each as `- name: …` with a `type: …` below it.")
     for number, column in enumerate(columns, start=1):
-        check_keys(column, f"Column {number}", required=("name", "type"), optional=("description", "mask"))
+        check_keys(column, f"Column {number}", required=("name", "type"), optional=_COLUMN_OPTIONS)
         yield Column(**column)
 
 
@@ -239,22 +265,62 @@ def check_keys(mapping: Any, what: str, *, required: tuple[str, ...], optional: 
     for key in required:
         if mapping.get(key) is None:
             msg = f"{what} has no `{key}`."
-            raise ContractError(msg, hint=f"Add `{key}: …`; data/tables/transactions.yaml is a model.")
+            hint = f"Add `{key}: …`; data/tables/transactions.yaml is a model."
+            if key in mapping:
+                hint += f' A word that YAML reads as nothing needs quotation marks: `{key}: "null"`.'
+            raise ContractError(msg, hint=hint)
 
 
 def _check_name(name: Any) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str):
+        msg = f"A name is {name!r}, because YAML reads some words as other values: no, yes, on, off, numbers."
+        raise ContractError(msg, hint='Put it in quotation marks, such as "no".')
+    if not _NAME.fullmatch(name):
         msg = f"{name!r} cannot be the name of an Iceberg table or column that Firehose writes."
         raise ContractError(
             msg,
-            hint="Use lower-case letters, digits and underscores. An attribute that is called so in DynamoDB "
-            "needs no column: it arrives in `unmapped`.",
+            hint="Use lower-case letters, digits and underscores. A column may be called otherwise than its "
+            f"attribute: `name: {_suggest_name(name)}, attribute: {name!r}`.",
         )
     if name in LOG_COLUMNS:
         msg = f"{name!r} is the name of a column of the change log. Those are: {', '.join(LOG_COLUMNS)}."
         raise ContractError(
-            msg, hint="Leave the column out: an attribute of that name arrives in `unmapped`."
+            msg, hint=f"Give the column another name: `name: item_{name}, attribute: {name}`."
         )
+
+
+def _suggest_name(name: str) -> str:
+    """A name that Iceberg takes, after one that it does not: `card_number` for `cardNumber`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z0-9_]+", "_", words.lower()).strip("_") or "column_1"
+
+
+def _check_attribute(column: Column) -> None:
+    attribute: Any = column.attribute
+    if not isinstance(attribute, str):
+        msg = f"Column {column.name!r} takes the attribute {column.attribute!r}, which is no text to YAML."
+        raise ContractError(msg, hint='Put it in quotation marks, such as "no".')
+
+
+def _check_moments(column: Column) -> None:
+    for option, only in (("round", "microsecond"), ("zone", "UTC")):
+        value = getattr(column, option)
+        if value not in (None, only):
+            msg = f"Column {column.name!r} has `{option}: {value}`, and only `{option}: {only}` is known."
+            raise ContractError(msg, hint=f"Write `{option}: {only}`, or remove it.")
+        if value and "timestamptz" not in column.type:
+            msg = (
+                f"Column {column.name!r} has `{option}: {value}` and holds no moments: it is a {column.type}."
+            )
+            raise ContractError(msg, hint=f"Remove `{option}`, or make it a timestamptz.")
+
+
+def _check_shared_attributes(contract: Contract) -> None:
+    for attribute, columns in contract.columns_by_attribute.items():
+        if len({column.mask for column in columns}) > 1:
+            named = ", ".join(f"{column.name} ({column.mask or 'none'})" for column in columns)
+            msg = f"The columns of the attribute {attribute!r} have different masks: {named}."
+            raise ContractError(msg, hint="What is masked in one column would be plain in the other.")
 
 
 def _check_source_table(name: Any) -> None:

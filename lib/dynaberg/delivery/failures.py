@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dynaberg import aws, deploy
-from dynaberg.contracts import reader_for
+from dynaberg.contracts import column_reader
 from dynaberg.delivery.queues import DEAD_LETTERS, Message, held_messages
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.dead_letters import NotADeadLetterError, parse_dead_letter
@@ -28,7 +28,7 @@ from dynaberg.functions.dead_letters import NotADeadLetterError, parse_dead_lett
 if TYPE_CHECKING:
     import boto3
 
-    from dynaberg.contracts import Contract
+    from dynaberg.contracts import Column, Contract
     from dynaberg.settings import Settings
 
 ERROR_BUCKET = "error bucket"
@@ -176,11 +176,10 @@ def identity(document: Any, contract: Contract) -> dict[str, Any]:
     record = document if isinstance(document, dict) else {}
     change = record.get("dynamodb")
     keys = change.get("Keys") if isinstance(change, dict) else None
-    types = {column.name: column.parsed_type for column in contract.columns}
     return {
         "change_id": record.get("eventID"),
         "operation": record.get("eventName"),
-        **{name: _key_value(types[name], keys, name) for name in contract.key},
+        **{column.name: _key_value(column, keys) for column in contract.key_columns},
     }
 
 
@@ -320,11 +319,11 @@ def _moment(milliseconds: Any) -> datetime | None:
     return _EPOCH + timedelta(milliseconds=milliseconds) if isinstance(milliseconds, int) else None
 
 
-def _key_value(parsed_type: Any, keys: Any, name: str) -> Any:
+def _key_value(column: Column, keys: Any) -> Any:
     """A key's value, or, where it does not fit its column, what it is instead."""
-    if not isinstance(keys, dict) or name not in keys:
+    if not isinstance(keys, dict) or column.attribute not in keys:
         return None
     try:
-        return reader_for(parsed_type)(keys[name])
+        return column_reader(column)(keys[column.attribute])
     except _MISFITS:
-        return json.dumps(keys[name])
+        return json.dumps(keys[column.attribute])

@@ -44,19 +44,15 @@ class Pace:
 
 def foundation_parameters(settings: Settings, contract: Contract) -> dict[str, str]:
     """The foundation's parameters."""
-    types = contract.key_attribute_types()
-    sort_key = (
-        {"SortKeyName": contract.sort_key, "SortKeyType": types[contract.sort_key]}
-        if contract.sort_key
-        else {}
-    )
+    partition, *sort = contract.key_attribute_types().items()
+    sort_key = {"SortKeyName": sort[0][0], "SortKeyType": sort[0][1]} if sort else {}
     return {
         "Project": settings.name,
         "StreamType": settings.stream_type,
         "RetentionHours": str(settings.retention_hours),
         "SourceTableName": contract.source_table,
-        "PartitionKeyName": contract.partition_key,
-        "PartitionKeyType": types[contract.partition_key],
+        "PartitionKeyName": partition[0],
+        "PartitionKeyType": partition[1],
         **sort_key,
         "TableBucketName": settings.table_bucket_name,
         "Namespace": settings.namespace,

@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from json import JSONEncoder
@@ -18,14 +19,20 @@ Attribute = Mapping[str, Any]
 Converter = Callable[[Any], Any]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MOMENT_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+_FIRST_MOMENT_US = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 to_json = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 # DynamoDB's numbers lie between 1E-130 and 9.9…E+125: with 38 digits after the point they fit in this.
 _EXACT = Context(prec=200, traps=[Inexact, InvalidOperation])
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# ISO 8601, in its extended and in its basic form; RFC 3339 takes small letters too.
 _MOMENT = re.compile(
-    _DATE.pattern + r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6}0*)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
+    r"(?P<year>[0-9]{4})(?P<hyphen>-?)(?P<month>[0-9]{2})(?P=hyphen)(?P<day>[0-9]{2})[Tt ]"
+    r"(?P<hour>[0-9]{2})(?P<colon>:?)(?P<minute>[0-9]{2})"
+    r"(?:(?P=colon)(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
+    r"(?P<offset>[Zz]|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _SET_MEMBERS = {"SS": "S", "NS": "N", "BS": "B"}
 
@@ -48,15 +55,33 @@ class ConversionError(Exception):
         return f"Conversion.{self.kind}"
 
 
-def converter_for(parsed_type: Any) -> Converter:
+@dataclass(frozen=True)
+class MomentRules:
+    """How a column reads moments that say less, or more, than a timestamp holds.
+
+    Attributes:
+        round_to: `microsecond`, where finer digits are rounded (and a leap second is read as the second after
+            it); else they are refused.
+        zone: `UTC`, where a moment without an offset is in UTC; else it is refused.
+    """
+
+    round_to: str | None = None
+    zone: str | None = None
+
+
+EXACT_MOMENTS = MomentRules()
+
+
+def converter_for(parsed_type: Any, moments: MomentRules = EXACT_MOMENTS) -> Converter:
     """The function that turns a DynamoDB attribute into the JSON value of a column.
 
     Args:
         parsed_type: A column's type as `Contract.to_lambda_json` writes it.
+        moments: How the column reads moments.
     """
     if parsed_type == "json":
         return _attribute_text
-    readers = _readers(parsed_type)
+    readers = _readers(parsed_type, moments)
 
     def convert(attribute: Any) -> Any:
         tag, value = unpack(attribute)
@@ -85,21 +110,23 @@ def shorten(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def _readers(parsed_type: Any) -> dict[str, Converter]:
+def _readers(parsed_type: Any, moments: MomentRules) -> dict[str, Converter]:
     """What reads each of the DynamoDB types that a column type takes."""
+    if parsed_type == "timestamptz":
+        return {"S": lambda text: read_moment(text, moments)}
     if isinstance(parsed_type, str):
         return _SIMPLE_READERS[parsed_type]
     ((kind, inner),) = parsed_type.items()
-    return _NESTED_READERS[kind](inner)
+    return _NESTED_READERS[kind](inner, moments)
 
 
-def _decimal_readers(inner: list[int]) -> dict[str, Converter]:
+def _decimal_readers(inner: list[int], _: MomentRules) -> dict[str, Converter]:
     precision, scale = inner
     return {"N": lambda text: _read_decimal(text, precision, scale)}
 
 
-def _list_readers(inner: Any) -> dict[str, Converter]:
-    convert = converter_for(inner)
+def _list_readers(inner: Any, moments: MomentRules) -> dict[str, Converter]:
+    convert = converter_for(inner, moments)
     readers: dict[str, Converter] = {"L": lambda items: [convert(item) for item in _expect(items, list)]}
     return readers | {tag: _set_reader(member, convert) for tag, member in _SET_MEMBERS.items()}
 
@@ -108,13 +135,13 @@ def _set_reader(member: str, convert: Converter) -> Converter:
     return lambda items: [convert({member: item}) for item in _expect(items, list)]
 
 
-def _map_readers(inner: Any) -> dict[str, Converter]:
-    convert = converter_for(inner)
+def _map_readers(inner: Any, moments: MomentRules) -> dict[str, Converter]:
+    convert = converter_for(inner, moments)
     return {"M": lambda items: {name: convert(item) for name, item in _expect(items, dict).items()}}
 
 
-def _struct_readers(inner: dict[str, Any]) -> dict[str, Converter]:
-    members = {name: converter_for(member) for name, member in inner.items()}
+def _struct_readers(inner: dict[str, Any], moments: MomentRules) -> dict[str, Converter]:
+    members = {name: converter_for(member, moments) for name, member in inner.items()}
     return {
         "M": lambda items: {
             name: convert(items[name]) for name, convert in members.items() if name in _expect(items, dict)
@@ -188,17 +215,68 @@ def _refuse_date(text: str) -> str:
     raise ConversionError("WrongFormat", f"is no date such as 2026-01-31: {shorten(text)}")
 
 
-def _read_moment(text: Any) -> int:
-    """Microseconds since 1970."""
-    if not _MOMENT.fullmatch(_read_text(text)):
+def read_moment(text: Any, rules: MomentRules) -> int:
+    """A moment's text as microseconds since 1970, exactly.
+
+    Raises:
+        ConversionError: The text is no moment, says too little or too much, or lies outside of the years 1 to
+            9999 in UTC.
+    """
+    found = _MOMENT.fullmatch(_read_text(text))
+    if not found:
         raise ConversionError(
-            "WrongFormat",
-            f"is no moment such as 2026-01-31T12:00:00.000000Z, with its offset: {shorten(text)}",
+            "WrongFormat", f"is no moment such as 2026-01-31T12:00:00.000000Z: {shorten(text)}"
         )
+    if found["offset"] is None and rules.zone is None:
+        message = f"has no offset, and its column no `zone: UTC`: {shorten(text)}"
+        raise ConversionError("WrongFormat", message)
     try:
-        return (datetime.fromisoformat(text.replace("Z", "+00:00")) - EPOCH) // timedelta(microseconds=1)
+        moment_us = _whole_seconds(found, rules) * 1_000_000 + _fraction_us(found["fraction"] or "", rules)
     except ValueError as error:
-        raise ConversionError("WrongFormat", f"is no moment: {shorten(text)}") from error
+        raise ConversionError("WrongFormat", f"is no moment, {error}: {shorten(text)}") from error
+    if moment_us == _LAST_MOMENT_US + 1 and rules.round_to:
+        # .NET's last moment, 9999-12-31T23:59:59.9999999, stays within its year.
+        return _LAST_MOMENT_US
+    if not _FIRST_MOMENT_US <= moment_us <= _LAST_MOMENT_US:
+        raise ConversionError("OutOfRange", f"lies outside of the years 1 to 9999 in UTC: {shorten(text)}")
+    return moment_us
+
+
+def canonical_moment(moment_us: int) -> str:
+    """The one spelling that a moment has as a key: UTC, and six digits of the second where it has any."""
+    moment = EPOCH + timedelta(microseconds=moment_us)
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"
+
+
+def _whole_seconds(found: re.Match[str], rules: MomentRules) -> int:
+    """Seconds since 1970 in UTC, without the fraction; a ValueError says which part cannot be."""
+    day = date(int(found["year"]), int(found["month"]), int(found["day"])).toordinal() - EPOCH.toordinal()
+    hour, minute, second = int(found["hour"]), int(found["minute"]), int(found["second"] or 0)
+    if hour > 24 or minute > 59 or second > 60:
+        raise ValueError("its time of day cannot be")
+    if hour == 24 and (minute or second or (found["fraction"] or "").strip("0")):
+        raise ValueError("24:00 ends a day, and nothing comes after it")
+    if second == 60 and not rules.round_to:
+        raise ValueError("a leap second has no place among timestamps but by `round: microsecond`")
+    return day * 86_400 + hour * 3_600 + minute * 60 + second - _offset_seconds(found["offset"])
+
+
+def _offset_seconds(offset: str | None) -> int:
+    if offset is None or offset in "Zz":
+        return 0
+    hours, minutes = int(offset[1:3]), int(offset[-2:])
+    if hours > 23 or minutes > 59:
+        raise ValueError("its offset cannot be")
+    seconds = hours * 3_600 + minutes * 60
+    return -seconds if offset[0] == "-" else seconds
+
+
+def _fraction_us(digits: str, rules: MomentRules) -> int:
+    """Microseconds of a fraction of a second; half a microsecond is rounded up."""
+    finer = digits[6:].rstrip("0")
+    if finer and not rules.round_to:
+        raise ValueError("it is finer than a microsecond, and its column has no `round: microsecond`")
+    return int(f"{digits[:6]:0<6}") + (finer >= "5")
 
 
 def _read_binary(text: Any) -> str:
@@ -216,10 +294,9 @@ _SIMPLE_READERS: dict[str, dict[str, Converter]] = {
     "double": {"N": _read_double},
     "boolean": {"BOOL": _read_boolean},
     "date": {"S": _read_date},
-    "timestamptz": {"S": _read_moment},
     "binary": {"B": _read_binary},
 }
-_NESTED_READERS: dict[str, Callable[[Any], dict[str, Converter]]] = {
+_NESTED_READERS: dict[str, Callable[[Any, MomentRules], dict[str, Converter]]] = {
     "decimal": _decimal_readers,
     "list": _list_readers,
     "map": _map_readers,

@@ -7,17 +7,31 @@ never become floats, unless their column is a double.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
-from .attributes import ConversionError, converter_for, has_unnamed_members, shorten, to_json, unpack
+from .attributes import (
+    ConversionError,
+    Converter,
+    MomentRules,
+    canonical_moment,
+    converter_for,
+    has_unnamed_members,
+    shorten,
+    to_json,
+    unpack,
+)
 from .masks import MASKS, mask_image
 from .shapes import Shapes
 
 _ROW_IMAGES = {"INSERT": "NewImage", "MODIFY": "NewImage", "REMOVE": "Keys"}
-# Kinesis records name their precision; those of DynamoDB Streams name none and count seconds.
-_MICROSECONDS: dict[Any, int] = {None: 1_000_000, "MILLISECOND": 1_000, "MICROSECOND": 1}
+# Streams date a change to the second. Kinesis records name their precision; older ones name none and count
+# milliseconds ("Working with Kinesis Data Streams and DynamoDB").
+_STREAMS_UNIT_US, _KINESIS_UNITS_US = 1_000_000, {None: 1_000, "MILLISECOND": 1_000, "MICROSECOND": 1}
+# No change was made before DynamoDB was there, or comes from a year that no timestamp holds.
+_EARLIEST_US, _LATEST_US = 1_325_376_000_000_000, 253_402_300_799_999_999
 _SEQUENCE_DIGITS = 40
 _HEAD = (
     "eventID",
@@ -28,6 +42,18 @@ _HEAD = (
 )
 # "Amazon Data Firehose Quota": the largest record, before it is encoded in base64.
 MAX_ROW_BYTES = 1000 * 1024
+LEFT_OUT = "dynaberg:left-out-bytes"
+"""The one attribute of an `old_image` that was left out, because the row would have been too large."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column as the conversion needs it: which attribute it takes, and how."""
+
+    name: str
+    attribute: str
+    type: Any
+    convert: Converter
 
 
 class ChangeConverter:
@@ -43,14 +69,20 @@ class ChangeConverter:
     """
 
     def __init__(self, contract: Mapping[str, Any]) -> None:
-        columns = contract["columns"]
         self._source_table = contract["source_table"]
         self._key = tuple(contract["key"])
-        self._types = {column["name"]: column["type"] for column in columns}
-        self._converters = {name: converter_for(parsed) for name, parsed in self._types.items()}
-        self._nested = {n: t for n, t in self._types.items() if isinstance(t, dict) and "decimal" not in t}
-        self._masks = {column["name"]: MASKS[column["mask"]] for column in columns if column["mask"]}
-        self._shapes = Shapes(self._types, required=self._key, barred=self._masks)
+        self._columns = [
+            _column(described, is_key=described["name"] in self._key) for described in contract["columns"]
+        ]
+        self._by_attribute: dict[str, list[_Column]] = {}
+        for column in self._columns:
+            self._by_attribute.setdefault(column.attribute, []).append(column)
+        self._masks = {
+            c.get("attribute", c["name"]): MASKS[c["mask"]] for c in contract["columns"] if c["mask"]
+        }
+        alone = {name: (cs[0].name, cs[0].type) for name, cs in self._by_attribute.items() if len(cs) == 1}
+        required = [column.attribute for column in self._columns if column.name in self._key]
+        self._shapes = Shapes(alone, required=required, barred=self._masks)
         self._checked_sources: set[str] = set()
 
     def to_row(self, record: Mapping[str, Any], received_at_us: int) -> bytes:
@@ -70,7 +102,13 @@ class ChangeConverter:
             text = self._plain_row(record, received_at_us)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             text = None
-        return _encode(text or self._exact_row(record, received_at_us))
+        row = _encode(text or self._exact_row(record, received_at_us))
+        if len(row) > MAX_ROW_BYTES:
+            row = _encode(self._exact_row(_without_old_image(record), received_at_us))
+        if len(row) > MAX_ROW_BYTES:
+            message = f"Its row has {len(row):,} bytes, and Firehose takes {MAX_ROW_BYTES:,}"
+            raise ConversionError("TooLarge", message)
+        return row
 
     def _plain_row(self, record: Mapping[str, Any], received_at_us: int) -> str | None:
         """The row of a record whose values are all plain; None, or any error, where one is not."""
@@ -85,7 +123,8 @@ class ChangeConverter:
         if members is None or old_text is None:
             return None
         head = self._head(record, change, received_at_us)
-        return f'{{{head},{members},"old_image":{old_text},"unmapped":null}}'
+        deleted_by = to_json(_deleted_by(record))
+        return f'{{{head},{members},"old_image":{old_text},"unmapped":null,"deleted_by":{deleted_by}}}'
 
     def _exact_row(self, record: Any, received_at_us: int) -> str:
         """The row of any record, or the error that says what is wrong with it."""
@@ -100,7 +139,8 @@ class ChangeConverter:
         image = mask_image(_image(change, _ROW_IMAGES[record["eventName"]]), self._masks)
         old_image = mask_image(_image(change, "OldImage"), self._masks) if change.get("OldImage") else None
         try:
-            return f"{{{head},{self._members(image, old_image)}}}"
+            deleted_by = to_json(_deleted_by(record))
+            return f'{{{head},{self._members(image, old_image)},"deleted_by":{deleted_by}}}'
         except RecursionError as error:
             raise ConversionError("NotDynamoDbJson", "It is nested too deep") from error
 
@@ -110,14 +150,14 @@ class ChangeConverter:
         if source not in self._checked_sources:
             self._check_source(source)
         operation = record["eventName"]
-        units = _MICROSECONDS[change.get("ApproximateCreationDateTimePrecision")]
-        changed_at_us = round(change["ApproximateCreationDateTime"] * units)
+        changed_at_us = _changed_at_us(record, change)
         # Padded, so that text order is number order; Kinesis records have none.
         sequence_number = change.get("SequenceNumber", "0").zfill(_SEQUENCE_DIGITS)
         if (
             operation not in _ROW_IMAGES
             or len(sequence_number) > _SEQUENCE_DIGITS
             or not sequence_number.isdecimal()
+            or not _EARLIEST_US <= changed_at_us <= _LATEST_US
         ):
             raise ValueError
         return (
@@ -136,41 +176,103 @@ class ChangeConverter:
 
     def _members(self, image: Mapping[str, Any], old_image: Mapping[str, Any] | None) -> str:
         """The members of a change row that are of the item."""
-        row = {name: self._value(name, image[name]) for name in self._types if name in image}
+        row: dict[str, Any] = {}
+        for attribute, columns in self._by_attribute.items():
+            if attribute in image:
+                row |= _values(columns, image[attribute])
         for name in self._key:
             if row.get(name) is None:
                 raise ConversionError("MissingKey", f"The key attribute `{name}` is missing")
         unmapped = {
-            name: attribute for name, attribute in image.items() if self._is_unmapped(name, attribute)
+            name: attribute for name, attribute in image.items() if self._is_unmapped(name, attribute, row)
         }
         row["old_image"] = to_json(old_image) if old_image else None
         row["unmapped"] = to_json(unmapped) if unmapped else None
         return to_json(row)[1:-1]
 
-    def _value(self, name: str, attribute: Any) -> Any:
-        try:
-            return self._converters[name](attribute)
-        except ConversionError as error:
-            raise ConversionError(error.kind, f"Attribute `{name}` {error.message}") from error
+    def _is_unmapped(self, name: str, attribute: Any, row: Mapping[str, Any]) -> bool:
+        """Whether no column takes the attribute, or none takes all that is nested in it."""
+        columns = self._by_attribute.get(name)
+        if columns is None:
+            unpack(attribute)
+            return True
+        taking = [column for column in columns if row[column.name] is not None]
+        return bool(taking) and all(has_unnamed_members(column.type, attribute) for column in taking)
 
-    def _is_unmapped(self, name: str, attribute: Any) -> bool:
-        """Whether the contract does not name the attribute, or not all that is nested in it."""
-        if name in self._types:
-            return name in self._nested and has_unnamed_members(self._types[name], attribute)
-        unpack(attribute)
-        return True
+
+def _column(described: Mapping[str, Any], *, is_key: bool) -> _Column:
+    moments = MomentRules(described.get("round"), described.get("zone"))
+    convert = converter_for(described["type"], moments)
+    if is_key and described["type"] == "timestamptz":
+        convert = _one_spelling(convert)
+    return _Column(
+        described["name"], described.get("attribute", described["name"]), described["type"], convert
+    )
+
+
+def _one_spelling(convert: Converter) -> Converter:
+    """Two items are two rows: a key that is a moment has to be spelled in the one canonical way."""
+
+    def convert_key(attribute: Any) -> Any:
+        moment_us = convert(attribute)
+        text = attribute.get("S")
+        if moment_us is not None and text != canonical_moment(moment_us):
+            message = f"is a key, so it must be spelled {canonical_moment(moment_us)!r}: {shorten(text)}"
+            raise ConversionError("WrongFormat", message)
+        return moment_us
+
+    return convert_key
+
+
+def _values(columns: Sequence[_Column], attribute: Any) -> dict[str, Any]:
+    """What each column of an attribute takes of it; at least one has to."""
+    values: dict[str, Any] = {}
+    refusals: list[ConversionError] = []
+    for column in columns:
+        try:
+            values[column.name] = column.convert(attribute)
+        except ConversionError as error:
+            values[column.name] = None
+            refusals.append(error)
+    if len(refusals) == len(columns):
+        reasons = dict.fromkeys(refusal.message for refusal in refusals)
+        message = f"Attribute `{columns[0].attribute}` {'; and '.join(reasons)}"
+        raise ConversionError(refusals[0].kind, message) from refusals[0]
+    return values
+
+
+def _changed_at_us(record: Mapping[str, Any], change: Mapping[str, Any]) -> int:
+    """When the change was made, in microseconds since 1970; what cannot be a number raises."""
+    precision = change.get("ApproximateCreationDateTimePrecision")
+    from_streams = precision is None and ("SequenceNumber" in change or "eventSourceARN" in record)
+    unit_us: int = _STREAMS_UNIT_US if from_streams else _KINESIS_UNITS_US[precision]
+    moment_us: int = round(change["ApproximateCreationDateTime"] * unit_us)
+    return moment_us
+
+
+def _deleted_by(record: Mapping[str, Any]) -> str | None:
+    """Who deleted the item where it was not its program: `dynamodb.amazonaws.com` is Time to Live.
+
+    Source: "DynamoDB Streams and Time to Live", Amazon DynamoDB Developer Guide.
+    """
+    identity = record.get("userIdentity")
+    if record["eventName"] != "REMOVE" or not identity:
+        return None
+    return str(identity.get("principalId") or identity.get("PrincipalId"))
+
+
+def _without_old_image(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with a mark in the place of its old image, which says how large that was."""
+    change = record["dynamodb"]
+    size = len(to_json(change.get("OldImage")).encode())
+    return {**record, "dynamodb": {**change, "OldImage": {LEFT_OUT: {"N": str(size)}}}}
 
 
 def _encode(text: str) -> bytes:
     try:
-        row = text.encode()
+        return text.encode()
     except UnicodeEncodeError as error:
         raise ConversionError("NotDynamoDbJson", f"It holds half a character: {error.reason}") from error
-    if len(row) > MAX_ROW_BYTES:
-        raise ConversionError(
-            "TooLarge", f"Its row has {len(row):,} bytes, and Firehose takes {MAX_ROW_BYTES:,}"
-        )
-    return row
 
 
 def _image(change: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -35,26 +35,30 @@ class Shape:
     """Images that have the same attributes in the same order.
 
     Args:
-        types: Parsed column type of each attribute, by name, in the order of the image.
+        columns: Name and parsed type of the column of each attribute, in the order of the image.
 
     Raises:
         KeyError: A column's type has no plain form.
     """
 
-    def __init__(self, types: Mapping[str, Any]) -> None:
-        plain = [_plain_type(parsed) for parsed in types.values()]
+    def __init__(self, columns: Mapping[str, tuple[str, Any]]) -> None:
+        names, types = zip(*columns.values(), strict=True)
+        plain = [_plain_type(parsed) for parsed in types]
         self._tags = [tag for tag, _, _ in plain]
         self._checked = [slot for slot, (_, pattern, _) in enumerate(plain) if pattern]
         self._fits = re.compile("\n".join(plain[slot][1] for slot in self._checked)).fullmatch
-        scales = [t["decimal"][1] if isinstance(t, dict) else 0 for t in types.values()]
+        scales = [t["decimal"][1] if isinstance(t, dict) else 0 for t in types]
         self._scales = [(slot, scale) for slot, scale in enumerate(scales) if scale]
         self._members = _template(
-            [f'"{name}":{quote}' for name, (_, _, quote) in zip(types, plain, strict=True)],
+            [f'"{name}":{quote}' for name, (_, _, quote) in zip(names, plain, strict=True)],
             [f"{quote}," for _, _, quote in plain],
         )
         self._attributes = _template(
-            [rf"\"{name}\":{{\"{tag}\":\"" for name, tag in zip(types, self._tags, strict=True)],
-            [r"\"},"] * len(types),
+            [
+                rf"\"{name}\":{{\"{tag}\":\""
+                for name, tag in zip(map(_escaped, columns), self._tags, strict=True)
+            ],
+            [r"\"},"] * len(columns),
         )
 
     def members(self, image: Mapping[str, Any]) -> str | None:
@@ -87,14 +91,16 @@ class Shapes(dict[tuple[str, ...], Shape | None]):
     """The shapes of a table's images by the names of their attributes, each compiled when it is met first.
 
     Args:
-        types: Parsed type of each column, by name.
+        columns: Name and parsed type of its column, for each attribute that has one of its own.
         required: Attributes that an image must have.
         barred: Attributes that an image must not have.
     """
 
-    def __init__(self, types: Mapping[str, Any], *, required: Iterable[str], barred: Iterable[str]) -> None:
+    def __init__(
+        self, columns: Mapping[str, tuple[str, Any]], *, required: Iterable[str], barred: Iterable[str]
+    ) -> None:
         super().__init__()
-        self._types, self._required, self._barred = types, set(required), set(barred)
+        self._columns, self._required, self._barred = columns, set(required), set(barred)
 
     def __missing__(self, names: tuple[str, ...]) -> Shape | None:
         if len(self) >= MAX_SHAPES:
@@ -106,9 +112,14 @@ class Shapes(dict[tuple[str, ...], Shape | None]):
         if not self._required <= set(names) or not self._barred.isdisjoint(names):
             return None
         try:
-            return Shape({name: self._types[name] for name in names})
+            return Shape({name: self._columns[name] for name in names})
         except KeyError:
             return None
+
+
+def _escaped(attribute: str) -> str:
+    """An attribute's name as it stands inside of JSON text that is itself inside of a JSON string."""
+    return encode_basestring(encode_basestring(attribute)[1:-1])[1:-1]
 
 
 def _plain_type(parsed_type: Any) -> tuple[str, str, str]:

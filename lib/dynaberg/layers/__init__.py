@@ -4,17 +4,34 @@ From outside: creating the tables, the refresh, builds, and what of the log is m
 """
 
 from dynaberg.layers.curated import build
+from dynaberg.layers.latest import (
+    NO_SEQUENCE_NUMBER,
+    REPAIR_PREFIX,
+    fill_gained,
+    gained_columns,
+    latest_changes,
+    latest_rows,
+    sort_changes,
+)
 from dynaberg.layers.log_progress import Unmerged, unmerged_changes
 from dynaberg.layers.references import load_reference
-from dynaberg.layers.refresh import MERGED_SNAPSHOT, refresh
+from dynaberg.layers.refresh import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, refresh
 from dynaberg.layers.tables import create_tables
 
 __all__ = [
+    "MERGED_SEQUENCE_NUMBER",
     "MERGED_SNAPSHOT",
+    "NO_SEQUENCE_NUMBER",
+    "REPAIR_PREFIX",
     "Unmerged",
     "build",
     "create_tables",
+    "fill_gained",
+    "gained_columns",
+    "latest_changes",
+    "latest_rows",
     "load_reference",
     "refresh",
+    "sort_changes",
     "unmerged_changes",
 ]

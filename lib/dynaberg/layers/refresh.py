@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import catalog
 from dynaberg.layers import log_progress
+from dynaberg.layers.latest import gained_columns, latest_changes
 from dynaberg.sql import commit
 
 if TYPE_CHECKING:
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 MERGED_SNAPSHOT = "dynaberg.merged-snapshot-id"
 MERGED_SEQUENCE_NUMBER = "dynaberg.merged-sequence-number"
+MERGED_COLUMNS = "dynaberg.merged-columns"
 
 
 def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -49,9 +55,19 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
     # Read before the MERGE: what arrives while it runs is merged again next time, and changes nothing then.
     merged = current.properties.get(MERGED_SNAPSHOT)
     unmerged = log_progress.unmerged_changes(log, merged, current.properties.get(MERGED_SEQUENCE_NUMBER))
+    fresh = _never_merged(current, log, contract) if merged else []
+    if fresh and unmerged.snapshot_id is not None:
+        unmerged = replace(unmerged, action="full", since=None)
     bytes_scanned = 0
     if unmerged.action != "none":
-        bytes_scanned = commit(session, settings, merge_statement(contract, unmerged.since)).bytes_scanned
+        statement = merge_statement(
+            contract,
+            unmerged.since,
+            snapshot_id=unmerged.snapshot_id,
+            gained=gained_columns(log, contract),
+            fresh=fresh,
+        )
+        bytes_scanned = commit(session, settings, statement).bytes_scanned
     elif unmerged.snapshot_id is None or str(unmerged.snapshot_id) == merged:
         return _report(current, current, unmerged, 0, begun)
     after = catalog.load_table(iceberg, settings, contract.table)
@@ -60,49 +76,71 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
             {
                 MERGED_SNAPSHOT: str(unmerged.snapshot_id),
                 MERGED_SEQUENCE_NUMBER: str(unmerged.sequence_number),
+                MERGED_COLUMNS: json.dumps(_columns(contract)),
             }
         )
     return _report(current, after, unmerged, bytes_scanned, begun)
 
 
-def merge_statement(contract: Contract, since: datetime | None) -> str:
+def _columns(contract: Contract) -> list[str]:
+    """The columns that the current table takes from the log, without the order of changes."""
+    return [*(column.name for column in contract.columns), "unmapped"]
+
+
+def _never_merged(current: Table, log: Table, contract: Contract) -> list[str]:
+    """Columns that rows of the current table may lack: they were merged before the contract had them."""
+    stored = current.properties.get(MERGED_COLUMNS)
+    if stored is None:
+        return [*gained_columns(log, contract), "unmapped"]
+    return [name for name in _columns(contract) if name not in json.loads(stored)]
+
+
+def merge_statement(
+    contract: Contract,
+    since: datetime | None,
+    *,
+    snapshot_id: int | None = None,
+    gained: Collection[str] = (),
+    fresh: Collection[str] = (),
+) -> str:
     """The MERGE that brings the current table up to the log.
 
     Args:
         contract: The table contract.
         since: The earliest `received_at` of what was not merged yet; None takes the whole log.
+        snapshot_id: Snapshot of the log to read; by default the current one.
+        gained: Columns that the contract gained after the log's first rows.
+        fresh: Columns that rows of the current table may lack, though their change was merged.
     """
+    columns = [*_columns(contract), "changed_at", "sequence_number"]
+    version = f" FOR VERSION AS OF {snapshot_id}" if snapshot_id is not None else ""
+    source = f'"{contract.log_name}"{version}'
     keys = ", ".join(f'"{name}"' for name in contract.key)
-    columns = [*(column.name for column in contract.columns), "changed_at", "sequence_number"]
-    bound = f"TIMESTAMP '{since:%Y-%m-%d %H:%M:%S.%f} UTC'" if since else ""
-    touched = _TOUCHED.format(log=contract.log_name, keys=keys, bound=bound) if since else ""
+    if since:
+        bound = f"TIMESTAMP '{since:%Y-%m-%d %H:%M:%S.%f} UTC'"
+        source += _TOUCHED.format(source=source, keys=keys, bound=bound)
+    others = "".join(f' OR t."{name}" IS DISTINCT FROM s."{name}"' for name in fresh)
     return _MERGE.format(
         table=contract.table,
-        log=contract.log_name,
-        keys=keys,
-        touched=touched,
+        latest=indent(latest_changes(contract, columns, source, gained=gained), "  "),
         columns=", ".join(f'"{name}"' for name in columns),
         values=", ".join(f's."{name}"' for name in columns),
         assignments=", ".join(f'"{name}" = s."{name}"' for name in columns),
         same_key=" AND ".join(f't."{name}" = s."{name}"' for name in contract.key),
+        others=others,
     )
 
 
 _TOUCHED = """
-    JOIN (SELECT DISTINCT {keys} FROM "{log}" WHERE received_at >= {bound}) AS touched USING ({keys})"""
+    JOIN (SELECT DISTINCT {keys} FROM {source} WHERE received_at >= {bound}) AS touched USING ({keys})"""
 _MERGE = """\
 MERGE INTO "{table}" AS t
 USING (
-  SELECT operation, {columns} FROM (
-    SELECT operation, {columns}, row_number() OVER (
-      PARTITION BY {keys} ORDER BY changed_at DESC, sequence_number DESC, change_id DESC
-    ) AS newest
-    FROM "{log}"{touched}
-  ) WHERE newest = 1
+{latest}
 ) AS s
 ON {same_key}
 WHEN MATCHED AND s.operation = 'REMOVE' THEN DELETE
-WHEN MATCHED AND (t.changed_at <> s.changed_at OR t.sequence_number <> s.sequence_number)
+WHEN MATCHED AND (t.changed_at <> s.changed_at OR t.sequence_number <> s.sequence_number{others})
   THEN UPDATE SET {assignments}
 WHEN NOT MATCHED AND s.operation <> 'REMOVE' THEN INSERT ({columns}) VALUES ({values})"""
 

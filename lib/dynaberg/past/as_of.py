@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from dynaberg import catalog
+from dynaberg.contracts import CURRENT_COLUMNS_AFTER
 from dynaberg.errors import NotFoundError
+from dynaberg.layers import gained_columns, latest_changes
 from dynaberg.past.snapshots import Moment, require_moment, resolve_snapshot
 from dynaberg.sql import query
 
@@ -21,14 +24,6 @@ if TYPE_CHECKING:
 
     from dynaberg.contracts import Contract
     from dynaberg.settings import Settings
-
-_STATE = """\
-SELECT {selected} FROM (
-  SELECT operation, {columns}, row_number() OVER (
-    PARTITION BY {keys} ORDER BY changed_at DESC, sequence_number DESC, change_id DESC
-  ) AS newest
-  FROM "{log}" WHERE changed_at <= ?
-) WHERE newest = 1 AND operation <> 'REMOVE'"""
 
 
 def state_as_of(
@@ -66,17 +61,20 @@ def state_as_of(
         >>> state_as_of(session, settings, contract, datetime(2026, 1, 31, 9, tzinfo=timezone.utc))
     """
     require_moment(when, wanted="a moment")
-    existing = [*(column.name for column in contract.columns), "changed_at", "sequence_number"]
+    existing = [*(column.name for column in contract.columns), *CURRENT_COLUMNS_AFTER]
     chosen = [name for asked in columns for name in (existing if asked == "*" else [asked])]
     for name in chosen:
         if name not in existing:
             raise NotFoundError.among("column", name, existing)
-    statement = _STATE.format(
-        selected=_listed(chosen),
-        columns=_listed(existing),
-        keys=_listed(contract.key),
-        log=contract.log_name,
+    log = catalog.load_table(catalog.open_catalog(session, settings), settings, contract.log_name)
+    latest = latest_changes(
+        contract,
+        chosen,
+        f'"{contract.log_name}"',
+        gained=gained_columns(log, contract),
+        condition="moment <= ?",
     )
+    statement = f"SELECT {_listed(chosen)} FROM (\n{latest}\n) WHERE operation <> 'REMOVE'"  # noqa: S608
     found = query(session, settings, statement, [when]).df
     if found.empty:
         _check_begun(session, settings, contract, when)

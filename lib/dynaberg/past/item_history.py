@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from dynaberg import catalog
-from dynaberg.contracts import read_any, reader_for
+from dynaberg.contracts import MISFITS, read_any, reader_for, readers_of
 from dynaberg.delivery import find_landings
 from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.functions.conversion import LEFT_OUT
+from dynaberg.layers import NO_SEQUENCE_NUMBER, REPAIR_PREFIX, sort_changes
 from dynaberg.past.snapshots import committed_at
 from dynaberg.sql import query
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyiceberg.catalog import Catalog
 
-    from dynaberg.contracts import Contract, ParsedType
+    from dynaberg.contracts import Column, Contract, ParsedType
     from dynaberg.settings import Settings
 
 _NESTED = ("list", "map", "struct")
@@ -70,7 +72,12 @@ def item_history(
     import pandas as pd
 
     versions = _read_versions(session, settings, contract, key)
-    rows = [row for version in versions for row in _changed_attributes(contract, version)]
+    befores = [{}, *(_after(contract, version) for version in versions)]
+    rows = [
+        row
+        for version, before in zip(versions, befores, strict=False)
+        for row in _changed_attributes(contract, version, before)
+    ]
     names = [*_COLUMNS, *_LANDED]
     frame = pd.DataFrame(rows, columns=names)
     # As objects: exact values, and ids that would lose digits where pandas sees a gap in them.
@@ -89,8 +96,7 @@ def _read_versions(
     condition = " AND ".join(f'"{name}" = ?' for name in contract.key)
     sql = (
         'SELECT "$path" AS path, change_id, operation, changed_at, sequence_number, received_at, old_image, '
-        f'unmapped, {columns}\nFROM "{contract.log_name}"\nWHERE {condition}\n'
-        "ORDER BY changed_at, sequence_number, change_id"
+        f'unmapped, {columns}\nFROM "{contract.log_name}"\nWHERE {condition}'
     )
     found = query(session, settings, sql, [key[name] for name in contract.key]).df
     if found.empty:
@@ -101,9 +107,17 @@ def _read_versions(
         )
     landed = _landed(session, settings, contract, found)
     versions = found.assign(**landed).sort_values("committed_at", kind="stable").drop_duplicates("change_id")
-    versions = versions.sort_values(["changed_at", "sequence_number", "change_id"]).astype(object)
+    versions = sort_changes(_once(versions), contract.key).astype(object)
     rows: list[Any] = versions.where(versions.notna(), None).to_dict("records")
     return rows
+
+
+def _once(versions: pd.DataFrame) -> pd.DataFrame:
+    """Versions without what Kinesis handed over twice: it documents repeats by their time, not by their id."""
+    counted = versions["sequence_number"] != NO_SEQUENCE_NUMBER
+    repaired = versions["change_id"].str.startswith(REPAIR_PREFIX)
+    repeated = versions.duplicated(["changed_at", "operation"]) & ~counted & ~repaired
+    return versions[~repeated]
 
 
 def _check_key(contract: Contract, key: Mapping[str, Any]) -> None:
@@ -150,8 +164,10 @@ def _selected(name: str, parsed: ParsedType) -> str:
     return f'json_format(CAST("{name}" AS JSON)) AS "{name}"' if nested else f'"{name}"'
 
 
-def _changed_attributes(contract: Contract, version: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    before, after = _before(contract, version), _after(contract, version)
+def _changed_attributes(
+    contract: Contract, version: Mapping[str, Any], previous: Mapping[str, Any]
+) -> Iterator[tuple[Any, ...]]:
+    before, after = _before(contract, version, previous), _after(contract, version)
     for name in [*before, *(name for name in after if name not in before)]:
         old, new = before.get(name), after.get(name)
         if name not in contract.key and old != new:
@@ -159,30 +175,42 @@ def _changed_attributes(contract: Contract, version: Mapping[str, Any]) -> Itera
             yield version["changed_at"], version["operation"], name, old, new, *rest
 
 
-def _before(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:
+def _before(contract: Contract, version: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+    """The item before a version: its old image, or, where it carries none, what the version before left."""
     image = json.loads(version["old_image"] or "{}")
-    types = {column.name: column.parsed_type for column in contract.columns}
-    known = {name: _read(types[name], image[name]) for name in types if name in image}
-    return known | {name: read_any(image[name]) for name in image if name not in types}
+    if LEFT_OUT in image or version["change_id"].startswith(REPAIR_PREFIX):
+        return dict(previous)
+    return _by_column(contract, image)
 
 
-def _read(parsed: ParsedType, attribute: Any) -> Any:
+def _by_column(contract: Contract, image: Mapping[str, Any]) -> dict[str, Any]:
+    """An image's values under the names of their columns; what no column takes, under its own name."""
+    columns, readers = contract.columns_by_attribute, readers_of(contract)
+    found: dict[str, Any] = {}
+    for attribute, value in image.items():
+        taken = {c.name: _read(readers[c.name], c, value) for c in columns.get(attribute, ())}
+        found |= {name: each for name, each in taken.items() if each is not None or len(taken) == 1}
+        if not taken:
+            found[attribute] = read_any(value)
+    return found
+
+
+def _read(read: Callable[[Any], Any], column: Column, attribute: Any) -> Any:
     try:
-        value = reader_for(parsed)(attribute)
-    except (KeyError, ValueError, ArithmeticError):
+        value = read(attribute)
+    except MISFITS:
         return read_any(attribute)
-    return dict(value) if isinstance(parsed, dict) and "map" in parsed and value is not None else value
+    is_map = isinstance(column.parsed_type, dict) and "map" in column.parsed_type
+    return dict(value) if is_map and value is not None else value
 
 
 def _after(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:
     if version["operation"] == "REMOVE":
         return {}
     columns = {column.name: _revive(column.parsed_type, version[column.name]) for column in contract.columns}
-    unmapped = json.loads(version["unmapped"] or "{}")
+    unmapped = _by_column(contract, json.loads(version["unmapped"] or "{}"))
     present = {name: value for name, value in columns.items() if value is not None}
-    return present | {
-        name: read_any(attribute) for name, attribute in unmapped.items() if name not in present
-    }
+    return unmapped | present
 
 
 def _revive(parsed: ParsedType, value: Any) -> Any:

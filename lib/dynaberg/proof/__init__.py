@@ -3,7 +3,8 @@
 From outside: `reconcile`, its report, and `repair`.
 """
 
-from dynaberg.proof.reconcile import ReconcileReport, reconcile
+from dynaberg.proof.reconcile import reconcile
 from dynaberg.proof.repair import repair
+from dynaberg.proof.report import ReconcileReport
 
 __all__ = ["ReconcileReport", "reconcile", "repair"]

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dynaberg.contracts import canonical_json, reader_for
+from dynaberg.contracts import (
+    MISFITS,
+    canonical_json,
+    column_reader,
+    key_attribute,
+    readers_of,
+    unmapped_of,
+)
 from dynaberg.past import Differences, compare, to_long_form
 
 if TYPE_CHECKING:
@@ -17,8 +24,8 @@ if TYPE_CHECKING:
     from dynaberg.source import Item
 
 PENDING, NOT_LOGGED, EDITED = "refresh pending", "not in the log", "current table edited"
-UNLOGGED = "unlogged"
-_MISFITS = (KeyError, ValueError, ArithmeticError, TypeError)
+UNFIT = "key does not fit"
+MISSING, EXTRA, UNLOGGED = "missing", "extra", "unlogged"
 Key = tuple[Any, ...]
 
 
@@ -50,7 +57,7 @@ def compare_sides(
         for each in keys_of(shown, key)
     ]
     coming = (unlogged - differing) & set(behind)
-    alone = said[[each not in differing and each not in coming for each in keys_of(said, key)]]
+    alone = only(said, [each not in differing and each not in coming for each in keys_of(said, key)])
     parts = [shown.assign(cause=causes), alone.assign(problem=UNLOGGED, cause=NOT_LOGGED)]
     found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     return found.sort_values([*key, "problem"], kind="stable", ignore_index=True), coming
@@ -61,8 +68,32 @@ def keys_of(df: pd.DataFrame, key: Sequence[str]) -> list[Key]:
     return list(df[list(key)].itertuples(index=False, name=None))
 
 
+def only(df: pd.DataFrame, wanted: Sequence[bool]) -> pd.DataFrame:
+    """The rows that are wanted; where none is, the columns stay."""
+    import numpy as np
+
+    return df.loc[np.array(wanted, dtype=bool)]
+
+
+def key_of(item: Item, contract: Contract) -> Key | None:
+    """An item's key as the current table has it; None where no row can have it."""
+    columns = contract.key_columns
+    given = [item[column.attribute] for column in columns]
+    try:
+        values = [column_reader(column)(attribute) for column, attribute in zip(columns, given, strict=True)]
+    except MISFITS:
+        return None
+    spelled = [key_attribute(column, value) for column, value in zip(columns, values, strict=True)]
+    # Numbers are keys by their value, and all others by their spelling.
+    same = all(
+        "N" in there or canonical_json(here) == canonical_json(there)
+        for here, there in zip(spelled, given, strict=True)
+    )
+    return tuple(values) if same else None
+
+
 def compare_items(items: Sequence[Item], rows: pa.Table, contract: Contract) -> pd.DataFrame:
-    """Compare items with rows of Iceberg, in every column that is not masked.
+    """Compare items with rows of Iceberg, in every column that is not masked and in `unmapped`.
 
     Args:
         items: Items as DynamoDB JSON, binary as base64.
@@ -72,25 +103,31 @@ def compare_items(items: Sequence[Item], rows: pa.Table, contract: Contract) -> 
     Returns:
         One row per difference: the key, problem (`missing`, `extra`, `stale`), column, dynamodb, iceberg.
     """
-    columns = [column for column in contract.columns if not column.mask]
-    dynamodb, iceberg = _align(items, rows, columns)
+    dynamodb, iceberg = _align(items, rows, contract)
     return _name_differences(compare(dynamodb, iceberg, contract.key), contract)
 
 
-def _align(items: Sequence[Item], iceberg: pa.Table, columns: Sequence[Column]) -> tuple[pa.Table, pa.Table]:
+def _align(items: Sequence[Item], iceberg: pa.Table, contract: Contract) -> tuple[pa.Table, pa.Table]:
     """Both sides in the same types and spellings, column by column."""
     import pyarrow as pa
 
-    sides = [_align_column(items, iceberg.column(column.name), column) for column in columns]
-    names = [column.name for column in columns]
-    return pa.table([a for a, _ in sides], names=names), pa.table([b for _, b in sides], names=names)
+    readers = readers_of(contract)
+    sides = {
+        column.name: _align_column(items, iceberg.column(column.name), column, readers[column.name])
+        for column in contract.columns
+        if not column.mask
+    }
+    sides["unmapped"] = _align_unmapped(items, iceberg.column("unmapped"), contract)
+    dynamodb = pa.table({name: ours for name, (ours, _) in sides.items()})
+    return dynamodb, pa.table({name: theirs for name, (_, theirs) in sides.items()})
 
 
-def _align_column(items: Sequence[Item], stored: pa.ChunkedArray, column: Column) -> tuple[Any, Any]:
+def _align_column(
+    items: Sequence[Item], stored: pa.ChunkedArray, column: Column, read: Callable[[Any], Any]
+) -> tuple[Any, Any]:
     import pyarrow as pa
 
-    attributes = [item.get(column.name) for item in items]
-    read = reader_for(column.parsed_type)
+    attributes = [item.get(column.attribute) for item in items]
     if column.type == "json":
         texts = [text and canonical_json(json.loads(text)) for text in stored.to_pylist()]
         stored = pa.chunked_array([pa.array(texts, stored.type)])
@@ -100,8 +137,20 @@ def _align_column(items: Sequence[Item], stored: pa.ChunkedArray, column: Column
             values = [values and sorted(values) for values in values]
             stored = pa.chunked_array([pa.array([v and sorted(v) for v in stored.to_pylist()], stored.type)])
         return pa.array(values, stored.type), stored
-    except (*_MISFITS, pa.ArrowException):
+    except (*MISFITS, pa.ArrowException):
         return _as_text(attributes, stored, read)
+
+
+def _align_unmapped(items: Sequence[Item], stored: pa.ChunkedArray, contract: Contract) -> tuple[Any, Any]:
+    """What no column takes, on both sides without what a column has taken since."""
+    import pyarrow as pa
+
+    def spelled(attributes: Mapping[str, Any]) -> str | None:
+        left = unmapped_of(contract, attributes)
+        return canonical_json({"M": left}) if left else None
+
+    rows = [spelled(json.loads(text)) if text else None for text in stored.to_pylist()]
+    return pa.array([spelled(item) for item in items], pa.string()), pa.array(rows, pa.string())
 
 
 def _all_sets(attributes: Sequence[Any]) -> bool:
@@ -117,7 +166,7 @@ def _as_text(attributes: Sequence[Any], stored: pa.ChunkedArray, read: Any) -> t
     def text(attribute: Any) -> str | None:
         try:
             value = None if attribute is None else pa.array([read(attribute)], stored.type)[0].as_py()
-        except (*_MISFITS, pa.ArrowException):
+        except (*MISFITS, pa.ArrowException):
             return canonical_json(attribute)
         return None if value is None else str(value)
 
@@ -129,7 +178,7 @@ def _name_differences(differences: Differences, contract: Contract) -> pd.DataFr
     """One line per missing or extra key, and per differing column of a stale one."""
     import pandas as pd
 
-    columns = [column.name for column in contract.columns]
+    columns = [*(column.name for column in contract.columns), "unmapped"]
     lines = to_long_form(differences, contract.key, columns)
     lines = lines.rename(columns={"change": "problem", "before": "dynamodb", "after": "iceberg"})
     lines = lines[lines["problem"] == "changed"]

@@ -11,12 +11,13 @@ import base64
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
-from dynaberg.contracts import canonical_json, reader_for
+from dynaberg.contracts import MISFITS, canonical_json, column_reader, readers_of, unmapped_of
+from dynaberg.layers import latest_changes
 
 if TYPE_CHECKING:
     from dynaberg.contracts import Column, Contract
@@ -45,18 +46,10 @@ _PYTHON: Mapping[str, Callable[[Any], str]] = {
 _EXACT = Context(prec=200)
 # Above this many items a range is cut finer, so that a differing one still holds few rows.
 _MANY_ITEMS = 50_000
-_MISFITS = (KeyError, ValueError, ArithmeticError, TypeError)
 CURRENT, LOG = "current", "log"
-_ROWS_OF = {
-    CURRENT: 'SELECT {names} FROM "{table}" FOR VERSION AS OF {snapshot_id}',
-    LOG: """\
-SELECT {names} FROM (
-      SELECT operation, {names}, row_number() OVER (
-        PARTITION BY {keys} ORDER BY changed_at DESC, sequence_number DESC, change_id DESC
-      ) AS newest
-      FROM "{log}" FOR VERSION AS OF {snapshot_id}
-    ) WHERE newest = 1 AND operation <> 'REMOVE'""",
-}
+# Each text with its length before it, so that no two rows have the same text.
+_FRAMED = """\
+array_join(transform(ARRAY[{texts}], t -> coalesce(CAST(length(t) AS varchar) || ':' || t, '-')), '')"""
 _HASHED = """\
 WITH hashed AS (
   SELECT side, partition_key, key,
@@ -104,23 +97,31 @@ def range_digits(items: int) -> int:
     return 2 if items < _MANY_ITEMS else 3
 
 
-def ranges_statement(contract: Contract, snapshots: Mapping[str, int], digits: int) -> str:
+def ranges_statement(
+    contract: Contract, snapshots: Mapping[str, int], digits: int, *, gained: Collection[str] = ()
+) -> str:
     """The statement that gives each key range's row count and digest, of each side.
 
     Args:
         contract: The table contract.
         snapshots: Snapshot ids of the sides, `current` and `log`; one without a snapshot is left out.
         digits: From `range_digits`.
+        gained: Columns that the contract gained after the log's first rows.
     """
-    return _hashed(contract, snapshots) + _RANGES.format(digits=digits)
+    return _hashed(contract, snapshots, gained) + _RANGES.format(digits=digits)
 
 
 def rows_statement(
-    contract: Contract, snapshots: Mapping[str, int], digits: int, ranges: Iterable[str]
+    contract: Contract,
+    snapshots: Mapping[str, int],
+    digits: int,
+    ranges: Iterable[str],
+    *,
+    gained: Collection[str] = (),
 ) -> str:
     """The statement that gives the key and the hash of each row of some ranges, of each side."""
     listed = ", ".join(f"'{name}'" for name in sorted(ranges))
-    return _hashed(contract, snapshots) + _ROWS.format(digits=digits, ranges=listed)
+    return _hashed(contract, snapshots, gained) + _ROWS.format(digits=digits, ranges=listed)
 
 
 def hash_items(items: Iterable[Mapping[str, Any]], contract: Contract) -> list[Hashed]:
@@ -130,13 +131,17 @@ def hash_items(items: Iterable[Mapping[str, Any]], contract: Contract) -> list[H
         items: DynamoDB JSON, binary as base64.
         contract: The table contract.
     """
-    writers = {column.name: _writer(column) for column in contract.columns if not column.mask}
-    read_key = reader_for(_column(contract, contract.key[0]).parsed_type)
+    readers = readers_of(contract)
+    writers = {c.name: (c.attribute, _writer(c, readers[c.name])) for c in contract.columns if not c.mask}
+    partition = contract.key_columns[0]
+    read_key = column_reader(partition)
 
     def hashed(item: Mapping[str, Any]) -> Hashed:
-        texts = {name: _framed(write(item.get(name))) for name, write in writers.items()}
+        texts = {name: _framed(write(item.get(attribute))) for name, (attribute, write) in writers.items()}
+        unmapped = unmapped_of(contract, item)
+        texts["unmapped"] = _framed(_json_text(unmapped) if unmapped else None)
         key = "".join(texts[name] for name in contract.key)
-        return Hashed(read_key(item[contract.key[0]]), key, _md5(key), _md5("".join(texts.values())))
+        return Hashed(read_key(item[partition.attribute]), key, _md5(key), _md5("".join(texts.values())))
 
     return [hashed(item) for item in items]
 
@@ -166,23 +171,33 @@ def differing_partition_keys(
     return {partition_key for partition_key, _, _ in here ^ set(rows)}
 
 
-def _hashed(contract: Contract, snapshots: Mapping[str, int]) -> str:
+def _hashed(contract: Contract, snapshots: Mapping[str, int], gained: Collection[str]) -> str:
     texts = {column.name: _sql_text(column) for column in contract.columns if not column.mask}
-    names = ", ".join(f'"{name}"' for name in texts)
-    keys = ", ".join(f'"{name}"' for name in contract.key)
+    texts["unmapped"] = '"unmapped"'
+    names = list(texts)
     sides = [
         _SIDE.format(
             side=side,
             partition_key=f'"{contract.key[0]}"',
-            key=" || ".join(texts[name] for name in contract.key),
-            row=" || ".join(texts.values()),
-            rows=_ROWS_OF[side].format(
-                names=names, keys=keys, table=contract.table, log=contract.log_name, snapshot_id=snapshot_id
-            ),
+            key=_FRAMED.format(texts=", ".join(texts[name] for name in contract.key)),
+            row=_FRAMED.format(texts=", ".join(texts.values())),
+            rows=_rows_of(side, contract, names, snapshot_id, gained),
         )
         for side, snapshot_id in snapshots.items()
     ]
     return _HASHED.format(sides="\n    UNION ALL ".join(sides))
+
+
+def _rows_of(
+    side: str, contract: Contract, names: Sequence[str], snapshot_id: int, gained: Collection[str]
+) -> str:
+    """The rows of a side, the log's as the MERGE would read them."""
+    listed = ", ".join(f'"{name}"' for name in names)
+    if side == CURRENT:
+        return f'SELECT {listed} FROM "{contract.table}" FOR VERSION AS OF {snapshot_id}'  # noqa: S608
+    source = f'"{contract.log_name}" FOR VERSION AS OF {snapshot_id}'
+    latest = latest_changes(contract, names, source, gained=gained)
+    return f"SELECT {listed} FROM (\n{latest}\n) WHERE operation <> 'REMOVE'"  # noqa: S608
 
 
 def _kind(column: Column) -> str:
@@ -191,32 +206,25 @@ def _kind(column: Column) -> str:
 
 
 def _sql_text(column: Column) -> str:
-    """A value with its length before it, so that no two rows have the same text."""
-    text = _SQL[_kind(column)].format(column.name)
-    return f"coalesce(CAST(length({text}) AS varchar) || ':' || {text}, '-')"
+    return _SQL[_kind(column)].format(column.name)
 
 
 def _framed(text: str | None) -> str:
     return "-" if text is None else f"{len(text)}:{text}"
 
 
-def _writer(column: Column) -> Callable[[Any], str | None]:
+def _writer(column: Column, read: Callable[[Any], Any]) -> Callable[[Any], str | None]:
     """The function that writes an attribute as `_sql_text` writes its column."""
     if column.type == "json":
         # In the order in which it came, as the Lambda wrote it; another order is settled row by row.
-        return lambda attribute: (
-            attribute and json.dumps(attribute, separators=(",", ":"), ensure_ascii=False)
-        )
-    read, text = (
-        reader_for(column.parsed_type),
-        _PYTHON.get(_kind(column)) or _decimal_text(column.parsed_type),
-    )
+        return lambda attribute: attribute and _json_text(attribute)
+    text = _PYTHON.get(_kind(column)) or _decimal_text(column.parsed_type)
 
     def write(attribute: Any) -> str | None:
         try:
             value = None if attribute is None else read(attribute)
             return None if value is None else text(value)
-        except _MISFITS:
+        except MISFITS:
             # No column holds this, so it must equal nothing that one holds.
             return f"misfit {canonical_json(attribute)}"
 
@@ -237,8 +245,8 @@ def _decimal_text(parsed_type: Any) -> Callable[[Decimal], str]:
     return text
 
 
-def _column(contract: Contract, name: str) -> Column:
-    return next(column for column in contract.columns if column.name == name)
+def _json_text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _md5(text: str) -> str:

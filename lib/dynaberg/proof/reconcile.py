@@ -1,22 +1,33 @@
-"""DynamoDB against Iceberg: the current table and the change log, every column of every row, by exact types.
+"""DynamoDB against Iceberg: current table and change log, every attribute of every item, by exact types.
 
 Where digests of key ranges agree, no row is moved; only keys that differ are read and compared exactly.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dynaberg.contracts import canonical_json, reader_for
+from dynaberg.contracts import canonical_json
+from dynaberg.errors import SettingsError
 from dynaberg.proof import digests
-from dynaberg.proof.comparison import EDITED, NOT_LOGGED, PENDING, UNLOGGED, Key, compare_sides, keys_of
+from dynaberg.proof.comparison import (
+    EXTRA,
+    MISSING,
+    UNFIT,
+    Key,
+    compare_sides,
+    key_of,
+    keys_of,
+    only,
+)
 from dynaberg.proof.digests import CURRENT, LOG
+from dynaberg.proof.report import PROBLEMS, ReconcileReport
 from dynaberg.proof.sides import Rows, Sides, load_sides
-from dynaberg.source import Item, get_items, scan_items
+from dynaberg.source import Item, get_items, query_items, scan_items, scan_sample
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -26,87 +37,19 @@ if TYPE_CHECKING:
     from dynaberg.contracts import Contract
     from dynaberg.settings import Settings
 
-PROBLEMS = ("missing", "extra", "stale", UNLOGGED)
-_REMEDIES = {
-    PENDING: "{n:,} wait for refresh()",
-    NOT_LOGGED: "{n:,} are not in the log: under way, or in failures(), or lost",
-    EDITED: "{n:,} were edited in the current table: repair()",
-}
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
-@dataclass(frozen=True, repr=False)
-class ReconcileReport:
-    """What a comparison of DynamoDB with the current table and the change log found.
-
-    Attributes:
-        df: One row per difference: the key columns, problem (`missing`: in DynamoDB only, `extra`: in Iceberg
-            only, `stale`: a column differs, `unlogged`: both agree and the log says otherwise), column,
-            dynamodb, iceberg (of what is `unlogged`, as the log has it), cause (`refresh pending`: the log
-            has it, `not in the log`, `current table edited`: the log has it and was merged).
-        items: Items in DynamoDB.
-        rows: Rows in the current table.
-        missing: Keys in DynamoDB only.
-        extra: Keys in the current table only.
-        stale: Keys in both of which a column differs.
-        unlogged: Keys on which both agree, and the log does not.
-        columns: Columns that were compared; masked ones cannot be.
-        compared_at: When the scan of DynamoDB began; a change after it may be on one side only.
-        snapshot_id: Snapshot of the current table that was read.
-        log_snapshot_id: Snapshot of the change log that was read.
-        in_flight: Keys that differed, and that have changed since: their changes are on the way.
-        rows_read: Rows of the current table that were read; where digests agree, none.
-    """
-
-    df: pd.DataFrame
-    items: int
-    rows: int
-    missing: int
-    extra: int
-    stale: int
-    unlogged: int
-    columns: tuple[str, ...]
-    compared_at: datetime
-    snapshot_id: int | None
-    log_snapshot_id: int | None
-    in_flight: int = 0
-    rows_read: int = 0
-
-    @property
-    def matches(self) -> bool:
-        """Whether nothing differs."""
-        return self.df.empty
-
-    @property
-    def summary(self) -> str:
-        """The outcome in a sentence or two."""
-        moment = self.compared_at.isoformat(timespec="seconds")
-        sizes = (
-            f"{self.items:,} items in DynamoDB, {self.rows:,} rows in Iceberg, {len(self.columns)} columns"
-        )
-        verdict = "They match. The log says the same." if self.matches else self._differences()
-        flight = f" {self.in_flight:,} more changed meanwhile and are in flight." if self.in_flight else ""
-        return f"{sizes}, compared at {moment}. {verdict}{flight}"
-
-    def _differences(self) -> str:
-        """How many keys differ, where that arose, and what helps."""
-        counts = ", ".join(f"{getattr(self, problem):,} {problem}" for problem in PROBLEMS)
-        key = list(self.df.columns[: self.df.columns.get_loc("problem")])
-        causes = self.df.drop_duplicates(key)["cause"].value_counts()
-        advice = "; ".join(
-            words.format(n=causes[cause]) for cause, words in _REMEDIES.items() if cause in causes
-        )
-        return f"They differ: {counts}. {advice}."
-
-    def __repr__(self) -> str:
-        return self.summary if self.matches else f"{self.df.to_string(max_rows=20)}\n{self.summary}"
-
-    def _repr_html_(self) -> str:
-        footer = f"<div>{html.escape(self.summary)}</div>"
-        return footer if self.matches else self.df.to_html(max_rows=20, border=0, escape=True) + footer
-
-
-def reconcile(session: boto3.Session, settings: Settings, contract: Contract) -> ReconcileReport:
-    """Compare DynamoDB with the current table and with the change log, every column of every row.
+def reconcile(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    *,
+    settle_seconds: float = 0,
+    sample: int | None = None,
+    partition_keys: Sequence[Any] | None = None,
+) -> ReconcileReport:
+    """Compare DynamoDB with the current table and with the change log, every attribute of every item.
 
     DynamoDB is scanned, for there is no other way. Athena digests the current table, and what the log says it
     should be, by key ranges; only rows that differ are read, and compared by their exact types. A contract
@@ -114,47 +57,106 @@ def reconcile(session: boto3.Session, settings: Settings, contract: Contract) ->
     throughout.
 
     What differs is looked up once more before it is reported: an item that has changed meanwhile is in flight
-    and not lost. Masked columns are left out. Source of the parallel scan: Amazon DynamoDB Developer Guide,
-    "Scanning tables in DynamoDB".
+    and not lost. On a table that is written to, give it some time to settle: what differs is then looked up
+    again until it agrees or the time is over. Masked columns are left out, and named. `preview_reconcile`
+    says beforehand what is read. Source of the parallel scan: Amazon DynamoDB Developer Guide, "Scanning tables in
+    DynamoDB".
 
     Args:
         session: Open boto3 session.
         settings: Names of the workgroup, the table bucket and the namespace.
         contract: The table contract.
+        settle_seconds: How long what differs may take to arrive.
+        sample: Compare about so many items only, drawn at random, all of some partition keys.
+        partition_keys: Compare the items of these partition keys only.
 
     Returns:
         The report; `.matches` says whether nothing differs.
 
     Raises:
+        SettingsError: Both a sample and partition keys were asked for.
         NotFoundError: The DynamoDB table, the current table or the change log does not exist.
 
     Example:
         >>> reconcile(session, settings, contract).matches
         True
     """
+    if sample is not None and partition_keys is not None:
+        msg = "Both `sample` and `partition_keys` are given, and each says what to compare."
+        raise SettingsError(msg, hint="Give one of them.")
+    deadline = time.monotonic() + settle_seconds
     sides = load_sides(session, settings, contract)
     compared_at = datetime.now(UTC)
-    items = scan_items(session, contract.source_table)
-    suspects = _find_suspects(session, settings, sides, items)
-    df, coming = _compare(suspects.items, suspects.rows, contract)
-    moving: set[Key] = set()
-    if len(df) or coming:
-        newer = load_sides(session, settings, contract)
-        wanted = coming.union(keys_of(df, contract.key))
-        df, moving = _check_again(session, newer, wanted, suspects.items)
+    items, chosen = _items(session, contract, sample, partition_keys)
+    fitting, unfit = _by_key(items, contract)
+    suspects = _find_suspects(session, settings, sides, fitting, chosen)
+    first, coming = _compare(suspects.items, suspects.rows, contract)
+    df, moving = first, coming
+    seen = _texts(_keyed(suspects.items, contract))
+    pause_seconds = 0.5
+    while len(df) or moving:
+        wanted = moving.union(keys_of(df, contract.key))
+        df, moving, seen = _look_again(session, load_sides(session, settings, contract), wanted, seen)
+        left_seconds = deadline - time.monotonic()
+        if not (len(df) or moving) or left_seconds <= 0:
+            break
+        time.sleep(min(pause_seconds, left_seconds))
+        pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+    rows = suspects.rows_in_all + _rows_settled(first, moving.union(keys_of(df, contract.key)), contract)
+    df = _with_unfit(df, unfit, contract)
     counts = df.drop_duplicates([*contract.key, "problem"])["problem"].value_counts()
     return ReconcileReport(
         df=df,
         items=len(items),
-        rows=suspects.rows_in_all,
+        rows=rows,
         **{problem: int(counts.get(problem, 0)) for problem in PROBLEMS},
         in_flight=len(moving),
         rows_read=len(suspects.rows.current),
-        columns=tuple(column.name for column in contract.columns if not column.mask),
+        columns=(*(column.name for column in contract.columns if not column.mask), "unmapped"),
+        not_compared=tuple(column.name for column in contract.columns if column.mask),
+        scope="" if chosen is None else f"{len(items):,} items of {len(chosen):,} partition keys",
         compared_at=compared_at,
         snapshot_id=sides.snapshots.get(CURRENT),
         log_snapshot_id=sides.snapshots.get(LOG),
     )
+
+
+def _items(
+    session: boto3.Session, contract: Contract, sample: int | None, partition_keys: Sequence[Any] | None
+) -> tuple[list[Item], set[Any] | None]:
+    """The items to compare, and their partition keys where those are not all."""
+    if sample is not None:
+        drawn = scan_sample(session, contract.source_table, sample)
+        found = (key_of(item, contract) for item in drawn)
+        partition_keys = list({key[0] for key in found if key is not None})
+    if partition_keys is None:
+        return scan_items(session, contract.source_table), None
+    return query_items(session, contract, partition_keys), set(partition_keys)
+
+
+def _by_key(items: Sequence[Item], contract: Contract) -> tuple[list[Item], list[Item]]:
+    """Items whose key a row can have, and those whose key none can."""
+    fitting: list[Item] = []
+    unfit: list[Item] = []
+    for item in items:
+        (unfit if key_of(item, contract) is None else fitting).append(item)
+    return fitting, unfit
+
+
+def _with_unfit(df: pd.DataFrame, unfit: Sequence[Item], contract: Contract) -> pd.DataFrame:
+    """The differences, and the items that no row can stand for: their keys as DynamoDB has them."""
+    import pandas as pd
+
+    if not unfit:
+        return df
+    others: dict[str, str | None] = {"problem": MISSING, "column": None, "dynamodb": None, "iceberg": None}
+    others["cause"] = UNFIT
+    rows = [
+        {**{c.name: canonical_json(item[c.attribute]) for c in contract.key_columns}, **others}
+        for item in unfit
+    ]
+    found = pd.DataFrame(rows, columns=df.columns)
+    return pd.concat([df.astype(object), found], ignore_index=True) if len(df) else found
 
 
 @dataclass(frozen=True)
@@ -167,12 +169,16 @@ class _Suspects:
 
 
 def _find_suspects(
-    session: boto3.Session, settings: Settings, sides: Sides, items: Sequence[Item]
+    session: boto3.Session,
+    settings: Settings,
+    sides: Sides,
+    items: Sequence[Item],
+    chosen: Collection[Any] | None,
 ) -> _Suspects:
     """Leave out what digests show to be equal on all sides."""
     contract, snapshots = sides.contract, sides.snapshots
-    if CURRENT not in snapshots or not digests.can_digest(contract):
-        rows = sides.read(None)
+    if chosen is not None or CURRENT not in snapshots or not digests.can_digest(contract):
+        rows = sides.read(chosen)
         return _Suspects(items, rows, len(rows.current))
     digits, hashed = digests.range_digits(len(items)), digests.hash_items(items, contract)
 
@@ -183,7 +189,9 @@ def _find_suspects(
 
     there = {
         side: {name: (int(rows), digest) for name, rows, digest in found}
-        for side, found in ask(digests.ranges_statement(contract, snapshots, digits)).items()
+        for side, found in ask(
+            digests.ranges_statement(contract, snapshots, digits, gained=sides.gained)
+        ).items()
     }
     rows_in_all = sum(rows for rows, _ in there[CURRENT].values())
     here = digests.digest_ranges(hashed, digits)
@@ -195,37 +203,53 @@ def _find_suspects(
     }
     keys: set[Any] = set()
     if differing:
-        found = ask(digests.rows_statement(contract, snapshots, digits, differing))
+        found = ask(digests.rows_statement(contract, snapshots, digits, differing, gained=sides.gained))
         for side in (CURRENT, LOG):
             keys |= digests.differing_partition_keys(hashed, found.get(side, ()), digits, differing)
     suspects = [item for item, each in zip(items, hashed, strict=True) if each.partition_key in keys]
     return _Suspects(suspects, sides.read(keys), rows_in_all)
 
 
-def _check_again(
-    session: boto3.Session, newer: Sides, wanted: Collection[Key], items: Sequence[Item]
-) -> tuple[pd.DataFrame, set[Key]]:
-    """Compare what differs once more, now; what is left, and the keys that are in flight.
+def _keyed(items: Sequence[Item], contract: Contract) -> dict[Key, Item]:
+    keyed = ((key_of(item, contract), item) for item in items)
+    return {key: item for key, item in keyed if key is not None}
 
-    An item that is another than at the scan has a change on its way.
+
+def _texts(items: Mapping[Key, Item]) -> dict[Key, str]:
+    return {key: canonical_json({"M": item}) for key, item in items.items()}
+
+
+def _look_again(
+    session: boto3.Session, newer: Sides, wanted: Collection[Key], seen: Mapping[Key, str]
+) -> tuple[pd.DataFrame, set[Key], dict[Key, str]]:
+    """Compare what differs once more, now.
+
+    An item that is another than at the last look has a change on its way.
+
+    Args:
+        session: Open boto3 session.
+        newer: Both tables as they are now.
+        wanted: The keys that differed.
+        seen: The items at the last look, as text.
+
+    Returns:
+        What is left, the keys that are in flight, and the items as they were seen now.
     """
-    contract, key = newer.contract, newer.contract.key
-    readers = {c.name: reader_for(c.parsed_type) for c in contract.columns if c.name in key}
+    contract = newer.contract
+    now = _keyed(get_items(session, contract, wanted), contract)
+    texts = _texts(now)
+    moving = {key for key in wanted if seen.get(key) != texts.get(key)}
+    steady = [item for key, item in now.items() if key not in moving]
+    again, coming = _compare(steady, newer.read({key[0] for key in wanted}), contract)
+    left = only(again, [key in wanted and key not in moving for key in keys_of(again, contract.key)])
+    return left.reset_index(drop=True), moving | coming.intersection(wanted), texts
 
-    def key_of(item: Item) -> Key:
-        return tuple(readers[name](item[name]) for name in key)
 
-    before = {key_of(item): canonical_json({"M": item}) for item in items if key_of(item) in wanted}
-    now = {key_of(item): item for item in get_items(session, contract, wanted)}
-    moving = {
-        each
-        for each in wanted
-        if before.get(each) != (canonical_json({"M": now[each]}) if each in now else None)
-    }
-    steady = [item for each, item in now.items() if each not in moving]
-    again, coming = _compare(steady, newer.read({each[0] for each in wanted}), contract)
-    left = again[[each in wanted and each not in moving for each in keys_of(again, key)]]
-    return left.reset_index(drop=True), moving | coming.intersection(wanted)
+def _rows_settled(first: pd.DataFrame, open_keys: Collection[Key], contract: Contract) -> int:
+    """How many rows the current table has gained since the first look, among the keys that agree now."""
+    counted = first.drop_duplicates([*contract.key, "problem"])
+    agreed = only(counted, [key not in open_keys for key in keys_of(counted, contract.key)])["problem"]
+    return int((agreed == MISSING).sum() - (agreed == EXTRA).sum())
 
 
 def _compare(items: Sequence[Item], rows: Rows, contract: Contract) -> tuple[pd.DataFrame, set[Key]]:

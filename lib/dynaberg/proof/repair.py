@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws
-from dynaberg.contracts import reader_for
+from dynaberg.contracts import key_attribute
 from dynaberg.delivery import delivered_ids, open_reentry, row_converter
 from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.layers import refresh
+from dynaberg.layers import NO_SEQUENCE_NUMBER, REPAIR_PREFIX, refresh
+from dynaberg.proof.comparison import UNFIT as UNFIT_KEY
+from dynaberg.proof.comparison import key_of
 from dynaberg.proof.reconcile import reconcile
 from dynaberg.source import Item, get_items
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dynaberg.contracts import Contract
-    from dynaberg.proof.reconcile import ReconcileReport
+    from dynaberg.proof.report import ReconcileReport
     from dynaberg.settings import Settings
 
 REFRESHED, SENT, REMOVED, UNFIT = "refreshed", "sent as MODIFY", "sent as REMOVE", "does not fit the contract"
@@ -69,7 +72,9 @@ def repair(
         raise SettingsError(msg, hint=f'Repair with confirm="{settings.name}".')
     began, key = datetime.now(UTC).replace(microsecond=0), list(contract.key)
     refresh(session, settings, contract)
-    left = _keys(reconcile(session, settings, contract).df, key)
+    found = reconcile(session, settings, contract).df
+    # No row can stand for a key that does not fit, so no change can bring one.
+    left = _keys(found[found["cause"] != UNFIT_KEY], key)
     lines = [(*each, REFRESHED, None, None) for each in _keys(report.df, key) if each not in left]
     changes, unfit = _changes(session, contract, left, began)
     send = open_reentry(session, settings, contract)
@@ -98,17 +103,12 @@ def _changes(
     session: boto3.Session, contract: Contract, keys: Sequence[tuple[Any, ...]], moment: datetime
 ) -> tuple[list[tuple[tuple[Any, ...], str, str, bytes]], list[tuple[tuple[Any, ...], str]]]:
     """What brings keys to what DynamoDB holds (key, action, id, row), and what does not fit (key, why)."""
-    convert, types = row_converter(contract), contract.key_attribute_types()
-    parsed = {column.name: column.parsed_type for column in contract.columns}
-    readers = {name: reader_for(parsed[name]) for name in contract.key}
-    items = {
-        tuple(read(item[name]) for name, read in readers.items()): item
-        for item in get_items(session, contract, keys)
-    }
+    convert = row_converter(contract)
+    items = {key_of(item, contract): item for item in get_items(session, contract, keys)}
     changes, unfit = [], []
     for key in keys:
-        change_id, item = f"repair-{uuid.uuid4()}", items.get(key)
-        attributes = {name: {types[name]: str(v)} for name, v in zip(contract.key, key, strict=True)}
+        change_id, item = f"{REPAIR_PREFIX}{uuid.uuid4()}", items.get(key)
+        attributes = _key_attributes(contract, key)
         try:
             row = convert(_record(contract, change_id, moment, attributes, item))
         except ConversionError as error:
@@ -116,6 +116,15 @@ def _changes(
         else:
             changes.append((key, SENT if item else REMOVED, change_id, row))
     return changes, unfit
+
+
+def _key_attributes(contract: Contract, key: tuple[Any, ...]) -> dict[str, dict[str, str]]:
+    """The key attributes of a row, in DynamoDB JSON as a stream has it."""
+    found: dict[str, dict[str, str]] = {}
+    for column, value in zip(contract.key_columns, key, strict=True):
+        ((tag, given),) = key_attribute(column, value).items()
+        found[column.attribute] = {tag: base64.b64encode(given).decode() if tag == "B" else given}
+    return found
 
 
 def _record(
@@ -127,5 +136,10 @@ def _record(
         "eventID": change_id,
         "eventName": "MODIFY" if item else "REMOVE",
         "tableName": contract.source_table,
-        "dynamodb": {"ApproximateCreationDateTime": int(moment.timestamp()), "Keys": key, **images},
+        "dynamodb": {
+            "ApproximateCreationDateTime": int(moment.timestamp()),
+            "SequenceNumber": NO_SEQUENCE_NUMBER,
+            "Keys": key,
+            **images,
+        },
     }

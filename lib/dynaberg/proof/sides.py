@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dynaberg import catalog
-from dynaberg.layers import MERGED_SNAPSHOT, Unmerged, unmerged_changes
+from dynaberg.layers import (
+    MERGED_SEQUENCE_NUMBER,
+    MERGED_SNAPSHOT,
+    Unmerged,
+    fill_gained,
+    gained_columns,
+    latest_rows,
+    unmerged_changes,
+)
 from dynaberg.proof.comparison import Key, keys_of
-from dynaberg.proof.digests import CURRENT, LOG
+from dynaberg.proof.digests import CURRENT, LOG, can_digest
+from dynaberg.sql import query
 
 if TYPE_CHECKING:
     import boto3
+    import pandas as pd
     from pyiceberg.table import Table
 
     from dynaberg.contracts import Contract
     from dynaberg.settings import Settings
 
-# Above this many partition keys a scan of a whole table is faster than one that looks for them.
-_MANY_KEYS = 5_000
+Ask = Callable[[str, list[Any]], "pd.DataFrame"]
+# Above this many partition keys both tables are read whole; up to it Athena looks for the keys.
+_MANY_KEYS = 2_000
+_KEYS_PER_STATEMENT = 200
 _ORDER = ["changed_at", "sequence_number", "change_id"]
 
 
@@ -50,12 +63,14 @@ class Sides:
         current: The current table.
         log: The change log, not older than the current table.
         unmerged: What of the log was not merged into the current table.
+        ask: Runs a statement with parameters and gives the rows.
     """
 
     contract: Contract
     current: Table
     log: Table
     unmerged: Unmerged
+    ask: Ask
 
     @property
     def snapshots(self) -> dict[str, int]:
@@ -63,17 +78,48 @@ class Sides:
         found = {CURRENT: self.current.current_snapshot(), LOG: self.log.current_snapshot()}
         return {side: snapshot.snapshot_id for side, snapshot in found.items() if snapshot}
 
+    @property
+    def gained(self) -> list[str]:
+        """Columns that the contract gained after the log's first rows."""
+        return gained_columns(self.log, self.contract)
+
     def read(self, partition_keys: Collection[Any] | None) -> Rows:
-        """Rows of some partition keys with exact types; None reads all of them."""
-        named = [column.name for column in self.contract.columns if not column.mask]
-        partition_key = self.contract.key[0]
-        current = _read(self.current, [*named, *_ORDER[:2]], partition_key, partition_keys)
-        changes = _read(
-            self.log, [*named, "operation", "received_at", *_ORDER], partition_key, partition_keys
-        )
-        latest = _latest(changes, self.contract.key)
+        """Rows of some partition keys with exact types; None reads all of them.
+
+        Where no column is nested, some keys are looked for by Athena, so that only their rows travel.
+        """
+        named = [*(c.name for c in self.contract.columns if not c.mask), "unmapped"]
+        current = self._rows(self.current, [*named, *_ORDER[:2]], partition_keys)
+        changes = self._rows(self.log, [*named, "operation", "received_at", *_ORDER], partition_keys)
+        changes = fill_gained(changes, self.contract, self.gained)
+        latest = latest_rows(changes, self.contract.key)
         live = latest.filter(pc.field("operation") != "REMOVE")
         return Rows(current.select(named), live.select(named), self._behind(current, changes, latest))
+
+    def _rows(self, table: Table, names: Sequence[str], wanted: Collection[Any] | None) -> pa.Table:
+        """Rows of some partition keys, or all of them."""
+        partition_key = self.contract.key[0]
+        if wanted is None or len(wanted) > _MANY_KEYS or not can_digest(self.contract):
+            found = table.scan(selected_fields=tuple(names)).to_arrow()
+            if wanted is None or not len(found):
+                return found
+            column = found.column(partition_key)
+            return found.filter(pc.is_in(column, value_set=pa.array(list(wanted), column.type)))
+        schema = pa.schema([table.schema().as_arrow().field(name) for name in names])
+        snapshot = table.current_snapshot()
+        if snapshot is None or not wanted:
+            return schema.empty_table()
+        listed = ", ".join(f'"{name}"' for name in names)
+        parts = []
+        for keys in batched(wanted, _KEYS_PER_STATEMENT):
+            marks = ", ".join("?" for _ in keys)
+            sql = (
+                f'SELECT {listed} FROM "{table.name()[-1]}" FOR VERSION AS OF {snapshot.snapshot_id}\n'  # noqa: S608
+                f'WHERE "{partition_key}" IN ({marks})'
+            )
+            frame = self.ask(sql, list(keys)).astype(object)
+            parts.append(pa.Table.from_pandas(frame.where(frame.notna(), None), schema, preserve_index=False))
+        return pa.concat_tables(parts)
 
     def _behind(self, current: pa.Table, changes: pa.Table, latest: pa.Table) -> set[Key]:
         """The keys that the MERGE would touch, and not leave as they are."""
@@ -96,29 +142,19 @@ def load_sides(session: boto3.Session, settings: Settings, contract: Contract) -
     iceberg = catalog.open_catalog(session, settings)
     current = catalog.load_table(iceberg, settings, contract.table)
     log = catalog.load_table(iceberg, settings, contract.log_name)
-    return Sides(contract, current, log, unmerged_changes(log, current.properties.get(MERGED_SNAPSHOT)))
+    merged = (current.properties.get(name) for name in (MERGED_SNAPSHOT, MERGED_SEQUENCE_NUMBER))
+
+    def ask(sql: str, values: list[Any]) -> pd.DataFrame:
+        return query(session, settings, sql, values).df
+
+    return Sides(contract, current, log, unmerged_changes(log, *merged), ask)
 
 
-def _read(table: Table, names: Sequence[str], partition_key: str, wanted: Collection[Any] | None) -> pa.Table:
-    """Rows of some partition keys, or all of them."""
-    from pyiceberg.expressions import AlwaysFalse, AlwaysTrue, In, Reference
-
-    chosen: Any = AlwaysTrue()
-    if wanted is not None and len(wanted) <= _MANY_KEYS:
-        chosen = In(term=Reference(partition_key), values=set(wanted)) if wanted else AlwaysFalse()
-    found = table.scan(chosen, selected_fields=tuple(names)).to_arrow()
-    if wanted is not None and len(found):
-        column = found.column(partition_key)
-        found = found.filter(pc.is_in(column, value_set=pa.array(list(wanted), column.type)))
-    return found
-
-
-def _latest(changes: pa.Table, key: Sequence[str]) -> pa.Table:
-    """The latest change of each key, by the order of the MERGE."""
-    order = changes.select([*key, *_ORDER]).to_pandas()
-    order = order.sort_values(_ORDER, kind="stable", na_position="first")
-    newest = order.drop_duplicates(list(key), keep="last").index
-    return changes.take(pa.array(newest, pa.int64()))
+def batched(values: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    """Values in tuples of a size, the last one shorter."""
+    rest = iter(values)
+    while batch := tuple(islice(rest, size)):
+        yield batch
 
 
 def _tuples(rows: pa.Table, names: list[str]) -> set[Key]:

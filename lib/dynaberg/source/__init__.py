@@ -4,7 +4,7 @@ From outside: scans and reads by key, the change records that a stream still hol
 """
 
 from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes
-from dynaberg.source.items import Item, get_items, scan_items
+from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample
 from dynaberg.source.traffic import TrafficReport, generate_traffic
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "generate_traffic",
     "get_items",
     "oldest_moment",
+    "query_items",
     "read_changes",
     "scan_items",
+    "scan_sample",
 ]

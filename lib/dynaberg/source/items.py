@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
+from dynaberg.contracts import key_attribute
 from dynaberg.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -21,24 +26,121 @@ _SEGMENTS = 8
 Item = Mapping[str, Mapping[str, Any]]
 
 
-def scan_items(session: boto3.Session, source_table: str) -> list[Item]:
-    """Every item of a DynamoDB table as DynamoDB JSON, binary as base64, by a consistent parallel scan.
+@dataclass(frozen=True)
+class SourceSize:
+    """How large a DynamoDB table is, as DynamoDB last counted: about every six hours.
+
+    Attributes:
+        items: Items.
+        bytes: Their size as DynamoDB counts it.
+    """
+
+    items: int
+    bytes: int
+
+
+def source_size(session: boto3.Session, source_table: str) -> SourceSize:
+    """The size of a DynamoDB table, from DescribeTable: no item is read.
 
     Raises:
         NotFoundError: No such DynamoDB table.
     """
-    dynamodb: Any = session.client("dynamodb", config=Config(max_pool_connections=_SEGMENTS))
-    dynamodb.meta.events.register("before-parse.dynamodb.Scan", _keep_items)
+    dynamodb: Any = session.client("dynamodb")
+    with _named(dynamodb, source_table):
+        table = dynamodb.describe_table(TableName=source_table)["Table"]
+    return SourceSize(table.get("ItemCount", 0), table.get("TableSizeBytes", 0))
+
+
+def scan_items(session: boto3.Session, source_table: str) -> list[Item]:
+    """Every item of a DynamoDB table as DynamoDB JSON, binary as base64, by a consistent parallel scan.
+
+    An interrupt ends it after the page in hand.
+
+    Raises:
+        NotFoundError: No such DynamoDB table.
+    """
+    dynamodb = _reader(session)
+    stopped = Event()
 
     def scan(segment: int) -> list[Item]:
-        pages = dynamodb.get_paginator("scan").paginate(
-            TableName=source_table, ConsistentRead=True, Segment=segment, TotalSegments=_SEGMENTS
+        return _pages(dynamodb, source_table, stopped, Segment=segment, TotalSegments=_SEGMENTS)
+
+    with _named(dynamodb, source_table), ThreadPoolExecutor(_SEGMENTS) as pool:
+        try:
+            return [item for items in pool.map(scan, range(_SEGMENTS)) for item in items]
+        finally:
+            stopped.set()
+
+
+def scan_sample(session: boto3.Session, source_table: str, items: int) -> list[Item]:
+    """About so many items, all that there are of some partition keys: one segment of a scan, drawn at random.
+
+    Args:
+        session: Open boto3 session.
+        source_table: Name of the DynamoDB table.
+        items: How many items are wanted.
+
+    Raises:
+        NotFoundError: No such DynamoDB table.
+    """
+    dynamodb = _reader(session)
+    # A parallel scan has at most a million segments ("Scan", Amazon DynamoDB API Reference).
+    segments = min(max(source_size(session, source_table).items // max(items, 1), 1), 1_000_000)
+    segment = secrets.randbelow(segments)
+    return _pages(dynamodb, source_table, Event(), Segment=segment, TotalSegments=segments)
+
+
+def query_items(session: boto3.Session, contract: Contract, partition_keys: Iterable[Any]) -> list[Item]:
+    """All items of some partition keys as DynamoDB JSON, binary as base64, by consistent queries.
+
+    Args:
+        session: Open boto3 session.
+        contract: The table contract.
+        partition_keys: Values of the partition key's column.
+
+    Raises:
+        NotFoundError: No such DynamoDB table.
+    """
+    dynamodb, column = _reader(session), contract.key_columns[0]
+
+    def ask(value: Any) -> list[Item]:
+        pages = dynamodb.get_paginator("query").paginate(
+            TableName=contract.source_table,
+            ConsistentRead=True,
+            KeyConditionExpression="#k = :v",
+            ExpressionAttributeNames={"#k": column.attribute},
+            ExpressionAttributeValues={":v": key_attribute(column, value)},
         )
         return [item for page in pages for item in page["PlainItems"]]
 
+    with _named(dynamodb, contract.source_table), ThreadPoolExecutor(_SEGMENTS) as pool:
+        return [item for items in pool.map(ask, partition_keys) for item in items]
+
+
+def _reader(session: boto3.Session) -> Any:
+    """A client whose scans and queries leave the items as they are."""
+    dynamodb: Any = session.client("dynamodb", config=Config(max_pool_connections=_SEGMENTS))
+    for operation in ("Scan", "Query"):
+        dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _keep_items)
+    return dynamodb
+
+
+def _pages(dynamodb: Any, source_table: str, stopped: Event, **segment: int) -> list[Item]:
+    """The items of a segment, page by page, until it ends or the scan is stopped."""
+    pages = dynamodb.get_paginator("scan").paginate(TableName=source_table, ConsistentRead=True, **segment)
+    found: list[Item] = []
+    for page in pages:
+        found += page["PlainItems"]
+        if stopped.is_set():
+            break
+    return found
+
+
+@contextmanager
+def _named(dynamodb: Any, source_table: str) -> Iterator[None]:
+    """Say which table does not exist."""
     try:
-        with ThreadPoolExecutor(_SEGMENTS) as pool:
-            return [item for items in pool.map(scan, range(_SEGMENTS)) for item in items]
+        yield
     except dynamodb.exceptions.ResourceNotFoundException as error:
         msg = f"There is no DynamoDB table {source_table!r}."
         raise NotFoundError(msg, hint="Create it with wb.enable_cdc() (01_enable_cdc).") from error
@@ -54,12 +156,11 @@ def get_items(session: boto3.Session, contract: Contract, keys: Iterable[tuple[A
     """
     dynamodb: Any = session.client("dynamodb")
     dynamodb.meta.events.register("before-parse.dynamodb.GetItem", _keep_item)
-    types = contract.key_attribute_types()
 
     def get(key: tuple[Any, ...]) -> Item | None:
         attributes = {
-            name: {types[name]: value if types[name] == "B" else str(value)}
-            for name, value in zip(contract.key, key, strict=True)
+            column.attribute: key_attribute(column, value)
+            for column, value in zip(contract.key_columns, key, strict=True)
         }
         answer = dynamodb.get_item(TableName=contract.source_table, Key=attributes, ConsistentRead=True)
         found: Item | None = answer["PlainItem"]

@@ -65,8 +65,8 @@ def test_log_schema(contract: Contract) -> None:
     schema = contract.log_schema()
     names = [field.name for field in schema.fields]
     assert names[:5] == ["change_id", "operation", "changed_at", "sequence_number", "received_at"]
-    assert names[-2:] == ["old_image", "unmapped"]
-    assert names[5:-2] == [column.name for column in contract.columns]
+    assert names[-3:] == ["old_image", "unmapped", "deleted_by"]
+    assert names[5:-3] == [column.name for column in contract.columns]
     assert {f.name for f in schema.fields if f.required} == {"change_id", "operation", "changed_at"}
     assert schema.find_type("changed_at") == TimestamptzType()
     assert schema.find_type("amount") == DecimalType(12, 2)
@@ -79,7 +79,11 @@ def test_current_schema_is_identified_by_the_key(contract: Contract) -> None:
     schema = contract.current_schema()
     assert [schema.find_field(n).name for n in schema.identifier_field_ids] == list(contract.key)
     assert {field.name for field in schema.fields if field.required} == set(contract.key)
-    assert [field.name for field in schema.fields[-2:]] == ["changed_at", "sequence_number"]
+    assert [field.name for field in schema.fields[-3:]] == [
+        "changed_at",
+        "sequence_number",
+        "unmapped",
+    ]
 
 
 def test_the_log_is_partitioned_by_day_of_arrival(contract: Contract) -> None:
@@ -105,7 +109,9 @@ def test_nested_types_and_ids_as_a_catalog_gives_them() -> None:
 def test_lambda_json_has_the_types_taken_apart(contract: Contract) -> None:
     document = json.loads(contract.to_lambda_json())
     assert document["key"] == ["transaction_id", "timestamp"]
-    assert {"name": "amount", "type": {"decimal": [12, 2]}, "mask": None} in document["columns"]
+    amount = next(column for column in document["columns"] if column["name"] == "amount")
+    assert amount["type"] == {"decimal": [12, 2]}
+    assert (amount["attribute"], amount["mask"]) == ("amount", None)
 
 
 def test_a_missing_contract_names_those_that_exist() -> None:
@@ -129,7 +135,10 @@ BAD_FILES = {
     HEAD + "  - {name: id, type: string, typ: string}\n": r"'typ'[\s\S]*Did you mean 'type'",
     HEAD + "  - {name: id, type: strng}\n": r"'strng'[\s\S]*Did you mean 'string'",
     HEAD + "  - {name: id, type: bigint}\n": r"'bigint'[\s\S]*Did you mean 'long'",
-    HEAD + "  - {name: on, type: string}\n": "True cannot be the name",
+    HEAD + "  - {name: on, type: string}\n": r"A name is True[\s\S]*quotation marks",
+    HEAD + "  - {name: null, type: string}\n": r"has no `name`[\s\S]*quotation marks",
+    HEAD + "  - {name: 2026, type: string}\n": r"A name is 2026[\s\S]*quotation marks",
+    HEAD + "  - {name: id, type: string, attribute: no}\n": r"attribute False[\s\S]*quotation marks",
     "source_table: s-1\ntable: t\nkey: id\ncolumns: [{name: id, type: string}]": "`key` is 'id'",
     HEAD.replace("s-1", "s/1") + "  - {name: id, type: string}\n": "`source_table` is",
 }
@@ -204,3 +213,41 @@ def test_masks() -> None:
         Column("card", "long", mask="hash")
     with pytest.raises(ContractError, match="could not be told apart"):
         Contract("t", "source", "id", None, (Column("id", "string", mask="hash"),))
+
+
+def test_a_column_may_be_called_otherwise_than_its_attribute() -> None:
+    columns = (Column("pk", "string", attribute="PK"), Column("card", "string", attribute="cardNumber"))
+    contract = Contract("t", "source", "pk", None, columns)
+    assert contract.key_attribute_types() == {"PK": "S"}
+    assert contract.log_schema().find_field("card").name == "card"
+    assert [c["attribute"] for c in json.loads(contract.to_lambda_json())["columns"]] == ["PK", "cardNumber"]
+
+
+def test_a_name_that_iceberg_refuses_comes_with_one_that_it_takes() -> None:
+    with pytest.raises(ContractError) as caught:
+        Column("cardNumber", "string")
+    assert "name: card_number, attribute: 'cardNumber'" in caught.value.hint
+    with pytest.raises(ContractError) as caught:
+        Column("operation", "string")
+    assert "name: item_operation, attribute: operation" in caught.value.hint
+
+
+def test_columns_of_one_attribute_are_masked_alike() -> None:
+    key, number = Column("id", "string"), Column("zip", "long", attribute="zip")
+    Contract("t", "source", "id", None, (key, number, Column("zip_text", "string", attribute="zip")))
+    with pytest.raises(ContractError, match=r"different masks: zip \(none\), zip_text \(hash\)"):
+        Contract(
+            "t",
+            "source",
+            "id",
+            None,
+            (key, number, Column("zip_text", "string", mask="hash", attribute="zip")),
+        )
+
+
+def test_options_of_moments_belong_to_moments() -> None:
+    assert Column("at", "list<timestamptz>", round="microsecond", zone="UTC").zone == "UTC"
+    with pytest.raises(ContractError, match="only `zone: UTC` is known"):
+        Column("at", "timestamptz", zone="Europe/Berlin")
+    with pytest.raises(ContractError, match="holds no moments"):
+        Column("amount", "decimal(12,2)", round="microsecond")

@@ -1,0 +1,111 @@
+"""What a reconciliation found: the report, its verdict and its words."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dynaberg.proof.comparison import EDITED, NOT_LOGGED, PENDING, UNFIT, UNLOGGED
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
+
+PROBLEMS = ("missing", "extra", "stale", UNLOGGED)
+_REMEDIES = {
+    PENDING: "{n:,} wait for refresh()",
+    NOT_LOGGED: "{n:,} are not in the log: under way, or in failures(), or lost",
+    EDITED: "{n:,} were edited in the current table: repair()",
+    UNFIT: "{n:,} have keys that no row can have: failures() says why",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class ReconcileReport:
+    """What a comparison of DynamoDB with the current table and the change log found.
+
+    Attributes:
+        df: One row per difference: the key columns, problem (`missing`: in DynamoDB only, `extra`: in Iceberg
+            only, `stale`: a column differs, `unlogged`: both agree and the log says otherwise), column,
+            dynamodb, iceberg (of what is `unlogged`, as the log has it), cause (`refresh pending`: the log
+            has it, `not in the log`, `current table edited`: the log has it and was merged, `key does not
+            fit`).
+        items: Items in DynamoDB.
+        rows: Rows in the current table.
+        missing: Keys in DynamoDB only.
+        extra: Keys in the current table only.
+        stale: Keys in both of which a column differs.
+        unlogged: Keys on which both agree, and the log does not.
+        columns: Columns that were compared, `unmapped` among them.
+        not_compared: Columns that were not, because they are masked.
+        compared_at: When the scan of DynamoDB began; a change after it may be on one side only.
+        snapshot_id: Snapshot of the current table that was read.
+        log_snapshot_id: Snapshot of the change log that was read.
+        in_flight: Keys that differed, and that have changed since: their changes are on the way.
+        rows_read: Rows of the current table that were read; where digests agree, none.
+        scope: What was compared, where that was not all: `1,204 items of 80 partition keys`; else empty.
+    """
+
+    df: pd.DataFrame
+    items: int
+    rows: int
+    missing: int
+    extra: int
+    stale: int
+    unlogged: int
+    columns: tuple[str, ...]
+    compared_at: datetime
+    snapshot_id: int | None
+    log_snapshot_id: int | None
+    in_flight: int = 0
+    rows_read: int = 0
+    not_compared: tuple[str, ...] = ()
+    scope: str = ""
+
+    @property
+    def matches(self) -> bool:
+        """Whether both sides were seen to be equal: nothing differs, nothing is in flight, equal counts."""
+        return self.df.empty and not self.in_flight and self.items == self.rows
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a sentence or two."""
+        moment = self.compared_at.isoformat(timespec="seconds")
+        sizes = f"{self.items:,} items in DynamoDB, {self.rows:,} rows in Iceberg"
+        compared = f"{len(self.columns)} columns, compared at {moment}"
+        parts = [f"{sizes}, {compared}.", self._verdict()]
+        if self.in_flight:
+            parts.append(f"{self.in_flight:,} more changed meanwhile and are in flight.")
+        if self.not_compared:
+            parts.append(f"Not compared, because masked: {', '.join(self.not_compared)}.")
+        if self.scope:
+            parts.append(f"Only a part was compared: {self.scope}.")
+        return " ".join(parts)
+
+    def _verdict(self) -> str:
+        if self.matches:
+            return "They match. The log says the same."
+        if not self.df.empty:
+            return self._differences()
+        if self.in_flight:
+            return "Nothing else differs; compare again when it has arrived."
+        return "No row differs, and yet the counts do: something changed meanwhile. Compare again."
+
+    def _differences(self) -> str:
+        """How many keys differ, where that arose, and what helps."""
+        counts = ", ".join(f"{getattr(self, problem):,} {problem}" for problem in PROBLEMS)
+        key = list(self.df.columns[: self.df.columns.get_loc("problem")])
+        causes = self.df.drop_duplicates(key)["cause"].value_counts()
+        advice = "; ".join(
+            words.format(n=causes[cause]) for cause, words in _REMEDIES.items() if cause in causes
+        )
+        return f"They differ: {counts}. {advice}."
+
+    def __repr__(self) -> str:
+        return self.summary if self.df.empty else f"{self.df.to_string(max_rows=20)}\n{self.summary}"
+
+    def _repr_html_(self) -> str:
+        footer = f"<div>{html.escape(self.summary)}</div>"
+        return footer if self.df.empty else self.df.to_html(max_rows=20, border=0, escape=True) + footer
