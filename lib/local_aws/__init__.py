@@ -27,13 +27,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from local_aws.server import process, saved_state, source_code
+from local_aws.environment import DEFAULT_PORT, HEALTH_PATH, HOST, env
+from local_aws.json_files import read_json
+from local_aws.server import process, saved_state
 
 __all__ = ["LocalAwsError", "Status", "env", "reset", "start", "status", "stop"]
 
-HOST = "127.0.0.1"
-DEFAULT_PORT = 4566
-HEALTH_PATH = "/_local_aws/health"
 _OURS = ("state", "s3", "clean", "clean.new", "firehose", "glue", "duckdb", "athena", "maintenance")
 _OUR_FILES = (
     "clean.json",
@@ -91,7 +90,7 @@ class Status:
     @property
     def is_current(self) -> bool:
         """Whether it runs the code that is here now."""
-        return self.code == source_code.digest()
+        return self.code == process.code_digest()
 
 
 def start(
@@ -173,28 +172,6 @@ def status(state_dir: Path) -> Status | None:
     for name in ("started_at", "restored_from"):
         known[name] = known[name] and datetime.fromisoformat(known[name])
     return Status(**{field.name: known[field.name] for field in fields(Status)})
-
-
-def env(endpoint: str, region: str = "us-east-1") -> dict[str, str]:
-    """The environment by which any AWS client reaches the local AWS and nothing else.
-
-    `AWS_PROFILE` and `AWS_SESSION_TOKEN` must be unset besides.
-
-    Args:
-        endpoint: Address of the local AWS.
-        region: AWS Region that it plays.
-    """
-    variables = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    proxies = {name for name in os.environ if name.lower() in ("http_proxy", "all_proxy")}
-    past = {"no_proxy", "NO_PROXY"} if proxies else set()
-    return variables | {name: _bypassing_proxies(os.environ.get(name, "")) for name in past}
 
 
 def reset(state_dir: Path) -> None:
@@ -307,7 +284,7 @@ def _wait_for_end(state_dir: Path, deadline: float) -> None:
 
 def _recorded(state_dir: Path) -> dict[str, Any]:
     try:
-        return dict(saved_state.read_json(state_dir / "gateway.json"))
+        return dict(read_json(state_dir / "gateway.json"))
     except ValueError:
         return {}
 
@@ -321,7 +298,3 @@ def _health(port: int) -> dict[str, Any] | None:
         return None
     finally:
         connection.close()
-
-
-def _bypassing_proxies(hosts: str) -> str:
-    return hosts if HOST in hosts.split(",") else f"{hosts},{HOST}".lstrip(",")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import local_aws
 from local_aws import LocalAwsError, Status
+from local_aws.environment import DEFAULT_PORT
 
 
 def start(options: argparse.Namespace) -> None:
@@ -64,7 +65,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local_aws", description="AWS on this machine.")
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--state-dir", type=Path, default=Path("data/local"), help="default: data/local")
-    parser.add_argument("--port", type=int, default=local_aws.DEFAULT_PORT, help="default: 4566")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default: 4566")
     options = parser.parse_args()
     try:
         COMMANDS[options.command](options)

@@ -113,7 +113,7 @@ def _read_versions(
 
 
 def _once(versions: pd.DataFrame) -> pd.DataFrame:
-    """Versions without what Kinesis handed over twice: it documents repeats by their time, not by their id."""
+    """Versions without what Kinesis handed over twice: repeats are known by their time, not by their id."""
     counted = versions["sequence_number"] != NO_SEQUENCE_NUMBER
     repaired = versions["change_id"].str.startswith(REPAIR_PREFIX)
     repeated = versions.duplicated(["changed_at", "operation"]) & ~counted & ~repaired

@@ -1,10 +1,11 @@
 """The proof that the lake equals DynamoDB: both sides, digests, comparison, and the repair of what differs.
 
-From outside: `reconcile`, its report, and `repair`.
+From outside: `reconcile` with its preview and its report, and `repair`.
 """
 
+from dynaberg.proof.preview import preview_reconcile
 from dynaberg.proof.reconcile import reconcile
 from dynaberg.proof.repair import repair
 from dynaberg.proof.report import ReconcileReport
 
-__all__ = ["ReconcileReport", "reconcile", "repair"]
+__all__ = ["ReconcileReport", "preview_reconcile", "reconcile", "repair"]

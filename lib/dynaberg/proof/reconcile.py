@@ -59,8 +59,8 @@ def reconcile(
     What differs is looked up once more before it is reported: an item that has changed meanwhile is in flight
     and not lost. On a table that is written to, give it some time to settle: what differs is then looked up
     again until it agrees or the time is over. Masked columns are left out, and named. `preview_reconcile`
-    says beforehand what is read. Source of the parallel scan: Amazon DynamoDB Developer Guide, "Scanning tables in
-    DynamoDB".
+    says beforehand what is read. Source of the parallel scan: Amazon DynamoDB Developer Guide, "Scanning
+    tables in DynamoDB".
 
     Args:
         session: Open boto3 session.

@@ -4,7 +4,7 @@ From outside: scans and reads by key, the change records that a stream still hol
 """
 
 from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes
-from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample
+from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample, source_size
 from dynaberg.source.traffic import TrafficReport, generate_traffic
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "read_changes",
     "scan_items",
     "scan_sample",
+    "source_size",
 ]

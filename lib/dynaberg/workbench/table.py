@@ -134,9 +134,27 @@ class Table(IcebergTable):
 
     # proof
 
-    def reconcile(self) -> ReconcileReport:
-        """Compare DynamoDB with the current table and the change log, every column of every row."""
-        return proof.reconcile(*self._place)
+    def reconcile(
+        self,
+        *,
+        settle_seconds: float = 0,
+        sample: int | None = None,
+        partition_keys: Sequence[Any] | None = None,
+    ) -> ReconcileReport:
+        """Compare DynamoDB with the current table and the change log, every attribute of every item.
+
+        Args:
+            settle_seconds: How long what differs may take to arrive, on a table that is written to.
+            sample: Compare about so many items only, drawn at random, all of some partition keys.
+            partition_keys: Compare the items of these partition keys only.
+        """
+        return proof.reconcile(
+            *self._place, settle_seconds=settle_seconds, sample=sample, partition_keys=partition_keys
+        )
+
+    def preview_reconcile(self) -> pd.DataFrame:
+        """What `reconcile` would read, without reading it: items, bytes, read units, and Athena's price."""
+        return proof.preview_reconcile(*self._place)
 
     def repair(self, report: ReconcileReport, *, confirm: str) -> pd.DataFrame:
         """Put right what `reconcile` found: by a refresh, and where the log lacks it through the log.

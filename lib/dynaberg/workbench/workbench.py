@@ -27,7 +27,12 @@ Stage = Literal["cdc", "firehose", "traffic", "refresh"]
 
 
 def connect(
-    target: str | None = None, *, region: str | None = None, root: Path | None = None, **settings: Any
+    target: str | None = None,
+    *,
+    region: str | None = None,
+    root: Path | None = None,
+    contract: Path | None = None,
+    **settings: Any,
 ) -> Workbench:
     """Open the workbench on the local AWS or on AWS.
 
@@ -38,6 +43,7 @@ def connect(
         target: `local` or `aws`; by default `DYNABERG_TARGET`, then `local`.
         region: AWS Region; by default the session's.
         root: The project's folder; by default found upwards from the working directory.
+        contract: The table contract's YAML file; by default `data/tables/<table_name>.yaml`.
         **settings: Any other field of `Settings`, `stream_type="kinesis"` for example.
 
     Returns:
@@ -53,8 +59,8 @@ def connect(
         >>> wb.enable_cdc()
     """
     chosen = load_settings(root, target=target, region=region, **settings)
-    contract = load_contract(chosen.root / "data" / "tables" / f"{chosen.table_name}.yaml")
-    return Workbench(chosen, aws.open_session(chosen), contract)
+    path = contract or chosen.root / "data" / "tables" / f"{chosen.table_name}.yaml"
+    return Workbench(chosen, aws.open_session(chosen), load_contract(path))
 
 
 class Workbench:

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from local_aws.events.failure_destinations import Discarded
 from local_aws.events.invocation import Answer, event_body, failed_identifiers
 from local_aws.events.mapping import EventSourceMapping
-from local_aws.events.failure_destinations import Discarded
 from local_aws.streams import StreamRecord
 
 SHARD_ID = "shardId-00000000000000000000-00000000"

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from local_aws.seams import ministack_gaps
 from local_aws.events.mapping import EventSourceMapping
 from local_aws.faults import Call
+from local_aws.seams import functions
 from local_aws.wire import Response
 
 PAYLOAD_BYTES = 6 * 2**20
@@ -43,7 +43,7 @@ async def invoke(refuse: Refuse, mapping: EventSourceMapping, event: bytes) -> A
     """Invoke a mapping's function and wait for its answer."""
     refusal = await refuse(Call("lambda", "Invoke", mapping.function_name))
     if refusal is None:
-        response = await ministack_gaps.invoke_function(mapping.function_arn, event)
+        response = await functions.invoke_function(mapping.function_arn, event)
     else:
         response = refusal
     if response.status != 200:

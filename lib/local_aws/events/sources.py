@@ -18,15 +18,15 @@ from typing import Any, Protocol
 
 import orjson
 
-from local_aws.seams import ministack_gaps, streams as stream_gaps
+from local_aws.cloudwatch import Metric, put_metrics
 from local_aws.events.batches import BatchDelivery
+from local_aws.events.failure_destinations import report
 from local_aws.events.invocation import invoke
 from local_aws.events.mapping import EventSourceMapping, parse_mapping
-from local_aws.events.failure_destinations import report
-from local_aws.faults import Faults
-from local_aws.metrics import Metric, put_metrics
 from local_aws.events.queue_reader import QueueReader
 from local_aws.events.stream_reader import StreamReader
+from local_aws.faults import Faults
+from local_aws.seams import dynamodb, functions
 from local_aws.wire import Request, Response, Upstream, json_response, signature
 
 PATH = "/2015-03-31/event-source-mappings"
@@ -89,14 +89,14 @@ class EventSources:
         self._results: dict[str, str] = {}
         self._looking = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
-        ministack_gaps.leave_event_sources(self._serves)
-        stream_gaps.hold_stream_records_as_json()
-        stream_gaps.save_stream_records()
-        stream_gaps.make_event_ids_cheaply()
-        stream_gaps.put_changes_on_streams_quickly()
-        ministack_gaps.hand_on_events_as_they_are()
-        ministack_gaps.invoke_with_events_as_they_are()
-        ministack_gaps.widen_the_pipes_of_functions()
+        functions.leave_event_sources(self._serves)
+        dynamodb.hold_stream_records_as_json()
+        dynamodb.save_stream_records()
+        dynamodb.make_event_ids_cheaply()
+        dynamodb.put_changes_on_streams_quickly()
+        functions.hand_on_events_as_they_are()
+        functions.invoke_with_events_as_they_are()
+        functions.widen_the_pipes_of_functions()
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """Every call on event source mappings."""
@@ -173,8 +173,8 @@ class EventSources:
         call = partial(invoke, self._faults.refuse, mapping)
         if mapping.service == "sqs":
             return QueueReader(self._upstream, mapping, call, tell)
-        kept = stream_gaps.MappingPosition(mapping.uuid, mapping.account, mapping.region)
-        stream = stream_gaps.TableStream(mapping.source_arn)
+        kept = functions.MappingPosition(mapping.uuid, mapping.account, mapping.region)
+        stream = dynamodb.TableStream(mapping.source_arn)
         delivery = BatchDelivery(mapping, call, partial(report, self._upstream, mapping), tell, stopping)
         position = min(kept.get() or 0, stream.end())
         return StreamReader(mapping, stream, position, kept.set, delivery, self._faults.disturb)

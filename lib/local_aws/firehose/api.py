@@ -17,11 +17,22 @@ from typing import Any
 
 import orjson
 
-from local_aws.firehose.stream import load_checkpoint, stream_folders
-from local_aws.firehose.process import NEW_STREAM, WAKE, DeliveryProcess
-from local_aws.firehose.stream import epoch_us, folder_name, iceberg_description, normalize, validate_iceberg
-from local_aws.firehose.stream import JournalReader, JournalWriter, written_position
+from local_aws.firehose.process import DeliveryProcess
 from local_aws.firehose.put_requests import read_put_record, read_put_record_batch
+from local_aws.firehose.stream import (
+    NEW_STREAM,
+    WAKE,
+    JournalReader,
+    JournalWriter,
+    epoch_us,
+    folder_name,
+    iceberg_description,
+    load_checkpoint,
+    normalize,
+    stream_folders,
+    validate_iceberg,
+    written_position,
+)
 from local_aws.wire import AwsError, Request, Response, Upstream, json_response
 
 TARGET = "Firehose_20150804."

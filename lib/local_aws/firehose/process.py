@@ -9,12 +9,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from local_aws.server import client_environment
+from local_aws.environment import WITHOUT_CHECKSUMS, env
+from local_aws.firehose.stream import FINISH, WAKE
 
-WITHOUT_CHECKSUMS = {"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
-"""pyarrow's S3 client sends CRC-64 checksums by default, which ministack verifies byte by byte in Python."""
-
-WAKE, NEW_STREAM, FINISH = b".", b"n", b"q"
 LONGEST_PAUSE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -33,9 +30,9 @@ class DeliveryProcess:
     """
 
     def __init__(self, state_dir: Path, endpoint: str, region: str) -> None:
-        self._command = [sys.executable, "-m", "local_aws.delivery"]
+        self._command = [sys.executable, "-m", "local_aws.firehose.delivery"]
         self._command += ["--state-dir", str(state_dir), "--endpoint", endpoint]
-        self._environment = os.environ | client_environment(endpoint, region) | WITHOUT_CHECKSUMS
+        self._environment = os.environ | env(endpoint, region) | WITHOUT_CHECKSUMS
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 

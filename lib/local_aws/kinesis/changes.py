@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from local_aws.seams import kinesis as kinesis_gaps
+from local_aws.seams import dynamodb, kinesis
 from local_aws.wire import AwsError, Request, Upstream
 
 TARGET = "DynamoDB_20120810.EnableKinesisStreamingDestination"
@@ -31,9 +31,9 @@ class Kinesis:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        kinesis_gaps.hold_shards_compactly()
-        kinesis_gaps.save_shards_compactly()
-        kinesis_gaps.send_changes_to_kinesis(Changes())
+        kinesis.hold_shards_compactly()
+        kinesis.save_shards_compactly()
+        dynamodb.send_changes_to_kinesis(Changes())
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """The call that ministack lets pass for any stream."""
@@ -66,7 +66,7 @@ class Changes:
     def __init__(self) -> None:
         self._last_us = 0
 
-    def __call__(self, table_name: str, change: Mapping[str, Any]) -> kinesis_gaps.KinesisChange | None:
+    def __call__(self, table_name: str, change: Mapping[str, Any]) -> dynamodb.KinesisChange | None:
         """A change for Kinesis, None where nothing changed.
 
         Args:
@@ -85,7 +85,7 @@ class Changes:
             created = moment_us // _US_PER_UNIT[precision]
             return orjson.dumps(kinesis_record(table_name, change, created, precision, size_bytes))
 
-        return kinesis_gaps.KinesisChange(partition_key(images["Keys"]), data)
+        return dynamodb.KinesisChange(partition_key(images["Keys"]), data)
 
 
 def kinesis_record(

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from local_aws.firehose.stream import read_json, write_json
+from local_aws.json_files import read_json, write_json
 from local_aws.wire import AwsError, Request, Response, Upstream, json_response, signature
 
 ACCOUNT = "000000000000"
@@ -112,7 +112,7 @@ class GlueCatalogs:
         return [bucket["name"] for bucket in response.json()["tableBuckets"]]
 
     def _catalogs(self) -> dict[str, dict[str, Any]]:
-        return read_json(self._file) or {}
+        return dict(read_json(self._file))
 
     @staticmethod
     def _lake_formation(request: Request) -> Response:

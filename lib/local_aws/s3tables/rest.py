@@ -242,7 +242,13 @@ def apply_change(
     table: TableName, base: StoredTable | None, change: Any
 ) -> tuple[StoredTable, Iterable[str]]:
     """The table after a change, and the metadata files that it leaves behind to delete."""
-    from local_aws.s3tables.metadata import apply_commit, dump_metadata, next_metadata_location, outdated_files, parse_commit
+    from local_aws.s3tables.metadata import (
+        apply_commit,
+        dump_metadata,
+        next_metadata_location,
+        outdated_files,
+        parse_commit,
+    )
 
     identifier = {"namespace": [table.namespace], "name": table.name}
     commit = parse_commit(change | {"identifier": identifier})

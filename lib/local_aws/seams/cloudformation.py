@@ -2,8 +2,7 @@
 
 On AWS a stack fails where a name is taken, where code or a namespace is missing and where a bucket that
 it deletes is not empty; ministack reports success. CloudFormation works inside ministack and never passes
-the gateway, so its table of handlers is the only place. Private parts of ministack, hence the contract test
-(`tests/unit/local_aws/test_cloudformation_gaps.py`), which fails when the pinned version changes.
+the gateway, so its table of handlers is the only place.
 """
 
 from __future__ import annotations
@@ -13,21 +12,26 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local_aws.seams import cloudformation_tables, kinesis as kinesis_gaps
+from local_aws.seams.dynamodb import set_kinesis_destination
 from local_aws.wire import Request
 
 Properties = Mapping[str, Any]
 CreateCheck = Callable[[Properties], None]
 DeleteCheck = Callable[[str, Properties], None]
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class CloudFormationGaps:
     """Sees the first CloudFormation call coming and installs the checks (a `Service`).
 
     Not at the start: it makes ministack load all its services, which takes two seconds.
+
+    Args:
+        around_tables: What goes around the handlers of S3 Tables' tables: `create`, `update`, `delete`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, around_tables: Mapping[str, Wrap]) -> None:
+        self._around_tables = around_tables
         self._installing = asyncio.Lock()
         self._installed = False
 
@@ -40,7 +44,7 @@ class CloudFormationGaps:
         if "/cloudformation/aws4_request" in request.headers.get("authorization", ""):
             async with self._installing:
                 if not self._installed:
-                    await asyncio.to_thread(install)
+                    await asyncio.to_thread(install, self._around_tables)
                     self._installed = True
 
     async def start(self) -> None:
@@ -50,7 +54,7 @@ class CloudFormationGaps:
         """Nothing runs in the background."""
 
 
-def install() -> None:
+def install(around_tables: Mapping[str, Wrap]) -> None:
     """Put the checks in front of the handlers; once per process."""
     from ministack.services.cloudformation import provisioners
 
@@ -60,10 +64,33 @@ def install() -> None:
     for kind, (before, after) in AROUND_DELETE.items():
         handlers[kind]["delete"] = checked_delete(before, handlers[kind]["delete"], after)
     table = handlers["AWS::S3Tables::Table"]
-    table["create"] = cloudformation_tables.described_create(table["create"])
-    table["delete"] = cloudformation_tables.emptied_delete(table["delete"])
-    table["update"] = cloudformation_tables.maintained_update(table["update"])
-    kinesis_gaps.honor_kinesis_stream_specification()
+    table |= {name: around_tables[name](table[name]) for name in around_tables}
+    honor_kinesis_stream_specification()
+
+
+def honor_kinesis_stream_specification() -> None:
+    """Let `KinesisStreamSpecification` of a table in a template have its effect; ministack ignores it.
+
+    Loads ministack's CloudFormation, so not at the start.
+    """
+    from ministack.services.cloudformation import provisioners
+
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
+    create, update = handlers["create"], handlers["update"]
+
+    def created(logical_id: str, properties: Mapping[str, Any], stack_name: str) -> Any:
+        name, attributes = create(logical_id, properties, stack_name)
+        set_kinesis_destination(name, properties.get("KinesisStreamSpecification"))
+        return name, attributes
+
+    def updated(
+        physical_id: str, old: Mapping[str, Any], new: Mapping[str, Any], *rest: Any, **named: Any
+    ) -> Any:
+        name, attributes = update(physical_id, old, new, *rest, **named)
+        set_kinesis_destination(name, new.get("KinesisStreamSpecification"))
+        return name, attributes
+
+    handlers["create"], handlers["update"] = created, updated
 
 
 def checked_create(check: CreateCheck, create: Callable[..., Any]) -> Callable[..., Any]:

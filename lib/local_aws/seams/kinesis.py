@@ -1,19 +1,14 @@
-"""Private parts of ministack's Kinesis that are read or replaced, for want of a public way.
-
-As `ministack_gaps`; `tests/unit/local_aws/test_kinesis_gaps.py` holds ministack to what is relied on here.
-"""
+"""Private parts of ministack's Kinesis that are read or replaced, for want of a public way."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from local_aws.streams import BLOCK_RECORDS, Held
-from local_aws.streams import RECORDS_PER_CALL, ShardLog, as_member
+from local_aws.streams import BLOCK_RECORDS, RECORDS_PER_CALL, Held, ShardLog, as_member
 
 
 def hold_shards_compactly() -> None:
@@ -127,43 +122,6 @@ def save_shards_compactly() -> None:
     kinesis.get_state, kinesis.load_persisted_state = get_state, load_persisted_state
 
 
-@dataclass(frozen=True)
-class KinesisChange:
-    """A change of an item, on its way to Kinesis.
-
-    Attributes:
-        partition_key: Decides the shard.
-        data: The record's data, for a precision of its time.
-    """
-
-    partition_key: str
-    data: Callable[[str], bytes]
-
-
-def send_changes_to_kinesis(make: Callable[[str, Mapping[str, Any]], KinesisChange | None]) -> None:
-    """Put the records that `make` makes on the Kinesis streams of a table, not ministack's.
-
-    Args:
-        make: Called with a table's name and a change in the shape of DynamoDB Streams; None sends nothing.
-    """
-    from ministack.services import dynamodb
-
-    def fan_out(table_name: str, change: Mapping[str, Any]) -> None:
-        active = [
-            destination
-            for destination in dynamodb._kinesis_destinations.get(table_name, [])
-            if destination["DestinationStatus"] == "ACTIVE"
-        ]
-        made = make(table_name, change) if active else None
-        if made is None:
-            return
-        for destination in active:
-            precision = destination.get("ApproximateCreationDateTimePrecision", "MILLISECOND")
-            put_record(destination["StreamArn"], made.partition_key, made.data(precision))
-
-    dynamodb._fan_out_to_kinesis = fan_out
-
-
 def put_record(stream_arn: str, partition_key: str, data: bytes) -> None:
     """Put a record on a stream that is there; ministack's `put_record_internal` takes three times as long."""
     from ministack.services import kinesis
@@ -180,72 +138,3 @@ def put_record(stream_arn: str, partition_key: str, data: bytes) -> None:
         kinesis._expire_records(stream)
     if not kinesis.esm_wake.is_set():
         kinesis.esm_wake.set()
-
-
-def honor_kinesis_stream_specification() -> None:
-    """Let `KinesisStreamSpecification` of a table in a template have its effect; ministack ignores it.
-
-    Loads ministack's CloudFormation, so not at the start.
-    """
-    from ministack.services.cloudformation import provisioners
-
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
-    create, update = handlers["create"], handlers["update"]
-
-    def created(logical_id: str, properties: Mapping[str, Any], stack_name: str) -> Any:
-        name, attributes = create(logical_id, properties, stack_name)
-        set_kinesis_destination(name, properties.get("KinesisStreamSpecification"))
-        return name, attributes
-
-    def updated(
-        physical_id: str, old: Mapping[str, Any], new: Mapping[str, Any], *rest: Any, **named: Any
-    ) -> Any:
-        name, attributes = update(physical_id, old, new, *rest, **named)
-        set_kinesis_destination(name, new.get("KinesisStreamSpecification"))
-        return name, attributes
-
-    handlers["create"], handlers["update"] = created, updated
-
-
-def set_kinesis_destination(table_name: str, specification: Mapping[str, Any] | None) -> None:
-    """Make the Kinesis destination of a table what a template says.
-
-    Raises:
-        ValueError: DynamoDB refused.
-    """
-    from ministack.services import dynamodb
-
-    wanted_arn = specification["StreamArn"] if specification else None
-    precision = (specification or {}).get("ApproximateCreationDateTimePrecision", "MILLISECOND")
-    active = {
-        destination["StreamArn"]
-        for destination in dynamodb._kinesis_destinations.get(table_name, [])
-        if destination["DestinationStatus"] == "ACTIVE"
-    }
-    named = {"TableName": table_name, "StreamArn": wanted_arn}
-    setting = {"ApproximateCreationDateTimePrecision": precision}
-    if wanted_arn in active:
-        accept(
-            dynamodb._update_kinesis_streaming_destination(
-                named | {"UpdateKinesisStreamingConfiguration": setting}
-            )
-        )
-    elif wanted_arn:
-        accept(
-            dynamodb._enable_kinesis_streaming_destination(
-                named | {"EnableKinesisStreamingConfiguration": setting}
-            )
-        )
-    for arn in active - {wanted_arn}:
-        accept(dynamodb._disable_kinesis_streaming_destination(named | {"StreamArn": arn}))
-
-
-def accept(answer: tuple[int, Any, Any]) -> None:
-    """Take the answer of one of ministack's operations.
-
-    Raises:
-        ValueError: It is a refusal.
-    """
-    status, _, body = answer
-    if status >= 400:
-        raise ValueError(str(body))

@@ -17,20 +17,16 @@ from urllib.parse import urlencode
 
 import orjson
 
-from local_aws import HEALTH_PATH
-from local_aws.seams import ministack_gaps
 from local_aws.athena import Athena
-from local_aws.seams import CloudFormationGaps
+from local_aws.cloudwatch import QueueMetrics
+from local_aws.environment import HEALTH_PATH
 from local_aws.events import EventSources
 from local_aws.faults import Faults
 from local_aws.firehose import Firehose
-from local_aws.s3tables import GlueCatalogs
-from local_aws.s3tables import IcebergRest
-from local_aws.s3tables import IcebergTables
 from local_aws.kinesis import Kinesis
+from local_aws.s3tables import AROUND_TABLES, GlueCatalogs, IcebergRest, IcebergTables, S3Tables
 from local_aws.s3tables.maintenance import Maintenance
-from local_aws.metrics import QueueMetrics
-from local_aws.s3tables import S3Tables
+from local_aws.seams import cloudformation, dynamodb, persistence
 from local_aws.wire import AwsError, Request, Response, Service, json_response, request_from_scope, signature
 
 Scope = Mapping[str, Any]
@@ -254,18 +250,16 @@ def create_app(
     state_dir: Path, about: Mapping[str, Any], on_started: Callable[[], None], on_saved: Callable[[], None]
 ) -> Gateway:
     """The gateway with all its services; ministack's environment must be set before (see `serve`)."""
-    from ministack.app import app
-
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
-    ministack = Ministack(by_host(app), region)
-    ministack_gaps.write_state_files_quickly()
-    ministack_gaps.share_equal_values()
+    ministack = Ministack(by_host(persistence.application()), region)
+    persistence.write_state_files_quickly()
+    dynamodb.share_equal_values()
     faults, tables = Faults(ministack), IcebergTables(ministack)
     services: list[Service] = [
         IcebergRest(tables, region, endpoint),
         Maintenance(ministack, tables, state_dir, endpoint),
         S3Tables(tables),
-        CloudFormationGaps(),
+        cloudformation.CloudFormationGaps(AROUND_TABLES),
         GlueCatalogs(ministack, state_dir, region),
         Firehose(ministack, state_dir, endpoint),
         Kinesis(ministack),

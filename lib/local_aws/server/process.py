@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-MODULE = "local_aws.serve"
+MODULE = "local_aws.server.serve"
+FOLDER = Path(__file__).resolve().parents[1]
 # A server that this process started is its child: until it is asked for its end, it lingers as a zombie.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -89,3 +91,14 @@ def ps(pid: int, column: str) -> str:
     """A column of `ps`, for systems without /proc."""
     words = ["ps", "-ww", "-p", str(pid), "-o", f"{column}="]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def code_digest(folder: Path = FOLDER) -> str:
+    """A short digest of all Python files in and below a folder, by their names and what is in them.
+
+    A server goes on with the code that it began with, however its files change.
+    """
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        found.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()[:16]

@@ -18,14 +18,13 @@ This module imports the standard library only: the door (`local_aws`) uses it.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from local_aws.json_files import read_json, write_json
 
 MARK = "clean.json"
 KEPT = "clean"
@@ -115,22 +114,3 @@ def link_file(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; an absent one is an empty object.
-
-    Raises:
-        ValueError: It is not JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file, at once or not at all."""
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(content), encoding="utf-8")
-    draft.replace(path)

@@ -1,4 +1,4 @@
-"""The server process: `python -m local_aws.serve --state-dir DIR --port PORT`.
+"""The server process: `python -m local_aws.server.serve --state-dir DIR --port PORT`.
 
 ministack reads its settings from the environment when it is imported, so they are set here first.
 """
@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local_aws import DEFAULT_PORT, HOST, env
-from local_aws.server import saved_state, source_code
+from local_aws.environment import DEFAULT_PORT, HOST, env
+from local_aws.json_files import write_json
+from local_aws.server import process, saved_state
 
-client_environment = env
 SWITCH_SECONDS = 0.0005
 """How long a thread may hold the interpreter while another wants it. With Python's own 5 ms, what a function
 returns, read by a thread in several pieces, waits that long for the event loop at each."""
@@ -111,10 +111,10 @@ def run(state_dir: Path, port: int, region: str) -> None:
         "started_at": started_at.isoformat(),
         "restored": restored.kind,
         "restored_from": restored.saved_at and restored.saved_at.isoformat(),
-        "code": source_code.digest(),
+        "code": process.code_digest(),
     }
     record = state_dir / "gateway.json"
-    saved_state.write_json(record, about)
+    write_json(record, about)
     try:
         asyncio.run(serve(state_dir, about))
     finally:
@@ -123,7 +123,7 @@ def run(state_dir: Path, port: int, region: str) -> None:
 
 def main() -> None:
     """Run the server process."""
-    parser = argparse.ArgumentParser(prog="python -m local_aws.serve")
+    parser = argparse.ArgumentParser(prog="python -m local_aws.server.serve")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--region", default="us-east-1")

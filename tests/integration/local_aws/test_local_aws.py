@@ -172,7 +172,7 @@ def test_a_life_with_a_clean_stop_and_a_kill(state_dir: Path) -> None:
     second = [
         sys.executable,
         "-m",
-        "local_aws.serve",
+        "local_aws.server.serve",
         "--state-dir",
         str(state_dir),
         "--port",

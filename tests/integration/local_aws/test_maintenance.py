@@ -143,7 +143,7 @@ def test_columns_that_came_later_are_in_the_compacted_file(make_table: Callable[
 def test_files_are_cut_at_the_target_size(
     make_table: Callable[..., Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("local_aws.compaction.PORTION_BYTES", 2_000)
+    monkeypatch.setattr("local_aws.s3tables.maintenance.compaction.PORTION_BYTES", 2_000)
     table = make_table()
     for start in range(0, 4_000, 500):
         table.append(rows(*range(start, start + 500)))

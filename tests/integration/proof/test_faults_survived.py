@@ -129,7 +129,7 @@ class Killer(threading.Thread):
         while not struck(self._local_aws).get(("iceberg", "delay"), 1):
             time.sleep(0.05)
         for child in psutil.Process(self._local_aws.pid).children(recursive=True):
-            if "local_aws.delivery" in " ".join(child.cmdline()):
+            if "local_aws.firehose.delivery" in " ".join(child.cmdline()):
                 child.kill()
                 self.killed += 1
 

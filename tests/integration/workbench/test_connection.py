@@ -16,7 +16,7 @@ from dynaberg.deploy import doctor
 from dynaberg.errors import LocalAwsError, SettingsError
 from dynaberg.settings import Settings, load_settings
 from local_aws import Status
-from local_aws.server import source_code
+from local_aws.server import process
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTEXT = {"name": "typed", "table_bucket_name": "typedtables", "bucket_name": "typed"}
@@ -60,7 +60,7 @@ def test_code_that_has_changed_since_the_start_is_told(
     assert local_aws.is_current
     before = doctor(session, settings).set_index("check").loc["local AWS"]
     assert (before["ok"], before["fix"]) == (True, "")
-    monkeypatch.setattr(source_code, "digest", lambda: "of tomorrow")
+    monkeypatch.setattr(process, "code_digest", lambda: "of tomorrow")
     with pytest.warns(UserWarning, match="dynaberg local stop"):
         aws.open_session(settings)
     after = doctor(session, settings).set_index("check").loc["local AWS"]

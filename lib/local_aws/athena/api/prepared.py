@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local_aws.athena.dialect import StatementError
-from local_aws.athena.dialect import without_comments
-from local_aws.athena.dialect import outside
+from local_aws.athena.dialect import StatementError, outside, without_comments
 from local_aws.wire import AwsError, Upstream
 
 PREPARE = re.compile(r"PREPARE\s+(\w+)\s+FROM\s+(.*)", re.IGNORECASE | re.DOTALL)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from local_aws.athena.api import prepared
-from local_aws.athena.dialect import QueryError, StatementError
+from local_aws.athena.dialect import QueryError, StatementError, kind_of, read
 from local_aws.athena.statements import Execution
-from local_aws.athena.dialect import kind_of, read
 from local_aws.wire import AwsError, Upstream
 
 Payload = Mapping[str, Any]

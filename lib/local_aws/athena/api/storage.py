@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
-from local_aws.athena.tables import authorization
 from local_aws.athena.dialect import QueryError
+from local_aws.athena.tables import authorization
 from local_aws.wire import Request, Response, Upstream
 
 

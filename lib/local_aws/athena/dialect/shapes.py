@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from sqlglot import exp
 
 from local_aws.athena.dialect.errors import QueryError
-from local_aws.athena.dialect.formatting import format_call
+from local_aws.athena.dialect.formats import format_call
 
 Node = exp.Expr
 

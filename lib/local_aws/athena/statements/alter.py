@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pyiceberg import exceptions as iceberg_errors
 from pyiceberg.table import Table
 
-from local_aws.athena.statements.ddl import NAME, column_field, matched, read_properties, table_name
 from local_aws.athena.dialect import QueryError, StatementError
-from local_aws.athena.tables import iceberg_type, split_outside
-from local_aws.athena.tables import Context
+from local_aws.athena.statements.ddl import NAME, column_field, matched, read_properties, table_name
 from local_aws.athena.statements.queries import Outcome
+from local_aws.athena.tables import Context, iceberg_type, split_outside
 
 
 def run_alter_table(context: Context, sql: str) -> Outcome:

@@ -17,15 +17,19 @@ from pyiceberg.schema import Schema
 from pyiceberg.types import IcebergType, NestedField
 from sqlglot import exp
 
-from local_aws.athena.dialect import to_duckdb
+from local_aws.athena.dialect import (
+    DuckType,
+    QueryError,
+    StatementError,
+    parse_type,
+    read,
+    text_name,
+    to_duckdb,
+    without_comments,
+)
 from local_aws.athena.statements.dml import ROWS, relation
-from local_aws.athena.tables import bytes_read
-from local_aws.athena.dialect import QueryError, StatementError
-from local_aws.athena.tables import iceberg_type, split_outside
-from local_aws.athena.tables import Context, TableName, resolve
 from local_aws.athena.statements.queries import Outcome, translate
-from local_aws.athena.dialect import read, without_comments
-from local_aws.athena.dialect import DuckType, parse_type, text_name
+from local_aws.athena.tables import Context, TableName, bytes_read, iceberg_type, resolve, split_outside
 
 NAME = r'(?:[`"][^`"]+[`"]|\w+)(?:\.(?:[`"][^`"]+[`"]|\w+)){0,2}'
 SQL_TYPES = {

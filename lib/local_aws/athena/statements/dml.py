@@ -10,14 +10,10 @@ from contextlib import contextmanager
 import duckdb
 from sqlglot import exp
 
-from local_aws.athena.tables import names
-from local_aws.athena.dialect import to_duckdb
-from local_aws.athena.tables import bytes_read
-from local_aws.athena.dialect import QueryError
-from local_aws.athena.tables import Context, TableName
+from local_aws.athena.dialect import QueryError, coerces, column_info, text_name, to_duckdb
 from local_aws.athena.statements.queries import Outcome, translate
+from local_aws.athena.tables import Context, TableName, bytes_read, names
 from local_aws.athena.typed import only_nulls
-from local_aws.athena.dialect import coerces, column_info, text_name
 
 Node = exp.Expr
 

@@ -12,12 +12,18 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from local_aws.athena.dialect import to_duckdb
-from local_aws.athena.statements.dml import ROWS, check_columns, check_values, quoted, relation, target, transaction
-from local_aws.athena.tables import bytes_read
-from local_aws.athena.dialect import QueryError
-from local_aws.athena.tables import Context, TableName
+from local_aws.athena.dialect import QueryError, to_duckdb
+from local_aws.athena.statements.dml import (
+    ROWS,
+    check_columns,
+    check_values,
+    quoted,
+    relation,
+    target,
+    transaction,
+)
 from local_aws.athena.statements.queries import Outcome, translate
+from local_aws.athena.tables import Context, TableName, bytes_read
 
 Node = exp.Expr
 FILE, ROW = "merge_file", "merge_row"

@@ -9,16 +9,10 @@ from typing import Any
 
 from sqlglot import exp
 
-from local_aws.athena.tables import names
-from local_aws.athena.typed import naming, precision, typed, unnest
-from local_aws.athena.typed import refuse_aliases
-from local_aws.athena.tables import bytes_read
-from local_aws.athena.tables import Context, is_view
+from local_aws.athena.dialect import column_info, parse_type, rewrite
 from local_aws.athena.statements.results import as_text_query
-from local_aws.athena.tables import Texts, texts_of
-from local_aws.athena.tables import TableKey, Tables
-from local_aws.athena.dialect import rewrite
-from local_aws.athena.dialect import column_info, parse_type
+from local_aws.athena.tables import Context, TableKey, Tables, Texts, bytes_read, is_view, names, texts_of
+from local_aws.athena.typed import naming, precision, refuse_aliases, typed, unnest
 
 Node = exp.Expr
 

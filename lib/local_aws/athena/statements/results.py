@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from local_aws.athena.typed import Look
 from local_aws.athena.dialect import DuckType
+from local_aws.athena.typed import Look
 
 Row = list[str | None]
 NESTED = Look(6)

@@ -13,18 +13,13 @@ import duckdb
 from pyiceberg.exceptions import CommitFailedException
 from sqlglot import exp
 
+from local_aws.athena.dialect import QueryCancelled, QueryError, column_info, from_duckdb, kind_of, read
 from local_aws.athena.statements import alter, ddl, dml, merge, show
-from local_aws.athena.tables import Catalogs
-from local_aws.athena.tables import Engine
-from local_aws.athena.dialect import QueryCancelled, QueryError, from_duckdb
 from local_aws.athena.statements.executions import Execution
-from local_aws.athena.tables import Context
 from local_aws.athena.statements.queries import Outcome, Plan, plan_query, run_plan
 from local_aws.athena.statements.results import write_csv, write_text
-from local_aws.athena.tables import StandIns, keep
-from local_aws.athena.dialect import kind_of, read
-from local_aws.athena.dialect import column_info
 from local_aws.athena.statements.unload import run_unload
+from local_aws.athena.tables import Catalogs, Context, Engine, StandIns, keep
 
 CHANGES: Mapping[str, Callable[[Context, Any], Outcome]] = {
     "INSERT": dml.run_insert,

@@ -8,13 +8,10 @@ from collections.abc import Callable, Sequence
 from pyiceberg.table import Table
 from sqlglot import exp
 
+from local_aws.athena.dialect import StatementError, read, to_duckdb, without_comments
 from local_aws.athena.statements.ddl import NAME, table_name
-from local_aws.athena.dialect import to_duckdb
-from local_aws.athena.dialect import StatementError
-from local_aws.athena.tables import athena_type
-from local_aws.athena.tables import Context
 from local_aws.athena.statements.queries import translate
-from local_aws.athena.dialect import read, without_comments
+from local_aws.athena.tables import Context, athena_type
 
 Lines = tuple[Sequence[str], list[list[str | None]]]
 

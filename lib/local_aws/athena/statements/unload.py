@@ -6,13 +6,10 @@ import re
 import uuid
 from typing import Any
 
+from local_aws.athena.dialect import QueryError, StatementError, read, without_comments
 from local_aws.athena.statements.dml import ROWS
-from local_aws.athena.tables import bytes_read
-from local_aws.athena.dialect import QueryError, StatementError
-from local_aws.athena.tables import Context
 from local_aws.athena.statements.queries import Outcome, translate
-from local_aws.athena.tables import texts_of
-from local_aws.athena.dialect import read, without_comments
+from local_aws.athena.tables import Context, bytes_read, texts_of
 
 FORM = re.compile(r"UNLOAD\s*\((.*)\)\s*TO\s*'(s3://[^']+)'\s*WITH\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 FORMATS = {

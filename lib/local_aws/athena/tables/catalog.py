@@ -14,8 +14,8 @@ from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, RESTErr
 from pyiceberg.table import Table
 from sqlglot import exp
 
-from local_aws.athena.tables.engine import CATALOG_PREFIX, authorization, bucket_arn
 from local_aws.athena.dialect import QueryError
+from local_aws.athena.tables.engine import CATALOG_PREFIX, authorization, bucket_arn
 from local_aws.s3tables import IcebergTables, TableName
 
 ANSWER_SECONDS = 30

@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 
 import duckdb
 
-from local_aws.athena.dialect import QueryError
-from local_aws.athena.dialect import definitions
+from local_aws.athena.dialect import QueryError, definitions
 from local_aws.athena.tables.object_files import ObjectFiles, address_macro
 from local_aws.wire import ENGINE_HEADER
 

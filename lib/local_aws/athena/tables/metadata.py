@@ -9,9 +9,9 @@ from typing import Any
 from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
 
+from local_aws.athena.dialect import QueryError
 from local_aws.athena.tables.catalog import Catalogs
 from local_aws.athena.tables.engine import CATALOG_PREFIX
-from local_aws.athena.dialect import QueryError
 from local_aws.athena.tables.iceberg_types import athena_type
 from local_aws.wire import AwsError
 

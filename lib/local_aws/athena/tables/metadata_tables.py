@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from pyiceberg.table import Table
 from sqlglot import exp
 
-from local_aws.athena.tables.catalog import Catalogs
 from local_aws.athena.dialect import QueryError
+from local_aws.athena.tables.catalog import Catalogs
 from local_aws.athena.tables.iceberg_types import athena_type
 
 TEXT_MAP = pa.map_(pa.string(), pa.string())

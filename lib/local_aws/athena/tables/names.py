@@ -10,10 +10,10 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+from local_aws.athena.dialect import QueryError
 from local_aws.athena.tables import metadata_tables, time_travel
 from local_aws.athena.tables.catalog import Catalogs
 from local_aws.athena.tables.engine import Engine
-from local_aws.athena.dialect import QueryError
 from local_aws.athena.tables.stand_ins import Tables
 
 Node = exp.Expr

@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import requests
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
-from local_aws.seams import object_file, objects_folder
+from local_aws.seams import s3
 from local_aws.wire import signature
 
 TIMEOUT_SECONDS = 600
@@ -137,7 +137,7 @@ ADDRESS = "object_address"
 
 def address_macro() -> str:
     """The statement that creates the macro `object_address`: of a file that holds an object, the address."""
-    folder = f"{objects_folder()}/"
+    folder = f"{s3.objects_folder()}/"
     quoted = folder.replace("'", "''")
     is_object, address = f"starts_with(file, '{quoted}')", f"'s3://' || substr(file, {len(folder) + 1})"
     return f"CREATE MACRO {ADDRESS}(file) AS CASE WHEN {is_object} THEN {address} ELSE file END"
@@ -161,4 +161,4 @@ def file_of(path: str) -> Path:
 @lru_cache(maxsize=4096)
 def file_once_of(path: str) -> Path:
     """The file that held an object when it was last looked up, which takes longer than to open it."""
-    return object_file(*bucket_and_key(path))
+    return s3.object_file(*bucket_and_key(path))

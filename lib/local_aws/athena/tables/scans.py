@@ -13,13 +13,11 @@ from typing import TypeVar
 import duckdb
 from sqlglot import exp
 
-from local_aws.athena.dialect import to_duckdb
+from local_aws.athena.dialect import HIDDEN_COLUMN, SHOWS_PATH, QueryError, to_duckdb
 from local_aws.athena.tables.engine import CATALOG_PREFIX
-from local_aws.athena.dialect import QueryError
 from local_aws.athena.tables.names import is_view
 from local_aws.athena.tables.object_files import ADDRESS, file_of
 from local_aws.athena.tables.stand_ins import Tables
-from local_aws.athena.dialect import HIDDEN_COLUMN, SHOWS_PATH
 
 Node = exp.Expr
 Answer = TypeVar("Answer")

@@ -13,10 +13,9 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
+from local_aws.athena.dialect import HIDDEN_COLUMN, to_duckdb
 from local_aws.athena.tables.catalog import Catalogs
-from local_aws.athena.dialect import to_duckdb
 from local_aws.athena.tables.engine import CATALOG_PREFIX
-from local_aws.athena.dialect import HIDDEN_COLUMN
 
 NAME = r'"((?:[^"]|"")+)"'
 TABLE = re.compile(rf'"({CATALOG_PREFIX}[^"]+)"\.{NAME}\.{NAME}(?: AT \(VERSION => \d+\))?(?!\.)')

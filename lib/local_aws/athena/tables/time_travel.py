@@ -8,9 +8,7 @@ import duckdb
 from pyiceberg.table import Table
 from sqlglot import exp
 
-from local_aws.athena.dialect import to_duckdb
-from local_aws.athena.dialect import QueryError
-from local_aws.athena.dialect import rewrite
+from local_aws.athena.dialect import QueryError, rewrite, to_duckdb
 
 
 def snapshot_of(

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 import duckdb
 from sqlglot import exp
 
-from local_aws.athena.dialect import to_duckdb
-from local_aws.athena.dialect import QueryError
+from local_aws.athena.dialect import QueryError, to_duckdb
 from local_aws.athena.typed.scopes import scope_of, selects
 
 Node = exp.Expr

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import sqlglot
 from sqlglot import exp
 
-from local_aws.athena.dialect import DuckSql, to_duckdb
-from local_aws.athena.dialect import WHOLE_DIGITS, DecimalType, decimal_type
+from local_aws.athena.dialect import WHOLE_DIGITS, DecimalType, DuckSql, decimal_type, to_duckdb
 
 Node = exp.Expr
 

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from local_aws.athena.dialect import to_duckdb
-from local_aws.athena.dialect import QueryError
+from local_aws.athena.dialect import QueryError, family, text_name, to_duckdb
 from local_aws.athena.typed.scopes import Describe, only_nulls, visible_ctes
-from local_aws.athena.dialect import family, text_name
 
 Node = exp.Expr
 

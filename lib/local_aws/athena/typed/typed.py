@@ -11,13 +11,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sqlglot import exp
 
+from local_aws.athena.dialect import FUNCTIONS, MACROS, QueryError, decimal_type, family, text_name
 from local_aws.athena.typed.decimals import apply_division, average
-from local_aws.athena.dialect import QueryError
-from local_aws.athena.dialect import FUNCTIONS
-from local_aws.athena.dialect import MACROS
 from local_aws.athena.typed.scopes import Describe, operand_types, selects, visible_ctes
-from local_aws.athena.typed.type_checks import COMPARISONS, CONDITIONS, apply_case, apply_comparison, apply_condition, apply_in, case_results, check_columns_match, condition_operands, refuse_hidden_order, refuse_text, unexpected_parameters
-from local_aws.athena.dialect import decimal_type, family, text_name
+from local_aws.athena.typed.type_checks import (
+    COMPARISONS,
+    CONDITIONS,
+    apply_case,
+    apply_comparison,
+    apply_condition,
+    apply_in,
+    case_results,
+    check_columns_match,
+    condition_operands,
+    refuse_hidden_order,
+    refuse_text,
+    unexpected_parameters,
+)
 
 Node = exp.Expr
 

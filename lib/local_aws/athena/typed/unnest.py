@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from local_aws.athena.dialect import QueryError
+from local_aws.athena.dialect import QueryError, parse_type
 from local_aws.athena.typed.scopes import Describe, operand_types
-from local_aws.athena.dialect import parse_type
 
 Node = exp.Expr
 

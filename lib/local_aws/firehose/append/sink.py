@@ -16,10 +16,10 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
-from local_aws.firehose.append.data_files import NewDataFile
-from local_aws.firehose.stream import Destination
 from local_aws.firehose.append.appender import FLUSH_PROPERTY, TableAppender
+from local_aws.firehose.append.data_files import NewDataFile
 from local_aws.firehose.arrow import RowConverter
+from local_aws.firehose.stream import Destination
 from local_aws.wire import MINIMAL
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
 from local_aws.firehose.arrow.columns import Row, Way, at_once, finished, ways
-from local_aws.firehose.arrow.values import Convert, MismatchError, RoundedNumberError, converter
 from local_aws.firehose.arrow.typed_records import TypedRecords
+from local_aws.firehose.arrow.values import Convert, MismatchError, RoundedNumberError, converter
 
 INVALID_JSON = "Iceberg.InvalidJson"
 MISSING_COLUMN = "Iceberg.MissingColumnWithinRecord"

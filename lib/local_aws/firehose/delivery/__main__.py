@@ -1,4 +1,4 @@
-"""The delivery worker's process: `python -m local_aws.delivery --state-dir DIR --endpoint URL`."""
+"""The delivery worker's process: `python -m local_aws.firehose.delivery --state-dir DIR --endpoint URL`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WithoutPandas:
 
 def main() -> None:
     """Run the worker process."""
-    parser = argparse.ArgumentParser(prog="python -m local_aws.delivery")
+    parser = argparse.ArgumentParser(prog="python -m local_aws.firehose.delivery")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--endpoint", required=True)
     options = parser.parse_args()

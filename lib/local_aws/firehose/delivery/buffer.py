@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from local_aws.firehose.append import DataFiles
+from local_aws.firehose.append import DataFiles, Target
 from local_aws.firehose.delivery.error_records import ICEBERG_FAILED, FailedRecord
-from local_aws.firehose.stream import Destination
-from local_aws.firehose.append import Target
-from local_aws.firehose.stream import Records
+from local_aws.firehose.stream import Destination, Records
 
 
 @dataclass(frozen=True)

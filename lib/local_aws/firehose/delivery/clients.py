@@ -14,11 +14,11 @@ import orjson
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws.firehose.delivery.buffer import DeliveryBuffer
-from local_aws.firehose.delivery.metrics import Metrics, flush_metrics
-from local_aws.firehose.delivery.error_records import FailedRecord
-from local_aws.firehose.stream import DeliveryConfig, normalize, read_config
 from local_aws.firehose.append import TableBucket
+from local_aws.firehose.delivery.buffer import DeliveryBuffer
+from local_aws.firehose.delivery.error_records import FailedRecord
+from local_aws.firehose.delivery.metrics import Metrics, flush_metrics
+from local_aws.firehose.stream import DeliveryConfig, normalize, read_config
 
 log = logging.getLogger(__name__)
 

@@ -16,15 +16,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError
 from requests.exceptions import RequestException
 
-from local_aws.firehose.stream import Plan, Position, load_checkpoint
+from local_aws.firehose.append import (
+    FLUSH_PROPERTY,
+    POSITION_PROPERTY,
+    STREAM_PROPERTY,
+    TableBucket,
+    Target,
+    append_once,
+)
 from local_aws.firehose.delivery.buffer import DeliveryBuffer, TableBuffer
-from local_aws.firehose.delivery.metrics import Metrics
 from local_aws.firehose.delivery.error_records import error_objects
-from local_aws.firehose.stream import DeliveryConfig, Destination
-from local_aws.firehose.append import FLUSH_PROPERTY
-from local_aws.firehose.append import POSITION_PROPERTY, STREAM_PROPERTY, TableBucket, Target, append_once
-from local_aws.firehose.stream import Records
+from local_aws.firehose.delivery.metrics import Metrics
 from local_aws.firehose.delivery.transformation import Routed, route_directly, transform
+from local_aws.firehose.stream import DeliveryConfig, Destination, Plan, Position, Records, load_checkpoint
 
 if TYPE_CHECKING:
     from local_aws.firehose.delivery.clients import DeliveryClients

@@ -18,8 +18,7 @@ import orjson
 from botocore.exceptions import ClientError
 
 from local_aws.firehose.delivery.error_records import ICEBERG_FAILED, PROCESSING_FAILED, FailedRecord
-from local_aws.firehose.stream import DeliveryConfig, Destination, Transformation
-from local_aws.firehose.stream import Records
+from local_aws.firehose.stream import DeliveryConfig, Destination, Records, Transformation
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

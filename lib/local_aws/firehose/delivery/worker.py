@@ -17,13 +17,17 @@ from typing import cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws.firehose.stream import load_checkpoint, stream_folders
 from local_aws.firehose.delivery.clients import DeliveryClients
-from local_aws.firehose import FINISH, NEW_STREAM
-from local_aws.firehose.stream import DeliveryConfig
-from local_aws.firehose.stream import JournalSource
 from local_aws.firehose.delivery.kinesis_source import KinesisSource, read_records_quickly
 from local_aws.firehose.delivery.stream import COALESCE_SECONDS, Source, StreamDelivery
+from local_aws.firehose.stream import (
+    FINISH,
+    NEW_STREAM,
+    DeliveryConfig,
+    JournalSource,
+    load_checkpoint,
+    stream_folders,
+)
 from local_aws.wire import AwsError
 
 REFRESH_SECONDS = 2.0

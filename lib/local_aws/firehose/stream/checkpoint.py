@@ -7,12 +7,12 @@ finds the plan and does exactly the same flush again; a table that already holds
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
+from local_aws.json_files import read_json, write_json
 
 Position = int | dict[str, str]
 """A place in a journal, or the last sequence number by shard of a Kinesis stream."""
@@ -66,7 +66,7 @@ def load_checkpoint(folder: Path, start: Position = 0) -> Checkpoint:
         start: Where delivery begins if there is none yet.
     """
     stored = read_json(folder / CHECKPOINT)
-    if stored is None:
+    if not stored:
         return Checkpoint(start)
     plan = stored["plan"]
     return Checkpoint(**(stored | {"plan": Plan(**plan) if plan else None}))
@@ -77,18 +77,3 @@ def stream_folders(root: Path) -> Iterator[Path]:
     for folder in sorted(root.iterdir()) if root.exists() else []:
         if folder.is_dir():
             yield folder
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file, None where there is no file."""
-    try:
-        return orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file at once or not at all."""
-    draft = path.with_suffix(".draft")
-    draft.write_bytes(orjson.dumps(content))
-    draft.replace(path)

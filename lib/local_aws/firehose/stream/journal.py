@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
+# What the gateway tells the delivery worker: a journal grew, streams came or went, end after this flush.
+WAKE, NEW_STREAM, FINISH = b".", b"n", b"q"
 MAGIC = b"FHJ1"
 HEADER = struct.Struct("<4sIQIQI")
 SEGMENT_BYTES = 8 * 2**20

@@ -1,4 +1,4 @@
-"""The maintenance jobs' process: `python -m local_aws.maintenance_jobs --endpoint URL --region REGION`.
+"""The maintenance jobs' process: `python -m local_aws.s3tables.maintenance --endpoint URL --region REGION`.
 
 It reads what to do from its standard input, a JSON line for each table, and writes what came of it as a
 JSON line to its standard output. A process of its own, because rewriting files would hold up the gateway.
@@ -105,7 +105,7 @@ _JOBS: Mapping[str, Job] = {
 
 def main() -> None:
     """Run the process."""
-    parser = argparse.ArgumentParser(prog="python -m local_aws.maintenance_jobs")
+    parser = argparse.ArgumentParser(prog="python -m local_aws.s3tables.maintenance")
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--region", default="us-east-1")
     options = parser.parse_args()

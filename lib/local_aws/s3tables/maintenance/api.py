@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from local_aws.firehose.stream import read_json, write_json
+from local_aws.json_files import read_json, write_json
 from local_aws.s3tables import IcebergTables, TableName, succeeded
 from local_aws.s3tables.maintenance.process import MaintenanceProcess
 from local_aws.s3tables.maintenance.settings import BUCKET_JOB, JOBS, TABLE_JOBS, check_settings
@@ -178,11 +178,11 @@ class Maintenance:
             outcomes = dict(answer["outcomes"])
             status = {job: _status(outcome, ran_at) for job, outcome in outcomes.items()}
             kept = {"status": kept.get("status", {}) | status, "noncurrent": answer["noncurrent"]}
-            write_json(self._file, (read_json(self._file) or {}) | {arn: kept})
+            write_json(self._file, (read_json(self._file)) | {arn: kept})
             return outcomes
 
     def _read(self, table_arn: str) -> dict[str, Any]:
-        return dict((read_json(self._file) or {}).get(table_arn, {}))
+        return dict((read_json(self._file)).get(table_arn, {}))
 
     # What ministack knows -----------------------------------------------------------------------
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import orjson
 
-from local_aws.firehose import WITHOUT_CHECKSUMS
-from local_aws.server import client_environment
+from local_aws.environment import WITHOUT_CHECKSUMS, env
 
 IDLE_SECONDS = 20.0
 LONGEST_LINE_BYTES = 2**26
@@ -27,9 +26,9 @@ class MaintenanceProcess:
     """
 
     def __init__(self, endpoint: str, region: str) -> None:
-        self._command = [sys.executable, "-m", "local_aws.maintenance_jobs"]
+        self._command = [sys.executable, "-m", "local_aws.s3tables.maintenance"]
         self._command += ["--endpoint", endpoint, "--region", region]
-        self._environment = os.environ | client_environment(endpoint, region) | WITHOUT_CHECKSUMS
+        self._environment = os.environ | env(endpoint, region) | WITHOUT_CHECKSUMS
         self._process: asyncio.subprocess.Process | None = None
         self._ending: asyncio.TimerHandle | None = None
         self._one_at_a_time = asyncio.Lock()

@@ -1,4 +1,4 @@
-"""What `kinesis_gaps` relies on in ministack's Kinesis, and that shards answer as ministack's own do."""
+"""What `seams.kinesis` relies on in ministack's Kinesis, and that shards answer as ministack's own do."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from ministack.core.persistence import _json_default, _json_object_hook
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import dynamodb, kinesis
 
-from local_aws.seams import kinesis as kinesis_gaps
-from local_aws.seams.kinesis import KinesisChange
+from local_aws.seams import dynamodb as dynamodb_seam
+from local_aws.seams import kinesis as kinesis_seam
+from local_aws.seams.dynamodb import KinesisChange
 from local_aws.streams import record_log
 from local_aws.streams.shard_log import BYTES_PER_CALL, ShardLog
 
@@ -130,14 +131,14 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_shards_answer_as_ministacks_own_do(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = readings(monkeypatch)
     kinesis._streams.clear()
-    kinesis_gaps.hold_shards_compactly()
+    kinesis_seam.hold_shards_compactly()
     assert readings(monkeypatch) == theirs
     assert [len(each) for each, _ in theirs[0]] == [7, 7, 7, 7, 2, 0]
     assert isinstance(shard()["records"], ShardLog)
 
 
 def test_what_cannot_be_read_is_refused_in_ministacks_words() -> None:
-    kinesis_gaps.hold_shards_compactly()
+    kinesis_seam.hold_shards_compactly()
     make_stream()
     token = iterator("TRIM_HORIZON")
     assert answer("_get_records", ShardIterator="none")["__type"] == "ExpiredIteratorException"
@@ -148,7 +149,7 @@ def test_what_cannot_be_read_is_refused_in_ministacks_words() -> None:
 
 
 def test_an_iterator_keeps_its_place_when_earlier_records_expire(monkeypatch: pytest.MonkeyPatch) -> None:
-    kinesis_gaps.hold_shards_compactly()
+    kinesis_seam.hold_shards_compactly()
     make_stream()
     put(*(b"old %d" % number for number in range(10)))
     [(first, _)] = [next(read(iterator("TRIM_HORIZON"), 6))]
@@ -171,8 +172,8 @@ def test_one_answer_holds_ten_mebibytes_at_most() -> None:
 
 
 def test_shards_are_saved_and_restored_with_their_places() -> None:
-    kinesis_gaps.hold_shards_compactly()
-    kinesis_gaps.save_shards_compactly()
+    kinesis_seam.hold_shards_compactly()
+    kinesis_seam.save_shards_compactly()
     make_stream()
     put(*(b"%d" % number for number in range(25)))
     shard()["records"].forget(5)
@@ -190,8 +191,8 @@ def test_shards_that_ministack_saved_are_restored() -> None:
     make_stream()
     put(b"a", b"b")
     saved = json.loads(json.dumps(kinesis.get_state(), default=_json_default), object_hook=_json_object_hook)
-    kinesis_gaps.hold_shards_compactly()
-    kinesis_gaps.save_shards_compactly()
+    kinesis_seam.hold_shards_compactly()
+    kinesis_seam.save_shards_compactly()
     kinesis._streams.clear()
     kinesis.load_persisted_state(saved)
     assert next(read(iterator("TRIM_HORIZON"), 100))[0] == [b"a", b"b"]
@@ -199,8 +200,8 @@ def test_shards_that_ministack_saved_are_restored() -> None:
 
 def test_changes_reach_every_active_kinesis_destination_as_made(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, str, bytes]] = []
-    monkeypatch.setattr(kinesis_gaps, "put_record", lambda *record: sent.append(record))
-    kinesis_gaps.send_changes_to_kinesis(
+    monkeypatch.setattr(dynamodb_seam, "put_record", lambda *record: sent.append(record))
+    dynamodb_seam.send_changes_to_kinesis(
         lambda table_name, record: None if record["n"] == 0 else KinesisChange(table_name, str.encode)
     )
     dynamodb._kinesis_destinations["orders"] = [
@@ -218,12 +219,12 @@ def test_changes_reach_every_active_kinesis_destination_as_made(monkeypatch: pyt
 
 
 def test_a_record_is_put_as_ministack_puts_it() -> None:
-    kinesis_gaps.hold_shards_compactly()
+    kinesis_seam.hold_shards_compactly()
     make_stream()
     kinesis.put_record_internal(ARN, "k", orjson.dumps({"n": 1}))
-    kinesis_gaps.put_record(ARN, "k", orjson.dumps({"n": 1}))
-    kinesis_gaps.put_record(ARN + "-gone", "k", b"")
-    kinesis_gaps.put_record(ARN.replace("us-east-1", "eu-west-1"), "k", b"")
+    kinesis_seam.put_record(ARN, "k", orjson.dumps({"n": 1}))
+    kinesis_seam.put_record(ARN + "-gone", "k", b"")
+    kinesis_seam.put_record(ARN.replace("us-east-1", "eu-west-1"), "k", b"")
     theirs, ours = shard()["records"]
     assert (theirs["Data"], theirs["PartitionKey"]) == (ours["Data"], ours["PartitionKey"])
     assert theirs["SequenceNumber"] < ours["SequenceNumber"]
@@ -231,13 +232,13 @@ def test_a_record_is_put_as_ministack_puts_it() -> None:
 
 
 def test_records_expire_though_nobody_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinesis_gaps, "BLOCK_RECORDS", 4)
-    kinesis_gaps.hold_shards_compactly()
+    monkeypatch.setattr(kinesis_seam, "BLOCK_RECORDS", 4)
+    kinesis_seam.hold_shards_compactly()
     make_stream()
     for number in range(10):
-        kinesis_gaps.put_record(ARN, "k", b"%d" % number)
+        kinesis_seam.put_record(ARN, "k", b"%d" % number)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 25 * HOUR_SECONDS)
     for number in range(10, 13):
-        kinesis_gaps.put_record(ARN, "k", b"%d" % number)
+        kinesis_seam.put_record(ARN, "k", b"%d" % number)
     assert shard()["records"].first >= 8

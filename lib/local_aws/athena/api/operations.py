@@ -12,17 +12,13 @@ from typing import Any
 
 import orjson
 
-from local_aws.athena.tables import metadata
 from local_aws.athena.api import prepared
-from local_aws.athena.tables import Catalogs
-from local_aws.athena.tables import Engine
-from local_aws.athena.dialect import QueryCancelled, QueryError
-from local_aws.athena.statements import Execution, Executions
 from local_aws.athena.api.pages import joined, read_page, row_of
-from local_aws.athena.statements import header, rows_of_text, write_csv
-from local_aws.athena.statements import Runner
 from local_aws.athena.api.starting import WITHOUT_FILE, invalid, new_execution, repeated
 from local_aws.athena.api.storage import ResultObjects
+from local_aws.athena.dialect import QueryCancelled, QueryError
+from local_aws.athena.statements import Execution, Executions, Runner, header, rows_of_text, write_csv
+from local_aws.athena.tables import Catalogs, Engine, metadata
 from local_aws.s3tables import IcebergTables
 from local_aws.wire import AwsError, Upstream
 

@@ -7,21 +7,21 @@ from importlib.metadata import version
 
 import pytest
 
-from local_aws.seams import cloudformation as cloudformation_gaps
+from local_aws.seams.cloudformation import AROUND_DELETE, BEFORE_CREATE
 
 
 def test_ministack_is_the_version_whose_private_parts_were_read() -> None:
     assert version("ministack") == "1.5.33"
 
 
-@pytest.mark.parametrize("kind", cloudformation_gaps.BEFORE_CREATE)
+@pytest.mark.parametrize("kind", BEFORE_CREATE)
 def test_create_handlers_take_what_the_checks_hand_on(kind: str) -> None:
     provisioners = pytest.importorskip("ministack.services.cloudformation.provisioners")
     create = inspect.unwrap(provisioners._RESOURCE_HANDLERS[kind]["create"])
     assert list(inspect.signature(create).parameters) == ["logical_id", "props", "stack_name"]
 
 
-@pytest.mark.parametrize("kind", [*cloudformation_gaps.AROUND_DELETE, "AWS::S3Tables::Table"])
+@pytest.mark.parametrize("kind", [*AROUND_DELETE, "AWS::S3Tables::Table"])
 def test_delete_handlers_take_what_the_checks_hand_on(kind: str) -> None:
     provisioners = pytest.importorskip("ministack.services.cloudformation.provisioners")
     handler = provisioners._RESOURCE_HANDLERS[kind]

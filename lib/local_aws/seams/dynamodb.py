@@ -1,21 +1,21 @@
-"""Private parts of ministack's DynamoDB streams that are read or replaced, for want of a public way.
-
-As `ministack_gaps`, and held to the pinned version by the same test.
-"""
+"""Private parts of ministack's DynamoDB and its streams that are read or replaced."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from local_aws.streams import BLOCK_RECORDS
-from local_aws.streams import StreamLog, StreamRecord
+from local_aws.seams.kinesis import put_record
+from local_aws.streams import BLOCK_RECORDS, StreamLog, StreamRecord
 
 BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
+SHARED_VALUES = 20_000
+_SHARED_KINDS = ("S", "N")
 Item = Mapping[str, Any]
 _EMPTY = StreamLog()
 
@@ -56,34 +56,6 @@ class TableStream:
             return start, dynamodb._stream_records.get_scoped(*scope, _EMPTY)
         closed = dynamodb._closed_streams.get_scoped(self._account, self._region, self._arn)
         return (closed["trimmed"], closed["records"] or _EMPTY) if closed else (0, _EMPTY)
-
-
-class MappingPosition:
-    """How far an event source mapping has come, where ministack keeps and saves it.
-
-    ministack sets it when the mapping is created, to the stream's end or beginning.
-
-    Args:
-        uuid: The mapping.
-        account: Its account.
-        region: Its Region.
-    """
-
-    def __init__(self, uuid: str, account: str, region: str) -> None:
-        self._key = (account, region, uuid)
-
-    def get(self) -> int | None:
-        """The position, None where there is none."""
-        from ministack.services import lambda_svc
-
-        position: int | None = lambda_svc._dynamodb_stream_positions.get_scoped(*self._key)
-        return position
-
-    def set(self, position: int) -> None:
-        """Keep a position."""
-        from ministack.services import lambda_svc
-
-        lambda_svc._dynamodb_stream_positions.set_scoped(*self._key, position)
 
 
 def hold_stream_records_as_json() -> None:
@@ -201,3 +173,107 @@ def save_stream_records() -> None:
         dynamodb._stream_seq_counter = data.get("stream_sequence", 0)
 
     dynamodb.get_state, dynamodb.load_persisted_state = get_state, load_persisted_state
+
+
+def share_equal_values() -> None:
+    """Let the items of tables share what is equal in them, which takes half the memory.
+
+    An attribute such as `{"S": "APPROVED"}` is a mapping of its own in every item of ministack, five times
+    its text. Texts and numbers are never changed in place: an update replaces them.
+    """
+    from ministack.services import dynamodb
+
+    set_item = dynamodb._set_item
+    shared: dict[tuple[str, Any], Mapping[str, Any]] = {}
+
+    def set_shared(table: Any, partition: Any, sort: Any, item: dict[str, Any]) -> Any:
+        for name, value in item.items():
+            ((kind, content),) = value.items()
+            if kind in _SHARED_KINDS:
+                item[name] = shared.setdefault((kind, content), value)
+        if len(shared) > SHARED_VALUES:
+            shared.clear()
+        return set_item(table, partition, sort, item)
+
+    dynamodb._set_item = set_shared
+
+
+@dataclass(frozen=True)
+class KinesisChange:
+    """A change of an item, on its way to Kinesis.
+
+    Attributes:
+        partition_key: Decides the shard.
+        data: The record's data, for a precision of its time.
+    """
+
+    partition_key: str
+    data: Callable[[str], bytes]
+
+
+def send_changes_to_kinesis(make: Callable[[str, Mapping[str, Any]], KinesisChange | None]) -> None:
+    """Put the records that `make` makes on the Kinesis streams of a table, not ministack's.
+
+    Args:
+        make: Called with a table's name and a change in the shape of DynamoDB Streams; None sends nothing.
+    """
+    from ministack.services import dynamodb
+
+    def fan_out(table_name: str, change: Mapping[str, Any]) -> None:
+        active = [
+            destination
+            for destination in dynamodb._kinesis_destinations.get(table_name, [])
+            if destination["DestinationStatus"] == "ACTIVE"
+        ]
+        made = make(table_name, change) if active else None
+        if made is None:
+            return
+        for destination in active:
+            precision = destination.get("ApproximateCreationDateTimePrecision", "MILLISECOND")
+            put_record(destination["StreamArn"], made.partition_key, made.data(precision))
+
+    dynamodb._fan_out_to_kinesis = fan_out
+
+
+def set_kinesis_destination(table_name: str, specification: Mapping[str, Any] | None) -> None:
+    """Make the Kinesis destination of a table what a template says.
+
+    Raises:
+        ValueError: DynamoDB refused.
+    """
+    from ministack.services import dynamodb
+
+    wanted_arn = specification["StreamArn"] if specification else None
+    precision = (specification or {}).get("ApproximateCreationDateTimePrecision", "MILLISECOND")
+    active = {
+        destination["StreamArn"]
+        for destination in dynamodb._kinesis_destinations.get(table_name, [])
+        if destination["DestinationStatus"] == "ACTIVE"
+    }
+    named = {"TableName": table_name, "StreamArn": wanted_arn}
+    setting = {"ApproximateCreationDateTimePrecision": precision}
+    if wanted_arn in active:
+        accept(
+            dynamodb._update_kinesis_streaming_destination(
+                named | {"UpdateKinesisStreamingConfiguration": setting}
+            )
+        )
+    elif wanted_arn:
+        accept(
+            dynamodb._enable_kinesis_streaming_destination(
+                named | {"EnableKinesisStreamingConfiguration": setting}
+            )
+        )
+    for arn in active - {wanted_arn}:
+        accept(dynamodb._disable_kinesis_streaming_destination(named | {"StreamArn": arn}))
+
+
+def accept(answer: tuple[int, Any, Any]) -> None:
+    """Take the answer of one of ministack's operations.
+
+    Raises:
+        ValueError: It is a refusal.
+    """
+    status, _, body = answer
+    if status >= 400:
+        raise ValueError(str(body))

@@ -1,4 +1,4 @@
-"""What `ministack_gaps` and `stream_gaps` rely on in ministack, and that it is the version that was read."""
+"""What the seams rely on in ministack, and that it is the version that was read."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ from ministack.core.persistence import _json_default, _json_object_hook
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import dynamodb, lambda_svc, s3, sqs
 
-from local_aws.seams import ministack_gaps
-from local_aws.seams import streams as stream_gaps
-from local_aws.seams.streams import MappingPosition, TableStream
+from local_aws.seams import dynamodb as dynamodb_seam
+from local_aws.seams import functions as functions_seam
+from local_aws.seams import persistence as persistence_seam
+from local_aws.seams import s3 as s3_seam
+from local_aws.seams import sqs as sqs_seam
+from local_aws.seams.dynamodb import TableStream
+from local_aws.seams.functions import MappingPosition
 from local_aws.streams.stream_log import StreamRecord
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -103,7 +107,7 @@ def test_our_mappings_are_left_out_and_others_are_not(monkeypatch: pytest.Monkey
         yield ACCOUNT, REGION, {"UUID": "theirs"}
 
     monkeypatch.setattr(lambda_svc, "_iter_all_esms", every_mapping)
-    ministack_gaps.leave_event_sources(lambda mapping: mapping["UUID"] == "ours")
+    functions_seam.leave_event_sources(lambda mapping: mapping["UUID"] == "ours")
     assert [mapping["UUID"] for _, _, mapping in lambda_svc._iter_all_esms()] == ["theirs"]
 
 
@@ -120,7 +124,7 @@ def write(*records: dict[str, Any]) -> None:
 
 
 def test_a_stream_is_read_by_position_past_what_has_expired() -> None:
-    stream_gaps.hold_stream_records_as_json()
+    dynamodb_seam.hold_stream_records_as_json()
     dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"LatestStreamArn": ARN})
     write(change(0, created_at=time.time() - 90_000), *map(change, range(1, 6)))
     stream = TableStream(ARN)
@@ -154,8 +158,8 @@ def test_changes_reach_both_kinds_of_stream_as_ministack_puts_them(
 
     theirs = told()
     nothing_changed = theirs.pop(4)
-    stream_gaps.hold_stream_records_as_json()
-    stream_gaps.put_changes_on_streams_quickly()
+    dynamodb_seam.hold_stream_records_as_json()
+    dynamodb_seam.put_changes_on_streams_quickly()
     assert told() == theirs
     assert nothing_changed == ("MODIFY", {"Keys": {"id": {"S": "a"}}, "OldImage": old, "NewImage": old})
 
@@ -167,7 +171,7 @@ def shape(record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def test_a_stream_that_was_switched_off_is_still_read() -> None:
-    stream_gaps.hold_stream_records_as_json()
+    dynamodb_seam.hold_stream_records_as_json()
     write(change(0), change(1))
     table = {"LatestStreamArn": ARN, "StreamSpecification": {"StreamEnabled": True}}
     dynamodb.drop_stream_records("orders", table)
@@ -177,8 +181,8 @@ def test_a_stream_that_was_switched_off_is_still_read() -> None:
 
 
 def test_the_records_of_streams_are_saved_and_restored_with_the_tables() -> None:
-    stream_gaps.hold_stream_records_as_json()
-    stream_gaps.save_stream_records()
+    dynamodb_seam.hold_stream_records_as_json()
+    dynamodb_seam.save_stream_records()
     write(change(1), change(2))
     dynamodb._stream_trimmed.set_scoped(ACCOUNT, REGION, "orders", 7)
     dynamodb._stream_seq_counter = 42
@@ -194,8 +198,8 @@ def test_the_records_of_streams_are_saved_and_restored_with_the_tables() -> None
 
 
 def test_the_tables_are_saved_without_a_copy_and_without_their_indexes() -> None:
-    stream_gaps.hold_stream_records_as_json()
-    stream_gaps.save_stream_records()
+    dynamodb_seam.hold_stream_records_as_json()
+    dynamodb_seam.save_stream_records()
     items = {"a": {"1": {"id": {"S": "a"}}}}
     dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"items": items, dynamodb._INDEX_MEMBERS: {}})
     saved = dynamodb.get_state()["tables"].get_scoped(ACCOUNT, REGION, "orders")
@@ -221,14 +225,14 @@ def test_a_state_file_says_what_ministacks_own_says(
         return persistence.load_state("dynamodb")["tables"]._data
 
     theirs = saved()
-    ministack_gaps.write_state_files_quickly()
+    persistence_seam.write_state_files_quickly()
     (tmp_path / "dynamodb.json").unlink()
     assert saved() == theirs
 
 
 def test_a_state_that_was_saved_without_records_is_restored() -> None:
-    stream_gaps.hold_stream_records_as_json()
-    stream_gaps.save_stream_records()
+    dynamodb_seam.hold_stream_records_as_json()
+    dynamodb_seam.save_stream_records()
     dynamodb.load_persisted_state({})
     assert not dynamodb._stream_records.has_any()
 
@@ -237,7 +241,7 @@ def test_a_state_that_was_saved_without_records_is_restored() -> None:
 def test_an_event_reaches_the_function_as_it_is(
     monkeypatch: pytest.MonkeyPatch, event: dict[str, Any]
 ) -> None:
-    ministack_gaps.hand_on_events_as_they_are()
+    functions_seam.hand_on_events_as_they_are()
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:forward:live"
     invoked: list[tuple[str, str]] = []
 
@@ -249,14 +253,14 @@ def test_an_event_reaches_the_function_as_it_is(
         inspect.signature(invoke).parameters
     )
     monkeypatch.setattr(lambda_svc, "_invoke", invoke)
-    response = asyncio.run(ministack_gaps.invoke_function(arn, orjson.dumps(event)))
+    response = asyncio.run(functions_seam.invoke_function(arn, orjson.dumps(event)))
     assert invoked == [("forward", "live")]
     assert response.json() == {"event": event, "ctx": {}}
     assert response.body.isascii()
 
 
 def test_what_a_function_returns_is_not_read_where_its_event_was_not() -> None:
-    ministack_gaps.hand_on_events_as_they_are()
+    functions_seam.hand_on_events_as_they_are()
     answer = json.dumps({"status": "ok", "result": {"records": [{"name": "Zoë"}]}})
     runtime = lambda_runtime.json
     runtime.dumps({"event": {"n": 1}})
@@ -289,7 +293,7 @@ def test_invoke_leaves_the_payload_of_a_python_function_unread(
 
     monkeypatch.setattr(lambda_svc, "_invoke", invoke)
     monkeypatch.setitem(lambda_svc._functions._data, (ACCOUNT, REGION, "f"), {"config": {"Runtime": runtime}})
-    ministack_gaps.invoke_with_events_as_they_are()
+    functions_seam.invoke_with_events_as_they_are()
     headers = {"x-amz-invocation-type": invocation_type}
     asyncio.run(lambda_svc.handle_request("POST", "/2015-03-31/functions/f/invocations", headers, body, {}))
     [(name, event)] = events
@@ -302,7 +306,7 @@ def test_the_pipes_of_a_function_are_read_in_large_pieces(monkeypatch: pytest.Mo
         worker._proc = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     monkeypatch.setattr(lambda_runtime.Worker, "_spawn", spawn)
-    ministack_gaps.widen_the_pipes_of_functions()
+    functions_seam.widen_the_pipes_of_functions()
     worker = SimpleNamespace()
     lambda_runtime.Worker._spawn(worker)
     assert len(worker._proc.communicate()[0]) == 300_001
@@ -314,8 +318,8 @@ def test_items_share_what_is_equal_in_them_and_change_alone(monkeypatch: pytest.
         assert status == 200, body
         return json.loads(body)
 
-    monkeypatch.setattr(ministack_gaps, "SHARED_VALUES", 5)
-    ministack_gaps.share_equal_values()
+    monkeypatch.setattr(dynamodb_seam, "SHARED_VALUES", 5)
+    dynamodb_seam.share_equal_values()
     call(
         "_create_table",
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
@@ -354,7 +358,7 @@ def test_items_share_what_is_equal_in_them_and_change_alone(monkeypatch: pytest.
 
 
 def test_ids_of_events_are_random_uuids() -> None:
-    stream_gaps.make_event_ids_cheaply()
+    dynamodb_seam.make_event_ids_cheaply()
     made = {
         UUID(dynamodb._build_change_record(TABLE, "INSERT", None, {}, "NEW_IMAGE")["eventID"])
         for _ in range(9)
@@ -380,7 +384,7 @@ def test_an_object_lies_in_the_file_that_is_named(
 ) -> None:
     monkeypatch.setattr(s3, "DATA_DIR", str(tmp_path))
     s3._persist_object("lake", key, {"body": b"content"})
-    assert ministack_gaps.object_file("lake", key).read_bytes() == b"content"
+    assert s3_seam.object_file("lake", key).read_bytes() == b"content"
 
 
 def test_the_depth_of_a_queue_is_what_its_messages_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +393,7 @@ def test_the_depth_of_a_queue_is_what_its_messages_are(monkeypatch: pytest.Monke
     for number, delay in enumerate((0, 0, 0, 60)):
         sqs._act_send_message({"QueueUrl": url, "MessageBody": str(number), "DelaySeconds": delay}, "")
     asyncio.run(sqs._act_receive_message({"QueueUrl": url}, ""))
-    [depth] = ministack_gaps.queue_depths(REGION)
+    [depth] = sqs_seam.queue_depths(REGION)
     assert (depth.name, depth.visible, depth.in_flight, depth.delayed) == ("letters", 2, 1, 1)
     assert 0 < depth.oldest_seconds < 5
-    assert ministack_gaps.queue_depths("eu-west-1") == []
+    assert sqs_seam.queue_depths("eu-west-1") == []

@@ -1,7 +1,7 @@
 """Tables of S3 Tables made by CloudFormation: ministack reads `IcebergSchema` only.
 
 `IcebergSchemaV2`, partitioning, sort order, properties and the maintenance settings are added here, to the
-records that ministack holds (`cloudformation_gaps` says why there, and tests it).
+records that ministack holds (`seams.cloudformation` says why there).
 
 Source: AWS CloudFormation, "AWS::S3Tables::Table".
 """
@@ -15,8 +15,9 @@ from typing import Any
 
 import orjson
 
-from local_aws.s3tables import UNWRITTEN, TableName
-from local_aws.s3tables import create_request
+from local_aws.s3tables.api import create_request
+from local_aws.s3tables.tables import UNWRITTEN, TableName
+from local_aws.seams import s3, s3tables
 
 Properties = Mapping[str, Any]
 
@@ -29,7 +30,7 @@ def described_create(create: Callable[..., Any]) -> Callable[..., Any]:
         location = table_name(properties).new_location()
         metadata = table_metadata(properties, location)
         physical_id, attributes = create(logical_id, properties, stack_name)
-        held = held_table(properties)
+        held = record_of(properties)
         held["_iceberg_metadata"] = metadata or held["_iceberg_metadata"] | {"location": location}
         held["warehouseLocation"], held["metadataLocation"] = location, f"{location}{UNWRITTEN}"
         keep_maintenance(properties)
@@ -55,21 +56,17 @@ def emptied_delete(delete: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(delete)
     def emptied(physical_id: str, properties: Properties) -> None:
-        from ministack.services import s3
-
-        location = held_table(properties)["metadataLocation"].partition("/metadata/")[0]
+        location = record_of(properties)["metadataLocation"].partition("/metadata/")[0]
         delete(physical_id, properties)
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
-        held = s3._buckets.get(bucket, {"objects": {}})["objects"]
-        for key in [key for key in held if key.startswith(f"{prefix}/")]:
-            s3._delete_object(bucket, key)
+        s3.delete_objects_below(bucket, f"{prefix}/")
 
     return emptied
 
 
 def table_metadata(properties: Properties, location: str) -> Any:
     """The first metadata of a table, from its `IcebergMetadata`; None where it has none."""
-    from local_aws.s3tables import create_metadata, dump_metadata
+    from local_aws.s3tables.metadata import create_metadata, dump_metadata
 
     given = properties.get("IcebergMetadata")
     if not given:
@@ -98,7 +95,7 @@ def iceberg_spelling(fields: Sequence[Properties] | None) -> list[dict[str, Any]
 
 def keep_maintenance(properties: Properties) -> None:
     """Give a table the maintenance settings of its template."""
-    kept = held_table(properties).setdefault("_maintenance", {})
+    kept = record_of(properties).setdefault("_maintenance", {})
     for name, kind in (
         ("Compaction", "icebergCompaction"),
         ("SnapshotManagement", "icebergSnapshotManagement"),
@@ -115,11 +112,10 @@ def table_name(properties: Properties) -> TableName:
     return TableName(*(properties.get(name, "") for name in ("TableBucketARN", "Namespace", "TableName")))
 
 
-def held_table(properties: Properties) -> dict[str, Any]:
-    """The record that ministack holds of a table of S3 Tables."""
-    from ministack.services import s3tables
-
+def record_of(properties: Properties) -> dict[str, Any]:
+    """The record that ministack holds of a table."""
     name = table_name(properties)
-    key = s3tables._table_key(name.bucket_arn, name.namespace, name.name)
-    record: dict[str, Any] = s3tables._tables[key]
-    return record
+    return s3tables.held_table(name.bucket_arn, name.namespace, name.name)
+
+
+AROUND_TABLES = {"create": described_create, "update": maintained_update, "delete": emptied_delete}

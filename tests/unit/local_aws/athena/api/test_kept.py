@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws.athena.api import api
+from local_aws.athena.api import operations as api
 from local_aws.athena.statements import executions
 from local_aws.s3tables.tables import IcebergTables
 from local_aws.wire import Request, Response

@@ -12,7 +12,7 @@ from local_aws.athena.dialect.coverage import FUNCTIONS_NOT_YET, NOT_YET, SUPPOR
 from local_aws.athena.dialect.functions import FUNCTIONS
 from local_aws.athena.dialect.shapes import SHAPES
 
-CORPUS = Path(__file__).parents[3] / "athena_corpus"
+CORPUS = Path(__file__).parents[4] / "athena_corpus"
 ANSWERED = FUNCTIONS.keys() | SHAPES.keys()
 
 
@@ -38,8 +38,8 @@ def test_every_function_has_a_case_in_the_corpus() -> None:
 
 
 def test_the_page_is_what_the_command_prints() -> None:
-    page = Path(coverage_module.__file__).parent / "README.md"
-    fix = "python -m local_aws.athena.coverage > lib/local_aws/athena/README.md"
+    page = Path(coverage_module.__file__).parents[1] / "README.md"
+    fix = "python -m local_aws.athena.dialect.coverage > lib/local_aws/athena/README.md"
     assert page.read_text(encoding="utf-8") == markdown(), fix
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from local_aws.seams import ministack_gaps
+from local_aws.seams import sqs
 from local_aws.wire import Request, Response, Upstream, signature
 
 QUEUE_SECONDS = 10.0
@@ -100,7 +100,7 @@ class QueueMetrics:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(QUEUE_SECONDS)
-            depths = ministack_gaps.queue_depths(self._region)
+            depths = sqs.queue_depths(self._region)
             try:
                 metrics = [metric for depth in depths for metric in queue_metrics(depth)]
                 await put_metrics(self._upstream, self._region, "AWS/SQS", metrics)
@@ -108,7 +108,7 @@ class QueueMetrics:
                 log.exception("reporting the queues failed")
 
 
-def queue_metrics(depth: ministack_gaps.QueueDepth) -> list[Metric]:
+def queue_metrics(depth: sqs.QueueDepth) -> list[Metric]:
     """The metrics of one queue."""
     of_queue = {"QueueName": depth.name}
     return [

@@ -149,7 +149,7 @@ def test_a_closed_shard_is_read_to_its_end_and_its_children_are_found(
     source = KinesisSource(client, "arn", START_MS, {})
     assert drain(source) == [b"0", b"1"]
     client.shards["child"] = [b"2"]
-    monkeypatch.setattr("local_aws.kinesis_source.SHARDS_SECONDS", 0)
+    monkeypatch.setattr("local_aws.firehose.delivery.kinesis_source.SHARDS_SECONDS", 0)
     assert drain(source) == [b"2"]
 
 
@@ -202,7 +202,7 @@ def test_a_throttled_shard_is_read_at_the_next_look() -> None:
 
 
 def test_a_full_shard_does_not_keep_another_from_its_planned_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local_aws.kinesis_source.AHEAD_BYTES", 20)
+    monkeypatch.setattr("local_aws.firehose.delivery.kinesis_source.AHEAD_BYTES", 20)
     client: Any = Kinesis({"a": [b"aaaaaaaaaa"] * 9, "b": [b"b"] * 4}, page=9)
     source = KinesisSource(client, "arn", START_MS, {})
     taken = drain(source, end={"a": "00000", "b": "00003"})

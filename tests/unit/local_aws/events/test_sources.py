@@ -270,7 +270,7 @@ class Bucket:
 
 
 def test_a_bucket_that_is_away_for_a_while_gets_the_records_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local_aws.failure_destinations.FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("local_aws.events.failure_destinations.FIRST_PAUSE_SECONDS", 0.001)
     bucket = Bucket(refusals=3)
     described = mapping(DestinationConfig={"OnFailure": {"Destination": "arn:aws:s3:::errors"}})
     discarded, _ = deliver(stream_records(2), Function(fails=lambda _: True), MaximumRetryAttempts=0)

@@ -1,8 +1,4 @@
-"""Private parts of ministack that are read or replaced, for want of a public way.
-
-Each function closes one gap and says which. `tests/unit/local_aws/test_ministack_gaps.py` holds ministack
-to what is relied on here, and fails when the pinned version changes.
-"""
+"""Private parts of ministack's Lambda that are read or replaced, for want of a public way."""
 
 from __future__ import annotations
 
@@ -10,23 +6,17 @@ import fcntl
 import json
 import re
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
 from local_aws.wire import Response
 
-ACCOUNT = "000000000000"
 PIPE_BYTES = 2**20
-SHARED_VALUES = 20_000
-_SHARED_KINDS = ("S", "N")
 _INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _RETURNED = '{"status": "ok", "result": '
 
@@ -45,46 +35,6 @@ def leave_event_sources(ours: Callable[[Mapping[str, Any]], bool]) -> None:
         return (entry for entry in every_mapping() if not ours(entry[2]))
 
     lambda_svc._iter_all_esms = not_ours
-
-
-def share_equal_values() -> None:
-    """Let the items of tables share what is equal in them, which takes half the memory.
-
-    An attribute such as `{"S": "APPROVED"}` is a mapping of its own in every item of ministack, five times
-    its text. Texts and numbers are never changed in place: an update replaces them.
-    """
-    from ministack.services import dynamodb
-
-    set_item = dynamodb._set_item
-    shared: dict[tuple[str, Any], Mapping[str, Any]] = {}
-
-    def set_shared(table: Any, partition: Any, sort: Any, item: dict[str, Any]) -> Any:
-        for name, value in item.items():
-            ((kind, content),) = value.items()
-            if kind in _SHARED_KINDS:
-                item[name] = shared.setdefault((kind, content), value)
-        if len(shared) > SHARED_VALUES:
-            shared.clear()
-        return set_item(table, partition, sort, item)
-
-    dynamodb._set_item = set_shared
-
-
-def write_state_files_quickly() -> None:
-    """Write ministack's state with orjson, where that writes the same; a stop would take half a minute."""
-    from ministack.core import persistence
-
-    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
-
-    def dump(state: Any, file: IO[str], default: Callable[[Any], Any]) -> None:
-        try:
-            text = orjson.dumps(state, default=default, option=options).decode()
-        except TypeError:
-            json.dump(state, file, default=default)
-        else:
-            file.write(text)
-
-    persistence.json = SimpleNamespace(dump=dump, load=json.load, JSONDecodeError=json.JSONDecodeError)
 
 
 async def invoke_function(function_arn: str, event: bytes) -> Response:
@@ -182,58 +132,29 @@ def widen_the_pipes_of_functions() -> None:
     lambda_runtime.Worker._spawn = spawn_wide
 
 
-def object_file(bucket: str, key: str) -> Path:
-    """The file in which ministack keeps an object; S3 itself reads the whole object for every range of it."""
-    from ministack.services import s3
+class MappingPosition:
+    """How far an event source mapping has come, where ministack keeps and saves it.
 
-    return Path(s3._object_disk_path(bucket, key, ACCOUNT))
+    ministack sets it when the mapping is created, to the stream's end or beginning.
 
-
-def objects_folder() -> Path:
-    """The folder in which ministack keeps every bucket."""
-    from ministack.services import s3
-
-    return Path(s3.DATA_DIR).resolve() / ACCOUNT
-
-
-@dataclass(frozen=True)
-class QueueDepth:
-    """What is in an SQS queue.
-
-    Attributes:
-        name: The queue.
-        visible: Messages that can be received.
-        in_flight: Messages that were received and not deleted.
-        delayed: Messages that nobody could receive yet.
-        oldest_seconds: Age of the oldest message that is not deleted; 0 where there is none.
+    Args:
+        uuid: The mapping.
+        account: Its account.
+        region: Its Region.
     """
 
-    name: str
-    visible: int
-    in_flight: int
-    delayed: int
-    oldest_seconds: float
+    def __init__(self, uuid: str, account: str, region: str) -> None:
+        self._key = (account, region, uuid)
 
+    def get(self) -> int | None:
+        """The position, None where there is none."""
+        from ministack.services import lambda_svc
 
-def queue_depths(region: str) -> list[QueueDepth]:
-    """The depth of every queue of a Region; the age of its messages has no public way."""
-    from ministack.services import sqs
+        position: int | None = lambda_svc._dynamodb_stream_positions.get_scoped(*self._key)
+        return position
 
-    now = time.time()
-    depths = []
-    for (_, queue_region, _), queue in sqs._queues.all_items():
-        if queue_region != region:
-            continue
-        messages = list(queue["messages"])
-        hidden = [message for message in messages if message["visible_at"] > now]
-        in_flight = sum(message["receive_count"] > 0 for message in hidden)
-        depths.append(
-            QueueDepth(
-                name=queue["name"],
-                visible=len(messages) - len(hidden),
-                in_flight=in_flight,
-                delayed=len(hidden) - in_flight,
-                oldest_seconds=max((now - message["sent_at"] for message in messages), default=0.0),
-            )
-        )
-    return depths
+    def set(self, position: int) -> None:
+        """Keep a position."""
+        from ministack.services import lambda_svc
+
+        lambda_svc._dynamodb_stream_positions.set_scoped(*self._key, position)

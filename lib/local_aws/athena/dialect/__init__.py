@@ -1,0 +1,51 @@
+"""Athena's SQL and DuckDB's: what Athena's parser takes, how a function, a cast, an operator is spelled.
+
+From outside: parsing, the translation that needs no types, types and their names, and Athena's errors.
+"""
+
+from local_aws.athena.dialect.dialect import DuckSql, to_duckdb
+from local_aws.athena.dialect.errors import QueryCancelled, QueryError, StatementError, from_duckdb
+from local_aws.athena.dialect.functions import FUNCTIONS, definitions
+from local_aws.athena.dialect.macros import MACROS
+from local_aws.athena.dialect.statements import kind_of, read, without_comments
+from local_aws.athena.dialect.translate import HIDDEN_COLUMN, SHOWS_PATH, rewrite
+from local_aws.athena.dialect.types import (
+    WHOLE_DIGITS,
+    DecimalType,
+    DuckType,
+    coerces,
+    column_info,
+    decimal_type,
+    family,
+    outside,
+    parse_type,
+    text_name,
+)
+
+__all__ = [
+    "FUNCTIONS",
+    "HIDDEN_COLUMN",
+    "MACROS",
+    "SHOWS_PATH",
+    "WHOLE_DIGITS",
+    "DecimalType",
+    "DuckSql",
+    "DuckType",
+    "QueryCancelled",
+    "QueryError",
+    "StatementError",
+    "coerces",
+    "column_info",
+    "decimal_type",
+    "definitions",
+    "family",
+    "from_duckdb",
+    "kind_of",
+    "outside",
+    "parse_type",
+    "read",
+    "rewrite",
+    "text_name",
+    "to_duckdb",
+    "without_comments",
+]

@@ -1,0 +1,96 @@
+"""Athena: its API over DuckDB on the Iceberg tables of the local AWS.
+
+Workgroups, named queries and prepared statements are kept by ministack; queries, results and the metadata of
+table buckets are answered here. DuckDB, sqlglot and pyiceberg are imported in a thread, once the gateway is
+up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local_aws.s3tables import IcebergTables
+from local_aws.wire import Request, Response, Upstream, json_response
+
+if TYPE_CHECKING:
+    from local_aws.athena.api.operations import Operations
+
+WARM_UP_AFTER_SECONDS = 2.0
+TARGET = "AmazonAthena."
+METADATA = ("GetDataCatalog", "ListDatabases", "GetDatabase", "ListTableMetadata", "GetTableMetadata")
+QUERIES = (
+    "StartQueryExecution",
+    "StopQueryExecution",
+    "GetQueryExecution",
+    "BatchGetQueryExecution",
+    "ListQueryExecutions",
+    "GetQueryResults",
+    "GetQueryRuntimeStatistics",
+)
+
+
+class Athena:
+    """The Athena service of the local AWS.
+
+    Args:
+        upstream: ministack.
+        tables: The tables of all table buckets.
+        state_dir: The state folder; DuckDB's files go to `duckdb/` in it.
+        endpoint: The local AWS itself, for the catalog and the data files.
+    """
+
+    def __init__(self, upstream: Upstream, tables: IcebergTables, state_dir: Path, endpoint: str) -> None:
+        self._upstream, self._tables = upstream, tables
+        self._folder, self._endpoint = state_dir / "duckdb", endpoint
+        self._operations: Operations | None = None
+        self._lock = asyncio.Lock()
+        self._warming: asyncio.Task[None] | None = None
+
+    def claims(self, method: str, path: str, target: str) -> bool:
+        """Queries and metadata; the rest is ministack's."""
+        return target.startswith(TARGET) and target.removeprefix(TARGET) in (*QUERIES, *METADATA)
+
+    async def handle(self, request: Request) -> Response | None:
+        """Answers an operation, or leaves the Glue catalog's to ministack."""
+        operations = await self._loaded()
+        name, payload = request.operation, request.json()
+        if name in METADATA:
+            found = await operations.metadata(name, payload)
+            return None if found is None else json_response(found)
+        return json_response(await operations.by_name[name](payload))
+
+    async def start(self) -> None:
+        """Imports and opens the database in the background, so that the first query need not wait for it."""
+        self._warming = asyncio.create_task(self._warm_up())
+
+    async def _warm_up(self) -> None:
+        await asyncio.sleep(WARM_UP_AFTER_SECONDS)
+        operations = await self._loaded()
+        await asyncio.to_thread(operations.engine.open)
+
+    async def stop(self) -> None:
+        """Ends what runs."""
+        if self._warming is not None:
+            self._warming.cancel()
+        if self._operations is not None:
+            await self._operations.close()
+
+    async def _loaded(self) -> Operations:
+        async with self._lock:
+            if self._operations is None:
+                self._operations = await asyncio.to_thread(self._load, asyncio.get_running_loop())
+            return self._operations
+
+    def _load(self, loop: asyncio.AbstractEventLoop) -> Operations:
+        """Imports DuckDB, sqlglot and pyiceberg."""
+        from local_aws.athena.api.operations import Operations
+
+        region = os.environ.get("AWS_REGION", "us-east-1")
+        operations = Operations(self._upstream, self._tables, self._folder, self._endpoint, region, loop)
+        # What was imported stays: to look through it for garbage would halt everything for 80 ms each time.
+        gc.freeze()
+        return operations
