@@ -1,4 +1,5 @@
--- Hourly transaction pattern of one day, the busiest combinations first; by currency, which does not add up.
+-- Transactions of one day by hour, the largest amounts first. By currency: amounts of different currencies do not
+-- add up.
 SELECT
     "date",
     "hour",

@@ -1,4 +1,4 @@
--- Risk by region and merchant category since a day, where any transaction was of high risk.
+-- Risk by region and merchant category since a given day, if at least one transaction had a high risk.
 SELECT
     region,
     merchant_category,

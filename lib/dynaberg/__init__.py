@@ -51,7 +51,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the workbench when it is asked for: `dynaberg local env` needs neither pandas nor boto3."""
+    """Import the workbench only when it is used: `dynaberg local env` needs neither pandas nor boto3."""
     if name == "estimate_cost":
         from dynaberg.upkeep import estimate_cost
 

@@ -1,4 +1,4 @@
-"""Sessions, clients and waits: the one module that knows whether AWS is the local one.
+"""Sessions, clients and waits: the only module that knows whether AWS is the local one.
 
 For the target `local` the process's environment is pointed at the local AWS, so that everything else, plain
 boto3, PyAthena and pyiceberg included, reaches it without knowing.
@@ -46,19 +46,19 @@ T = TypeVar("T")
 def open_session(settings: Settings) -> boto3.Session:
     """Open a boto3 session on the settings' target.
 
-    Locally the local AWS is started where it does not run yet, and the process's environment is set to it;
-    a later call for the target `aws` puts the environment back.
+    With the target `local`, the local AWS is started if it is not running, and the process's environment
+    points to it; a later call with the target `aws` restores the environment.
 
     Args:
         settings: The target, the Region and the folder of the local state.
 
     Returns:
-        A session that has a Region and credentials that were tried.
+        A session that has a Region and tested credentials.
 
     Raises:
         LocalAwsError: The local AWS is not installed or cannot be started.
-        SettingsError: No Region, or an endpoint that is not AWS's.
-        CredentialsError: AWS does not know who is asking.
+        SettingsError: No Region, or an endpoint that does not belong to AWS.
+        CredentialsError: AWS cannot identify the caller.
     """
     return _open_local(settings) if settings.target == "local" else _open_aws(settings)
 
@@ -78,17 +78,17 @@ def client(session: boto3.Session, name: str) -> Any:
 
 
 def account_id(session: boto3.Session) -> str:
-    """The twelve digits of the account that the session speaks to."""
+    """The twelve digits of the session's account."""
     return str(client(session, "sts").get_caller_identity()["Account"])
 
 
 def wait_for(check: Callable[[], T | None], *, timeout: float, what: str, hint: str = "") -> T:
-    """Ask again, at growing intervals, until there is an answer.
+    """Call a check at growing intervals until it returns an answer.
 
     Args:
-        check: Gives the answer, or something false to be asked again.
+        check: Returns the answer, or something false to be called again.
         timeout: Deadline in seconds.
-        what: What is waited for, as the subject of "… is not there after 30 s".
+        what: What is awaited, as the subject of "… is not there after 30 s".
         hint: What to do when the deadline passes.
 
     Returns:
@@ -111,17 +111,17 @@ def wait_for(check: Callable[[], T | None], *, timeout: float, what: str, hint: 
 
 
 def stop_local(settings: Settings) -> bool:
-    """Stop the local AWS, its state kept, and say whether it ran; for the target `aws` there is none."""
+    """Stop the local AWS, keep its state, and return whether it was running; the target `aws` has none."""
     return settings.target == "local" and local.stop(settings)
 
 
 def _open_local(settings: Settings) -> boto3.Session:
     status = local.start(settings)
     if status.restored == "unclean":
-        begun = f"what was saved at {status.restored_from}" if status.restored_from else "nothing"
-        warnings.warn(f"The local AWS had not been stopped cleanly; it began from {begun}.", stacklevel=4)
+        saved = f"the state saved at {status.restored_from}" if status.restored_from else "nothing"
+        warnings.warn(f"The local AWS had not been stopped cleanly; it started from {saved}.", stacklevel=4)
     if not status.is_current:
-        warnings.warn(f"The local AWS runs code that has changed since. {local.RESTART}", stacklevel=4)
+        warnings.warn(f"The local AWS is running old code. {local.RESTART}", stacklevel=4)
     _enter(local.environment(status))
     session = boto3.Session()
     session.events.register_first("needs-retry", _explain)
@@ -143,7 +143,7 @@ def _enter(environment: Mapping[str, str]) -> None:
 
 
 def _leave() -> None:
-    """Put the process's environment back to what it was before the local AWS."""
+    """Restore the process's environment to what it was before the local AWS."""
     for name, value in _environment_before.items():
         os.environ.pop(name, None)
         if value is not None:
@@ -163,14 +163,14 @@ def _open_aws(settings: Settings) -> boto3.Session:
     if not session.region_name:
         msg = "No AWS Region is set."
         raise SettingsError(
-            msg, hint='Set AWS_REGION, or name it: connect(target="aws", region="eu-central-1").'
+            msg, hint='Set AWS_REGION, or pass it: connect(target="aws", region="eu-central-1").'
         )
     session.events.register_first("needs-retry", _explain)
     _refuse_loopback(client(session, "sts").meta.endpoint_url)
     try:
         account_id(session)
     except (BotoCoreError, ClientError) as error:
-        raise CredentialsError(f"AWS does not know who is asking: {error}.", hint=_SIGN_IN) from error
+        raise CredentialsError(f"AWS cannot identify the caller: {error}.", hint=_SIGN_IN) from error
     return session
 
 
@@ -190,7 +190,7 @@ def is_loopback(endpoint: str) -> bool:
 
 
 def explain_silence(endpoint: str, cause: Exception) -> None:
-    """Raise the error of a local AWS that has gone, where a silent address is on this machine."""
+    """Raise the error of a local AWS that is gone, if a silent address is on this machine."""
     if is_loopback(endpoint):
         parts = urlsplit(endpoint)
         msg = f"The local AWS at {parts.scheme}://{parts.netloc} does not answer."
@@ -200,10 +200,10 @@ def explain_silence(endpoint: str, cause: Exception) -> None:
 def _explain(
     response: tuple[Any, Mapping[str, Any]] | None, caught_exception: Exception | None, **_: Any
 ) -> None:
-    """Raise what no retry can help: a local AWS that is gone, credentials that have expired."""
+    """Raise the errors that no retry can fix: a local AWS that is gone, credentials that have expired."""
     if isinstance(caught_exception, EndpointConnectionError):
         explain_silence(str(caught_exception.kwargs["endpoint_url"]), caught_exception)
     error = response[1].get("Error", {}) if response else {}
     if error.get("Code") in _CREDENTIALS_CODES:
-        msg = f"AWS does not take the credentials: {error.get('Message', error['Code'])}."
+        msg = f"AWS does not accept the credentials: {error.get('Message', error['Code'])}."
         raise CredentialsError(msg, hint=_SIGN_IN)

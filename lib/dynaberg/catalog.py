@@ -37,9 +37,9 @@ def table_bucket_arn(session: boto3.Session, settings: Settings) -> str:
 def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
     """Open the Iceberg REST catalog of the table bucket.
 
-    The address is that of the session's S3 Tables client with `/iceberg` behind it, so it is the same
-    call on AWS and locally. Source: Amazon S3 User Guide, "Accessing tables using the Amazon S3 Tables
-    Iceberg REST endpoint".
+    The address is that of the session's S3 Tables client followed by `/iceberg`, so the call is the same on
+    AWS and locally. Source: Amazon S3 User Guide, "Accessing tables using the Amazon S3 Tables Iceberg REST
+    endpoint".
 
     Args:
         session: Open boto3 session.
@@ -87,7 +87,7 @@ def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:
 
     Raises:
         NotFoundError: No such table; the message names those that exist.
-        LocalAwsError: The local AWS has gone.
+        LocalAwsError: The local AWS is gone.
     """
     import requests
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
@@ -95,7 +95,7 @@ def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:
     try:
         return catalog.load_table((settings.namespace, name))
     except (NoSuchTableError, NoSuchNamespaceError) as error:
-        hint = "The Iceberg tables come with wb.deploy_firehose() (02_deploy_firehose)."
+        hint = "Create the Iceberg tables with wb.deploy_firehose() (02_deploy_firehose)."
         raise NotFoundError.among("table", name, table_names(catalog, settings), hint=hint) from error
     except requests.exceptions.ConnectionError as error:
         aws.explain_silence(str(catalog.properties["uri"]), error)
@@ -113,7 +113,7 @@ def table_names(catalog: Catalog, settings: Settings) -> list[str]:
 
 
 def _credentials(session: boto3.Session) -> dict[str, str]:
-    """Static keys are handed on; those that expire are left to each client, which renews them itself."""
+    """Static keys are passed on; keys that expire are left to each client, which renews them itself."""
     from botocore.credentials import RefreshableCredentials
 
     credentials = session.get_credentials()

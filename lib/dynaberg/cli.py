@@ -25,7 +25,7 @@ UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code: 0, 1 for an error that is explained, 2 for wrong usage."""
+    """Run one command and return its exit code: 0, 1 for an explained error, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -35,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader has gone (`| head`); without this Python complains once more at its exit.
+        # The reader has closed the pipe (`| head`); without this Python complains again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="dynaberg", description="A DynamoDB table's changes in Iceberg tables."
+        prog="dynaberg", description="The changes of a DynamoDB table, in Iceberg tables."
     )
     parser.add_argument("--target", help="local (the default) or aws; for every command but `local`")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -59,9 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     made["walk"].add_argument("--html", type=Path, metavar="DIR", help="keep executed copies as HTML pages")
     made["walk"].add_argument("notebook", nargs="*", help="notebooks to run, 04_query or 04; by default all")
     made["clean-up"].add_argument(
-        "--confirm", required=True, metavar="NAME", help="the workbench's name, typed"
+        "--confirm", required=True, metavar="NAME", help="the workbench's name, as a confirmation"
     )
-    made["policy"].add_argument("policy", help="work (what the library calls) or deploy (CloudFormation)")
+    made["policy"].add_argument("policy", help="work (for the library) or deploy (for CloudFormation)")
     made["sql"].add_argument("statement", help="the statement, in quotes")
     return parser
 
@@ -73,8 +73,8 @@ def _local_start(_: argparse.Namespace) -> int:
     status = local.start(_local_settings())
     print(f"The local AWS runs at {status.endpoint} (process {status.pid}), state in {status.state_dir}.")
     if status.restored == "unclean":
-        print(f"It had not been stopped cleanly; it began from {status.restored_from or 'nothing'}.")
-    print('Other AWS clients reach it after: eval "$(dynaberg local env)"')
+        print(f"It had not been stopped cleanly; it started from {status.restored_from or 'nothing'}.")
+    print('To use it from other AWS clients: eval "$(dynaberg local env)"')
     return 0
 
 
@@ -87,7 +87,7 @@ def _local_stop(_: argparse.Namespace) -> int:
 def _local_status(_: argparse.Namespace) -> int:
     status = local.status(_local_settings())
     if status is None:
-        print(f"The local AWS does not run. {local.START}")
+        print(f"The local AWS is not running. {local.START}")
         return 1
     print(f"endpoint  {status.endpoint}\nregion    {status.region}\nprocess   {status.pid}")
     print(f"since     {status.started_at:%Y-%m-%d %H:%M:%S %Z}, from {status.restored} state")
@@ -100,7 +100,7 @@ def _local_status(_: argparse.Namespace) -> int:
 def _local_env(_: argparse.Namespace) -> int:
     status = local.status(_local_settings())
     if status is None:
-        msg = "The local AWS does not run."
+        msg = "The local AWS is not running."
         raise LocalAwsError(msg, hint=local.START)
     for name, value in local.environment(status).items():
         print(f"export {name}={shlex.quote(value)}")
@@ -176,19 +176,19 @@ def _show(frame: pd.DataFrame) -> None:
 
 
 _LOCAL: dict[str, tuple[Command, str]] = {
-    "start": (_local_start, "start it, or find the one that runs"),
+    "start": (_local_start, "start it, or find the one that is running"),
     "stop": (_local_stop, "stop it and keep its state"),
-    "status": (_local_status, "where it is, since when, how much memory it takes"),
-    "env": (_local_env, "print what other AWS clients need in their environment"),
+    "status": (_local_status, "show its address, its start time and its memory"),
+    "env": (_local_env, "print the environment variables that other AWS clients need"),
     "reset": (_local_reset, "stop it and delete its state"),
 }
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "walk": (_walk, "run the notebooks in order"),
     "deploy": (_deploy, "deploy the foundation, the Iceberg tables, the delivery and its alarms"),
-    "tables": (_tables, "create the Iceberg tables, or add the columns that the contract has gained"),
-    "clean-up": (_clean_up, "remove everything that was created, the data too"),
-    "doctor": (_doctor, "check every precondition, each with its fix"),
-    "policy": (_policy, "print an IAM policy for whoever works or deploys"),
+    "tables": (_tables, "create the Iceberg tables, or add the contract's new columns"),
+    "clean-up": (_clean_up, "remove everything that was created, including the data"),
+    "doctor": (_doctor, "check every precondition and show how to fix it"),
+    "policy": (_policy, "print an IAM policy for those who work or deploy"),
     "sql": (_sql, "run one Athena SQL statement and print its rows"),
 }
 

@@ -16,7 +16,7 @@ _LABEL = "opacity:.7;padding:0 1.6em 0 0;text-align:left;font-weight:400;backgro
 _VALUE = "padding:0;text-align:left;background:none;border:none"
 _NOTE = "opacity:.7;padding-top:.45em;font-size:.92em"
 
-# The local AWS accepts every call, so a missing permission shows on AWS only.
+# The local AWS accepts every call, so a missing permission shows only on AWS.
 LOCAL_NOTE = "IAM and Lake Formation are not enforced here."
 
 
@@ -53,7 +53,7 @@ def workbench_card(settings: Settings, region: str | None, account: str, *, cost
         settings: The workbench's settings.
         region: AWS Region.
         account: AWS account id; its last four digits are shown.
-        cost: The cost class; empty where nothing costs anything.
+        cost: The cost class; empty if nothing costs anything.
     """
     local = settings.target == "local"
     rows = {

@@ -2,18 +2,18 @@
 
 * DynabergError
   x SettingsError            cdk.context.json, a target, a Region, a moment that cannot be used
-  x ContractError            a table contract that is not one
+  x ContractError            a table contract that cannot be used
   x LocalAwsError            the local AWS is missing, busy, or gone
-  x CredentialsError         AWS does not know who is asking
+  x CredentialsError         AWS cannot identify the caller
   x NotFoundError            a table, snapshot, stack or moment that does not exist
   x NotReadyError            a wait that passed its deadline
   x DeploymentError          a stack that CloudFormation could not create, update or delete
-  x TrafficError             writes that DynamoDB did not take
+  x TrafficError             writes that DynamoDB did not accept
   x QueryError               SQL that Athena refused
     + QueryCancelledError    a query that was stopped
 
-Every message says what happened, with the value; `hint` says what to do. In a notebook only these
-two are shown, without a stack trace of the library; the cause is kept in `__cause__`.
+Every message says what happened, with the value; `hint` says what to do. A notebook shows only these two,
+without the library's stack trace; the cause is kept in `__cause__`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SettingsError(DynabergError):
 
 
 class ContractError(DynabergError):
-    """A table contract that is not one."""
+    """A table contract that cannot be used."""
 
 
 class LocalAwsError(DynabergError):
@@ -55,21 +55,21 @@ class LocalAwsError(DynabergError):
 
 
 class CredentialsError(DynabergError):
-    """AWS does not know who is asking."""
+    """AWS cannot identify the caller."""
 
 
 class NotFoundError(DynabergError):
-    """Something that does not exist was asked for."""
+    """Something was requested that does not exist."""
 
     @classmethod
     def among(cls, kind: str, name: str, existing: Iterable[str], *, hint: str = "") -> NotFoundError:
         """The error for a name that is not among those that exist.
 
         Args:
-            kind: What was looked for, such as `table`.
+            kind: What was requested, such as `table`.
             name: The name that was given.
             existing: The names that exist.
-            hint: What to do where nothing exists or nothing is near.
+            hint: What to do if nothing exists or no name is similar.
         """
         names = sorted(existing)
         near = get_close_matches(name, names, n=1)
@@ -87,7 +87,7 @@ class DeploymentError(DynabergError):
 
 
 class TrafficError(DynabergError):
-    """Writes that DynamoDB did not take."""
+    """Writes that DynamoDB did not accept."""
 
 
 class QueryError(DynabergError):

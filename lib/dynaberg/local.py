@@ -1,4 +1,4 @@
-"""The local AWS, as Dynaberg sees it: started, found and stopped through its one door."""
+"""The local AWS, as Dynaberg uses it: started, found and stopped through one entry point."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 PORT = 4566
 REGION = "us-east-1"
 START = "Start it with `dynaberg local start`."
-RESTART = "Stop it with `dynaberg local stop`; with the next connect() it runs the new, its state kept."
+RESTART = "Stop it with `dynaberg local stop`; the next connect() runs the new code and keeps the state."
 
 
 def start(settings: Settings) -> Status:
-    """Start the local AWS, or find the one that runs on the settings' state folder.
+    """Start the local AWS, or find the one that is running on the settings' state folder.
 
     Raises:
         LocalAwsError: It is not installed, its port is taken, or it does not come up.
-        SettingsError: A port that is none, or another Region than the one that runs.
+        SettingsError: An invalid port, or another Region than that of the one that is running.
     """
     with _door() as local_aws:
         status: Status = local_aws.start(settings.local_state, port=port(), region=settings.region or REGION)
     if settings.region not in (None, status.region):
-        msg = f"`region` is {settings.region!r}, but the local AWS that runs plays {status.region!r}."
+        msg = f"`region` is {settings.region!r}, but the running local AWS uses {status.region!r}."
         raise SettingsError(msg, hint="Leave the Region out, or stop it first: `dynaberg local stop`.")
     return status
 
 
 def stop(settings: Settings) -> bool:
-    """Stop the local AWS, its state kept, and say whether one ran.
+    """Stop the local AWS, keep its state, and return whether one was running.
 
     Raises:
         LocalAwsError: It had to be killed.
@@ -45,7 +45,7 @@ def stop(settings: Settings) -> bool:
 
 
 def status(settings: Settings) -> Status | None:
-    """The local AWS that runs on the settings' state folder, or None."""
+    """The local AWS that is running on the settings' state folder, or None."""
     with _door() as local_aws:
         running: Status | None = local_aws.status(settings.local_state)
     return running
@@ -68,11 +68,11 @@ def port() -> int:
     """The local AWS's port: `DYNABERG_LOCAL_PORT`, or 4566.
 
     Raises:
-        SettingsError: It is no port.
+        SettingsError: It is not a port.
     """
     text = os.environ.get("DYNABERG_LOCAL_PORT", str(PORT))
     if not (text.isascii() and text.isdigit() and 1024 <= int(text) <= 65535):
-        msg = f"DYNABERG_LOCAL_PORT is {text!r}, which is no port."
+        msg = f"DYNABERG_LOCAL_PORT is {text!r}, which is not a port."
         raise SettingsError(msg, hint="Use a number from 1024 to 65535, or unset it.")
     return int(text)
 

@@ -25,7 +25,7 @@ class Price:
         service: Who bills it.
         usd: US dollars for one unit.
         unit: What is counted.
-        seen: `page` where it was read on AWS's page, `memory` where it was not.
+        seen: `page` if it was read on AWS's page, `memory` if it was not.
     """
 
     service: str
@@ -40,7 +40,7 @@ def total_usd(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def query_usd(bytes_scanned: int) -> Decimal:
-    """What Athena bills for a query: by the terabyte, 10 MB at least; DDL scans and costs nothing."""
+    """What Athena bills for a query: by the terabyte, at least 10 MB; DDL scans nothing and costs nothing."""
     billed = max(bytes_scanned, LEAST_QUERY_BYTES) if bytes_scanned else 0
     return billed / (1000 * GB) * price("athena-scan").usd
 
@@ -61,7 +61,7 @@ def price_date() -> str:
 
 
 def usd(amount: Decimal) -> str:
-    """An amount in words: to the cent, and what is less than a cent said so."""
+    """An amount in words, to the cent; less than a cent is shown as such."""
     cents = amount.quantize(Decimal("0.01"), ROUND_HALF_EVEN)
     return "less than $0.01" if amount and not cents else f"${cents:,}"
 

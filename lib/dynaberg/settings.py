@@ -19,7 +19,8 @@ STREAM_TYPES = ("dynamodb", "kinesis")
 ACCESS_MODES = ("iam", "lakeformation")
 # "Log retention": the days that CloudWatch Logs takes, up to a year.
 LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
-# Names that AWS takes: S3 Tables "Table bucket, namespace, and table naming rules"; Firehose takes no hyphen.
+# Names that AWS accepts: S3 Tables "Table bucket, namespace, and table naming rules"; Firehose accepts no
+# hyphen.
 _PATTERNS = {
     "table_bucket_name": (
         r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
@@ -28,7 +29,7 @@ _PATTERNS = {
     "table_name": (r"[a-z0-9][a-z0-9_]{0,230}", "lower-case letters, digits and underscores"),
     "namespace": (r"[a-z0-9][a-z0-9_]{0,230}", "lower-case letters, digits and underscores"),
     "bucket_name": (r"[a-z0-9][a-z0-9-]{1,24}", "2 to 25 lower-case letters, digits and hyphens"),
-    # The names that CloudFormation derives from it must not exceed the 64 characters that Firehose takes.
+    # The names that CloudFormation derives from it must not exceed the 64 characters that Firehose accepts.
     "name": (r"[a-z][a-z0-9-]{0,24}", "1 to 25 lower-case letters, digits and hyphens, a letter first"),
 }
 _ARN = r"arn:[a-z-]+:{service}:[a-z0-9-]*:\d{{12}}:{resource}/.+"
@@ -48,19 +49,20 @@ class Settings:
         table_bucket_name: S3 Tables bucket.
         table_name: Current table; the change log is `<table_name>_changes`.
         namespace: Namespace of the table bucket.
-        bucket_name: Beginning of the names of the S3 buckets for errors, code and query results.
+        bucket_name: Prefix of the names of the S3 buckets for errors, code and query results.
         stream_type: `dynamodb` (DynamoDB Streams and Lambda) or `kinesis` (Kinesis Data Streams).
         retention_hours: How long a Kinesis data stream keeps changes, 24 to 8760 (a year).
-        alarm_email: Who gets the alarms by mail; empty for nobody.
-        access_mode: Who decides about the Iceberg tables: `iam`, or `lakeformation` by its grants.
-        analyst_arn: The IAM principal that Lake Formation lets read the tables; empty for nobody.
-        operator_arn: The IAM principal that Lake Formation lets make and refresh them; empty for nobody.
+        alarm_email: Who gets the alarms by email; empty for nobody.
+        access_mode: What controls access to the Iceberg tables: `iam`, or `lakeformation` with its grants.
+        analyst_arn: The IAM principal that Lake Formation allows to read the tables; empty for nobody.
+        operator_arn: The IAM principal that Lake Formation allows to create and refresh them; empty for
+            nobody.
         kms_key_arn: The KMS key to encrypt with; empty for AWS's own keys.
         protect: Whether DynamoDB and CloudFormation refuse to delete the source table and its stack.
         log_retention_days: How long CloudWatch keeps the functions' logs.
         target: `local` or `aws`.
-        region: AWS Region; None takes the session's.
-        name: Beginning of the names of the stacks, and what a clean-up must be confirmed with.
+        region: AWS Region; None means the session's.
+        name: Prefix of the names of the stacks, and what a clean-up must be confirmed with.
         root: The project's folder, which holds `data/` and `cdk.context.json`.
     """
 
@@ -83,14 +85,14 @@ class Settings:
     root: Path = Path()
 
     def __post_init__(self) -> None:
-        """Refuse what AWS would refuse later, and less clearly."""
+        """Reject what AWS would refuse later with a less clear message."""
         check_choice("target", self.target, TARGETS)
         check_choice("stream_type", self.stream_type, STREAM_TYPES)
         check_choice("access_mode", self.access_mode, ACCESS_MODES)
         for key, (pattern, words) in _PATTERNS.items():
             value = getattr(self, key)
             if not isinstance(value, str) or not re.fullmatch(pattern, value):
-                msg = f"`{key}` is {value!r}, which AWS does not take as a name."
+                msg = f"`{key}` is {value!r}, which AWS does not accept as a name."
                 raise SettingsError(msg, hint=f"Use {words}.")
         for key, (pattern, words) in _ARNS.items():
             value = getattr(self, key)
@@ -114,7 +116,7 @@ class Settings:
 
     @property
     def deployed_access_mode(self) -> str:
-        """The access mode on the target: the local AWS has no Lake Formation, and takes `iam` for it."""
+        """The access mode on the target: the local AWS has no Lake Formation, and uses `iam` instead."""
         return self.access_mode if self.target == "aws" else "iam"
 
     @property
@@ -124,18 +126,18 @@ class Settings:
 
 
 def load_settings(root: Path | None = None, **overrides: Any) -> Settings:
-    """Read the settings from `cdk.context.json`, the environment and the caller, the last one winning.
+    """Read the settings from `cdk.context.json`, the environment and the caller; the last one wins.
 
     Args:
         root: The project's folder; by default the nearest one above the working directory that
             has a `cdk.context.json`, or the one that the library was installed from.
-        **overrides: Fields of `Settings`; None stands for "not given".
+        **overrides: Fields of `Settings`; None means "not given".
 
     Returns:
         The settings, checked.
 
     Raises:
-        SettingsError: A file that is not JSON, an unknown key, a value that AWS would not take.
+        SettingsError: A file that is not JSON, an unknown key, a value that AWS would not accept.
     """
     folder = root or find_root()
     given = pick_settings({k: v for k, v in overrides.items() if v is not None}, "The call")
@@ -146,14 +148,14 @@ def load_settings(root: Path | None = None, **overrides: Any) -> Settings:
 
 
 def find_root() -> Path:
-    """The project's folder: the nearest one upwards with a `cdk.context.json`, or where the library lies."""
+    """The project's folder: the nearest one upwards with a `cdk.context.json`, or the library's own."""
     here = Path.cwd()
     source = Path(__file__).resolve().parents[2]
     return next((p for p in (here, *here.parents, source) if (p / CONTEXT_FILE).is_file()), here)
 
 
 def read_context(path: Path) -> dict[str, Any]:
-    """The settings among the keys of a `cdk.context.json`; a missing file is an empty one."""
+    """The settings among the keys of a `cdk.context.json`; a missing file counts as an empty one."""
     if not path.is_file():
         return {}
     text = path.read_text(encoding="utf-8")
@@ -169,24 +171,24 @@ def read_context(path: Path) -> dict[str, Any]:
         msg = f"{path} is not JSON: {error}."
         raise SettingsError(msg, hint=fix) from error
     if not isinstance(context, Mapping):
-        msg = f"{path} holds a {type(context).__name__}, and a JSON object is wanted."
+        msg = f"{path} holds a {type(context).__name__}; it must hold a JSON object."
         raise SettingsError(msg, hint='Write it as {"table_name": "transactions", …}.')
     return pick_settings(context, str(path))
 
 
 def pick_settings(context: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The keys that are settings; the CDK's own, with a colon, an at sign or a slash, are left."""
+    """The keys that are settings; the CDK's own, with a colon, an at sign or a slash, are ignored."""
     names = {field.name for field in fields(Settings)} - {"root"}
     ours = {key: value for key, value in context.items() if not re.search(r"[:@/]", key)}
     for key in ours.keys() - names:
         near = get_close_matches(key, names, n=1)
-        msg = f"{where} has the key {key!r}, which is no setting. Settings: {', '.join(sorted(names))}."
+        msg = f"{where} has the key {key!r}, which is not a setting. Settings: {', '.join(sorted(names))}."
         raise SettingsError(msg, hint=f"Did you mean {near[0]!r}?" if near else "Remove it.")
     return ours
 
 
 def check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is not among the choices."""
+    """Reject a value that is not among the choices."""
     if value not in choices:
         near = get_close_matches(str(value), choices, n=1)
         msg = f"`{key}` is {value!r}. Choices: {', '.join(choices)}."

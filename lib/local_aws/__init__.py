@@ -73,7 +73,7 @@ class Status:
             (it had not been stopped cleanly; what happened after `restored_from` is lost).
         restored_from: When the state it began from was saved.
         memory_bytes: Resident memory of all its processes.
-        code: Digest of the code that it began with; empty where it is too old to tell.
+        code: Digest of the code that it began with; empty where it is too old to say.
     """
 
     endpoint: str
@@ -267,7 +267,7 @@ def _died(state_dir: Path) -> LocalAwsError:
         msg = f"The local AWS is not installed for {python}: there is no module {missing}."
         return LocalAwsError(msg, hint="Install it: pip install 'dynaberg[local]'")
     msg = f"The local AWS ended while it started. The end of {state_dir / 'local-aws.log'}:\n{tail}"
-    return LocalAwsError(msg, hint="Mend what the log says, or begin anew with `python -m local_aws reset`.")
+    return LocalAwsError(msg, hint="Fix what the log says, or begin anew with `python -m local_aws reset`.")
 
 
 def _log_tail(state_dir: Path, lines: int = 15) -> str:

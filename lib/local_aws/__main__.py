@@ -23,7 +23,7 @@ def stop(options: argparse.Namespace) -> None:
 
 
 def show_status(options: argparse.Namespace) -> None:
-    """Tell where it is."""
+    """Say where it is."""
     status = local_aws.status(options.state_dir)
     print(describe(status) if status else "It is not running.")
 

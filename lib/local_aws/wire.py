@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import orjson
+
+ACCOUNT = "000000000000"
+"""The account that it plays."""
 
 MINIMAL = "return=minimal"
 """What the delivery worker prefers (RFC 7240): a commit answered without the history, which it knows."""
@@ -93,10 +97,41 @@ class AwsError(Exception):
         return json_response(body, self.status, {"x-amzn-errortype": self.code})
 
 
+class IcebergError(AwsError):
+    """An error of the Iceberg REST catalog (Iceberg's REST specification, ErrorModel).
+
+    Args:
+        status: HTTP status.
+        kind: Iceberg's exception name, such as `NoSuchTableException`.
+        message: What happened.
+    """
+
+    def __init__(self, status: int, kind: str, message: str) -> None:
+        super().__init__(kind, message, status)
+
+    def response(self) -> Response:
+        """The error as the specification writes it."""
+        error = {"message": self.message, "type": self.code, "code": self.status}
+        return Response(self.status, orjson.dumps({"error": error}), {"content-type": "application/json"})
+
+
 def json_response(payload: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A response with a JSON body."""
     kind = {"content-type": "application/x-amz-json-1.1"}
     return Response(status, orjson.dumps(payload), kind | dict(headers or {}))
+
+
+def succeeded(response: Response) -> Any:
+    """The JSON of a response that is no error.
+
+    Raises:
+        AwsError: The error that it is.
+    """
+    answer = response.json()
+    if response.status < 400:
+        return answer
+    code = str(answer.get("__type", "InternalFailure")).rpartition("#")[2]
+    raise AwsError(code, answer.get("message") or answer.get("Message") or "", response.status)
 
 
 def signature(service: str, region: str) -> str:
@@ -133,6 +168,44 @@ class Service(Protocol):
 
     async def stop(self) -> None:
         """End background work, before ministack saves its state."""
+
+
+class AtRest:
+    """A service without background work."""
+
+    async def start(self) -> None:
+        """Nothing begins."""
+
+    async def stop(self) -> None:
+        """Nothing ends."""
+
+
+Parts = Mapping[str, str]
+Handler = Callable[[Request, Parts], Awaitable[Response | None]]
+
+
+class Routes:
+    """Handlers by method and path.
+
+    Args:
+        routes: Method, pattern of the whole path, handler; the pattern's names are the handler's parts.
+    """
+
+    def __init__(self, routes: Iterable[tuple[str, str, Handler]]) -> None:
+        self._routes = [(method, re.compile(path), handler) for method, path, handler in routes]
+
+    def find(self, method: str, path: str) -> tuple[Handler, Parts] | None:
+        """The handler of a request, with its parts of the path; None where there is none."""
+        for verb, pattern, handler in self._routes:
+            if verb == method and (match := pattern.fullmatch(path)):
+                return handler, match.groupdict()
+        return None
+
+
+def bucket_and_key(location: str) -> tuple[str, str]:
+    """The bucket and the key of an `s3://` address."""
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def request_from_scope(scope: Mapping[str, Any], body: bytes) -> Request:

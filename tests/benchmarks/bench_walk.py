@@ -1,4 +1,4 @@
-"""The figures of README, measured anew: printed, and with `--write` put into README.md (`make figures`).
+"""The figures of pages/figures.md: printed, and with `--write` put into that page (`make figures`).
 
 Runs in a copy of the project with a local AWS of its own. Wants a quiet machine.
 """
@@ -150,8 +150,8 @@ def free_port() -> int:
 
 
 def write(table: str) -> None:
-    """Put the table between its marks in README.md."""
-    path = ROOT / "README.md"
+    """Put the table between its marks in pages/figures.md."""
+    path = ROOT / "lib" / "dynaberg" / "pages" / "figures.md"
     marks = r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)"
     text = re.sub(marks, rf"\g<1>{table}\n\g<2>", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     path.write_text(text, encoding="utf-8")

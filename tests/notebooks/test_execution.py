@@ -87,7 +87,7 @@ def test_the_last_notebook_stopped_the_local_aws(walked: dict[str, Stop], projec
     assert local_aws.status(project / "data" / "local") is None
 
 
-def test_the_contract_is_mended_in_a_copy(walked: dict[str, Stop], project: Path) -> None:
+def test_the_contract_is_fixed_in_a_copy(walked: dict[str, Stop], project: Path) -> None:
     assert walked["08_when_things_break"].failure == ""
     contract = Path("data", "tables", "transactions.yaml")
     assert (project / contract).read_bytes() == (ROOT / contract).read_bytes()

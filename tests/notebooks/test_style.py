@@ -152,7 +152,7 @@ def test_no_account_and_no_key(path):
 
 
 def test_most_notebooks_show_the_native_call():
-    native = r"wb\.client\(|wb\.load_table\(|pyathena|\.scan\(|\.inspect\."
+    native = r"wb\.client\(|pyathena|\.scan\(|\.inspect\."
     without = [
         path.stem
         for path in PATHS

@@ -43,7 +43,7 @@ def test_without_a_region_the_hint_names_where_to_set_it() -> None:
 
 @pytest.mark.usefixtures("nobody")
 def test_without_credentials_the_hint_names_how_to_sign_in() -> None:
-    with pytest.raises(CredentialsError, match="does not know who is asking") as caught:
+    with pytest.raises(CredentialsError, match="cannot identify the caller") as caught:
         aws.open_session(Settings(target="aws", region="eu-central-1"))
     assert "aws sso login" in caught.value.hint
     assert caught.value.__cause__ is not None
@@ -145,7 +145,7 @@ def test_a_wait_that_passes_its_deadline_says_what_was_waited_for() -> None:
 @pytest.mark.parametrize("text", ["eighty", "80", "70000", "", "४५६६"])
 def test_a_port_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("DYNABERG_LOCAL_PORT", text)
-    with pytest.raises(SettingsError, match="no port"):
+    with pytest.raises(SettingsError, match="not a port"):
         local.port()
 
 

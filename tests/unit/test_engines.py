@@ -16,7 +16,7 @@ from dynaberg.contracts.contract import load_contract
 from dynaberg.settings import load_settings
 
 SETTINGS = load_settings()
-PAGE = (SETTINGS.root / "lib" / "dynaberg" / "engines.md").read_text(encoding="utf-8")
+PAGE = (SETTINGS.root / "lib" / "dynaberg" / "pages" / "engines.md").read_text(encoding="utf-8")
 QUICKSIGHT_TYPES = {"string": "STRING", "decimal(12,2)": "DECIMAL"}
 
 

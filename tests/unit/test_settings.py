@@ -57,10 +57,10 @@ BAD_FILES = {
     "a list": ("[1, 2]", "holds a list", "Write it as"),
     "a key misspelt": (
         '{"tablename": "x"}',
-        "'tablename', which is no setting",
+        "'tablename', which is not a setting",
         "Did you mean 'table_name'?",
     ),
-    "a key of nobody": ('{"zzz": "x"}', "'zzz', which is no setting", "Remove it"),
+    "a key of nobody": ('{"zzz": "x"}', "'zzz', which is not a setting", "Remove it"),
     "a name with a hyphen": ('{"table_name": "my-table"}', "`table_name` is 'my-table'", "underscores"),
     "a name that is a number": ('{"namespace": 7}', "`namespace` is 7", "lower-case"),
     "a stream type of nobody": ('{"stream_type": "kafka"}', "`stream_type` is 'kafka'", "dynamodb"),
@@ -94,7 +94,7 @@ def test_a_bad_value_is_explained(key: str, value: str, hint: str) -> None:
 
 
 def test_an_unknown_setting_is_explained(project: Path) -> None:
-    with pytest.raises(SettingsError, match="no setting"):
+    with pytest.raises(SettingsError, match="not a setting"):
         load_settings(project, colour="blue")
 
 

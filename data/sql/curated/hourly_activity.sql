@@ -1,5 +1,5 @@
--- What was bought, hour by hour: volume, money, customers and refusals for each kind of merchant and payment.
--- By currency too: amounts of different currencies do not add up.
+-- Transactions by hour: number, amount, customers and declines for each merchant category and payment method.
+-- By currency: amounts of different currencies do not add up.
 SELECT
     "date",
     "hour",

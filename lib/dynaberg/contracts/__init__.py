@@ -1,7 +1,7 @@
-"""What a table is: its contract, the types of its columns, and attributes read as exact values.
+"""The description of a table: its contract, its column types, and attributes read as exact values.
 
-A contract is the one place where a schema is written; everything else asks it. From outside: `load_contract`
-and what it gives, the readers of attributes, and what reference tables share with contracts.
+A contract is the only place where a schema is written; everything else reads it from there. Public:
+`load_contract` and its result, the readers of attributes, and what reference tables share with contracts.
 """
 
 from dynaberg.contracts.attributes import (

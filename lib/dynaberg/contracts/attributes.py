@@ -1,7 +1,7 @@
 """DynamoDB attributes, `{"N": "12.30"}`, as exact Python values of a column's type.
 
-This is a reading of its own, apart from the Lambda's conversion, so that what reconcile compares was not
-made by the code that it checks. Source: Amazon DynamoDB API Reference, "AttributeValue".
+This is independent of the Lambda's conversion, so that what reconcile compares was not made by the code that
+it checks. Source: Amazon DynamoDB API Reference, "AttributeValue".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Attribute = Mapping[str, Any]
 Reader = Callable[[Any], Any]
 
 MISFITS = (KeyError, ValueError, ArithmeticError, TypeError)
-"""What reading an attribute that does not fit raises."""
+"""What is raised by reading an attribute that does not fit."""
 _PARTS = re.compile(
     r"(?P<date>[0-9-]{8,10})[T ](?P<clock>[0-9:]{4,8})(?P<fraction>(?:\.[0-9]+)?)"
     r"(?P<offset>(?:Z|[+-][0-9]{2}:?[0-9]{2})?)"
@@ -56,7 +56,7 @@ def reader_for(parsed_type: ParsedType, *, rounds: bool = False, in_utc: bool = 
     Args:
         parsed_type: The column's type, from `Column.parsed_type`.
         rounds: Whether moments are rounded to the microsecond.
-        in_utc: Whether moments without an offset are in UTC.
+        in_utc: Whether moments without an offset count as UTC.
     """
 
     def inside(inner: ParsedType) -> Reader:
@@ -84,14 +84,14 @@ def reader_for(parsed_type: ParsedType, *, rounds: bool = False, in_utc: bool = 
 
 
 def column_reader(column: Column) -> Reader:
-    """The function that reads the attributes of a column, moments as the column says."""
+    """The function that reads the attributes of a column, with the column's rules for moments."""
     return reader_for(column.parsed_type, rounds=column.round is not None, in_utc=column.zone is not None)
 
 
 def readers_of(contract: Contract) -> dict[str, Reader]:
-    """By column name the functions that read attributes, as the conversion does where columns share one.
+    """The functions that read attributes, by column name, as in the conversion if columns share an attribute.
 
-    Each column of a shared attribute takes what fits it. Only what fits none of them is a misfit.
+    Each column of a shared attribute takes the values that fit it. Only a value that fits none is a misfit.
     """
     readers: dict[str, Reader] = {}
     for columns in contract.columns_by_attribute.values():
@@ -123,9 +123,9 @@ def _takes(read: Reader, attribute: Any) -> bool:
 
 
 def unmapped_of(contract: Contract, item: Mapping[str, Attribute]) -> dict[str, Attribute]:
-    """The attributes of an item that no column takes, or not with all that is nested in them.
+    """The attributes of an item that no column takes, or not with everything that is nested in them.
 
-    What a column masks is not among them: it never leaves the Lambda as it was.
+    Masked attributes are not among them: they never leave the Lambda unmasked.
     """
     by_attribute = contract.columns_by_attribute
     return {
@@ -154,7 +154,7 @@ def _leaves_members(parsed_type: Any, attribute: Attribute) -> bool:
 
 
 def key_attribute(column: Column, value: Any) -> dict[str, Any]:
-    """The DynamoDB key attribute of a key column's value, in the one spelling that the column takes.
+    """The DynamoDB key attribute of a key column's value, in the one spelling that the column accepts.
 
     Args:
         column: A key column.
@@ -204,27 +204,27 @@ def _struct(members: Mapping[str, Attribute], readers: Mapping[str, Reader]) -> 
 
 
 def _bytes(value: bytes | str) -> bytes:
-    """Binary as boto3 hands it out, or as it stands in JSON."""
+    """Binary as boto3 returns it, or as it is in JSON."""
     return value if isinstance(value, bytes) else base64.b64decode(value, validate=True)
 
 
 def _whole(text: str) -> int:
     number = Decimal(text)
     if number != number.to_integral_value():
-        msg = f"{text} is no whole number"
+        msg = f"{text} is not a whole number"
         raise ValueError(msg)
     return int(number)
 
 
 def _moment(text: str, *, rounds: bool, in_utc: bool) -> datetime:
-    """A moment in UTC; a ValueError where the text says more than a microsecond, or no offset."""
+    """A moment in UTC; a ValueError if the text is finer than a microsecond, or has no offset."""
     found = _PARTS.fullmatch(text.upper().replace(",", "."))
     if found is None:
-        raise ValueError(f"{text} is no moment")
+        raise ValueError(f"{text} is not a moment")
     offset = found["offset"] or ("Z" if in_utc else "")
     if not offset:
         raise ValueError(f"{text} has no offset")
-    # What datetime does not know: the end of a day as 24:00, and leap seconds.
+    # What datetime does not support: the end of a day as 24:00, and leap seconds.
     clock, later = found["clock"], timedelta()
     if (
         clock.startswith("24")

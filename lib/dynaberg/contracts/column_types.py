@@ -35,11 +35,11 @@ _MEMBER = re.compile(r"\s*([a-z_][a-z0-9_]*)\s*:\s*(.+)", re.DOTALL)
 
 
 def parse_type(text: Any, *, where: str) -> ParsedType:
-    """Take a type apart.
+    """Parse a type.
 
     Args:
-        text: The type as Iceberg spells it, such as `map<string,decimal(12,2)>`, or `json`.
-        where: What has the type, for the error's message.
+        text: The type in Iceberg's spelling, such as `map<string,decimal(12,2)>`, or `json`.
+        where: What has the type, for the error message.
 
     Raises:
         ContractError: No such type.
@@ -63,7 +63,7 @@ def parse_type(text: Any, *, where: str) -> ParsedType:
 
 def _parse_decimal(precision: int, scale: int, spelled: str, where: str) -> ParsedType:
     if not (1 <= precision <= 38 and scale <= precision):
-        msg = f"{where} has the type {spelled!r}, which no decimal can be."
+        msg = f"{where} has the type {spelled!r}, which is not a valid decimal."
         raise ContractError(msg, hint="Precision is 1 to 38, and scale at most the precision.")
     return {"decimal": [precision, scale]}
 
@@ -85,7 +85,7 @@ def _parse_nested(kind: str, inner: str, spelled: str, where: str) -> ParsedType
 
 
 def _split(inner: str) -> Iterator[str]:
-    """The parts between the commas that stand outside brackets."""
+    """The parts between the commas outside brackets."""
     depth, start = 0, 0
     for position, character in enumerate(inner):
         depth += (character in "<(") - (character in ">)")

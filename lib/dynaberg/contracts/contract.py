@@ -1,6 +1,6 @@
-"""Table contracts: the one place where a table's schema is written.
+"""Table contracts: the only place where a table's schema is written.
 
-A contract is a YAML file, `data/tables/<table>.yaml`. From it come the keys of the DynamoDB table, what the
+A contract is a YAML file, `data/tables/<table>.yaml`. It determines the keys of the DynamoDB table, what the
 Lambda converts, and the schemas of the change log and of the current table.
 """
 
@@ -58,13 +58,13 @@ class Column:
 
     Attributes:
         name: Name of the Iceberg column.
-        type: Type as Iceberg spells it, such as `decimal(12,2)`, or `json`.
+        type: Type in Iceberg's spelling, such as `decimal(12,2)`, or `json`.
         description: What the column means, in a sentence.
         mask: None, or what the Lambda does to the value: `drop`, `hash` or `last4`.
         attribute: Name of the DynamoDB attribute that it takes; by default the column's. Several columns may
             take one attribute: each takes the values that fit its type.
-        round: None, or `microsecond`: moments with finer digits are rounded; else they are refused.
-        zone: None, or `UTC`: moments without an offset are in UTC; else they are refused.
+        round: None, or `microsecond`: moments with finer digits are rounded; otherwise they are refused.
+        zone: None, or `UTC`: moments without an offset count as UTC; otherwise they are refused.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Column:
     zone: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what Firehose or Iceberg would refuse later, and less clearly."""
+        """Reject what Firehose or Iceberg would refuse later with a less clear message."""
         _check_name(self.name)
         object.__setattr__(self, "attribute", self.name if self.attribute == "" else self.attribute)
         _check_attribute(self)
@@ -85,13 +85,13 @@ class Column:
 
     @property
     def parsed_type(self) -> ParsedType:
-        """The type, taken apart."""
+        """The parsed type."""
         return parse_type(self.type, where=f"Column {self.name!r}")
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What a table is: its source, its key and its columns.
+    """The description of a table: its source, its key and its columns.
 
     Attributes:
         table: Name of the current table; the change log is `<table>_changes`.
@@ -108,7 +108,7 @@ class Contract:
     columns: tuple[Column, ...]
 
     def __post_init__(self) -> None:
-        """Refuse names that come twice and keys that are no key."""
+        """Reject duplicate names and invalid keys."""
         _check_name(self.table)
         _check_source_table(self.source_table)
         _check_unique(self)
@@ -142,19 +142,19 @@ class Contract:
         return {c.attribute: _KEY_ATTRIBUTE_TYPES[_kind(c.parsed_type)] for c in self.key_columns}
 
     def column(self, name: str) -> Column:
-        """The column of a name."""
+        """The column with the given name."""
         return next(column for column in self.columns if column.name == name)
 
     def log_schema(self) -> Schema:
         """The change log's Iceberg schema.
 
-        Only what every change has is required, so that a change of an item with few attributes fits.
+        Only what every change has is required, so that changes of items with few attributes fit.
         """
         columns = {column.name: column.parsed_type for column in self.columns}
         return to_schema({**LOG_COLUMNS_BEFORE, **columns, **LOG_COLUMNS_AFTER}, required=_LOG_REQUIRED)
 
     def current_schema(self) -> Schema:
-        """The current table's Iceberg schema, the key its identifier fields."""
+        """The current table's Iceberg schema, with the key as identifier fields."""
         columns = {column.name: column.parsed_type for column in self.columns}
         return to_schema({**columns, **CURRENT_COLUMNS_AFTER}, required=self.key, identifiers=self.key)
 
@@ -169,7 +169,7 @@ class Contract:
         )
 
     def to_lambda_json(self) -> str:
-        """The contract as the Lambda reads it, its types taken apart."""
+        """The contract as the Lambda reads it, with parsed types."""
         columns = [
             {name: getattr(column, name) for name in ("name", "attribute", "mask", "round", "zone")}
             | {"type": column.parsed_type}
@@ -195,7 +195,7 @@ def load_contract(path: Path) -> Contract:
 
     Raises:
         NotFoundError: There is no such file; the message names the contracts that exist.
-        ContractError: The file is not YAML, a key is missing or unknown, a name or a type cannot be used.
+        ContractError: The file is not YAML, a key is missing or unknown, or a name or a type cannot be used.
 
     Example:
         >>> load_contract(Path("data/tables/transactions.yaml")).key
@@ -205,12 +205,12 @@ def load_contract(path: Path) -> Contract:
 
 
 def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
-    """Read a YAML file that describes a table; whatever is wrong with it is said with its path.
+    """Read a YAML file that describes a table; errors name its path.
 
     Args:
         path: The YAML file.
         what: What it describes, such as `table contract`.
-        read: Makes the description of the parsed YAML.
+        read: Turns the parsed YAML into the description.
 
     Raises:
         NotFoundError: There is no such file; the message names those that exist.
@@ -218,7 +218,7 @@ def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
     """
     if not path.is_file():
         existing = [file.stem for file in path.parent.glob("*.yaml")]
-        hint = f"Write {path}, after the model of those in that folder."
+        hint = f"Write {path}, with those in that folder as a model."
         raise NotFoundError.among(what, path.stem, existing, hint=hint)
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -245,7 +245,7 @@ def _read_contract(document: Any) -> Contract:
 def read_columns(columns: Any) -> Iterator[Column]:
     """The columns of a parsed YAML list, each checked."""
     if not isinstance(columns, list) or not columns:
-        msg = f"`columns` is {columns!r}, and a list of columns is wanted."
+        msg = f"`columns` is {columns!r}, but it must be a list of columns."
         raise ContractError(msg, hint="Write each as `- name: …` with a `type: …` below it.")
     for number, column in enumerate(columns, start=1):
         check_keys(column, f"Column {number}", required=("name", "type"), optional=_COLUMN_OPTIONS)
@@ -253,21 +253,21 @@ def read_columns(columns: Any) -> Iterator[Column]:
 
 
 def check_keys(mapping: Any, what: str, *, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
-    """Refuse a parsed YAML mapping with a key that is missing or means nothing."""
+    """Reject a parsed YAML mapping with a missing or an unknown key."""
     if not isinstance(mapping, Mapping):
-        msg = f"{what} is {mapping!r}, and a mapping with {', '.join(required)} is wanted."
+        msg = f"{what} is {mapping!r}, but it must be a mapping with {', '.join(required)}."
         raise ContractError(msg, hint="Compare it with data/tables/transactions.yaml.")
     known = (*required, *optional)
     for key in mapping.keys() - set(known):
         near = get_close_matches(str(key), known, n=1)
-        msg = f"{what} has the key {key!r}, which means nothing here. Keys: {', '.join(known)}."
+        msg = f"{what} has the key {key!r}, which is unknown here. Keys: {', '.join(known)}."
         raise ContractError(msg, hint=f"Did you mean {near[0]!r}?" if near else "Remove it.")
     for key in required:
         if mapping.get(key) is None:
             msg = f"{what} has no `{key}`."
             hint = f"Add `{key}: …`; data/tables/transactions.yaml is a model."
             if key in mapping:
-                hint += f' A word that YAML reads as nothing needs quotation marks: `{key}: "null"`.'
+                hint += f' A word that YAML reads as null needs quotation marks: `{key}: "null"`.'
             raise ContractError(msg, hint=hint)
 
 
@@ -279,7 +279,7 @@ def _check_name(name: Any) -> None:
         msg = f"{name!r} cannot be the name of an Iceberg table or column that Firehose writes."
         raise ContractError(
             msg,
-            hint="Use lower-case letters, digits and underscores. A column may be called otherwise than its "
+            hint="Use lower-case letters, digits and underscores. A column may have another name than its "
             f"attribute: `name: {_suggest_name(name)}, attribute: {name!r}`.",
         )
     if name in LOG_COLUMNS:
@@ -290,7 +290,7 @@ def _check_name(name: Any) -> None:
 
 
 def _suggest_name(name: str) -> str:
-    """A name that Iceberg takes, after one that it does not: `card_number` for `cardNumber`."""
+    """A name that Iceberg accepts, for one that it does not: `card_number` for `cardNumber`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^a-z0-9_]+", "_", words.lower()).strip("_") or "column_1"
 
@@ -298,7 +298,7 @@ def _suggest_name(name: str) -> str:
 def _check_attribute(column: Column) -> None:
     attribute: Any = column.attribute
     if not isinstance(attribute, str):
-        msg = f"Column {column.name!r} takes the attribute {column.attribute!r}, which is no text to YAML."
+        msg = f"Column {column.name!r} takes the attribute {column.attribute!r}, which is not text in YAML."
         raise ContractError(msg, hint='Put it in quotation marks, such as "no".')
 
 
@@ -306,11 +306,11 @@ def _check_moments(column: Column) -> None:
     for option, only in (("round", "microsecond"), ("zone", "UTC")):
         value = getattr(column, option)
         if value not in (None, only):
-            msg = f"Column {column.name!r} has `{option}: {value}`, and only `{option}: {only}` is known."
+            msg = f"Column {column.name!r} has `{option}: {value}`, but only `{option}: {only}` is supported."
             raise ContractError(msg, hint=f"Write `{option}: {only}`, or remove it.")
         if value and "timestamptz" not in column.type:
             msg = (
-                f"Column {column.name!r} has `{option}: {value}` and holds no moments: it is a {column.type}."
+                f"Column {column.name!r} has `{option}: {value}` but holds no moments: it is a {column.type}."
             )
             raise ContractError(msg, hint=f"Remove `{option}`, or make it a timestamptz.")
 
@@ -320,12 +320,12 @@ def _check_shared_attributes(contract: Contract) -> None:
         if len({column.mask for column in columns}) > 1:
             named = ", ".join(f"{column.name} ({column.mask or 'none'})" for column in columns)
             msg = f"The columns of the attribute {attribute!r} have different masks: {named}."
-            raise ContractError(msg, hint="What is masked in one column would be plain in the other.")
+            raise ContractError(msg, hint="Mask them alike: what one masks would be plain in the other.")
 
 
 def _check_source_table(name: Any) -> None:
     if not isinstance(name, str) or not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
-        msg = f"`source_table` is {name!r}, which DynamoDB does not take as a table name."
+        msg = f"`source_table` is {name!r}, which DynamoDB does not accept as a table name."
         raise ContractError(msg, hint="Use 3 to 255 letters, digits, underscores, hyphens and dots.")
 
 
@@ -333,7 +333,7 @@ def _check_unique(contract: Contract) -> None:
     counts = Counter(column.name for column in contract.columns)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
-        msg = f"Columns that come more than once: {', '.join(twice)}."
+        msg = f"Columns that occur more than once: {', '.join(twice)}."
         raise ContractError(msg, hint="Keep one of each.")
 
 
@@ -345,10 +345,10 @@ def _check_key(contract: Contract, name: str) -> None:
         raise ContractError(msg, hint=f"Did you mean {near[0]!r}?" if near else "Add the column.")
     column = contract.columns[names.index(name)]
     if _kind(column.parsed_type) not in _KEY_ATTRIBUTE_TYPES:
-        msg = f"The key column {name!r} has the type {column.type}, and no DynamoDB key can be that."
+        msg = f"The key column {name!r} has the type {column.type}, which no DynamoDB key can have."
         raise ContractError(msg, hint=f"Types of keys: {', '.join(_KEY_ATTRIBUTE_TYPES)}.")
     if column.mask:
-        msg = f"The key column {name!r} has the mask {column.mask!r}; masked keys could not be told apart."
+        msg = f"The key column {name!r} has the mask {column.mask!r}; masked keys would not be unique."
         raise ContractError(msg, hint="Remove the mask, or use a key that is not sensitive.")
 
 
@@ -357,7 +357,7 @@ def _check_mask(column: Column) -> None:
         msg = f"Column {column.name!r} has the mask {column.mask!r}. Masks: {', '.join(MASKS)}."
         raise ContractError(msg, hint="Use one of them, or remove `mask`.")
     if column.parsed_type != "string" and column.mask in ("hash", "last4"):
-        msg = f"Column {column.name!r} is a {column.type}, and the mask {column.mask!r} makes text of it."
+        msg = f"Column {column.name!r} is a {column.type}, but the mask {column.mask!r} turns it into text."
         raise ContractError(msg, hint="Use `mask: drop`, or make it a string column.")
 
 
@@ -368,7 +368,7 @@ def _kind(parsed: ParsedType) -> str:
 def to_schema(
     columns: Mapping[str, ParsedType], *, required: tuple[str, ...], identifiers: tuple[str, ...] = ()
 ) -> Schema:
-    """The Iceberg schema of columns: their types by name, which must have a value, which identify a row."""
+    """The Iceberg schema of columns: their types by name, which are required, and which identify a row."""
     from pyiceberg.schema import Schema, assign_fresh_schema_ids
     from pyiceberg.types import NestedField
 
@@ -377,5 +377,5 @@ def to_schema(
         for number, (name, parsed) in enumerate(columns.items(), start=1)
     ]
     ids = [field.field_id for field in fields if field.name in identifiers]
-    # The ids that a catalog gives at creation, nested fields included: what is compared later is equal.
+    # The ids that a catalog assigns at creation, including nested fields, so that later comparisons match.
     return assign_fresh_schema_ids(Schema(*fields, identifier_field_ids=ids))

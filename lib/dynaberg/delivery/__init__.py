@@ -1,6 +1,6 @@
-"""Between the source and the change log: waiting, freshness, failures, queues and replay.
+"""From the source to the change log: waiting, freshness, failures, queues and replay.
 
-From outside: everything that a table offers of these, and the way back into the pipeline that a repair takes.
+Public: everything that a table offers of these, and the way back into the pipeline that a repair uses.
 """
 
 from dynaberg.delivery.failures import failures, wait_for_failures

@@ -35,7 +35,7 @@ ERROR_BUCKET = "error bucket"
 # Firehose and the Lambdas write below the first, an event source mapping's OnFailure below the second.
 ERROR_RECORDS, DISCARDED_BATCHES = "errors/", "aws/lambda/"
 UNREADABLE = "Unreadable"
-# Objects that are read or archived at the same time.
+# How many objects are read or archived at the same time.
 THREADS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MISFITS = (KeyError, ValueError, ArithmeticError, TypeError, AttributeError)
@@ -46,12 +46,12 @@ class FailedChange:
     """One change that was not delivered.
 
     Attributes:
-        raw: The change record, or the change row that was made of it, as it came.
+        raw: The change record, or the change row that was made from it, unchanged.
         error_code: Why it failed, such as `Conversion.WrongType`.
         error_message: The same, in words.
-        failed_at: When it was given up; timezone-aware.
+        failed_at: When its delivery was given up; timezone-aware.
         attempts: How often it was tried.
-        error_record: The line of the error bucket that holds it; empty where it is held in another way.
+        error_record: The line of the error bucket that holds it; empty if it is held in another way.
     """
 
     raw: bytes
@@ -63,7 +63,7 @@ class FailedChange:
 
     @property
     def document(self) -> Any:
-        """The change record or the change row, or, where it is not JSON, its text."""
+        """The change record or the change row, or, if it is not JSON, its text."""
         try:
             return json.loads(self.raw)
         except (ValueError, RecursionError):
@@ -79,7 +79,7 @@ class Envelope:
         name: Key of the object, or id of the message.
         body: Its bytes.
         changes: The changes that it holds.
-        message: The message, where it is one.
+        message: The message, if it is one.
     """
 
     where: str
@@ -92,8 +92,8 @@ class Envelope:
 def failures(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
     """List every change that failed and still waits to be replayed, with the reason.
 
-    Nothing is taken away. Of a message in the dead-letter queue a reading counts as an attempt, and one that
-    waits for its next attempt cannot be seen: `queues.queue_depths` counts those.
+    Nothing is removed. Reading a message of the dead-letter queue counts as an attempt, and a message that
+    waits for its next attempt is not visible: `queues.queue_depths` counts those.
 
     Args:
         session: Open boto3 session.
@@ -118,13 +118,13 @@ def failures(session: boto3.Session, settings: Settings, contract: Contract) -> 
 def wait_for_failures(
     session: boto3.Session, settings: Settings, contract: Contract, changes: int, *, timeout: float = 180
 ) -> pd.DataFrame:
-    """Wait until so many changes have failed, for a test of what happens then.
+    """Wait until at least this many changes have failed, for tests of failures.
 
     Args:
         session: Open boto3 session.
         settings: The stacks' name.
         contract: The table contract, for the key.
-        changes: How many failed changes, at least.
+        changes: Minimum number of failed changes.
         timeout: Deadline in seconds.
 
     Returns:
@@ -142,7 +142,7 @@ def wait_for_failures(
         found = failures(session, settings, contract)
         return [found] if len(found) >= changes else []
 
-    hint = "What did not fail is in the log, or on its way: wait_for_delivery()."
+    hint = "What did not fail is in the change log or on its way: wait_for_delivery()."
     return aws.wait_for(enough, timeout=timeout, what=f"The failure of {changes:,} changes", hint=hint)[0]
 
 
@@ -169,7 +169,7 @@ def to_frame(envelopes: Iterable[Envelope], contract: Contract) -> pd.DataFrame:
 
 
 def identity(document: Any, contract: Contract) -> dict[str, Any]:
-    """Id, operation and key of a change record or a change row, as far as it has them."""
+    """Id, operation and key of a change record or a change row, if it has them."""
     if is_change_row(document):
         names = ("change_id", "operation", *contract.key)
         return {name: document.get(name) for name in names}
@@ -193,7 +193,7 @@ def is_change_row(document: Any) -> bool:
 
 
 def id_of(document: Any) -> str | None:
-    """Id of a change record or a change row; None where it has none."""
+    """Id of a change record or a change row; None if it has none."""
     name = "change_id" if is_change_row(document) else "eventID"
     found = document.get(name) if isinstance(document, dict) else None
     return found if isinstance(found, str) else None
@@ -240,7 +240,7 @@ def read_bucket(session: boto3.Session, bucket: str) -> Iterator[Envelope]:
         try:
             body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         except s3.exceptions.NoSuchKey:
-            # The redrive has delivered and archived it meanwhile.
+            # The redrive has delivered and archived it in the meantime.
             return None
         reader = next(reader for prefix, reader in _READERS.items() if key.startswith(prefix))
         return Envelope(ERROR_BUCKET, key, body, tuple(reader(body)))
@@ -275,7 +275,7 @@ def _read_error_record(line: bytes) -> FailedChange:
         failed_at, attempts = _moment(record.get("attemptEndingTimestamp")), record.get("attemptsMade", 1)
         return FailedChange(raw, code, message, failed_at, int(attempts), record)
     except (binascii.Error, RecursionError, *_MISFITS):
-        return FailedChange(line, UNREADABLE, "The line is no error record", None, 0)
+        return FailedChange(line, UNREADABLE, "The line is not an error record", None, 0)
 
 
 def _read_discarded_batch(body: bytes) -> Iterator[FailedChange]:
@@ -295,14 +295,14 @@ def _read_discarded_batch(body: bytes) -> Iterator[FailedChange]:
 
 
 def _read_message(message: Message) -> Iterator[FailedChange]:
-    """The change rows of a dead letter; where it only points at an object, the bucket tells of them."""
+    """The change rows of a dead letter; if it only points to an object, the error bucket lists them."""
     try:
         letter = parse_dead_letter(message.body)
     except NotADeadLetterError as error:
         text = message.body.encode()
-        yield FailedChange(text, UNREADABLE, f"It is no dead letter: {error}", message.sent_at, 0)
+        yield FailedChange(text, UNREADABLE, f"It is not a dead letter: {error}", message.sent_at, 0)
         return
-    # In the dead-letter queue each receipt was an attempt, but this one.
+    # In the dead-letter queue each receipt was an attempt, except this one.
     attempts = letter.attempts + (message.attempts - 1 if message.queue == DEAD_LETTERS else 0)
     failed_at = _moment(letter.history[-1].get("at")) if letter.history else message.sent_at
     for row in letter.rows:
@@ -320,7 +320,7 @@ def _moment(milliseconds: Any) -> datetime | None:
 
 
 def _key_value(column: Column, keys: Any) -> Any:
-    """A key's value, or, where it does not fit its column, what it is instead."""
+    """A key's value, or, if it does not fit its column, the value as it is."""
     if not isinstance(keys, dict) or column.attribute not in keys:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Freshness: how long a change is under way, hop by hop, read from the log itself and from CloudWatch."""
+"""Freshness: how long a change takes, hop by hop, from the change log itself and from CloudWatch."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ COLUMNS = [
     "note",
 ]
 _DEFAULT_SPAN = timedelta(hours=24)
-# One answer of GetMetricData: of a longer time the minutes are put together.
+# One response of GetMetricData: for longer times the minutes are combined.
 _POINTS = 1_440
-_SAME_MOMENT = "DynamoDB dates a change once, when it comes into the stream; only its own metric tells more"
-_TWO_STEPS = "Firehose keeps no time of arrival; how much of this was its own, its metric tells"
-_WHOLE_SECONDS = "DynamoDB Streams date a change to the second below: up to one second too much"
-# The lags of one Lambda invocation are many and alike: counted by the millisecond, they are few rows.
+_SAME_MOMENT = "DynamoDB dates a change once, when it enters the stream; only its own metric shows more"
+_TWO_STEPS = "Firehose records no time of arrival; its metric shows how much of this was its own"
+_WHOLE_SECONDS = "DynamoDB Streams rounds times down to the second: up to one second too much"
+# The lags of one Lambda invocation are many and similar: counted by the millisecond, they are few rows.
 _STATEMENT = """\
 SELECT "$path" AS path, received_at, date_diff('millisecond', changed_at, received_at) AS lag_ms,
   count(*) AS changes, count_if(changed_at <> date_trunc('second', changed_at)) AS exact
@@ -49,13 +49,13 @@ GROUP BY 1, 2, 3"""
 
 @dataclass(frozen=True)
 class _Metric:
-    """A metric of CloudWatch that tells of a hop.
+    """A CloudWatch metric of a hop.
 
     Attributes:
         namespace: Such as `AWS/Lambda`.
         name: Such as `IteratorAge`.
-        dimensions: What it is of.
-        per_second: How many of its unit are a second.
+        dimensions: What it measures.
+        per_second: How many of its units make a second.
     """
 
     namespace: str
@@ -69,8 +69,9 @@ def freshness(
 ) -> pd.DataFrame:
     """Measure the lag of each hop: item → stream → Lambda → Firehose → snapshot of the change log.
 
-    Each row of the log tells when it was changed and received, and the log's metadata when the snapshot was
-    committed that brought its data file. Beside these percentiles stand the worst values of CloudWatch.
+    Each row of the change log shows when it was changed and received, and the table's metadata shows when the
+    snapshot that added its data file was committed. Next to these percentiles are the worst values of
+    CloudWatch.
     Sources: "Lambda event source mapping metrics", AWS Lambda Developer Guide; "Monitor Amazon Data Firehose
     with CloudWatch metrics", Amazon Data Firehose Developer Guide.
 
@@ -78,13 +79,13 @@ def freshness(
         session: Open boto3 session.
         settings: Names of the stacks, the workgroup, the table bucket and the namespace.
         contract: The table contract.
-        since: Timezone-aware moment; what was received before is left out. By default 24 hours before the
-            log's latest snapshot.
+        since: Timezone-aware moment; what was received earlier is left out. By default 24 hours before the
+            change log's latest snapshot.
 
     Returns:
         One row per hop: hop, changes (that could be measured), p50_seconds, p95_seconds, max_seconds, metric,
-        metric_max_seconds, note. What cannot be known is NaN. Rows that a compaction has rewritten do not
-        tell any more when they were committed.
+        metric_max_seconds, note. What is unknown is NaN. For rows that a compaction has rewritten, the time
+        of the commit is no longer known.
 
     Raises:
         SettingsError: `since` has no time zone.
@@ -106,7 +107,7 @@ def freshness(
 
 
 def committed_at(log: Table, since: datetime) -> dict[str, pd.Timestamp]:
-    """When the data files of the log were committed, by path: those that an append after a moment added."""
+    """When the change log's data files were committed, by path: those that appends after a moment added."""
     appended = {
         snapshot.snapshot_id: pd.Timestamp(snapshot.timestamp_ms, unit="ms", tz="UTC")
         for snapshot in log.snapshots()
@@ -126,7 +127,7 @@ def percentiles(seconds: Any, weights: Any, shares: tuple[float, ...]) -> list[f
 
 def _begin(log: Table, since: datetime | None) -> datetime:
     if since is not None and since.utcoffset() is None:
-        msg = f"`since` is {since!r}, and a moment with a time zone is wanted."
+        msg = f"`since` is {since!r}, but it must be a moment with a time zone."
         raise SettingsError(msg, hint="Use datetime.now(timezone.utc) - timedelta(hours=1).")
     if since is not None:
         return since
@@ -144,7 +145,7 @@ def _files(log: Table) -> Iterator[tuple[int | None, DataFile]]:
 
 
 def _lags(rows: pd.DataFrame, committed: Mapping[str, pd.Timestamp]) -> tuple[dict[str, Any], bool]:
-    """Seconds and weights of each hop, and whether all changes are dated to whole seconds."""
+    """Seconds and weights of each hop, and whether all times of changes are whole seconds."""
     if rows.empty:
         return {}, False
     weights = rows["changes"].astype("int64")
@@ -170,7 +171,7 @@ def _row(hop: str, lags: Any, worst: tuple[str, float] | None, note: str) -> tup
 
 
 def _metrics(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, _Metric]:
-    """What CloudWatch knows of each hop."""
+    """The CloudWatch metric of each hop."""
     outputs = deploy.outputs(session, settings, "delivery")
     from_kinesis = outputs.get("KinesisDeliveryStreamName")
     stream = {"DeliveryStreamName": from_kinesis or outputs["DeliveryStreamName"]}
@@ -188,7 +189,7 @@ def _metrics(session: boto3.Session, settings: Settings, contract: Contract) -> 
 def _worst(
     session: boto3.Session, metrics: Mapping[str, _Metric], since: datetime
 ) -> dict[str, tuple[str, float]]:
-    """The largest value of each metric since a moment, in seconds, by hop; absent where there is none."""
+    """The largest value of each metric since a moment, in seconds, by hop; absent if there is none."""
     cloudwatch = aws.client(session, "cloudwatch")
     end = datetime.now(UTC) + timedelta(minutes=1)
     minutes = max(1, int((end - since).total_seconds() // 60 // _POINTS) + 1)
@@ -213,7 +214,7 @@ def _worst(
 
 
 def _listed(cloudwatch: Any, metric: _Metric) -> dict[str, Any] | None:
-    """A metric with all the dimensions that CloudWatch has it under; None where there is no value yet."""
+    """A metric with all its dimensions in CloudWatch; None if there is no value yet."""
     dimensions = [{"Name": name, "Value": value} for name, value in metric.dimensions.items()]
     answer = cloudwatch.list_metrics(
         Namespace=metric.namespace, MetricName=metric.name, Dimensions=dimensions

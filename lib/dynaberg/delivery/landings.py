@@ -1,4 +1,4 @@
-"""Where rows landed: the snapshot that brought each data file of the change log, from metadata alone."""
+"""Where rows landed: the snapshot that added each data file of the change log, from metadata alone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def find_landings(log: Table, rows: Mapping[str, Iterable[datetime]]) -> dict[str, Snapshot]:
-    """The snapshots that brought data files of the change log, by path.
+    """The snapshots that added data files of the change log, by path.
 
     Only manifests whose partitions can hold the rows are read, and no data file. A file that a compaction
-    wrote is absent: its rows landed earlier, and in which snapshot their file no longer tells.
+    wrote is absent: its rows landed earlier, and the file no longer shows in which snapshot.
 
     Args:
         log: The change log.
-        rows: For each path the `received_at` of rows in it.
+        rows: For each path, the `received_at` of rows in it.
     """
     brought = {
         snapshot.snapshot_id: snapshot

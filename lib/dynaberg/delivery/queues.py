@@ -1,4 +1,4 @@
-"""The dead-letter queue and the parked queue: read without taking anything, or held while it is replayed.
+"""The dead-letter queue and the parked queue: read without removing messages, or held during a replay.
 
 Source: "Amazon SQS visibility timeout", Amazon SQS Developer Guide.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEAD_LETTERS, PARKED = "dead-letter queue", "parked queue"
 QUEUES = {DEAD_LETTERS: "DeadLetterQueueUrl", PARKED: "ParkedQueueUrl"}
-# A message that was received stays with the reader this long, unless it is given back before.
+# A message that was received stays with the reader this long, unless it is returned earlier.
 HOLD_SECONDS = 300
 _BATCH = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,11 +36,11 @@ class Message:
     Attributes:
         queue: `dead-letter queue` or `parked queue`.
         url: The queue.
-        message_id: What SQS calls it.
-        receipt: What it is given back or removed with.
+        message_id: Its id in SQS.
+        receipt: The handle to return or remove it.
         body: Its text.
-        sent_at: When it came into the queue; timezone-aware.
-        attempts: How often it was received, by this reader too.
+        sent_at: When it entered the queue; timezone-aware.
+        attempts: How often it was received, including by this reader.
     """
 
     queue: str
@@ -53,7 +53,7 @@ class Message:
 
 
 def queue_urls(session: boto3.Session, settings: Settings) -> dict[str, str]:
-    """The queues of a deployment by what they are for; one without queues has none.
+    """The URLs of a deployment's queues by their purpose; empty if it has none.
 
     Raises:
         NotFoundError: There is no delivery yet.
@@ -63,7 +63,7 @@ def queue_urls(session: boto3.Session, settings: Settings) -> dict[str, str]:
 
 
 def queue_depths(session: boto3.Session, settings: Settings) -> pd.DataFrame:
-    """How many messages each queue holds, about.
+    """Approximately how many messages each queue holds.
 
     Args:
         session: Open boto3 session.
@@ -88,10 +88,10 @@ def queue_depths(session: boto3.Session, settings: Settings) -> pd.DataFrame:
 
 @contextmanager
 def held_messages(session: boto3.Session, settings: Settings) -> Iterator[list[Message]]:
-    """Hold the messages of all queues; those that are still there at the end are given back at once.
+    """Hold the messages of all queues; those that are still there at the end are returned at once.
 
-    Nobody else receives a message meanwhile, and if this process dies it comes back by itself. A message
-    that waits for its next attempt cannot be received, so it is not among them.
+    Meanwhile no one else receives a held message, and if this process dies it becomes visible again by
+    itself. A message that waits for its next attempt cannot be received, so it is not included.
     """
     sqs = aws.client(session, "sqs")
     messages: list[Message] = []
@@ -115,7 +115,7 @@ def _receive_all(sqs: Any, queue: str, url: str) -> Iterator[Message]:
             QueueUrl=url,
             MaxNumberOfMessages=_BATCH,
             VisibilityTimeout=HOLD_SECONDS,
-            # A wait asks all of SQS's servers; without one an empty answer may be an accident.
+            # Long polling asks all of SQS's servers; without it an empty response may be an accident.
             WaitTimeSeconds=1,
             AttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
         )
@@ -135,7 +135,7 @@ def _receive_all(sqs: Any, queue: str, url: str) -> Iterator[Message]:
 
 
 def _give_back(sqs: Any, messages: Sequence[Message]) -> None:
-    """Make messages visible again; those that were removed meanwhile are answered with an error each."""
+    """Make messages visible again; those that were removed in the meantime each return an error."""
     for url in {message.url for message in messages}:
         receipts = [message.receipt for message in messages if message.url == url]
         for first in range(0, len(receipts), _BATCH):

@@ -1,8 +1,8 @@
-"""The way back into the pipeline, for changes that are replayed: as change rows, to the delivery stream.
+"""The way back into the pipeline for replayed changes: as change rows, to the delivery stream.
 
-With Kinesis as the source too: the delivery stream that reads it takes no direct puts, so one that does
-stands beside it. It writes to the log only while something is replayed, and Firehose tries a commit that
-meets another one again.
+This also holds with Kinesis as the source: the delivery stream that reads it accepts no direct puts, so there
+is a second one that does. It writes to the change log only during a replay, and Firehose retries a commit
+that conflicts with another.
 Source: "PutRecordBatch", Amazon Data Firehose API Reference.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SEND_SECONDS = 120.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
-# Refusals that no waiting helps against.
+# Errors that waiting does not fix.
 _FINAL = {
     "AccessDeniedException",
     "InvalidArgumentException",
@@ -49,21 +49,21 @@ Convert = Callable[[Any], bytes]
 def open_reentry(
     session: boto3.Session, settings: Settings, contract: Contract, *, timeout: float = SEND_SECONDS
 ) -> Send:
-    """Find out where replayed changes go.
+    """Find out where to send replayed changes.
 
     Args:
         session: Open boto3 session.
         settings: The stacks' name.
         contract: The table contract.
-        timeout: How long one sending may take, in seconds.
+        timeout: How long one send may take, in seconds.
 
     Returns:
-        A function that sends change rows and returns when all were acknowledged; NotReadyError where some
-        were not by the deadline.
+        A function that sends change rows and returns when all were acknowledged; it raises NotReadyError if
+        some were not by the deadline.
 
     Raises:
         NotFoundError: The pipeline is not deployed.
-        ContractError: The log is not as the contract says; Firehose would leave columns out in silence.
+        ContractError: The change log does not match the contract; Firehose would silently leave out columns.
     """
     name = deploy.outputs(session, settings, "delivery")["DeliveryStreamName"]
     _check_columns(session, settings, contract)
@@ -72,7 +72,7 @@ def open_reentry(
 
 
 def send(firehose: Any, stream_name: str, rows: Sequence[bytes], *, timeout: float = SEND_SECONDS) -> None:
-    """Send rows, and again those that were refused, with growing and jittered pauses.
+    """Send rows, and retry those that were refused, with growing and jittered pauses.
 
     Args:
         firehose: A boto3 Firehose client.
@@ -89,14 +89,14 @@ def send(firehose: Any, stream_name: str, rows: Sequence[bytes], *, timeout: flo
         final = any(each.code in _FINAL for each in refused)
         if final or time.monotonic() + pause > deadline:
             codes = ", ".join(sorted({each.code for each in refused}))
-            msg = f"{stream_name!r} did not take {len(refused)} of {len(rows)} changes: {codes}."
+            msg = f"{stream_name!r} did not accept {len(refused)} of {len(rows)} changes: {codes}."
             raise NotReadyError(msg, hint="Nothing is lost: these were not archived. Replay again later.")
         time.sleep(pause)
         refused, attempt = put(firehose, stream_name, [each.row for each in refused]), attempt + 1
 
 
 def deployed_converter(session: boto3.Session, settings: Settings, contract: Contract) -> Convert:
-    """The conversion by the contract as it is now, dating as the forwarder does.
+    """The conversion by the contract as it is now, with the same times as from the forwarder.
 
     Args:
         session: Open boto3 session.
@@ -116,10 +116,10 @@ def row_converter(contract: Contract, handover: Handover = _NO_HANDOVER) -> Conv
 
     Args:
         contract: The table contract.
-        handover: How changes around a change of the stream type are dated.
+        handover: How changes are dated around a change of the stream type.
 
     Returns:
-        A function that makes the change row, received now, or raises ConversionError.
+        A function that returns the change row, received now, or raises ConversionError.
     """
     converter = ChangeConverter(json.loads(contract.to_lambda_json()))
     # Here nothing is left to the other path: what came on both is one change of the current table.
@@ -135,13 +135,13 @@ def row_converter(contract: Contract, handover: Handover = _NO_HANDOVER) -> Conv
 def delivered_ids(
     session: boto3.Session, settings: Settings, contract: Contract, since: datetime | None
 ) -> set[str | None]:
-    """The ids of the changes that the log holds already.
+    """The ids of the changes that are already in the change log.
 
     Args:
         session: Open boto3 session.
         settings: Names of the workgroup, the table bucket and the namespace.
         contract: The table contract.
-        since: Timezone-aware moment before which nothing is looked for; None looks through the whole log.
+        since: Timezone-aware moment from which to search; None searches the whole change log.
     """
     bound = "WHERE received_at >= :since" if since else ""
     sql = f'SELECT DISTINCT change_id FROM "{contract.log_name}" {bound}'  # noqa: S608
@@ -149,7 +149,7 @@ def delivered_ids(
 
 
 def _check_columns(session: boto3.Session, settings: Settings, contract: Contract) -> None:
-    """Refuse where the log is not yet as the contract says."""
+    """Raise an error if the change log does not match the contract yet."""
     log = catalog.load_table(catalog.open_catalog(session, settings), settings, contract.log_name)
     present = {field.name: field.field_type for field in log.schema().fields}
     behind = [
@@ -159,5 +159,5 @@ def _check_columns(session: boto3.Session, settings: Settings, contract: Contrac
         or (field.field_type.is_primitive and field.field_type != present[field.name])
     ]
     if behind:
-        msg = f"The columns of {contract.log_name!r} are not yet as the contract says: {', '.join(behind)}."
+        msg = f"The columns of {contract.log_name!r} do not match the contract yet: {', '.join(behind)}."
         raise ContractError(msg, hint="Deploy the changed contract first: wb.deploy_firehose().")

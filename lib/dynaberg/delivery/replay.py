@@ -1,4 +1,4 @@
-"""Replay: what failed is sent once more, by the contract as it is now, and then archived."""
+"""Replay: failed changes are sent again, by the contract as it is now, and then archived."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from dynaberg.delivery.failures import (
 from dynaberg.delivery.queues import held_messages, remove
 from dynaberg.delivery.reentry import Convert, delivered_ids, deployed_converter, open_reentry
 from dynaberg.functions.attributes import ConversionError
+from dynaberg.functions.conversion import TOO_LARGE, changed_at_us
 
 if TYPE_CHECKING:
     import boto3
@@ -36,21 +37,21 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 ARCHIVE = "archive/replayed"
-REPLAYED, DELIVERED, FAILED = "replayed", "in the log already", "failed again"
+REPLAYED, DELIVERED, FAILED, NEVER = "replayed", "in the log already", "failed again", "never fits"
 _CHANGES_AT_ONCE = 2_000
-# How far the clocks of DynamoDB and of the Lambda may be apart.
+# How far the clocks of DynamoDB and of the Lambda may differ.
 CLOCK_MARGIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What replaying an envelope comes to.
+    """The outcome of replaying an envelope.
 
     Attributes:
         envelope: The object or the message.
-        outcomes: For each of its changes `replayed`, `in the log already` or `failed again`.
+        outcomes: For each of its changes `replayed`, `in the log already`, `failed again` or `never fits`.
         rows: The change rows that are sent.
-        errors: Why a change fails again, by its place in the envelope.
+        errors: Why a change fails again, by its position in the envelope.
     """
 
     envelope: Envelope
@@ -60,7 +61,7 @@ class Plan:
 
 
 def preview_replay(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
-    """Say what `replay_errors` would do, and do nothing; the contract need not be deployed for it.
+    """Show what `replay_errors` would do, without doing it; the contract need not be deployed for it.
 
     Args:
         session: Open boto3 session.
@@ -68,7 +69,8 @@ def preview_replay(session: boto3.Session, settings: Settings, contract: Contrac
         contract: The table contract as it is now.
 
     Returns:
-        As `failures`, with outcome (`replayed`, `in the log already`, `failed again`) and reason.
+        As `failures`, with outcome (`replayed`, `in the log already`, `failed again`, `never fits`: too
+        large for Firehose) and reason.
 
     Raises:
         NotFoundError: The pipeline is not deployed.
@@ -83,12 +85,13 @@ def preview_replay(session: boto3.Session, settings: Settings, contract: Contrac
 def replay_errors(
     session: boto3.Session, settings: Settings, contract: Contract, *, progress: bool = True
 ) -> pd.DataFrame:
-    """Send every failed change once more, by the contract as it is now.
+    """Send every failed change again, by the contract as it is now.
 
-    A change record is converted anew, a change row is sent as it is, and what the log holds already is not
-    sent. What was acknowledged moves to `archive/replayed/` in the error bucket; what fails again stays in
-    the error bucket, with the new reason. Interrupted half-way, it is simply run again: nothing is archived
-    before it was acknowledged, and a change that the log then holds twice is one change of the current table.
+    A change record is converted again, a change row is sent as it is, and what is already in the change log
+    is not sent. What was acknowledged moves to `archive/replayed/` in the error bucket; what fails again
+    stays in the error bucket, with the new reason. If it is interrupted, run it again: nothing is archived
+    before it was acknowledged, and a change that the change log then holds twice is one change of the current
+    table.
 
     Args:
         session: Open boto3 session.
@@ -101,8 +104,8 @@ def replay_errors(
 
     Raises:
         NotFoundError: The pipeline is not deployed.
-        ContractError: The log is not as the contract says: deploy it first.
-        NotReadyError: Firehose did not take everything in time; what it took before is archived.
+        ContractError: The change log does not match the contract: deploy the contract first.
+        NotReadyError: Firehose did not accept everything in time; what it accepted before is archived.
 
     Example:
         >>> replay_errors(session, settings, contract)["outcome"].value_counts()
@@ -130,7 +133,7 @@ def replay_errors(
 def _delivered(
     session: boto3.Session, settings: Settings, contract: Contract, envelopes: Iterable[Envelope]
 ) -> set[str | None]:
-    """Ids that the log holds, since the earliest of the failed changes was tried."""
+    """Ids in the change log, from the first attempt at the earliest failed change on."""
     changes = [change for envelope in envelopes for change in envelope.changes]
     if not changes:
         return set()
@@ -140,7 +143,7 @@ def _delivered(
 
 
 def _plan_all(envelopes: Iterable[Envelope], convert: Convert, known: set[str | None]) -> Iterator[Plan]:
-    """Plan one envelope after the other; a change that two of them hold is sent once.
+    """Plan one envelope after the other; a change that is in two of them is sent once.
 
     Args:
         envelopes: What failed.
@@ -160,7 +163,7 @@ def _plan_all(envelopes: Iterable[Envelope], convert: Convert, known: set[str | 
                 rows.append(change.raw if is_change_row(document) else convert(document))
             except ConversionError as error:
                 errors[place] = error
-                outcomes.append(FAILED)
+                outcomes.append(NEVER if error.kind == TOO_LARGE else FAILED)
             else:
                 outcomes.append(REPLAYED)
                 known.add(id_of(document))
@@ -168,22 +171,18 @@ def _plan_all(envelopes: Iterable[Envelope], convert: Convert, known: set[str | 
 
 
 def changed_at(document: Any) -> datetime | None:
-    """When a change was made, by its record or its row; None where that cannot be read."""
+    """When a change was made, by its record or its row; None if that cannot be read."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     try:
         if is_change_row(document):
             return epoch + timedelta(microseconds=document["changed_at"])
-        change = document["dynamodb"]
-        unit = {"MICROSECOND": 1e-6, "MILLISECOND": 1e-3}.get(
-            change.get("ApproximateCreationDateTimePrecision"), 1.0
-        )
-        return epoch + timedelta(seconds=change["ApproximateCreationDateTime"] * unit)
-    except (AttributeError, KeyError, OverflowError, TypeError):
+        return epoch + timedelta(microseconds=changed_at_us(document))
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
 
 def _groups(plans: Iterable[Plan]) -> Iterator[list[Plan]]:
-    """Plans that are sent together."""
+    """Groups of plans that are sent together."""
     group: list[Plan] = []
     for plan in plans:
         group.append(plan)
@@ -198,7 +197,7 @@ def _archive(session: boto3.Session, bucket: str, plan: Plan) -> None:
     """Move what was replayed to the archive, and leave what failed again in the error bucket."""
     s3, envelope = aws.client(session, "s3"), plan.envelope
     if len(plan.errors) == len(envelope.changes) and envelope.name.startswith(ERROR_RECORDS):
-        # What is no object of error records at all is not ours to write anew.
+        # An object that contains no error records is not ours to rewrite.
         if any(change.error_record for change in envelope.changes):
             s3.put_object(Bucket=bucket, Key=envelope.name, Body=_rest(plan))
         return
@@ -215,7 +214,7 @@ def _archive(session: boto3.Session, bucket: str, plan: Plan) -> None:
 
 
 def _archived_body(plan: Plan) -> bytes:
-    """The lines that were replayed; of a batch or a message, all of it as it was."""
+    """The lines that were replayed; a batch or a message as a whole, unchanged."""
     if not plan.errors or not plan.envelope.name.startswith(ERROR_RECORDS):
         return plan.envelope.body
     lines = [line for line in plan.envelope.body.splitlines(keepends=True) if line.strip()]
@@ -223,12 +222,12 @@ def _archived_body(plan: Plan) -> bytes:
 
 
 def _key_of_rest(envelope: Envelope) -> str:
-    """Where the changes that failed again lie: where they lay, if that is an object of error records."""
+    """Where to keep the changes that failed again: in the same object, if it holds error records."""
     return envelope.name if envelope.name.startswith(ERROR_RECORDS) else error_key(envelope.body)
 
 
 def _rest(plan: Plan) -> bytes:
-    """What failed again, as error records with the new reason."""
+    """The changes that failed again, as error records with the new reason."""
     return error_lines((plan.envelope.changes[place], error) for place, error in plan.errors.items())
 
 

@@ -34,19 +34,19 @@ def replay_stream(
     until: datetime | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Read a time range of the change stream again, and send what the change log lacks.
+    """Read a time range of the change stream again, and send what is missing from the change log.
 
-    DynamoDB Streams hold a change for 24 hours, Kinesis Data Streams for as long as its retention says. What
-    the log holds already is left out by its `change_id`; what is still under way at this moment is not known
-    to the log, so it may come twice: one change of the current table all the same. A change that does not fit
-    the contract goes to the error bucket, unless it is there.
+    DynamoDB Streams holds a change for 24 hours, Kinesis Data Streams for its retention period. What is
+    already in the change log is left out by its `change_id`. What is still on its way is not in the change
+    log yet, so it may come twice; it is still one change of the current table. A change that does not fit the
+    contract goes to the error bucket, unless it is already there.
 
     Args:
         session: Open boto3 session.
         settings: Names of the stacks, the table bucket and the namespace.
         contract: The table contract as it is now.
-        since: Timezone-aware beginning; by default the oldest change that the stream holds. Kinesis counts
-            when a change came into the stream, DynamoDB Streams the whole second in which it was made.
+        since: Timezone-aware start; by default the oldest change that the stream holds. Kinesis uses the time
+            at which a change entered the stream, DynamoDB Streams the whole second in which it was made.
         until: Timezone-aware end; by default now.
         progress: Whether a progress bar is shown.
 
@@ -57,8 +57,8 @@ def replay_stream(
     Raises:
         SettingsError: A moment without a time zone.
         NotFoundError: The pipeline is not deployed.
-        ContractError: The log is not as the contract says: deploy it first.
-        NotReadyError: Firehose did not take everything in time.
+        ContractError: The change log does not match the contract: deploy the contract first.
+        NotReadyError: Firehose did not accept everything in time.
 
     Example:
         >>> replay_stream(session, settings, contract, since=datetime.now(UTC) - timedelta(hours=2))
@@ -80,7 +80,7 @@ def replay_stream(
 
 
 class _Run:
-    """One replay: what is known to the log, and what became of each change."""
+    """One replay: what is already in the change log, and the outcome of each change."""
 
     def __init__(self, convert: Convert, known: set[str | None]) -> None:
         self._convert = convert
@@ -89,7 +89,7 @@ class _Run:
         self.failed: list[tuple[FailedChange, ConversionError]] = []
 
     def take(self, record: StreamRecord) -> bytes | None:
-        """The row that is sent of a change; None where it needs no sending, or cannot be sent."""
+        """The change row to send for a change; None if it need not or cannot be sent."""
         change_id = id_of(record.document)
         if change_id in self._known:
             return self._note(DELIVERED, record, None)
@@ -128,7 +128,7 @@ def _groups(records: Iterable[StreamRecord]) -> Iterator[list[StreamRecord]]:
 def _keep_failures(
     session: boto3.Session, bucket: str, failed: list[tuple[FailedChange, ConversionError]]
 ) -> None:
-    """Write those to the error bucket that are not there yet."""
+    """Write the failures that are not in the error bucket yet."""
     if not failed:
         return
     kept = {change.raw for envelope in read_bucket(session, bucket) for change in envelope.changes}
@@ -143,5 +143,5 @@ def _keep_failures(
 def _check_moments(**moments: datetime | None) -> None:
     for name, moment in moments.items():
         if moment is not None and moment.utcoffset() is None:
-            msg = f"`{name}` is {moment!r}, and a moment with a time zone is wanted."
+            msg = f"`{name}` is {moment!r}, but it must be a moment with a time zone."
             raise SettingsError(msg, hint="Use datetime(…, tzinfo=timezone.utc).")

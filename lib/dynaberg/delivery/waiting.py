@@ -39,24 +39,25 @@ def wait_for_delivery(
 ) -> pd.DataFrame:
     """Wait until the change log holds every change.
 
-    While the log has too few records only its metadata is read; then the changes themselves are counted, by
-    `change_id`, so that what was delivered twice counts once.
+    While the change log has too few records, only its metadata is read; then the changes themselves are
+    counted by `change_id`, so that a change that was delivered twice counts once.
 
     Args:
         session: Open boto3 session.
         settings: Names of the workgroup, the table bucket and the namespace.
         contract: The table contract.
-        expected: How many changes were made since `since`; by default those that the source table's stream
-            holds are waited for, each by its id.
+        expected: How many changes were made since `since`; by default it waits for those that the source
+            table's stream holds, each by its id.
         since: Timezone-aware moment before the first of the expected changes.
         timeout: Deadline in seconds.
         progress: Whether a progress bar is shown.
 
     Returns:
-        One row: table, changes, snapshots (of the log), snapshot_id, seconds.
+        One row: table, changes, snapshots (of the change log), snapshot_id, seconds.
 
     Raises:
-        NotReadyError: The deadline passed; the message says how many are missing, the hint where to look.
+        NotReadyError: The deadline passed; the message says how many are missing, the hint says where to
+            look.
         NotFoundError: The change log, the source table or its stream does not exist.
         SettingsError: `expected` without a `since` that has a time zone.
 
@@ -94,9 +95,11 @@ def wait_for_delivery(
 def _wait(
     load_log: Callable[[], Table], wanted: int, count: Callable[[], int], deadline: float, bar: Any
 ) -> Table | None:
-    """The log once it holds what is wanted, or None at the deadline."""
+    """The change log once it holds the changes, or None at the deadline."""
     log = load_log()
     arrived = count() if wanted else 0
+    if wanted and arrived >= wanted:
+        log = load_log()  # what arrived after the first look is in the count
     others = _records(log) - arrived
     pause = _FIRST_POLL_SECONDS
     while arrived < wanted:
@@ -115,14 +118,14 @@ def _wait(
 
 
 def _records(log: Table) -> int:
-    """Records of the log, duplicates too, from its metadata."""
+    """Records of the change log, including duplicates, from its metadata."""
     snapshot = log.current_snapshot()
     return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
 
 
 def _checked(since: datetime | None) -> datetime:
     if since is None or since.utcoffset() is None:
-        msg = f"`since` is {since!r}, and with `expected` a moment with a time zone is wanted."
+        msg = f"`since` is {since!r}, but with `expected` it must be a moment with a time zone."
         raise SettingsError(msg, hint="Pass the moment before the first write: datetime.now(timezone.utc).")
     return since
 
@@ -130,7 +133,7 @@ def _checked(since: datetime | None) -> datetime:
 def _count_since(
     session: boto3.Session, settings: Settings, contract: Contract, since: datetime
 ) -> Callable[[], int]:
-    """How many changes since a moment the log holds; DynamoDB Streams date a change to the second only."""
+    """How many changes since a moment the change log holds; DynamoDB Streams dates them to the second."""
     sql = (
         f'SELECT count(DISTINCT change_id) FROM "{contract.log_name}" '  # noqa: S608
         "WHERE received_at >= :since AND changed_at >= :second"
@@ -147,7 +150,7 @@ def _count_since(
 def _count_by_id(
     session: boto3.Session, settings: Settings, contract: Contract
 ) -> tuple[int, Callable[[], int]]:
-    """How many changes the source table's stream holds, and how many of these the log holds."""
+    """How many changes the source table's stream holds, and how many of them are in the change log."""
     source = _kinesis_source(session, settings)
     wanted = (
         _change_ids_in_kinesis(session, source)
@@ -164,7 +167,7 @@ def _count_by_id(
 
 
 def _kinesis_source(session: boto3.Session, settings: Settings) -> dict[str, Any] | None:
-    """What Firehose reads, where that is Kinesis; None where the forwarder reads DynamoDB Streams."""
+    """What Firehose reads, if that is Kinesis; None if the forwarder reads DynamoDB Streams."""
     try:
         name = deploy.outputs(session, settings, "delivery").get("KinesisDeliveryStreamName")
     except NotFoundError:
@@ -177,7 +180,7 @@ def _kinesis_source(session: boto3.Session, settings: Settings) -> dict[str, Any
 
 
 def _change_ids_in_kinesis(session: boto3.Session, source: dict[str, Any]) -> set[str]:
-    """The ids of the changes that came to Kinesis after Firehose began; a change has other ids there."""
+    """The ids of the changes that entered Kinesis after Firehose started; a change has other ids there."""
     now = datetime.now(UTC)
     since = max(source["DeliveryStartTimestamp"], now - timedelta(hours=_STREAM_HOURS))
     documents = (record.document for record in read_changes(session, source["KinesisStreamARN"], since, now))
@@ -193,7 +196,7 @@ def _stream_arn(session: boto3.Session, contract: Contract) -> str:
         raise NotFoundError(msg, hint="Create it with wb.enable_cdc() (01_enable_cdc).") from error
     if "LatestStreamArn" not in table:
         msg = f"The DynamoDB table {contract.source_table!r} has no stream, so its changes are not known."
-        raise NotFoundError(msg, hint="Say how many to wait for: expected=…, since=….")
+        raise NotFoundError(msg, hint="Pass how many to wait for: expected=…, since=….")
     return str(table["LatestStreamArn"])
 
 
@@ -219,7 +222,7 @@ def change_ids_in_stream(session: boto3.Session, stream_arn: str) -> set[str]:
 
 
 def _keep_ids(response_dict: dict[str, Any], **_: Any) -> None:
-    """Leave the images out of an answer before botocore parses it, which takes most of the time."""
+    """Remove the images from a response before botocore parses it, which takes most of the time."""
     if response_dict["status_code"] == HTTPStatus.OK:
         answer = json.loads(response_dict["body"])
         answer["Records"] = [{"eventID": record["eventID"]} for record in answer["Records"]]
@@ -237,7 +240,7 @@ def _shards(streams: Any, stream_arn: str) -> Iterator[str]:
 
 
 def _change_ids_in_shard(streams: Any, stream_arn: str, shard: str) -> Iterator[str]:
-    """Read a shard from its beginning; an open one is at its end where it gives no records any more."""
+    """Read a shard from its beginning; an open one has ended when it returns no more records."""
     iterator = streams.get_shard_iterator(
         StreamArn=stream_arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
     ).get("ShardIterator")
@@ -266,5 +269,5 @@ def _failed_deliveries(session: boto3.Session, settings: Settings) -> str:
     pages = aws.client(session, "s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
     keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
     if not keys:
-        return f"The error bucket {bucket} is empty, so they are still under way or were not taken up."
+        return f"The error bucket {bucket} is empty, so they are still on their way or were not picked up."
     return f"The error bucket holds {len(keys)} objects, the latest s3://{bucket}/{max(keys)}."

@@ -1,6 +1,6 @@
-"""What stands on AWS: the stacks and their templates, permissions, the functions' code, checks and clean-up.
+"""What is deployed on AWS: stacks and templates, permissions, the functions' code, checks and clean-up.
 
-From outside: deploying and looking at the four stacks by their names, the doctor, and the clean-up.
+Public: deploying and inspecting the four stacks by name, the doctor, and the clean-up.
 """
 
 from dynaberg.deploy.cleanup import clean_up, list_resources

@@ -1,4 +1,4 @@
-"""What the doctor asks an AWS account: each check gives whether it is met, what was found, and the fix."""
+"""The doctor's checks of an AWS account: each returns whether it is met, what was found, and the fix."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Finding = tuple[bool, str, str]
 # "S3 Tables Regions, endpoints and quotas"; "Lambda quotas": a new account may have 10 executions at once.
 TABLE_BUCKETS = 10
 CONCURRENCY = 20
-# IAM's SimulatePrincipalPolicy takes so many actions at once.
+# IAM's SimulatePrincipalPolicy accepts this many actions at once.
 _ACTIONS_PER_CALL = 100
 _REFUSED = {"AccessDenied", "AccessDeniedException"}
 _SHOWN = 6
 
 
 def credentials(session: boto3.Session, _: Settings) -> Finding:
-    """Whether AWS knows who is asking."""
+    """Whether AWS can identify the caller."""
     return True, f"account {mask_account(aws.account_id(session))}", ""
 
 
 def region(session: boto3.Session, _: Settings) -> Finding:
-    """Whether the Region has S3 Tables; one without has no host of that name."""
+    """Whether the Region has S3 Tables; a Region without them has no host of that name."""
     name = str(session.region_name)
     try:
         aws.client(session, "s3tables").list_table_buckets(maxBuckets=1)
@@ -41,16 +41,16 @@ def region(session: boto3.Session, _: Settings) -> Finding:
 
 
 def table_buckets(session: boto3.Session, settings: Settings) -> Finding:
-    """Whether there is room for one more table bucket, or ours is there."""
+    """Whether there is room for one more table bucket, or ours already exists."""
     pages = aws.client(session, "s3tables").get_paginator("list_table_buckets").paginate()
     names = {bucket["name"] for page in pages for bucket in page["tableBuckets"]}
     found = f"{len(names)} table buckets, {TABLE_BUCKETS} by default"
-    fix = "Delete one, or ask for more in the Service Quotas console; if that was done, pay no heed."
+    fix = "Delete one, or ask for more in the Service Quotas console; if you have more already, ignore this."
     return settings.table_bucket_name in names or len(names) < TABLE_BUCKETS, found, fix
 
 
 def lambda_concurrency(session: boto3.Session, _: Settings) -> Finding:
-    """Whether the functions can run beside what else the account runs."""
+    """Whether the functions can run next to everything else that the account runs."""
     limits = aws.client(session, "lambda").get_account_settings()["AccountLimit"]
     free = int(limits["UnreservedConcurrentExecutions"])
     fix = "Ask for a higher quota of concurrent executions in the Service Quotas console."
@@ -62,9 +62,9 @@ def analytics_integration(session: boto3.Session, settings: Settings) -> Finding
     found, wanted = find_integration(session), settings.deployed_access_mode
     if found.access_mode not in (None, wanted):
         words = f"{CATALOG} by {found.access_mode}, {wanted} set"
-        return False, words, f'Set access_mode to "{found.access_mode}"; the account stays as it is.'
+        return False, words, f'Set access_mode to "{found.access_mode}"; the account is not changed.'
     if not found.exists:
-        return False, f"{CATALOG} does not exist", "wb.integrate_analytics() makes it."
+        return False, f"{CATALOG} does not exist", "wb.integrate_analytics() creates it."
     return True, f"{CATALOG} by {found.access_mode}", ""
 
 
@@ -111,7 +111,7 @@ def _principal(arn: str) -> str:
 def _denied(
     session: boto3.Session, principal: str, actions: Sequence[str], resources: str | Sequence[str]
 ) -> Iterator[str]:
-    """The actions that are denied on every one of the resources: each takes resources of its own kind."""
+    """The actions that are denied on every resource: each applies to its own kind of resource."""
     iam, arns = aws.client(session, "iam"), [resources] if isinstance(resources, str) else list(resources)
     for first in range(0, len(actions), _ACTIONS_PER_CALL):
         some = list(actions[first : first + _ACTIONS_PER_CALL])

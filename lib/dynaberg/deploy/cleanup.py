@@ -29,10 +29,10 @@ class _Kind:
     """A kind of resource that holds data, and so can outlive its stack.
 
     Attributes:
-        arn: Pattern of its ARN, with its name as the group.
-        holds: What it holds, in words; None where there is no such resource any more.
+        arn: Pattern of its ARN, with its name as a group.
+        holds: What it holds, in words; None if the resource no longer exists.
         empty: Removes what keeps CloudFormation from deleting it.
-        delete: Removes the resource itself, emptied before.
+        delete: Removes the resource itself, after it was emptied.
     """
 
     arn: str
@@ -44,14 +44,14 @@ class _Kind:
 def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     """List everything that was created under the settings' name and still exists.
 
-    What the stacks list comes first, then the Iceberg tables, then what outlived its stack, by its tag.
+    The resources of the stacks come first, then the Iceberg tables, then, by tag, what outlived its stack.
 
     Args:
         session: An open session.
         settings: The name and the table bucket.
 
     Returns:
-        One row per resource: kind, name, stack (empty for what is in none), holds, idle_usd_per_month (what
+        One row per resource: kind, name, stack (empty if it belongs to none), holds, idle_usd_per_month (what
         it costs while nothing happens; Decimal).
     """
     stacked = [row for part in stacks.PARTS for row in _stacked(session, stacks.stack_name(settings, part))]
@@ -65,18 +65,18 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
 
 
 def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.DataFrame:
-    """Remove everything that was created under the settings' name, the data too.
+    """Remove everything that was created under the settings' name, including the data.
 
-    The alarms and the delivery go first, then tables and objects, then the foundation, then what outlived
-    its stack. Interrupted half-way, it is simply run again.
+    The alarms and the delivery are removed first, then tables and objects, then the foundation, then what
+    outlived its stack. If it is interrupted, run it again.
 
     Args:
         session: An open session.
         settings: The name and the table bucket.
-        confirm: The settings' name, typed.
+        confirm: The settings' name.
 
     Returns:
-        What was removed, as `list_resources` showed it before.
+        What was removed, as listed by `list_resources` before.
 
     Raises:
         SettingsError: The name does not match, or the foundation is protected; nothing was removed.
@@ -86,14 +86,14 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
         >>> clean_up(session, settings, confirm="dynaberg")
     """
     if confirm != settings.name:
-        msg = f"`confirm` is {confirm!r}, but this is {settings.name!r}. Nothing was removed."
-        raise SettingsError(msg, hint=f"confirm={settings.name!r} removes all that list_resources() shows.")
+        msg = f"`confirm` is {confirm!r}, but the name is {settings.name!r}. Nothing was removed."
+        raise SettingsError(msg, hint=f"confirm={settings.name!r} removes what list_resources() shows.")
     refuse_protected(session, stacks.stack_name(settings, "foundation"))
     found = list_resources(session, settings)
     delete_stack(session, stacks.stack_name(settings, "observe"))
     delete_stack(session, stacks.stack_name(settings, "delivery"))
     delete_stack(session, stacks.stack_name(settings, "access"))
-    # The CDK app's own: the tables outlive it, and the foundation cannot go before it.
+    # The CDK app's own stack: the tables outlive it, and the foundation cannot be removed before it.
     delete_stack(session, f"{settings.name}-tables")
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)
@@ -105,7 +105,7 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
     left = [*list_resources(session, settings)["name"], *(n for n in names if _is_there(session, n))]
     if left:
         msg = f"Still there after the clean-up: {', '.join(left)}."
-        raise DeploymentError(msg, hint="Something may have been written meanwhile. Run the clean-up again.")
+        raise DeploymentError(msg, hint="Something may have been written since. Run the clean-up again.")
     return found
 
 
@@ -114,7 +114,7 @@ def _is_there(session: boto3.Session, stack_name: str) -> bool:
 
 
 def _with_data(resources: pd.DataFrame, *, stacked: bool) -> list[tuple[str, str]]:
-    """The resources that hold data, in the order in which they can go: kind, name."""
+    """The resources that hold data, in the order in which they can be removed: kind, name."""
     chosen = resources[(resources["stack"] != "") == stacked]
     found = [(str(kind), str(name)) for kind, name in zip(chosen["kind"], chosen["name"], strict=True)]
     return [row for wanted in _KINDS for row in found if row[0] == wanted]
@@ -138,7 +138,7 @@ def _stacked(session: boto3.Session, stack_name: str) -> Iterator[tuple[str, str
 
 
 def _tables(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, str, str, str]]:
-    """The Iceberg tables of the table bucket, in whatever namespace."""
+    """The Iceberg tables of the table bucket, in any namespace."""
     opened = catalog.open_catalog(session, settings)
     for namespace in opened.list_namespaces():
         for identifier in opened.list_tables(namespace):
@@ -149,7 +149,7 @@ def _tables(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, s
 
 
 def _tagged(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, str, str, str]]:
-    """What carries the settings' tag and can outlive a stack; AWS lists a deleted one for a while."""
+    """Resources with the settings' tag that can outlive a stack; AWS lists a deleted one for a while."""
     pager = aws.client(session, "resourcegroupstaggingapi").get_paginator("get_resources")
     pages = pager.paginate(TagFilters=[{"Key": k, "Values": [v]} for k, v in stacks.tags(settings).items()])
     arns = [mapping["ResourceARN"] for page in pages for mapping in page["ResourceTagMappingList"]]
@@ -205,7 +205,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _nothing(session: boto3.Session, name: str) -> None:
-    """CloudFormation deletes this one as it is."""
+    """Do nothing: CloudFormation deletes this one without preparation."""
 
 
 def _delete_source(session: boto3.Session, name: str) -> None:

@@ -32,7 +32,7 @@ from dynaberg.errors import DeploymentError
 _NEVER_CREATED = {"ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"}
 _PREFIX = "dynaberg-"
 _NOTHING_TO_DO = re.compile(r"didn't contain changes|No updates are to be performed", re.IGNORECASE)
-# What CloudFormation's reason looks like, and what helps against it; the first that fits.
+# What CloudFormation's reason looks like, and the hint for it; the first match counts.
 _HINTS = (
     (
         r"already exists|AlreadyExists|name exists",
@@ -50,12 +50,12 @@ _HINTS = (
         r"s3tablescatalog|EntityNotFound",
         "Integrate S3 Tables with analytics, once per account and Region: wb.integrate_analytics().",
     ),
-    (r"DELETE_FAILED", "A clean-up did not get to its end. Run clean_up() again, then this."),
+    (r"DELETE_FAILED", "A clean-up did not finish. Run clean_up() again, then this."),
     (
         r"UPDATE_ROLLBACK_FAILED",
-        "Its rollback was continued and failed again: mend what the events name, then run this again.",
+        "Its rollback was continued and failed again: fix what the events name, then run this again.",
     ),
-    (r"assume|Role", "A new role takes some seconds to be known everywhere. Run it again."),
+    (r"assume|Role", "A new role takes some seconds to be visible everywhere. Run it again."),
 )
 
 
@@ -85,18 +85,18 @@ def deploy_stack(
     tags: Mapping[str, str] | None = None,
     progress: bool = True,
 ) -> StackResult:
-    """Create or update a stack; where nothing has changed, nothing is done.
+    """Create or update a stack; if nothing has changed, do nothing.
 
     Args:
         session: An open session.
         stack_name: Name of the stack.
         template_path: The template, YAML.
         parameters: The template's parameters.
-        tags: Tags that CloudFormation puts on every resource that takes tags.
+        tags: Tags that CloudFormation puts on every resource that supports tags.
         progress: Whether stack events are shown as they come.
 
     Raises:
-        DeploymentError: The first resource that failed, with CloudFormation's reason and what helps.
+        DeploymentError: The first resource that failed, with CloudFormation's reason and a hint.
 
     Example:
         >>> deploy_stack(session, "dynaberg-foundation", TEMPLATES / "foundation.yaml", parameters).outputs
@@ -139,7 +139,7 @@ def preview_stack(
         tags: The tags that the deployment would have.
 
     Raises:
-        DeploymentError: CloudFormation does not take the template or the parameters.
+        DeploymentError: CloudFormation does not accept the template or the parameters.
     """
     change_set = _make_change_set(session, stack_name, template_path, parameters, tags or {})
     _discard(session, change_set)
@@ -151,7 +151,7 @@ def preview_stack(
 
 
 def delete_stack(session: boto3.Session, stack_name: str, *, progress: bool = True) -> None:
-    """Delete a stack and wait until it is gone; a stack that does not exist is gone already.
+    """Delete a stack and wait until it is gone; a stack that does not exist counts as gone.
 
     Raises:
         DeploymentError: The first resource that could not be deleted, with the reason.
@@ -173,10 +173,10 @@ def delete_stack(session: boto3.Session, stack_name: str, *, progress: bool = Tr
 
 
 def _recover(session: boto3.Session, stack_name: str) -> None:
-    """Bring a stack that an interruption or a failure left half-way to where it can be deployed.
+    """Bring a stack that an interruption or a failure left unfinished into a deployable state.
 
     Raises:
-        DeploymentError: A clean-up of it did not get to its end.
+        DeploymentError: A clean-up of it did not finish.
     """
     settle(session, stack_name)
     status = stack_status(session, stack_name)
@@ -197,7 +197,7 @@ def _make_change_set(
     parameters: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> dict[str, Any]:
-    """A change set to execute or to discard; where nothing would change, its `Changes` are empty."""
+    """A change set to execute or to discard; if nothing would change, its `Changes` are empty."""
     cloudformation = aws.client(session, "cloudformation")
     is_new = stack_status(session, stack_name) in ("", SHELL)
     try:
@@ -226,7 +226,7 @@ def _make_change_set(
 
 
 def _discard(session: boto3.Session, change_set: Mapping[str, Any]) -> None:
-    """Delete a change set, and the stack that is nothing but its shell."""
+    """Delete a change set, and its stack if that was created only for it."""
     cloudformation = aws.client(session, "cloudformation")
     cloudformation.delete_change_set(ChangeSetName=change_set["ChangeSetId"])
     if stack_status(session, change_set["StackId"]) == SHELL:
@@ -234,7 +234,7 @@ def _discard(session: boto3.Session, change_set: Mapping[str, Any]) -> None:
 
 
 def _discard_abandoned(session: boto3.Session, stack_name: str) -> None:
-    """Delete what change sets an interruption left; executing one would have removed the others."""
+    """Delete the change sets that an interruption left; executing one would have removed the others."""
     cloudformation = aws.client(session, "cloudformation")
     for page in cloudformation.get_paginator("list_change_sets").paginate(StackName=stack_name):
         for found in page["Summaries"]:
@@ -245,7 +245,7 @@ def _discard_abandoned(session: boto3.Session, stack_name: str) -> None:
 def _follow(
     session: boto3.Session, stack_id: str, token: str, total: int, verb: str, progress: bool
 ) -> list[dict[str, Any]]:
-    """Show a stack's events as they come, until the operation is over; all of them, oldest first."""
+    """Show a stack's events as they come, until the operation ends; returns all of them, oldest first."""
     stack_name = stack_id.split("/")[1]
     with tqdm(total=total, desc=f"{verb} {stack_name}", unit="resource", disable=not progress) as bar:
 
@@ -256,11 +256,11 @@ def _follow(
             bar.update(len(done - {stack_name}) - bar.n)
             return events if stack_name in done else None
 
-        hint = "Run it again: it waits for what is under way and goes on from there."
+        hint = "Run it again: it waits for the operation in progress and continues from there."
         events = aws.wait_for(
             over, timeout=DEADLINE_SECONDS, what=f"The end of stack {stack_name!r}'s change", hint=hint
         )
-        # A change set also lists what a false condition leaves out.
+        # A change set also lists what a false condition excludes.
         bar.total = bar.n
         bar.set_postfix_str("")
     return events
@@ -304,7 +304,7 @@ def _check(session: boto3.Session, events: list[dict[str, Any]], stack_name: str
 
 
 def _invalid(session: boto3.Session, **where: str) -> tuple[str, str] | None:
-    """The resource that CloudFormation refused before it began, and why; an old boto3 cannot ask."""
+    """The resource that CloudFormation refused before it started, and why; an old boto3 cannot ask for it."""
     ask = getattr(aws.client(session, "cloudformation"), "describe_events", None)
     answer = ask(**where, Filters={"FailedEvents": True}) if ask else {"OperationEvents": []}
     for event in answer["OperationEvents"]:

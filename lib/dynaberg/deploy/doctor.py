@@ -1,4 +1,4 @@
-"""The doctor: every precondition, met or not, each with its fix. It only looks."""
+"""The doctor: every precondition, met or not, each with its fix. It changes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["check", "ok", "found", "fix"]
 MINIMUM_BYTES = 2 * 2**30
-_AGAIN = "wb.enable_cdc() sets it again."
+_AGAIN = "wb.enable_cdc() restores it."
 Check = Callable[[boto3.Session, Settings], tuple[bool, str, str]]
 
 
@@ -37,7 +37,7 @@ def doctor(session: boto3.Session, settings: Settings) -> pd.DataFrame:
         settings: What the workbench is set to.
 
     Returns:
-        One row per check: check, ok, found, fix (empty where nothing is to be done).
+        One row per check: check, ok, found, fix (empty if there is nothing to do).
 
     Example:
         >>> report = doctor(session, settings)
@@ -55,7 +55,7 @@ def _row(name: str, check: Check, session: boto3.Session, settings: Settings) ->
     except DynabergError as error:
         ok, found, fix = False, error.message, error.hint
     except (BotoCoreError, ClientError) as error:
-        ok, found, fix = False, str(error), "Ask for the permission to look, or for the resource."
+        ok, found, fix = False, str(error), "Ask for permission to read it, or for the resource."
     return name, ok, found, "" if ok else fix
 
 
@@ -96,7 +96,7 @@ def _version(name: str) -> str:
 
 def _disk(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     free = shutil.disk_usage(settings.root.resolve()).free
-    return free >= MINIMUM_BYTES, f"{free / 2**30:.1f} GiB free", "Free some: 2 GiB are enough."
+    return free >= MINIMUM_BYTES, f"{free / 2**30:.1f} GiB free", "Free some space: 2 GiB are enough."
 
 
 def _memory(_: boto3.Session, __: Settings) -> tuple[bool, str, str]:
@@ -106,7 +106,7 @@ def _memory(_: boto3.Session, __: Settings) -> tuple[bool, str, str]:
 
 def _settings(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     path = settings.root / CONTEXT_FILE
-    return path.is_file(), str(path), "Without it the defaults hold; README.md shows one."
+    return path.is_file(), str(path), "Without it the defaults apply; README.md shows an example."
 
 
 def _contract(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
@@ -120,7 +120,7 @@ def _contract(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
 def _local_aws(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     running = local.status(settings)
     if running is None:
-        return False, "does not run", local.START
+        return False, "not running", local.START
     found = f"{running.endpoint}, {running.memory_bytes / 2**20:.0f} MiB, from {running.restored} state"
     if not running.is_current:
         return False, f"{found}; its code has changed since it was started", local.RESTART
@@ -169,7 +169,7 @@ def _workgroup(session: boto3.Session, settings: Settings) -> tuple[bool, str, s
 def _stream_type(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     deployed = stack_parameters(session, stacks.stack_name(settings, "delivery")).get("StreamType")
     wanted = settings.stream_type
-    fix = f"wb.deploy_firehose() changes over to {wanted}."
+    fix = f"wb.deploy_firehose() deploys or switches to {wanted}."
     return deployed == wanted, f"{deployed or 'nothing'} deployed, {wanted} set", fix
 
 
@@ -184,11 +184,11 @@ def _delivery(session: boto3.Session, settings: Settings) -> tuple[bool, str, st
         for name in names
     }
     found = f"{len(names)} delivery stream{'s' * (len(names) > 1)} {', '.join(sorted(states))}"
-    return states == {"ACTIVE"}, found, "wb.deploy_firehose() makes it again."
+    return states == {"ACTIVE"}, found, "wb.deploy_firehose() creates it again."
 
 
 def _event_sources(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
-    """What reads the change stream, where that is not Firehose itself, and the dead-letter queue."""
+    """What reads the change stream, if that is not Firehose itself, and the dead-letter queue."""
     outputs = stacks.outputs(session, settings, "delivery")
     wanted = ["RedriveName"] if "KinesisDeliveryStreamName" in outputs else ["ForwarderName", "RedriveName"]
     states = {}
@@ -196,7 +196,7 @@ def _event_sources(session: boto3.Session, settings: Settings) -> tuple[bool, st
         answer = aws.client(session, "lambda").list_event_source_mappings(FunctionName=outputs[name])
         found = {mapping["State"] for mapping in answer["EventSourceMappings"]}
         states[outputs[name]] = ", ".join(sorted(found)) or "reads nothing"
-    fix = "wb.deploy_firehose() makes its event source mapping again."
+    fix = "wb.deploy_firehose() creates its event source mapping again."
     found_words = ", ".join(f"{name} {state}" for name, state in states.items())
     return set(states.values()) == {"Enabled"}, found_words, fix
 
@@ -209,7 +209,7 @@ def _queues(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]
     return (
         not parked,
         f"{parked} parked messages",
-        "replay_errors() of the table, after a look at why they failed.",
+        "See why they failed with the table's failures(), then run its replay_errors().",
     )
 
 

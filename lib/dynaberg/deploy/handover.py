@@ -1,6 +1,6 @@
 """The change of the stream type on a live deployment: which updates, in which order, and when.
 
-What the forwarder does meanwhile, and why the order of changes stays right, is in `functions/handover.py`.
+`functions/handover.py` explains what the forwarder does meanwhile, and why the order stays right.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import boto3
 
 from dynaberg import aws
 
-# How long both paths run before Kinesis is alone. Firehose begins with what comes after its stream is ready.
+# How long both paths run before Kinesis runs alone. Firehose starts with what comes after its stream is
+# ready.
 OVERLAP_SECONDS = 300
-# The clocks of AWS's own services, and the Date of an answer, which has no fraction.
+# Allowance for the clocks of AWS's services, and for the Date of a response, which has no fraction.
 CLOCK_SECONDS = 2
-# "DynamoDB Streams Limits": what the forwarder has not read by then is gone.
+# "DynamoDB Streams Limits": what the forwarder has not read by then is lost.
 STREAM_SECONDS = 24 * 3600
 WITHOUT_END = "9999999999"
 
@@ -24,21 +25,21 @@ WITHOUT_END = "9999999999"
 def handover_steps(
     stream_type: str, before: Mapping[str, str], clock: Callable[[], int]
 ) -> Iterator[dict[str, str]]:
-    """The updates of the delivery that lead to a stream type, each carried out before the next is asked for.
+    """The updates of the delivery that lead to a stream type; carry out each before asking for the next.
 
     Args:
-        stream_type: What is wanted: `dynamodb` or `kinesis`.
-        before: The parameters that the delivery is deployed with; none for the first time.
-        clock: Tells AWS's time, in seconds since 1970.
+        stream_type: The target: `dynamodb` or `kinesis`.
+        before: The parameters that the delivery is deployed with; empty for the first time.
+        clock: Returns AWS's time, in seconds since 1970.
 
     Yields:
-        Parameters of the template; where nothing changes over, one update as before.
+        Parameters of the template; without a switch, one update as before.
     """
     until, taken_over = before.get("ForwardUntil", ""), before.get("TakenOverAt", "")
     was = before.get("StreamType", stream_type if not before else "dynamodb")
     if stream_type == "dynamodb":
         if was == "kinesis" and until:
-            # The old event source has its place in the stream: only a new one begins at the beginning.
+            # The old event source keeps its position in the stream: only a new one starts at the beginning.
             yield {**before, "ForwardUntil": ""}
         taken_over = str(clock() + CLOCK_SECONDS) if was == "kinesis" else taken_over
         yield {"StreamType": "dynamodb", "ForwardUntil": "", "TakenOverAt": taken_over}
@@ -54,13 +55,13 @@ def handover_steps(
 
 
 def aws_seconds(session: boto3.Session) -> int:
-    """What AWS's clock says, in seconds since 1970; that of this machine may be wrong."""
+    """The time by AWS's clock, in seconds since 1970; this machine's clock may be wrong."""
     answer = aws.client(session, "sts").get_caller_identity()
     return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
 
 
 def wait_for_kinesis(session: boto3.Session, foundation: Mapping[str, str]) -> None:
-    """Wait until DynamoDB sends a table's changes to Kinesis, or has stopped to.
+    """Wait until DynamoDB sends a table's changes to Kinesis, or has stopped doing so.
 
     Args:
         session: An open session.

@@ -1,7 +1,7 @@
 """The integration of S3 Tables with AWS's analytics services: once for each account and Region.
 
 Athena and Firehose see table buckets through the federated catalog `s3tablescatalog`. It belongs to the whole
-account: it is made where there is none, and what exists is looked at and never changed.
+account: it is created if there is none, and an existing one is only read, never changed.
 Source: "Integrating Amazon S3 Tables with AWS analytics services", Amazon S3 User Guide; "Amazon S3 Tables
 integration with AWS Glue Data Catalog and AWS Lake Formation", AWS Lake Formation Developer Guide.
 """
@@ -30,10 +30,10 @@ _DEFAULTS = ("CreateDatabaseDefaultPermissions", "CreateTableDefaultPermissions"
 
 @dataclass(frozen=True)
 class Integration:
-    """What an account has of the integration.
+    """The state of the integration in an account.
 
     Attributes:
-        access_mode: `iam` or `lakeformation`, whichever decides about table buckets; None where neither does.
+        access_mode: `iam` or `lakeformation`, whichever controls table buckets; None if neither does.
         exists: Whether the catalog exists.
     """
 
@@ -42,37 +42,37 @@ class Integration:
 
 
 def find_integration(session: boto3.Session) -> Integration:
-    """Look at the account's integration, in the Region of the session.
+    """Read the account's integration, in the Region of the session.
 
     Raises:
-        DeploymentError: A catalog of that name exists that is none of table buckets.
+        DeploymentError: A catalog of that name exists that does not contain table buckets.
     """
     catalog = _catalog(session)
     if catalog is None:
         return Integration("lakeformation" if _is_registered(session) else None, exists=False)
     if catalog.get("FederatedCatalog", {}).get("ConnectionName") != CONNECTION:
-        msg = f"There is a Glue catalog {CATALOG!r}, but it does not stand for table buckets."
-        raise DeploymentError(msg, hint="S3 Tables needs this name; ask whoever made that catalog.")
+        msg = f"There is a Glue catalog {CATALOG!r}, but it does not contain table buckets."
+        raise DeploymentError(msg, hint="S3 Tables needs this name; ask the owner of that catalog.")
     return Integration(_mode(catalog), exists=True)
 
 
 def integrate_analytics(
     session: boto3.Session, settings: Settings, *, data_access_role_arn: str = ""
 ) -> pd.DataFrame:
-    """Make the catalog `s3tablescatalog` where the account has none in this Region; never change one.
+    """Create the catalog `s3tablescatalog` if the account has none in this Region; never change one.
 
     Args:
         session: An open session.
         settings: The access mode.
-        data_access_role_arn: With `lakeformation`, the role by which Lake Formation reads and writes table
-            buckets, where they are not registered with it yet.
+        data_access_role_arn: With `lakeformation`, the role with which Lake Formation reads and writes table
+            buckets, if they are not registered with it yet.
 
     Returns:
-        One row: catalog, access_mode, made (whether it was made now).
+        One row: catalog, access_mode, made (whether it was created now).
 
     Raises:
-        SettingsError: The account's access mode is another one than the settings'; or a role is missing.
-        DeploymentError: A catalog of that name exists that is none of table buckets.
+        SettingsError: The account's access mode differs from that of the settings, or a role is missing.
+        DeploymentError: A catalog of that name exists that does not contain table buckets.
 
     Example:
         >>> integrate_analytics(session, settings)
@@ -83,22 +83,20 @@ def integrate_analytics(
         if wanted == "lakeformation" and found.access_mode is None:
             _register(session, data_access_role_arn)
         _create(session, wanted)
-        # Someone else may have been faster, with another mode.
+        # Someone else may have created it first, with another mode.
         check_mode(find_integration(session), wanted)
     return pd.DataFrame([(CATALOG, wanted, not found.exists)], columns=["catalog", "access_mode", "made"])
 
 
 def check_mode(found: Integration, wanted: str) -> None:
-    """Refuse to work against the access mode that an account has.
+    """Refuse to work with another access mode than the account's.
 
     Raises:
-        SettingsError: It is another one than the settings'.
+        SettingsError: It differs from that of the settings.
     """
     if found.access_mode not in (None, wanted):
-        msg = (
-            f"This account decides about table buckets by {found.access_mode!r}, the settings by {wanted!r}."
-        )
-        hint = f'Set access_mode to "{found.access_mode}". To change an account is for its administrators:'
+        msg = f"This account controls table buckets with {found.access_mode!r}, the settings with {wanted!r}."
+        hint = f'Set access_mode to "{found.access_mode}". Only administrators should change an account:'
         raise SettingsError(msg, hint=f"{hint} everyone who reads table buckets would be affected at once.")
 
 
@@ -114,7 +112,7 @@ def _catalog(session: boto3.Session) -> dict[str, Any] | None:
 
 
 def _mode(catalog: Mapping[str, Any]) -> str:
-    """Who decides: IAM alone where every IAM principal is let through by default."""
+    """Who decides: IAM alone if every IAM principal is allowed by default."""
     return "iam" if all(catalog.get(key) == _EVERYBODY for key in _DEFAULTS) else "lakeformation"
 
 
@@ -124,7 +122,7 @@ def _every_bucket(session: boto3.Session) -> str:
 
 
 def _is_registered(session: boto3.Session) -> bool:
-    """Whether Lake Formation has table buckets in its care."""
+    """Whether table buckets are registered with Lake Formation."""
     try:
         aws.client(session, "lakeformation").describe_resource(ResourceArn=_every_bucket(session))
     except ClientError as error:
@@ -136,8 +134,8 @@ def _is_registered(session: boto3.Session) -> bool:
 
 def _register(session: boto3.Session, role_arn: str) -> None:
     if not role_arn:
-        msg = "Lake Formation has no role yet by which it could read and write table buckets."
-        hint = "Name one: wb.integrate_analytics(data_access_role_arn=…); CONTRIBUTING.md says what it needs."
+        msg = "Lake Formation has no role yet with which it could read and write table buckets."
+        hint = "Pass one: wb.integrate_analytics(data_access_role_arn=…); CONTRIBUTING.md says what it needs."
         raise SettingsError(msg, hint=hint)
     aws.client(session, "lakeformation").register_resource(
         ResourceArn=_every_bucket(session), RoleArn=role_arn, WithFederation=True, WithPrivilegedAccess=True

@@ -1,4 +1,4 @@
-"""The Lambda's code: a zip that comes out the same, byte for byte, wherever it is made."""
+"""The Lambda's code: a zip that is the same, byte for byte, wherever it is made."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dynaberg import aws
 from dynaberg.contracts import Contract
 
 FUNCTIONS = Path(__file__).resolve().parents[1] / "functions"
-# The earliest moment that a zip can hold: the same sources make the same bytes.
+# The earliest time that a zip can hold, so that the same sources make the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def package(contract: Contract, folder: Path = FUNCTIONS) -> bytes:
-    """Zip the functions as the package `functions`, the contract beside them.
+    """Zip the functions as the package `functions`, with the contract next to it.
 
     Args:
-        contract: What the functions convert by; it goes in as `contract.json`.
+        contract: The contract that the functions convert by; it is added as `contract.json`.
         folder: The folder of the functions.
 
     Returns:
@@ -47,7 +47,7 @@ def code_key(code: bytes) -> str:
 
 
 def upload(session: boto3.Session, bucket: str, code: bytes) -> str:
-    """Upload a package under its SHA-256, where it is not there yet.
+    """Upload a package under its SHA-256, if it is not there yet.
 
     Args:
         session: An open session.

@@ -1,4 +1,4 @@
-"""What each template is deployed with: from the settings, the table contract and the stacks before it."""
+"""The parameters of each template, from the settings, the table contract and the stacks before it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dynaberg.contracts import Contract
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
 
-# A parameter that names something which this deployment does not have.
+# The value of a parameter for something that this deployment does not have.
 NONE = "none"
 Outputs = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast the delivery goes, and how long it tries.
+    """How fast the delivery is, and how long it retries.
 
     Attributes:
         buffer_seconds: How long Firehose gathers rows before it commits a snapshot, 0 to 900.
-        redrive_attempts: How often rows that Firehose refused are tried again before being parked, 1 to 50.
-        redrive_seconds: How long they wait after the first attempt, then twice as long each time, 1 to 900.
+        redrive_attempts: How often rows that Firehose refused are retried before they are parked, 1 to 50.
+        redrive_seconds: Their delay after the first attempt, which doubles each time, 1 to 900.
     """
 
     buffer_seconds: int = 10
@@ -29,7 +29,7 @@ class Pace:
     redrive_seconds: int = 30
 
     def __post_init__(self) -> None:
-        """Refuse what the template would refuse later, and less clearly."""
+        """Reject what the template would refuse later with a less clear message."""
         limits = {
             "buffer_seconds": (0, 900, "10 to see rows soon, 60 or more for fewer and larger files"),
             "redrive_attempts": (1, 50, "8"),
@@ -68,7 +68,8 @@ def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) 
     Args:
         settings: The names, the access mode and the principals.
         foundation: Outputs of the foundation.
-        before: Parameters of the delivery that is up: what reads Kinesis keeps its rights until it is gone.
+        before: Parameters of the delivery that is up: what reads Kinesis keeps its permissions until it is
+            removed.
     """
     with_kinesis = "kinesis" in (settings.stream_type, before.get("StreamType"))
     stream = foundation.get("KinesisStreamName") or before.get("KinesisStreamName", "")
@@ -95,14 +96,14 @@ def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) 
 def delivery_parameters(
     settings: Settings, foundation: Outputs, access: Outputs, *, code_key: str, pace: Pace
 ) -> dict[str, str]:
-    """The delivery's parameters, but for those of a change of the stream type (`handover.py`).
+    """The delivery's parameters, except those of a change of the stream type (`handover.py`).
 
     Args:
         settings: The names.
         foundation: Outputs of the foundation.
         access: Outputs of the access.
-        code_key: Where the functions' code lies in the code bucket.
-        pace: How fast it goes.
+        code_key: Key of the functions' code in the code bucket.
+        pace: How fast it is.
     """
     return {
         "Project": settings.name,
@@ -141,7 +142,7 @@ def observe_parameters(settings: Settings, foundation: Outputs, delivery: Output
 
 
 def planned_foundation(settings: Settings, contract: Contract, account: str, region: str) -> dict[str, str]:
-    """What the foundation's outputs will be, as far as a preview of the stacks after it needs them."""
+    """What the foundation's outputs will be, as far as a preview of the later stacks needs them."""
     bucket = {n: f"{settings.bucket_name}-{n}-{account}-{region}" for n in ("errors", "code", "results")}
     arn = f"arn:aws:{{service}}:{region}:{account}:{{resource}}"
     table = f"table/{contract.source_table}/stream/planned"

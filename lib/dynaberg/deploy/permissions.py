@@ -1,9 +1,9 @@
 """Permissions: who may do what on which resource, and what the caller must be allowed.
 
 The access matrix is read from the template of the access stack. Of the caller's two policies, `work` is what
-the library itself calls, and what Athena calls in its name; `deploy` is what CloudFormation calls in the name
-of whoever executes a change set. It holds IAM's own actions, and can be given to another principal or to a
-CloudFormation service role.
+the library itself calls, and what Athena calls on its behalf; `deploy` is what CloudFormation calls on behalf
+of the principal who executes a change set. It includes IAM's own actions, and can be given to another
+principal or to a CloudFormation service role.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MATRIX_COLUMNS = ["principal", "what", "resource", "permission", "mode", "enforc
 POLICIES = ("work", "deploy")
 _FOLDER = Path(__file__).parent / "policies"
 _KEY = "${KmsKeyArn}"
-# Whose a resource of the template is, by how its name begins.
+# Which principal a resource of the template belongs to, by the prefix of its name.
 _PRINCIPALS = {
     "Firehose": "Firehose",
     "Forwarder": "forwarder",
@@ -36,7 +36,7 @@ _PRINCIPALS = {
     "Analyst": "analyst",
     "Operator": "operator",
 }
-# What an ARN stands for, without the account and the Region.
+# What an ARN means, without the account and the Region.
 _WHAT = {
     r"\*": "Lake Formation's credentials",
     r"glue:.*": "Glue catalog",
@@ -63,7 +63,7 @@ def access_matrix(
     """Who may do what on which resource.
 
     Args:
-        settings: The names, the stream type, the principals and the key.
+        settings: The names, the stream type, the principals and the KMS key.
         foundation: Outputs of the foundation, or what they will be.
         account: The account's id.
         region: The Region.
@@ -75,7 +75,7 @@ def access_matrix(
         the two grants it), enforced (False on the local AWS).
     """
     check_choice("access_mode", access_mode, ACCESS_MODES)
-    # The local AWS is deployed without Lake Formation; the question here is what AWS would be told.
+    # The local AWS is deployed without Lake Formation; this shows what AWS would be given.
     there = replace(settings, target="aws", access_mode=access_mode)
     pseudo = {"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": "aws"}
     resources = resolved_resources(
@@ -95,7 +95,7 @@ def statements(resource: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """A list, or the only member of one: IAM takes both."""
+    """A list, or the only member of one: IAM accepts both."""
     return value if isinstance(value, list) else [value]
 
 

@@ -1,4 +1,4 @@
-"""Stacks as they stand: what they hold, whether they are protected, and what was changed in them by hand.
+"""The state of stacks: what they contain, whether they are protected, and what was changed by hand.
 
 Sources: "Protect CloudFormation stacks from being deleted" and "Detect drift on an entire CloudFormation
 stack", AWS CloudFormation User Guide.
@@ -22,7 +22,7 @@ DRIFT_COLUMNS = ["stack", "resource", "type", "status", "property", "expected", 
 DRIFT_DEADLINE_SECONDS = 600
 NOT_CHECKED = "NOT_CHECKED"
 USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
-# A stack that is nothing but the holder of its first change set.
+# A stack that only holds its first change set.
 SHELL = "REVIEW_IN_PROGRESS"
 _MADE_BY = {
     "foundation": "wb.enable_cdc(), notebook 01_enable_cdc",
@@ -33,7 +33,7 @@ _MADE_BY = {
 
 
 def stack_exists(session: boto3.Session, stack_name: str) -> bool:
-    """Whether a stack is there and usable: created, and not in the middle of anything."""
+    """Whether a stack exists and is usable: created, with no operation in progress."""
     return stack_status(session, stack_name) in USABLE
 
 
@@ -41,18 +41,18 @@ def stack_outputs(session: boto3.Session, stack_name: str) -> dict[str, str]:
     """The outputs of a stack by name.
 
     Raises:
-        NotFoundError: The stack does not exist; the hint names the notebook that makes it.
+        NotFoundError: The stack does not exist; the hint names the notebook that creates it.
     """
     stack = describe_stack(session, stack_name)
     if stack is None:
         maker = _MADE_BY.get(stack_name.rpartition("-")[2])
         msg = f"There is no stack {stack_name!r} in {session.region_name}."
-        raise NotFoundError(msg, hint=f"Make it with {maker}." if maker else "")
+        raise NotFoundError(msg, hint=f"Create it with {maker}." if maker else "")
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
 def stack_parameters(session: boto3.Session, stack_name: str) -> dict[str, str]:
-    """The parameters that a stack was deployed with, by name; none where it is not usable or not there."""
+    """The parameters that a stack was deployed with, by name; empty if it is not usable or does not exist."""
     stack = describe_stack(session, stack_name)
     if stack is None or stack["StackStatus"] not in USABLE:
         return {}
@@ -86,7 +86,7 @@ def stack_resources(
 
 
 def settle(session: boto3.Session, stack_name: str) -> None:
-    """Wait until a stack is in the middle of nothing, such as a deployment whose kernel was interrupted."""
+    """Wait until no operation on a stack is in progress, such as an interrupted deployment."""
 
     def settled() -> bool:
         status = stack_status(session, stack_name)
@@ -96,7 +96,7 @@ def settle(session: boto3.Session, stack_name: str) -> None:
 
 
 def describe_stack(session: boto3.Session, stack_name: str) -> dict[str, Any] | None:
-    """What CloudFormation tells of a stack; None where there is none."""
+    """CloudFormation's description of a stack; None if there is none."""
     try:
         answer = aws.client(session, "cloudformation").describe_stacks(StackName=stack_name)
     except ClientError as error:
@@ -108,17 +108,17 @@ def describe_stack(session: boto3.Session, stack_name: str) -> dict[str, Any] | 
 
 
 def stack_status(session: boto3.Session, stack_name: str) -> str:
-    """CloudFormation's word for where a stack stands; empty where there is none."""
+    """CloudFormation's status of a stack; empty if there is none."""
     return str((describe_stack(session, stack_name) or {}).get("StackStatus", ""))
 
 
 def protect_stack(session: boto3.Session, stack_name: str, *, protect: bool) -> None:
-    """Set whether CloudFormation refuses to delete a stack; what is as wanted is not touched.
+    """Set whether CloudFormation refuses to delete a stack; nothing is changed if it already does as wanted.
 
     Args:
         session: An open session.
         stack_name: Name of a stack that exists.
-        protect: Whether it shall be refused.
+        protect: Whether to refuse it.
     """
     if is_protected(session, stack_name) != protect:
         aws.client(session, "cloudformation").update_termination_protection(
@@ -132,26 +132,26 @@ def is_protected(session: boto3.Session, stack_name: str) -> bool:
 
 
 def refuse_protected(session: boto3.Session, stack_name: str) -> None:
-    """Refuse to begin a removal that a protected stack would stop half-way.
+    """Refuse to start a removal that a protected stack would stop halfway.
 
     Raises:
         SettingsError: The stack is protected; nothing was removed.
     """
     if is_protected(session, stack_name):
-        msg = f"Stack {stack_name!r} is protected, its DynamoDB table too. Nothing was removed."
-        raise SettingsError(msg, hint="Take the protection off first: `protect` false, then wb.enable_cdc().")
+        msg = f"Stack {stack_name!r} and its DynamoDB table are protected. Nothing was removed."
+        raise SettingsError(msg, hint="Remove the protection first: `protect` false, then wb.enable_cdc().")
 
 
 def detect_drift(session: boto3.Session, stack_name: str) -> pd.DataFrame:
-    """Compare what a stack made with what its template says.
+    """Compare what a stack created with what its template says.
 
     Args:
         session: An open session.
         stack_name: Name of a stack that exists.
 
     Returns:
-        `DRIFT_COLUMNS`: one row per resource, or one per property where some differ. `NOT_CHECKED` is what
-        CloudFormation cannot compare; that says nothing about it.
+        `DRIFT_COLUMNS`: one row per resource, or one per property if some differ. `NOT_CHECKED` means that
+        CloudFormation cannot compare the resource, so it may or may not differ.
 
     Raises:
         DeploymentError: CloudFormation could not compare.
@@ -176,7 +176,7 @@ def detect_drift(session: boto3.Session, stack_name: str) -> pd.DataFrame:
 
 
 def _detect(session: boto3.Session, stack_name: str) -> None:
-    """Have CloudFormation compare, and wait until it has."""
+    """Have CloudFormation compare, and wait for the result."""
     cloudformation = aws.client(session, "cloudformation")
     detection = cloudformation.detect_stack_drift(StackName=stack_name)["StackDriftDetectionId"]
 
@@ -188,9 +188,9 @@ def _detect(session: boto3.Session, stack_name: str) -> None:
 
     what = f"The drift of stack {stack_name!r}"
     answer = aws.wait_for(over, timeout=DRIFT_DEADLINE_SECONDS, what=what)
-    # A detection that failed for some of the resources has its answer for the others all the same.
+    # A detection that failed for some resources still has results for the others.
     if answer["DetectionStatus"] == "DETECTION_FAILED" and "StackDriftStatus" not in answer:
-        msg = f"{what} could not be told: {answer.get('DetectionStatusReason', 'no reason given')}."
+        msg = f"{what} could not be detected: {answer.get('DetectionStatusReason', 'no reason given')}."
         raise DeploymentError(msg, hint="Comparing needs the permission to read each resource.")
 
 

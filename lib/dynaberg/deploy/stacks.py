@@ -1,4 +1,4 @@
-"""The four stacks: deployed, previewed and looked at, from the settings and the table contract."""
+"""The four stacks: deployed, previewed and inspected, from the settings and the table contract."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from dynaberg.deploy.template import TEMPLATES
 from dynaberg.settings import Settings
 
 Part = Literal["foundation", "access", "delivery", "observe"]
-# In the order in which they are deployed: Firehose looks whether its role may read the log when it is made.
+# In order of deployment: when it is created, Firehose checks whether its role may read the change log.
 PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
 TAG = "dynaberg:name"
 
@@ -69,19 +69,20 @@ def deploy_firehose(
 ) -> pd.DataFrame:
     """Deploy the roles and the delivery into the change log, which must exist, with its alarms.
 
-    Where the stream type of the settings is another one than that of the deployment, the deployment changes
-    over, the foundation too: the new path is up before the old one ends, and the change log stays. Around
-    that moment a change may come on both paths and so be in the log twice, under two change ids; the current
-    table has it once, and the order of one key's changes stays right (`functions/handover.py` says why). On
-    the way back from Kinesis all that DynamoDB Streams hold, 24 hours of changes, is read again.
+    If the stream type of the settings differs from that of the deployment, the deployment switches over, and
+    so does the foundation: the new path is up before the old one ends, and the change log stays. During the
+    switch a change may come on both paths and so be in the change log twice, under two change ids; the
+    current table has it once, and the order of one key's changes stays right (`functions/handover.py`
+    explains why). On the way back from Kinesis, everything that DynamoDB Streams holds, 24 hours of changes,
+    is read again.
 
     Args:
         session: An open session.
         settings: The names, the stream type and the access mode.
         contract: The table contract; it is shipped with the functions.
         buffer_seconds: How long Firehose gathers rows before it commits a snapshot, 0 to 900.
-        redrive_attempts: How often rows that Firehose refused are tried again before being parked, 1 to 50.
-        redrive_seconds: How long they wait after the first attempt, then twice as long each time, 1 to 900.
+        redrive_attempts: How often rows that Firehose refused are retried before they are parked, 1 to 50.
+        redrive_seconds: Their delay after the first attempt, which doubles each time, 1 to 900.
 
     Returns:
         One row per resource of the access, the delivery and its observation: resource, type, name, status,
@@ -89,8 +90,7 @@ def deploy_firehose(
 
     Raises:
         NotFoundError: There is no foundation yet.
-        SettingsError: A buffer or a redrive that the delivery cannot have, or another access mode than the
-            account's.
+        SettingsError: A buffer or a redrive setting out of range, or another access mode than the account's.
         DeploymentError: CloudFormation could not create or update something.
     """
     pace = Pace(buffer_seconds, redrive_attempts, redrive_seconds)
@@ -104,7 +104,7 @@ def deploy_firehose(
     for step in handover_steps(settings.stream_type, before, lambda: aws_seconds(session)):
         delivery = _deploy(session, settings, "delivery", parameters | _known(step, parameters))
     if before.get("StreamType", settings.stream_type) != settings.stream_type:
-        # What read Kinesis has gone, and its rights follow.
+        # What read Kinesis is gone, so its permissions are removed, too.
         access = _deploy(session, settings, "access", access_parameters(settings, found, {}))
     observe = _deploy(session, settings, "observe", observe_parameters(settings, found, delivery.outputs))
     results = [access, delivery, observe]
@@ -120,10 +120,10 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
         contract: The table contract.
 
     Returns:
-        One row per change: stack, action, resource, type, replacement; none where nothing would change.
+        One row per change: stack, action, resource, type, replacement; empty if nothing would change.
 
     Raises:
-        DeploymentError: CloudFormation does not take a template or its parameters.
+        DeploymentError: CloudFormation does not accept a template or its parameters.
     """
     found = {part: outputs(session, settings, part) for part in PARTS if exists(session, settings, part)}
     before = stack_parameters(session, stack_name(settings, "delivery"))
@@ -151,7 +151,7 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
 
 
 def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
-    """Where what is deployed is no longer what the stacks say, because someone changed it by hand.
+    """Where the deployed resources differ from their templates because someone changed them by hand.
 
     Args:
         session: An open session.
@@ -159,8 +159,8 @@ def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
 
     Returns:
         One row per resource: stack, resource, type, status (`IN_SYNC`, `MODIFIED`, `DELETED`, or
-        `NOT_CHECKED` where CloudFormation does not look), and for each property that differs one with
-        property, expected, actual.
+        `NOT_CHECKED` if CloudFormation does not compare it); or one per property that differs, with property,
+        expected, actual.
 
     Raises:
         NotReadyError: CloudFormation took longer than ten minutes.
@@ -173,7 +173,7 @@ def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
 def grants(
     session: boto3.Session, settings: Settings, contract: Contract, access_mode: str | None = None
 ) -> pd.DataFrame:
-    """Who may do what on which resource, by the template of the access stack, whether deployed or not.
+    """Who may do what on which resource, from the template of the access stack, deployed or not.
 
     Args:
         session: An open session.
@@ -217,7 +217,7 @@ def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str,
     """The outputs of a stack: `foundation`, `access`, `delivery` or `observe`.
 
     Raises:
-        NotFoundError: It is not deployed; the hint names the notebook that does it.
+        NotFoundError: It is not deployed; the hint names the notebook that deploys it.
     """
     return stack_outputs(session, stack_name(settings, part))
 
@@ -228,7 +228,7 @@ def stack_name(settings: Settings, part: Part) -> str:
 
 
 def tags(settings: Settings) -> dict[str, str]:
-    """The tag by which everything that was created is found again."""
+    """The tag that marks everything that was created."""
     return {TAG: settings.name}
 
 
@@ -254,7 +254,7 @@ def _deploy_foundation(session: boto3.Session, settings: Settings, contract: Con
 
 
 def _foundation_for(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, str]:
-    """The outputs of the foundation, brought to the settings' stream type before."""
+    """The outputs of the foundation, after it was brought to the settings' stream type."""
     found = outputs(session, settings, "foundation")
     if found.get("StreamType") == settings.stream_type:
         return found
@@ -264,7 +264,7 @@ def _foundation_for(session: boto3.Session, settings: Settings, contract: Contra
 def _foundation_or_plan(
     session: boto3.Session, settings: Settings, contract: Contract, account: str
 ) -> dict[str, str]:
-    """The outputs of the foundation, and what it does not tell yet as it will be."""
+    """The outputs of the foundation; those that do not exist yet as they will be."""
     there = outputs(session, settings, "foundation") if exists(session, settings, "foundation") else {}
     return planned_foundation(settings, contract, account, session.region_name) | there
 

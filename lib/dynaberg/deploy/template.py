@@ -1,6 +1,7 @@
-"""A template as it comes out for given parameters: conditions decided, references filled in.
+"""A template evaluated for given parameters: conditions decided, references filled in.
 
-Only what the templates of this folder use: `Ref`, `Fn::Sub`, `Fn::GetAtt`, `Fn::If` and the conditions.
+It supports only what the templates of this folder use: `Ref`, `Fn::Sub`, `Fn::GetAtt`, `Fn::If` and the
+conditions.
 Source: "Intrinsic function reference", AWS CloudFormation Template Reference.
 """
 
@@ -43,7 +44,7 @@ def load_template(path: Path) -> dict[str, Any]:
 
 
 def resolved_resources(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
-    """The resources that a template makes with given parameters, by their logical name.
+    """The resources that a template creates with given parameters, by their logical name.
 
     Args:
         template: A template, from `load_template`.

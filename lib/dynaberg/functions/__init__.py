@@ -1,7 +1,7 @@
-"""Code that runs inside Lambda: the standard library and boto3, and nothing else of Dynaberg.
+"""Code that runs inside Lambda: it uses only the standard library and boto3, nothing else of Dynaberg.
 
-The handlers are `forwarder`, `redrive` and `transform`. From outside: the modules by which a replay does
-what a handler would do.
+The handlers are `forwarder`, `redrive` and `transform`. Public: the modules with which a replay does what a
+handler would do.
 """
 
 __all__ = ["attributes", "conversion", "dead_letters", "delivery", "handover"]

@@ -1,6 +1,6 @@
-"""DynamoDB attributes, `{"N": "12.30"}`, to the JSON values that a column's type takes, exactly.
+"""DynamoDB attributes, `{"N": "12.30"}`, converted exactly to the JSON values that a column's type takes.
 
-Source of the attribute's forms: "AttributeValue", Amazon DynamoDB API Reference.
+Source of the forms of attributes: "AttributeValue", Amazon DynamoDB API Reference.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _LAST_MOMENT_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(micros
 _FIRST_MOMENT_US = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 to_json = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
-# DynamoDB's numbers lie between 1E-130 and 9.9…E+125: with 38 digits after the point they fit in this.
+# DynamoDB's numbers are between 1E-130 and 9.9…E+125: with 38 digits after the point they fit in this.
 _EXACT = Context(prec=200, traps=[Inexact, InvalidOperation])
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# ISO 8601, in its extended and in its basic form; RFC 3339 takes small letters too.
+# ISO 8601, in its extended and in its basic form; RFC 3339 also accepts lower-case letters.
 _MOMENT = re.compile(
     r"(?P<year>[0-9]{4})(?P<hyphen>-?)(?P<month>[0-9]{2})(?P=hyphen)(?P<day>[0-9]{2})[Tt ]"
     r"(?P<hour>[0-9]{2})(?P<colon>:?)(?P<minute>[0-9]{2})"
@@ -41,7 +41,7 @@ class ConversionError(Exception):
     """A change record that does not fit the table contract.
 
     Args:
-        kind: What kind of trouble, such as `WrongType`.
+        kind: What kind of error, such as `WrongType`.
         message: What happened, with the value.
     """
 
@@ -57,12 +57,12 @@ class ConversionError(Exception):
 
 @dataclass(frozen=True)
 class MomentRules:
-    """How a column reads moments that say less, or more, than a timestamp holds.
+    """How a column reads moments that are less, or more, precise than a timestamp.
 
     Attributes:
-        round_to: `microsecond`, where finer digits are rounded (and a leap second is read as the second after
-            it); else they are refused.
-        zone: `UTC`, where a moment without an offset is in UTC; else it is refused.
+        round_to: `microsecond`: finer digits are rounded (and a leap second is read as the second after it);
+            otherwise they are refused.
+        zone: `UTC`: a moment without an offset counts as UTC; otherwise it is refused.
     """
 
     round_to: str | None = None
@@ -90,7 +90,7 @@ def converter_for(parsed_type: Any, moments: MomentRules = EXACT_MOMENTS) -> Con
         if tag not in readers:
             taken = " or ".join(readers)
             raise ConversionError(
-                "WrongType", f"is a DynamoDB {tag}, and its type takes {taken}: {shorten(value)}"
+                "WrongType", f"is a DynamoDB {tag}, but its type takes {taken}: {shorten(value)}"
             )
         return readers[tag](value)
 
@@ -100,18 +100,18 @@ def converter_for(parsed_type: Any, moments: MomentRules = EXACT_MOMENTS) -> Con
 def unpack(attribute: Any) -> tuple[str, Any]:
     """The type letter and the value of an attribute."""
     if not isinstance(attribute, dict) or len(attribute) != 1:
-        raise ConversionError("NotDynamoDbJson", f"is no DynamoDB attribute: {shorten(attribute)}")
+        raise ConversionError("NotDynamoDbJson", f"is not a DynamoDB attribute: {shorten(attribute)}")
     return next(iter(attribute.items()))
 
 
 def shorten(value: Any) -> str:
-    """A value for a message, cut where it is long."""
+    """A value for a message, cut if it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def _readers(parsed_type: Any, moments: MomentRules) -> dict[str, Converter]:
-    """What reads each of the DynamoDB types that a column type takes."""
+    """The readers for each of the DynamoDB types that a column type takes."""
     if parsed_type == "timestamptz":
         return {"S": lambda text: read_moment(text, moments)}
     if isinstance(parsed_type, str):
@@ -170,7 +170,7 @@ def _read_boolean(value: Any) -> Any:
 
 def _read_number(text: Any) -> Decimal:
     if not _NUMBER.fullmatch(_expect(text, str)):
-        raise ConversionError("NotDynamoDbJson", f"is no number: {shorten(text)}")
+        raise ConversionError("NotDynamoDbJson", f"is not a number: {shorten(text)}")
     return Decimal(text)
 
 
@@ -180,9 +180,9 @@ def _read_integer(text: Any, bits: int) -> int:
     number = _read_number(text)
     limit = 2 ** (bits - 1)
     if not -limit <= number < limit:
-        raise ConversionError("OutOfRange", f"is outside of what {bits} bits hold: {shorten(text)}")
+        raise ConversionError("OutOfRange", f"is out of range for {bits} bits: {shorten(text)}")
     if number != number.to_integral_value():
-        raise ConversionError("OutOfRange", f"is no whole number: {shorten(text)}")
+        raise ConversionError("OutOfRange", f"is not a whole number: {shorten(text)}")
     return int(number)
 
 
@@ -212,33 +212,33 @@ def _read_date(text: Any) -> str:
 
 
 def _refuse_date(text: str) -> str:
-    raise ConversionError("WrongFormat", f"is no date such as 2026-01-31: {shorten(text)}")
+    raise ConversionError("WrongFormat", f"is not a date such as 2026-01-31: {shorten(text)}")
 
 
 def read_moment(text: Any, rules: MomentRules) -> int:
     """A moment's text as microseconds since 1970, exactly.
 
     Raises:
-        ConversionError: The text is no moment, says too little or too much, or lies outside of the years 1 to
-            9999 in UTC.
+        ConversionError: The text is not a moment, is not precise enough or too precise, or is outside the
+            years 1 to 9999 in UTC.
     """
     found = _MOMENT.fullmatch(_read_text(text))
     if not found:
         raise ConversionError(
-            "WrongFormat", f"is no moment such as 2026-01-31T12:00:00.000000Z: {shorten(text)}"
+            "WrongFormat", f"is not a moment such as 2026-01-31T12:00:00.000000Z: {shorten(text)}"
         )
     if found["offset"] is None and rules.zone is None:
-        message = f"has no offset, and its column no `zone: UTC`: {shorten(text)}"
+        message = f"has no offset, and its column has no `zone: UTC`: {shorten(text)}"
         raise ConversionError("WrongFormat", message)
     try:
         moment_us = _whole_seconds(found, rules) * 1_000_000 + _fraction_us(found["fraction"] or "", rules)
     except ValueError as error:
-        raise ConversionError("WrongFormat", f"is no moment, {error}: {shorten(text)}") from error
+        raise ConversionError("WrongFormat", f"is not a moment, {error}: {shorten(text)}") from error
     if moment_us == _LAST_MOMENT_US + 1 and rules.round_to:
         # .NET's last moment, 9999-12-31T23:59:59.9999999, stays within its year.
         return _LAST_MOMENT_US
     if not _FIRST_MOMENT_US <= moment_us <= _LAST_MOMENT_US:
-        raise ConversionError("OutOfRange", f"lies outside of the years 1 to 9999 in UTC: {shorten(text)}")
+        raise ConversionError("OutOfRange", f"is outside the years 1 to 9999 in UTC: {shorten(text)}")
     return moment_us
 
 
@@ -249,15 +249,15 @@ def canonical_moment(moment_us: int) -> str:
 
 
 def _whole_seconds(found: re.Match[str], rules: MomentRules) -> int:
-    """Seconds since 1970 in UTC, without the fraction; a ValueError says which part cannot be."""
+    """Seconds since 1970 in UTC, without the fraction; a ValueError says which part is invalid."""
     day = date(int(found["year"]), int(found["month"]), int(found["day"])).toordinal() - EPOCH.toordinal()
     hour, minute, second = int(found["hour"]), int(found["minute"]), int(found["second"] or 0)
     if hour > 24 or minute > 59 or second > 60:
-        raise ValueError("its time of day cannot be")
+        raise ValueError("its time of day is invalid")
     if hour == 24 and (minute or second or (found["fraction"] or "").strip("0")):
-        raise ValueError("24:00 ends a day, and nothing comes after it")
+        raise ValueError("24:00 is the end of a day, and nothing can follow it")
     if second == 60 and not rules.round_to:
-        raise ValueError("a leap second has no place among timestamps but by `round: microsecond`")
+        raise ValueError("a leap second fits no timestamp without `round: microsecond`")
     return day * 86_400 + hour * 3_600 + minute * 60 + second - _offset_seconds(found["offset"])
 
 
@@ -266,7 +266,7 @@ def _offset_seconds(offset: str | None) -> int:
         return 0
     hours, minutes = int(offset[1:3]), int(offset[-2:])
     if hours > 23 or minutes > 59:
-        raise ValueError("its offset cannot be")
+        raise ValueError("its offset is invalid")
     seconds = hours * 3_600 + minutes * 60
     return -seconds if offset[0] == "-" else seconds
 
@@ -283,7 +283,7 @@ def _read_binary(text: Any) -> str:
     try:
         base64.b64decode(_expect(text, str), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ConversionError("NotDynamoDbJson", f"is no base64 text: {shorten(text)}") from error
+        raise ConversionError("NotDynamoDbJson", f"is not base64 text: {shorten(text)}") from error
     return str(text)
 
 

@@ -1,8 +1,8 @@
 """The conversion of a change record into a change row: one core for both patterns.
 
 A change record comes from DynamoDB Streams or from Kinesis Data Streams, in DynamoDB JSON. A change row is
-one line of JSON, typed as the table contract says, as Firehose takes it. Numbers are text throughout and
-never become floats, unless their column is a double.
+one line of JSON, typed by the table contract, as Firehose accepts it. Numbers are text throughout and never
+become floats, unless their column is a double.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from .masks import MASKS, mask_image
 from .shapes import Shapes
 
 _ROW_IMAGES = {"INSERT": "NewImage", "MODIFY": "NewImage", "REMOVE": "Keys"}
-# Streams date a change to the second. Kinesis records name their precision; older ones name none and count
-# milliseconds ("Working with Kinesis Data Streams and DynamoDB").
+# DynamoDB Streams dates a change to the second. Kinesis records name their precision; older ones do not and
+# count milliseconds ("Working with Kinesis Data Streams and DynamoDB").
 _STREAMS_UNIT_US, _KINESIS_UNITS_US = 1_000_000, {None: 1_000, "MILLISECOND": 1_000, "MICROSECOND": 1}
-# No change was made before DynamoDB was there, or comes from a year that no timestamp holds.
+# No change is older than DynamoDB, or from a year that no timestamp can hold.
 _EARLIEST_US, _LATEST_US = 1_325_376_000_000_000, 253_402_300_799_999_999
 _SEQUENCE_DIGITS = 40
 _HEAD = (
@@ -42,8 +42,9 @@ _HEAD = (
 )
 # "Amazon Data Firehose Quota": the largest record, before it is encoded in base64.
 MAX_ROW_BYTES = 1000 * 1024
+TOO_LARGE = "TooLarge"
 LEFT_OUT = "dynaberg:left-out-bytes"
-"""The one attribute of an `old_image` that was left out, because the row would have been too large."""
+"""The only attribute of an `old_image` that was left out because the row would have been too large."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,12 @@ class ChangeConverter:
         if len(row) > MAX_ROW_BYTES:
             row = _encode(self._exact_row(_without_old_image(record), received_at_us))
         if len(row) > MAX_ROW_BYTES:
-            message = f"Its row has {len(row):,} bytes, and Firehose takes {MAX_ROW_BYTES:,}"
-            raise ConversionError("TooLarge", message)
+            message = f"Its row has {len(row):,} bytes, but Firehose accepts only {MAX_ROW_BYTES:,}"
+            raise ConversionError(TOO_LARGE, message)
         return row
 
     def _plain_row(self, record: Mapping[str, Any], received_at_us: int) -> str | None:
-        """The row of a record whose values are all plain; None, or any error, where one is not."""
+        """The row of a record whose values are all plain; None, or any error, if one is not."""
         change = record["dynamodb"]
         image, old_image = change[_ROW_IMAGES[record["eventName"]]], change.get("OldImage")
         shape = self._shapes[tuple(image)]
@@ -135,39 +136,39 @@ class ChangeConverter:
             head = self._head(record, change, received_at_us)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             found = {name: {**record, **change}.get(name) for name in _HEAD}
-            raise ConversionError("NotAChangeRecord", f"One of these cannot be: {found!r:.300}") from error
+            raise ConversionError("NotAChangeRecord", f"One of these is invalid: {found!r:.300}") from error
         image = mask_image(_image(change, _ROW_IMAGES[record["eventName"]]), self._masks)
         old_image = mask_image(_image(change, "OldImage"), self._masks) if change.get("OldImage") else None
         try:
             deleted_by = to_json(_deleted_by(record))
             return f'{{{head},{self._members(image, old_image)},"deleted_by":{deleted_by}}}'
         except RecursionError as error:
-            raise ConversionError("NotDynamoDbJson", "It is nested too deep") from error
+            raise ConversionError("NotDynamoDbJson", "It is nested too deeply") from error
 
     def _head(self, record: Mapping[str, Any], change: Mapping[str, Any], received_at_us: int) -> str:
-        """The members of a change row that are not of the item; any error where one cannot be."""
+        """The members of a change row that do not belong to the item; any error if one is invalid."""
         source = record.get("eventSourceARN") or record.get("tableName")
         if source not in self._checked_sources:
             self._check_source(source)
         operation = record["eventName"]
-        changed_at_us = _changed_at_us(record, change)
+        made_at_us = changed_at_us(record)
         # Padded, so that text order is number order; Kinesis records have none.
         sequence_number = change.get("SequenceNumber", "0").zfill(_SEQUENCE_DIGITS)
         if (
             operation not in _ROW_IMAGES
             or len(sequence_number) > _SEQUENCE_DIGITS
             or not sequence_number.isdecimal()
-            or not _EARLIEST_US <= changed_at_us <= _LATEST_US
+            or not _EARLIEST_US <= made_at_us <= _LATEST_US
         ):
             raise ValueError
         return (
             f'"change_id":{encode_basestring(record["eventID"])},"operation":"{operation}",'
-            f'"changed_at":{changed_at_us},"sequence_number":"{sequence_number}",'
+            f'"changed_at":{made_at_us},"sequence_number":"{sequence_number}",'
             f'"received_at":{received_at_us}'
         )
 
     def _check_source(self, source: Any) -> None:
-        """Refuse a record of another table; a stream's ARN ends in `table/NAME/stream/LABEL`."""
+        """Reject a record of another table; a stream's ARN ends in `table/NAME/stream/LABEL`."""
         name = source.split("/")[1] if isinstance(source, str) and "/" in source else source
         if name != self._source_table:
             message = f"It is a change of {shorten(source)}, not of {self._source_table!r}"
@@ -175,7 +176,7 @@ class ChangeConverter:
         self._checked_sources.add(source)
 
     def _members(self, image: Mapping[str, Any], old_image: Mapping[str, Any] | None) -> str:
-        """The members of a change row that are of the item."""
+        """The members of a change row that belong to the item."""
         row: dict[str, Any] = {}
         for attribute, columns in self._by_attribute.items():
             if attribute in image:
@@ -211,7 +212,7 @@ def _column(described: Mapping[str, Any], *, is_key: bool) -> _Column:
 
 
 def _one_spelling(convert: Converter) -> Converter:
-    """Two items are two rows: a key that is a moment has to be spelled in the one canonical way."""
+    """Two items are two rows, so a key that is a moment must have its one canonical spelling."""
 
     def convert_key(attribute: Any) -> Any:
         moment_us = convert(attribute)
@@ -225,7 +226,7 @@ def _one_spelling(convert: Converter) -> Converter:
 
 
 def _values(columns: Sequence[_Column], attribute: Any) -> dict[str, Any]:
-    """What each column of an attribute takes of it; at least one has to."""
+    """What each column of an attribute takes from it; at least one must take something."""
     values: dict[str, Any] = {}
     refusals: list[ConversionError] = []
     for column in columns:
@@ -241,8 +242,9 @@ def _values(columns: Sequence[_Column], attribute: Any) -> dict[str, Any]:
     return values
 
 
-def _changed_at_us(record: Mapping[str, Any], change: Mapping[str, Any]) -> int:
-    """When the change was made, in microseconds since 1970; what cannot be a number raises."""
+def changed_at_us(record: Mapping[str, Any]) -> int:
+    """When a change was made, in microseconds since 1970; a record without a valid time raises any error."""
+    change = record["dynamodb"]
     precision = change.get("ApproximateCreationDateTimePrecision")
     from_streams = precision is None and ("SequenceNumber" in change or "eventSourceARN" in record)
     unit_us: int = _STREAMS_UNIT_US if from_streams else _KINESIS_UNITS_US[precision]
@@ -251,7 +253,7 @@ def _changed_at_us(record: Mapping[str, Any], change: Mapping[str, Any]) -> int:
 
 
 def _deleted_by(record: Mapping[str, Any]) -> str | None:
-    """Who deleted the item where it was not its program: `dynamodb.amazonaws.com` is Time to Live.
+    """Who deleted the item, if not the application: `dynamodb.amazonaws.com` is Time to Live.
 
     Source: "DynamoDB Streams and Time to Live", Amazon DynamoDB Developer Guide.
     """
@@ -262,7 +264,7 @@ def _deleted_by(record: Mapping[str, Any]) -> str | None:
 
 
 def _without_old_image(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with a mark in the place of its old image, which says how large that was."""
+    """The record with a mark in place of its old image that says how large it was."""
     change = record["dynamodb"]
     size = len(to_json(change.get("OldImage")).encode())
     return {**record, "dynamodb": {**change, "OldImage": {LEFT_OUT: {"N": str(size)}}}}

@@ -1,9 +1,9 @@
-"""The dead-letter queue: change rows that Firehose did not take, kept with their payload.
+"""The dead-letter queue: change rows that Firehose did not accept, kept with their payload.
 
-A message is JSON: `rows`, `error_code`, `error_message`, `attempts`, `history` and, where the rows are too
-large for a message, `pointer`, the key of the error bucket's object that holds them.
-Source of the limits: "Amazon SQS message quotas", Amazon SQS Developer Guide, which has raised the size to
-1 MiB; 256 KiB fit everywhere.
+A message is JSON: `rows`, `error_code`, `error_message`, `attempts`, `history` and, if the rows are too large
+for a message, `pointer`, the key of the error bucket's object that holds them.
+Source of the limits: "Amazon SQS message quotas", Amazon SQS Developer Guide, which has raised the size to 1
+MiB; 256 KiB fit everywhere.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from .log import log
 PREFIX = "errors/undelivered"
 MAX_CALL_BYTES = 256 * 1024
 MAX_CALL_MESSAGES = 10
-# What a message's rows may take, so that its history has room beside them.
+# How large a message's rows may be, so that there is room for its history.
 MAX_ROWS_BYTES = 240 * 1024
-# Small messages: what one poison row takes along with it is little, and ten of them make one full call.
+# Small messages: one poison row takes few others along, and ten messages make one full call.
 GROUP_BYTES = 24 * 1024
 SEND_ATTEMPTS, FIRST_PAUSE_SECONDS = 5, 0.2
-# XML, and so SQS, knows no such characters; in JSON they can be escaped.
+# XML, and so SQS, does not allow these characters; in JSON they can be escaped.
 _ESCAPED = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
 
 
 class UnkeptError(Exception):
-    """Change rows that neither Firehose nor the queue took."""
+    """Change rows that neither Firehose nor the queue accepted."""
 
 
 class NotADeadLetterError(Exception):
-    """A message that somebody else wrote."""
+    """A message that someone else wrote."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class DeadLetter:
     """A message of the dead-letter queue, or of the parked one.
 
     Attributes:
-        rows: The change rows; none where there is a pointer.
+        rows: The change rows; empty if there is a pointer.
         error_code: Why they were refused the last time.
-        error_message: The same in words.
-        attempts: How often the redrive has tried them before this message was written.
+        error_message: The same, in words.
+        attempts: How often the redrive had tried them before this message was written.
         history: What happened so far, oldest first: at (ms since 1970), by, error_code.
         pointer: Key of the object of the error bucket that holds the rows.
     """
@@ -88,7 +88,7 @@ def parse_dead_letter(body: str) -> DeadLetter:
     """Read a message.
 
     Raises:
-        NotADeadLetterError: It is none.
+        NotADeadLetterError: It is not a dead letter.
     """
     try:
         document = json.loads(body)
@@ -114,7 +114,7 @@ def keep_refused(
         s3: A boto3 S3 client.
         refused: At least one row.
         queue_url: The dead-letter queue.
-        bucket: The error bucket, for rows that no message holds.
+        bucket: The error bucket, for rows that fit into no message.
         stream_name: The delivery stream, for the error message.
         by: ARN of the Lambda.
 
@@ -122,7 +122,7 @@ def keep_refused(
         How many messages were written.
 
     Raises:
-        UnkeptError: The queue did not take all of them.
+        UnkeptError: The queue did not accept all of them.
     """
     letters = []
     for code, same in groupby(sorted(refused, key=lambda each: each.code), key=lambda each: each.code):
@@ -177,17 +177,17 @@ def send(
     delay_seconds: int = 0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Send messages, and again those that the queue did not take.
+    """Send messages, and retry those that the queue did not accept.
 
     Args:
         sqs: A boto3 SQS client.
         queue_url: The queue.
         bodies: The messages' texts.
         delay_seconds: How long the messages stay invisible, 0 to 900.
-        sleep: What pauses.
+        sleep: Function that pauses.
 
     Raises:
-        UnkeptError: Some were not taken.
+        UnkeptError: Some were not accepted.
     """
     pending, reason = list(bodies), ""
     for attempt in range(SEND_ATTEMPTS):
@@ -200,11 +200,11 @@ def send(
             return
         pending = rejected
         sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311
-    raise UnkeptError(f"{len(pending)} of {len(bodies)} messages were not taken by {queue_url}: {reason}")
+    raise UnkeptError(f"{len(pending)} of {len(bodies)} messages were not accepted by {queue_url}: {reason}")
 
 
 def _send_call(sqs: Any, queue_url: str, bodies: Sequence[str], delay_seconds: int) -> dict[int, str]:
-    """Send up to ten messages: the error code of those that were not taken, by place."""
+    """Send up to ten messages; returns the error codes of those that were not accepted, by position."""
     entries = [
         {"Id": str(number), "MessageBody": body, "DelaySeconds": delay_seconds}
         for number, body in enumerate(bodies)
@@ -219,7 +219,7 @@ def _send_call(sqs: Any, queue_url: str, bodies: Sequence[str], delay_seconds: i
 
 
 def _calls(bodies: Sequence[str]) -> Iterator[list[str]]:
-    """Messages, as many together as one SendMessageBatch takes."""
+    """Messages, as many together as one SendMessageBatch accepts."""
     call: list[str] = []
     size = 0
     for body in bodies:

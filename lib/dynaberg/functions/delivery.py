@@ -1,4 +1,4 @@
-"""Handing change rows to Firehose: in batches, and again what it did not take.
+"""Sending change rows to Firehose: in batches, with retries of what it did not accept.
 
 Source of the limits: "Amazon Data Firehose Quota", Amazon Data Firehose Developer Guide.
 """
@@ -18,12 +18,12 @@ from .log import log
 
 MAX_RECORDS = 500
 MAX_BATCH_BYTES = 4 * 1024 * 1024
-# A row that is refused so often while its neighbors are taken is poison: it must not hold up its shard.
+# A row that is refused this often while its neighbors are accepted is poison: it must not block its shard.
 MAX_ATTEMPTS = 6
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
-# What is left of the Lambda's time when retrying ends: enough to put the rest into the dead-letter queue.
+# How much of the Lambda's time is left when retrying ends: enough to send the rest to the dead-letter queue.
 RESERVE_SECONDS = 20.0
-# Refusals of a whole call that the next call would get too.
+# Refusals of a whole call that the next call would get, too.
 _HOPELESS = {
     "AccessDeniedException",
     "InvalidArgumentException",
@@ -36,7 +36,7 @@ _HOPELESS = {
 
 @dataclass(frozen=True)
 class Refused:
-    """A change row that Firehose did not take.
+    """A change row that Firehose did not accept.
 
     Attributes:
         row: The row.
@@ -49,11 +49,11 @@ class Refused:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of handing over rows.
+    """The outcome of sending rows.
 
     Attributes:
-        refused: What Firehose did not take.
-        retried: How many rows were sent again, each time counted.
+        refused: What Firehose did not accept.
+        retried: How many rows were sent again, counted each time.
     """
 
     refused: tuple[Refused, ...]
@@ -68,14 +68,14 @@ def deliver(
     remaining_seconds: Callable[[], float],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Delivery:
-    """Hand rows to Firehose, and again those that it did not take, with growing and jittered pauses.
+    """Send rows to Firehose, and retry those that it did not accept, with growing and jittered pauses.
 
     Args:
         firehose: A boto3 Firehose client.
         stream_name: Name of the delivery stream.
         rows: The change rows.
-        remaining_seconds: Tells how much of the Lambda's time is left.
-        sleep: What pauses.
+        remaining_seconds: Returns how much of the Lambda's time is left.
+        sleep: Function that pauses.
 
     Returns:
         What was refused in the end, and how many rows were sent again.
@@ -98,7 +98,7 @@ def deliver(
 
 
 def put(firehose: Any, stream_name: str, rows: Sequence[bytes]) -> list[Refused]:
-    """Send rows once: those that were refused, in their order."""
+    """Send rows once; returns those that were refused, in order."""
     return [
         Refused(row, code)
         for batch in batches(rows)
@@ -108,7 +108,7 @@ def put(firehose: Any, stream_name: str, rows: Sequence[bytes]) -> list[Refused]
 
 
 def _put_batch(firehose: Any, stream_name: str, batch: Sequence[bytes]) -> list[str | None]:
-    """The error code of each row of a batch, None for those that were taken."""
+    """The error code of each row of a batch, None for those that were accepted."""
     try:
         response = firehose.put_record_batch(
             DeliveryStreamName=stream_name, Records=[{"Data": row} for row in batch]
@@ -121,7 +121,7 @@ def _put_batch(firehose: Any, stream_name: str, batch: Sequence[bytes]) -> list[
 
 
 def batches(rows: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """The rows in order, as many together as one PutRecordBatch takes."""
+    """The rows in order, as many together as one PutRecordBatch accepts."""
     batch: list[bytes] = []
     size = 0
     for row in rows:

@@ -1,6 +1,6 @@
-"""The error bucket: what cannot be delivered as it is, kept whole, in Firehose's own form.
+"""The error bucket: what cannot be delivered, kept complete, in Firehose's own format.
 
-Source of the form: "Handle data delivery failures", Amazon Data Firehose Developer Guide.
+Source of the format: "Handle data delivery failures", Amazon Data Firehose Developer Guide.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Failure:
     """A change record that could not be converted, or a change row that could not be delivered.
 
     Attributes:
-        raw: The record as it came, or the row, in bytes.
+        raw: The unchanged record, or the row, in bytes.
         change_id: The change's id, or a question mark where it has none.
-        error_code: Why not, such as `Conversion.WrongType`.
-        error_message: The same in words.
+        error_code: Why it failed, such as `Conversion.WrongType`.
+        error_message: The same, in words.
     """
 
     raw: bytes
@@ -38,7 +38,7 @@ class Failure:
 
 
 def change_id_of(record: Any) -> str:
-    """The id of a change record, as far as it has one."""
+    """The id of a change record, if it has one."""
     return str(record.get("eventID", "?")) if isinstance(record, dict) else "?"
 
 
@@ -59,10 +59,10 @@ def keep_failures(
         failures: What failed; at least one.
         received_at_us: When the Lambda received the records, in microseconds since 1970.
         function_arn: The Lambda.
-        prefix: Where in the bucket.
+        prefix: Prefix of the key.
 
     Returns:
-        The object's key. The same for the same failures in an hour: a retried batch writes it again.
+        The object's key. It is the same for the same failures within an hour: a retried batch overwrites it.
     """
     received = datetime.fromtimestamp(received_at_us // 1_000_000, UTC)
     digest = hashlib.sha256(b"\n".join(failure.raw for failure in failures)).hexdigest()

@@ -1,7 +1,7 @@
 """Pattern 1: the Lambda between DynamoDB Streams and Firehose.
 
 Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `ERROR_BUCKET_NAME`, and around a change of the
-stream type `FORWARD_UNTIL` or `TAKEN_OVER_AT`. The table contract lies beside the package.
+stream type `FORWARD_UNTIL` or `TAKEN_OVER_AT`. The table contract is next to the package.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from .resources import client, converter
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Convert a batch of change records and hand the rows to Firehose.
+    """Convert a batch of change records and send the rows to Firehose.
 
-    A record that does not fit the contract goes to the error bucket, a row that Firehose refuses to the
-    dead-letter queue, and the others go on: nothing blocks its shard.
+    A record that does not fit the contract goes to the error bucket, a row that Firehose refuses goes to the
+    dead-letter queue, and the others continue: nothing blocks its shard.
 
     Raises:
-        UnkeptError: The dead-letter queue refused rows too; the event source tries the batch again.
+        UnkeptError: The dead-letter queue refused rows, too; the event source retries the batch.
     """
     received_at_us, bucket = time.time_ns() // 1_000, os.environ["ERROR_BUCKET_NAME"]
     function_arn, stream_name = context.invoked_function_arn, os.environ["DELIVERY_STREAM_NAME"]
     records = read_handover(os.environ).apply(event["Records"])
     rows, failures = convert_all(converter(), records, received_at_us)
-    # Failures first: if the error bucket is away, the retried batch has not been delivered yet.
+    # Failures first: if the error bucket is unavailable, the retried batch has not been delivered yet.
     if failures:
         keep_failures(
             client("s3"), bucket, failures, received_at_us=received_at_us, function_arn=function_arn
@@ -65,15 +65,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         refused=len(delivery.refused),
         retried=delivery.retried,
     )
-    # What was kept nowhere was raised, not named here: an event source that does not read this answer
-    # retries a raised batch too. What had been delivered then comes twice, with the same change_id.
+    # Rows that were not kept raise an error and are not named here: an event source that does not read this
+    # response retries a raised batch, too. What had been delivered then comes twice, with the same change_id.
     return {"batchItemFailures": []}
 
 
 def convert_all(
     converter: ChangeConverter, records: Iterable[Any], received_at_us: int
 ) -> tuple[list[bytes], list[Failure]]:
-    """Convert records: the rows of those that fit, and the failures of those that do not."""
+    """Convert records; returns the rows of those that fit, and the failures of those that do not."""
     rows: list[bytes] = []
     failures: list[Failure] = []
     for record in records:

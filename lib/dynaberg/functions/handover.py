@@ -1,18 +1,18 @@
 """The forwarder's part in a change of the stream type, so that nothing is lost and the order stays right.
 
-Changes of one key are ordered by (`changed_at`, `sequence_number`). Kinesis dates a change to the
-microsecond, DynamoDB Streams to the second below. So within one second the changes on Kinesis come after
-those on Streams, whichever were later.
+Between a change of DynamoDB Streams and one of Kinesis the time decides. Kinesis dates a change to the
+microsecond, DynamoDB Streams rounds down to the second. So within one second the changes on Kinesis come
+after those on Streams, no matter which were later.
 
-From Streams to Kinesis that is the truth: both paths run for some minutes, until `forward_until`. Whatever is
-later is on Kinesis alone, and its moment is after every second that Streams gave to an earlier change.
+From Streams to Kinesis that is correct: both paths run for some minutes, until `forward_until`. Later changes
+are on Kinesis alone, and their times are after every second that Streams gave to an earlier change.
 
 From Kinesis to Streams it is not: a change that is on Streams alone may be dated before one that was on
-Kinesis in the same second. But DynamoDB Streams keep everything for 24 hours, and are read again from the
+Kinesis in the same second. But DynamoDB Streams keeps everything for 24 hours, and is read again from the
 beginning. So all changes until `taken_over_at`, a moment when nothing went to Kinesis any more, are dated at
-the end of their second: in each such second Streams have every change, in its order, and win.
+the end of their second: in each such second Streams has every change, in order, and wins.
 
-What came on both paths is in the log twice, under two change ids. The current table has it once.
+What came on both paths is in the change log twice, under two change ids. The current table has it once.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _END_OF_SECOND_US = 999_999
 
 @dataclass(frozen=True)
 class Handover:
-    """What the forwarder leaves out or dates anew.
+    """What the forwarder leaves out or dates differently.
 
     Attributes:
-        forward_until: Later changes come on Kinesis; seconds since 1970, None where none do.
-        taken_over_at: Earlier changes may have come on Kinesis; seconds since 1970, None where none did.
+        forward_until: Later changes come on Kinesis; seconds since 1970, None if none do.
+        taken_over_at: Earlier changes may have come on Kinesis; seconds since 1970, None if none did.
     """
 
     forward_until: int | None = None
@@ -58,13 +58,13 @@ class Handover:
 
 
 def read_handover(environment: Mapping[str, str]) -> Handover:
-    """What `FORWARD_UNTIL` and `TAKEN_OVER_AT` say; empty ones say nothing."""
+    """The values of `FORWARD_UNTIL` and `TAKEN_OVER_AT`; empty ones mean None."""
     until, since = (environment.get(name, "") for name in ("FORWARD_UNTIL", "TAKEN_OVER_AT"))
     return Handover(int(until) if until else None, int(since) if since else None)
 
 
 def _second(record: Any) -> int | None:
-    """The second of a change; None where a record is not one, which the conversion tells better."""
+    """The second of a change; None if a record is not a change, which the conversion reports better."""
     try:
         return int(record["dynamodb"]["ApproximateCreationDateTime"])
     except (KeyError, OverflowError, TypeError, ValueError):

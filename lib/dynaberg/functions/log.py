@@ -13,7 +13,7 @@ def log(level: str, message: str, **facts: Any) -> None:
     Args:
         level: `INFO`, `WARNING` or `ERROR`.
         message: What happened, the same words each time.
-        **facts: What is different each time.
+        **facts: What differs each time.
     """
     sys.stdout.write(json.dumps({"level": level, "message": message, **facts}) + "\n")
     sys.stdout.flush()

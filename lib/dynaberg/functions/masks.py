@@ -1,4 +1,4 @@
-"""Masks: what becomes of a sensitive attribute before its change leaves the Lambda."""
+"""Masks: what happens to a sensitive attribute before its change leaves the Lambda."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NULL = {"NULL": True}
 
 
 def mask_image(image: Mapping[str, Any], masks: Mapping[str, Mask | None]) -> dict[str, Any]:
-    """A copy of an image, its sensitive attributes masked; None in `masks` leaves the attribute out.
+    """A copy of an image with its sensitive attributes masked; None in `masks` leaves the attribute out.
 
-    NULL stays NULL: that there is no value is not the secret.
+    NULL stays NULL: the absence of a value is not secret.
     """
     masked = {}
     for name, attribute in image.items():
@@ -27,7 +27,7 @@ def mask_image(image: Mapping[str, Any], masks: Mapping[str, Mask | None]) -> di
 
 
 def _hash(attribute: Any) -> Any:
-    """The SHA-256 of the text, in hexadecimal: equal values stay equal, and join."""
+    """The SHA-256 of the text, in hexadecimal: equal values stay equal, and can be joined."""
     return {"S": hashlib.sha256(_text(attribute).encode()).hexdigest()}
 
 

@@ -1,4 +1,4 @@
-"""The redrive: tries the dead letters again, later and later, and parks what never goes through.
+"""The redrive: retries the dead letters at growing intervals, and parks those that keep failing.
 
 Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `PARKED_QUEUE_URL`, `ERROR_BUCKET_NAME`,
 `MAX_ATTEMPTS`, `FIRST_DELAY_SECONDS`, `LONGEST_DELAY_SECONDS`.
@@ -27,11 +27,11 @@ ARCHIVE = "archive/replayed"
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Try a batch of dead letters, each for itself.
+    """Try a batch of dead letters, one by one.
 
-    A letter whose rows were all taken is done. One of which some rows were taken becomes a smaller one. One
-    of which none was taken waits, twice as long after each attempt and somewhat at random; after the last
-    attempt it is parked.
+    A letter whose rows were all accepted is done. If only some were accepted, it becomes a smaller one. If
+    none were, it waits, twice as long after each attempt, with some randomness; after the last attempt it is
+    parked.
 
     Returns:
         The messages that stay in the queue, as `batchItemFailures`.
@@ -45,7 +45,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _redrive(message: dict[str, Any], by: str) -> bool:
-    """Try one letter; whether its message is done with."""
+    """Try one letter; returns whether its message is done."""
     receives = int(message["attributes"]["ApproximateReceiveCount"])
     try:
         letter = parse_dead_letter(message["body"])
@@ -75,7 +75,7 @@ def _redrive(message: dict[str, Any], by: str) -> bool:
 
 
 def _resolve(letter: DeadLetter) -> Sequence[bytes]:
-    """The rows of a letter; none where its object was replayed, and so archived, meanwhile."""
+    """The rows of a letter; empty if its object was replayed, and so archived, in the meantime."""
     if letter.pointer is None:
         return letter.rows
     try:
@@ -88,7 +88,7 @@ def _resolve(letter: DeadLetter) -> Sequence[bytes]:
 
 
 def _archive(letter: DeadLetter) -> None:
-    """Move the object of a letter that was delivered out of the errors, so that nobody replays it."""
+    """Move the object of a delivered letter out of the errors, so that no one replays it."""
     if letter.pointer is None:
         return
     s3, bucket = client("s3"), os.environ["ERROR_BUCKET_NAME"]
@@ -101,13 +101,13 @@ def _archive(letter: DeadLetter) -> None:
 
 
 def _shrink(letter: DeadLetter, receives: int) -> bool:
-    """Write what is left of a letter as a new one."""
+    """Write the rest of a letter as a new one."""
     log("WARNING", "dead letter delivered in part", **_facts(letter, letter.rows))
     return _move(os.environ["DEAD_LETTER_QUEUE_URL"], letter.to_body(), _delay_seconds(receives))
 
 
 def _facts(letter: DeadLetter, rows: Sequence[bytes]) -> dict[str, Any]:
-    """What the log tells of a letter and of those of its rows that were refused."""
+    """What to log about a letter and its refused rows."""
     ids = [change_id(row) for row in rows[:CHANGE_IDS_LOGGED]]
     facts = {"error_code": letter.error_code, "attempts": letter.attempts, "change_ids": ids}
     return facts | ({"object": letter.pointer} if letter.pointer else {})
@@ -128,7 +128,7 @@ def _wait_or_park(message: dict[str, Any], letter: DeadLetter, receives: int, ro
             VisibilityTimeout=delay_seconds,
         )
     except (BotoCoreError, ClientError) as error:
-        # Then it comes back after the queue's own visibility time-out.
+        # Then it comes back after the queue's own visibility timeout.
         log("WARNING", "delay not set", error=type(error).__name__)
     return False
 
@@ -140,7 +140,7 @@ def _park(body: str, error_code: str, error_message: str) -> bool:
 
 
 def _move(queue_url: str, body: str, delay_seconds: int) -> bool:
-    """Write a message into a queue; whether it is there, so that the old one can go."""
+    """Write a message to a queue; returns whether it is there, so that the old one can be removed."""
     try:
         send(client("sqs"), queue_url, [body], delay_seconds=delay_seconds)
     except UnkeptError as error:
@@ -150,7 +150,7 @@ def _move(queue_url: str, body: str, delay_seconds: int) -> bool:
 
 
 def _delay_seconds(receives: int) -> int:
-    """How long a letter waits for its next attempt: half of it for certain, half by chance."""
+    """How long a letter waits for its next attempt: half of it fixed, half random."""
     longest = min(
         _number("LONGEST_DELAY_SECONDS"), _number("FIRST_DELAY_SECONDS") * 2 ** min(receives - 1, 16)
     )

@@ -1,4 +1,4 @@
-"""What a Lambda makes once and keeps from one invocation to the next."""
+"""What a Lambda creates once and keeps between invocations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botocore.config import Config
 from .conversion import ChangeConverter
 
 # A batch is tens of thousands of objects that live for one invocation and hold no cycles. By default Python
-# looks through them after each 700, which takes half the time of parsing.
+# scans them after every 700, which takes half the time of parsing.
 gc.set_threshold(100_000, 20, 20)
 
 CONTRACT_FILE = Path(__file__).resolve().parents[1] / "contract.json"
@@ -22,7 +22,7 @@ CONTRACT_FILE = Path(__file__).resolve().parents[1] / "contract.json"
 
 @cache
 def converter() -> ChangeConverter:
-    """The converter of the contract that lies beside the package."""
+    """The converter of the contract that is next to the package."""
     return ChangeConverter(json.loads(CONTRACT_FILE.read_text(encoding="utf-8")))
 
 
@@ -30,7 +30,7 @@ def converter() -> ChangeConverter:
 def client(name: str) -> Any:
     """A client that gives up early: what is retried, and for how long, is decided in delivery.py.
 
-    What it sends is made here, so its types need no check, a tenth of the time of a batch.
+    What it sends is made here, so its types need no check, which would take a tenth of a batch's time.
     """
     config = Config(
         connect_timeout=3,

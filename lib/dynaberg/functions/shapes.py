@@ -3,7 +3,7 @@
 Items of one table mostly have the same attributes in the same order. What is the same for all of them (names,
 type letters, quotes) is compiled once per shape. Of each image only the values are taken, and one regular
 expression decides whether they are plain: text that needs no escape, numbers and dates that fit their columns
-as they stand. What is not plain is left to the exact path in conversion.py.
+unchanged. What is not plain is left to the exact path in conversion.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from json.encoder import encode_basestring
 from operator import getitem
 from typing import Any
 
-# Compiling a shape takes milliseconds: a table of endlessly many shapes is better off on the exact path.
+# Compiling a shape takes milliseconds: a table with very many shapes is better off on the exact path.
 MAX_SHAPES = 64
 _WHOLE = "(?:0|-?[1-9][0-9]{{0,{}}})"
 _DATE = (
@@ -62,7 +62,7 @@ class Shape:
         )
 
     def members(self, image: Mapping[str, Any]) -> str | None:
-        """The image as members of a change row, or None where a value is not plain."""
+        """The image as members of a change row, or None if a value is not plain."""
         values = self._values(image)
         if values is None or not self._fits("\n".join([values[slot] for slot in self._checked])):
             return None
@@ -72,15 +72,15 @@ class Shape:
         return _fill(self._members, values)
 
     def image_text(self, image: Mapping[str, Any]) -> str | None:
-        """The image as DynamoDB JSON inside of a JSON string, or None where a value is not plain."""
+        """The image as DynamoDB JSON inside a JSON string, or None if a value is not plain."""
         values = self._values(image)
         return None if values is None else f'"{{{_fill(self._attributes, values)}}}"'
 
     def _values(self, image: Mapping[str, Any]) -> list[str] | None:
-        """The values alone, or None where JSON has to escape something in them.
+        """The values alone, or None if JSON has to escape something in them.
 
-        It is a KeyError where an attribute has another type than its column. DynamoDB takes no attribute of
-        two types, so that none is looked for.
+        A KeyError means that an attribute has another type than its column. DynamoDB accepts no attribute
+        with two types, so there is no check for that.
         """
         values = list(map(getitem, image.values(), self._tags))
         text = "".join(values)
@@ -88,10 +88,10 @@ class Shape:
 
 
 class Shapes(dict[tuple[str, ...], Shape | None]):
-    """The shapes of a table's images by the names of their attributes, each compiled when it is met first.
+    """The shapes of a table's images by the names of their attributes, each compiled at its first occurrence.
 
     Args:
-        columns: Name and parsed type of its column, for each attribute that has one of its own.
+        columns: Name and parsed type of its column, for each attribute that has its own.
         required: Attributes that an image must have.
         barred: Attributes that an image must not have.
     """
@@ -118,7 +118,7 @@ class Shapes(dict[tuple[str, ...], Shape | None]):
 
 
 def _escaped(attribute: str) -> str:
-    """An attribute's name as it stands inside of JSON text that is itself inside of a JSON string."""
+    """An attribute's name as it is written in JSON text that is itself inside a JSON string."""
     return encode_basestring(encode_basestring(attribute)[1:-1])[1:-1]
 
 
@@ -137,7 +137,7 @@ def _pad(text: str, scale: int) -> str:
 
 
 def _template(before: Sequence[str], after: Sequence[str]) -> list[str]:
-    """What stands around the values, with room for each of them: text, value, text, … value, text."""
+    """The text around the values, with a place for each of them: text, value, text, … value, text."""
     texts = [left + right for left, right in zip(["", *after], [*before, ""], strict=True)]
     texts[-1] = texts[-1].removesuffix(",")
     return [piece for text in texts for piece in (text, "")][:-1]

@@ -1,7 +1,7 @@
 """Pattern 2: the Lambda that Firehose calls to transform what it read from Kinesis.
 
-Environment: `ERROR_BUCKET_NAME`. The table contract lies beside the package.
-Source of the forms: "Transform source data in Amazon Data Firehose", Amazon Data Firehose Developer Guide.
+Environment: `ERROR_BUCKET_NAME`. The table contract is next to the package.
+Source of the formats: "Transform source data in Amazon Data Firehose", Amazon Data Firehose Developer Guide.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .resources import client, converter
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Convert a batch of change records that came through Kinesis; every record id comes back.
+    """Convert a batch of change records that came through Kinesis; every record id is returned.
 
-    `Ok` carries the change row. A record that does not fit the contract is `Dropped` once it lies in the
-    error bucket with its reason; where that fails it is `ProcessingFailed`, and Firehose itself keeps it.
+    `Ok` carries the change row. A record that does not fit the contract is `Dropped` once it is in the error
+    bucket with its reason; if that fails it is `ProcessingFailed`, and Firehose itself keeps it.
     """
     received_at_us = time.time_ns() // 1_000
     answers: dict[str, dict[str, Any]] = {}
@@ -54,7 +54,7 @@ def _decode(data: str) -> bytes:
 
 
 def _parse(raw: bytes) -> Any:
-    """The record, or what came instead of one, as text."""
+    """The record, or, if it is not JSON, its text."""
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
@@ -62,7 +62,7 @@ def _parse(raw: bytes) -> Any:
 
 
 def _keep(failures: list[Failure], received_at_us: int, function_arn: str) -> bool:
-    """Whether the failures lie in the error bucket now."""
+    """Keep the failures in the error bucket; returns whether they are there."""
     try:
         keep_failures(
             client("s3"),

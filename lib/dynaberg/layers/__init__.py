@@ -1,6 +1,6 @@
-"""Change log → current table → curated tables, and the reference tables beside them.
+"""Change log → current table → curated tables, and the reference tables next to them.
 
-From outside: creating the tables, the refresh, builds, and what of the log is merged.
+Public: creating the tables, the refresh, builds, and how much of the change log is merged.
 """
 
 from dynaberg.layers.curated import build

@@ -1,4 +1,4 @@
-"""Curated tables: aggregates that an analyst reads, each filled by one SQL file."""
+"""Curated tables: aggregates for analysts, each filled by one SQL file."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def load_curated(settings: Settings, name: str) -> Curated:
 def build(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame:
     """Build a curated table from its SQL file.
 
-    A table that does not exist yet is made by CREATE TABLE AS SELECT. One that exists gets its whole content
-    replaced by one MERGE, hence in one commit: readers see the old rows or the new ones, never neither. (S3
-    Tables has no rename to swap a new table in, and DELETE with INSERT would be two commits.)
+    A table that does not exist yet is created by CREATE TABLE AS SELECT. The content of an existing one is
+    replaced by one MERGE, so in one commit: readers see the old rows or the new ones, but always one of them.
+    (S3 Tables has no rename to swap in a new table, and DELETE with INSERT would be two commits.)
 
     Args:
         session: Open boto3 session.
@@ -60,7 +60,7 @@ def build(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame
 
     Raises:
         NotFoundError: There is no such SQL file.
-        QueryError: Athena refused the statement, or its columns are no longer those of the table.
+        QueryError: Athena refused the statement, or its columns no longer match those of the table.
     """
     import pandas as pd
 
@@ -90,7 +90,7 @@ def _create_statement(curated: Curated) -> str:
 
 
 def _replace_statement(session: boto3.Session, settings: Settings, iceberg: Catalog, curated: Curated) -> str:
-    """The MERGE whose one row marked `old` meets, and deletes, every row of the table; the others come in."""
+    """The MERGE whose row marked `old` matches and deletes all rows of the table; the rest is inserted."""
     names = [field.name for field in catalog.load_table(iceberg, settings, curated.name).schema().fields]
     probe = query(session, settings, f"SELECT * FROM (\n{curated.select}\n) LIMIT 0")  # noqa: S608
     wanted = [column.name for column in probe.columns]

@@ -1,10 +1,10 @@
 """The latest change of each key: the one place where changes are ordered, as SQL and in memory.
 
-Among records of DynamoDB Streams the sequence number decides, whatever their times say. Kinesis records have
-none (zeros), there the time does, to the microsecond. Where a key has both, a Streams record counts as made
-no earlier than those of the same key before it, so that the order has no circle.
+Among records of DynamoDB Streams the sequence number decides, regardless of their times. Kinesis records have
+none (zeros); for them the time decides, to the microsecond. If a key has both, a DynamoDB Streams record
+counts as made no earlier than those of the same key before it, so that the order has no cycle.
 
-A column that the contract gained later is read from `unmapped` where a change came before it.
+A column that was added to the contract later is read from `unmapped` for changes before it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NO_SEQUENCE_NUMBER = "0" * 40
 REPAIR_PREFIX = "repair-"
-"""How the change ids of repairs begin."""
+"""Prefix of the change ids of repairs."""
 _MOMENT = f"""\
 CASE WHEN sequence_number = '{NO_SEQUENCE_NUMBER}' THEN changed_at ELSE max(changed_at) OVER (
       PARTITION BY {{keys}}, sequence_number = '{NO_SEQUENCE_NUMBER}' ORDER BY sequence_number
@@ -39,7 +39,7 @@ SELECT operation, {names} FROM (
     FROM {source}
   ){condition}
 ) WHERE newest = 1"""
-# A DynamoDB attribute inside of `unmapped`, as a value of a column's type. Nested types have no such text.
+# A DynamoDB attribute inside `unmapped`, as a value of a column's type. Nested types have no such text.
 _FROM_ATTRIBUTE = {
     "string": "{S}",
     "int": "TRY_CAST({N} AS integer)",
@@ -62,14 +62,15 @@ def latest_changes(
     gained: Collection[str] = (),
     condition: str = "",
 ) -> str:
-    """The statement that selects the latest change of each key, a REMOVE too.
+    """The statement that selects the latest change of each key, including a REMOVE.
 
     Args:
         contract: The table contract.
-        names: Columns to select beside `operation`; `changed_at` and `sequence_number` are always among them.
-        source: What stands after FROM: the change log, at a snapshot, or joined with keys.
-        gained: Columns that the contract gained after the log's first rows.
-        condition: A condition on `moment`, when the change counts as made.
+        names: Columns to select in addition to `operation`; `changed_at` and `sequence_number` are always
+            among them.
+        source: What follows FROM: the change log, at a snapshot, or joined with keys.
+        gained: Columns that were added to the contract after the change log's first rows.
+        condition: A condition on `moment`, the effective time of the change.
 
     Returns:
         A SELECT without a closing semicolon.
@@ -94,7 +95,7 @@ def latest_changes(
 
 
 def gained_columns(log: Table, contract: Contract) -> list[str]:
-    """The columns of a contract that the change log did not have from its beginning."""
+    """The columns of a contract that the change log did not have from the start."""
     first = log.schemas()[min(log.schemas())]
     known = {field.name for field in first.fields}
     return [column.name for column in contract.columns if column.name not in known]
@@ -118,7 +119,7 @@ def sort_changes(changes: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
 
 
 def latest_rows(changes: pa.Table, key: Sequence[str]) -> pa.Table:
-    """Of change rows in memory the latest of each key, in the order of `latest_changes`.
+    """The latest of the change rows in memory for each key, in the order of `latest_changes`.
 
     Args:
         changes: Rows of the change log, with the key, `changed_at`, `sequence_number` and `change_id`.
@@ -132,7 +133,7 @@ def latest_rows(changes: pa.Table, key: Sequence[str]) -> pa.Table:
 
 
 def fill_gained(rows: pa.Table, contract: Contract, gained: Collection[str]) -> pa.Table:
-    """Fill the columns that a contract gained from `unmapped`, as the statements do.
+    """Fill the columns that were added to a contract from `unmapped`, as the statements do.
 
     Args:
         rows: Rows with `unmapped`.
@@ -172,7 +173,7 @@ def _reader(column: Column) -> Callable[[str], Any]:
 
 
 def _filled(column: Column) -> str:
-    """A column's value, or what `unmapped` has of its attribute."""
+    """A column's value, or the one that `unmapped` has for its attribute."""
     spelled = _FROM_ATTRIBUTE.get(_kind(column))
     if spelled is None:
         return f'"{column.name}"'

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-# A compaction adds no row and removes none; after anything else, rows may have gone too.
+# A compaction neither adds nor removes rows; after anything else, rows may have been removed, too.
 _APPEND, _ADDS_ONLY = "append", ("append", "replace")
 
 
 @dataclass(frozen=True)
 class Unmerged:
-    """What of the change log was not merged yet.
+    """The part of the change log that was not merged yet.
 
     Attributes:
-        snapshot_id: The log's current snapshot, or None for a log without any.
+        snapshot_id: The change log's current snapshot, or None if it has none.
         sequence_number: That snapshot's sequence number.
-        action: `none`, `incremental` (from `since`), or `full` where it is not known what was appended.
+        action: `none`, `incremental` (from `since`), or `full` if it is not known what was appended.
         since: Earliest `received_at` of what was not merged.
     """
 
@@ -35,15 +35,16 @@ class Unmerged:
 
 
 def unmerged_changes(log: Table, merged: str | None, merged_sequence_number: str | None = None) -> Unmerged:
-    """Find what was appended to the log after a snapshot.
+    """Find what was appended to the change log after a snapshot.
 
-    Where that snapshot has expired, data files are told by their sequence numbers. A file that a compaction
-    wrote since then counts as new: its rows are merged once more, which costs time and changes nothing.
+    If that snapshot has expired, data files are identified by their sequence numbers. A file that a
+    compaction wrote since then counts as new: its rows are merged again, which costs time and changes
+    nothing.
 
     Args:
         log: The change log.
         merged: Id of the last merged snapshot, or None before the first merge.
-        merged_sequence_number: Its sequence number, where it was stored.
+        merged_sequence_number: Its sequence number, if it was stored.
     """
     snapshot = log.current_snapshot()
     if snapshot is None:
@@ -59,7 +60,7 @@ def unmerged_changes(log: Table, merged: str | None, merged_sequence_number: str
 
 
 def _unmerged_files(log: Table, merged: str, sequence_number: str | None) -> list[DataFile] | None:
-    """The data files with what was appended after a snapshot; None where that cannot be known."""
+    """The data files that were appended after a snapshot; None if that cannot be known."""
     chain = list(_chain(log, merged))
     if any(s.summary is None or s.summary.operation.value not in _ADDS_ONLY for s in chain):
         return None
@@ -70,7 +71,7 @@ def _unmerged_files(log: Table, merged: str, sequence_number: str | None) -> lis
 
 
 def _chain(log: Table, merged: str) -> Iterator[Snapshot]:
-    """The current snapshot and its ancestors down to a snapshot, without it, as far as they exist."""
+    """The current snapshot and its ancestors back to a snapshot, without that one, as far as they exist."""
     snapshot = log.current_snapshot()
     while snapshot is not None and str(snapshot.snapshot_id) != merged:
         yield snapshot
@@ -79,7 +80,7 @@ def _chain(log: Table, merged: str) -> Iterator[Snapshot]:
 
 
 def _appended(log: Table, chain: Sequence[Snapshot]) -> Iterator[DataFile]:
-    """The data files that the appends of a chain brought, before a compaction replaced them.
+    """The data files that the appends of a chain added, before a compaction replaced them.
 
     Each is in the last snapshot before the first compaction after it, so no other manifest list is read.
     """
@@ -98,7 +99,7 @@ def _replaces(snapshot: Snapshot) -> bool:
 
 
 def _files_after(log: Table, sequence_number: int) -> Iterator[DataFile]:
-    """Live data files that came with a later sequence number, of whatever operation."""
+    """Live data files with a later sequence number, of any operation."""
     snapshot = log.current_snapshot()
     for manifest in snapshot.manifests(log.io) if snapshot else ():
         if manifest.sequence_number > sequence_number:
@@ -109,7 +110,7 @@ def _files_after(log: Table, sequence_number: int) -> Iterator[DataFile]:
 
 
 def _since(log: Table, files: Iterable[DataFile]) -> datetime | None:
-    """The earliest `received_at` in some files by their bounds, or None where one of them has none."""
+    """The earliest `received_at` in some files by their bounds, or None if one of them has none."""
     field_id = log.schema().find_field("received_at").field_id
     bounds = [file.lower_bounds.get(field_id) for file in files]
     return min(_moment(b) for b in bounds if b is not None) if all(b is not None for b in bounds) else None

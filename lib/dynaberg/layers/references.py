@@ -1,4 +1,4 @@
-"""Reference tables: what the change log cannot know, from a CSV file into the table bucket, to join with."""
+"""Reference tables: data that is not in the change log, loaded from a CSV file, to join with."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
     from dynaberg.settings import Settings
 
-# Table properties: the CSV file that a table was made from, and the digest of what it holds.
+# Table properties: the CSV file that a table was made from, and the digest of its content.
 _FILE, _DIGEST = "dynaberg.reference-file", "dynaberg.reference-sha256"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a reference table is: its file, its key and its columns.
+    """The description of a reference table: its file, its key and its columns.
 
     Attributes:
         table: Name of the Iceberg table.
         file: The CSV file, with a header.
-        key: Columns that tell rows apart.
-        columns: Columns of the file and of the table, without nested ones.
+        key: Columns that identify a row.
+        columns: Columns of the file and of the table, none of them nested.
     """
 
     table: str
@@ -50,16 +50,16 @@ class Reference:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the file and the schema: the same digest, the same table."""
+        """SHA-256 of the file and the schema: the same digest means the same table."""
         described = repr([(column.name, column.type) for column in self.columns] + list(self.key))
         return hashlib.sha256(described.encode() + self.file.read_bytes()).hexdigest()
 
 
 def load_reference(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame:
-    """Bring a CSV file into the table bucket, as an Iceberg table of the types that are written beside it.
+    """Load a CSV file into the table bucket, as an Iceberg table with the types in its YAML file.
 
-    `data/references/<name>.yaml` names the file, the key and the columns, as a table contract does. The whole
-    content is replaced in one commit; a file that has not changed since is left alone. A clean-up removes the
+    `data/references/<name>.yaml` names the file, the key and the columns, like a table contract. The whole
+    content is replaced in one commit; if the file has not changed, nothing is done. A clean-up removes the
     table with the others.
 
     Args:
@@ -72,8 +72,8 @@ def load_reference(session: boto3.Session, settings: Settings, name: str) -> pd.
 
     Raises:
         NotFoundError: There is no such YAML or CSV file.
-        ContractError: The YAML cannot be used, or the CSV file does not fit it; the table is as it was.
-        SettingsError: A table of that name exists that is no reference table.
+        ContractError: The YAML cannot be used, or the CSV file does not fit it; the table is unchanged.
+        SettingsError: A table of that name exists that is not a reference table.
 
     Example:
         >>> load_reference(session, settings, "merchants")
@@ -109,7 +109,7 @@ def read_reference(settings: Settings, name: str) -> Reference:
 
     Raises:
         NotFoundError: There is no such file; the message names those that exist.
-        ContractError: A key is missing or unknown, a name or a type cannot be used.
+        ContractError: A key is missing or unknown, or a name or a type cannot be used.
     """
     folder = Path(settings.root, "data")
 
@@ -132,22 +132,22 @@ def _check(reference: Reference) -> None:
     for column in reference.columns:
         if isinstance(column.parsed_type, dict) and "decimal" not in column.parsed_type:
             msg = f"Column {column.name!r} is a {column.type}, which a CSV file cannot hold."
-            raise ContractError(msg, hint="Write its parts as columns of their own.")
+            raise ContractError(msg, hint="Write its parts as separate columns.")
     missing = [name for name in reference.key if name not in names]
     if missing or not reference.key or len(set(names)) < len(names):
         msg = f"The key is {', '.join(reference.key) or 'empty'}, the columns are {', '.join(names)}."
-        raise ContractError(msg, hint="Name each column once, and in `key` those that tell rows apart.")
+        raise ContractError(msg, hint="Name each column once, and in `key` those that identify a row.")
 
 
 def read_rows(reference: Reference) -> pa.Table:
-    """Read the CSV file of a reference, every value in the type of its column; an empty one is NULL.
+    """Read the CSV file of a reference table, every value with the type of its column; an empty one is NULL.
 
     Args:
         reference: From `read_reference`.
 
     Raises:
-        ContractError: The file's columns are others, a value does not fit its type, a key is missing or
-            comes twice.
+        ContractError: The file has other columns, a value does not fit its type, or a key is missing or
+            occurs twice.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
@@ -163,7 +163,7 @@ def read_rows(reference: Reference) -> pa.Table:
         false_values=["false"],
         timestamp_parsers=[arrow_csv.ISO8601],
     )
-    # One thread: only then does an error say in which row it was found.
+    # One thread: only then does an error say in which row it occurred.
     read = arrow_csv.ReadOptions(use_threads=False)
     parse = arrow_csv.ParseOptions(newlines_in_values=True)
     try:
@@ -185,7 +185,7 @@ def _check_header(reference: Reference) -> None:
 
 
 def _check_rows(reference: Reference, rows: pa.Table) -> None:
-    """Refuse keys that do not tell the rows apart."""
+    """Reject keys that do not identify rows uniquely."""
     import pyarrow.compute as pc
 
     counted = rows.group_by(list(reference.key)).aggregate([([], "count_all")])
@@ -193,12 +193,12 @@ def _check_rows(reference: Reference, rows: pa.Table) -> None:
     without = [name for name in reference.key if rows[name].null_count]
     if without or len(twice):
         found = f"no value in {', '.join(without)}" if without else f"twice the key {twice.to_pylist()[0]}"
-        msg = f"{reference.file.name} has {found}, so its rows cannot be told apart."
+        msg = f"{reference.file.name} has {found}, so its key does not identify rows uniquely."
         raise ContractError(msg, hint="Correct the file, or name more columns in `key`.")
 
 
 def _open_table(session: boto3.Session, settings: Settings, reference: Reference) -> Table:
-    """The table of a reference, made where it does not exist; one that is something else is refused."""
+    """The table of a reference, created if it does not exist; a table that is something else is rejected."""
     name = reference.table
     iceberg = catalog.open_catalog(session, settings)
     exists = name in catalog.table_names(iceberg, settings)
@@ -212,7 +212,7 @@ def _open_table(session: boto3.Session, settings: Settings, reference: Reference
 
 
 def _replace(table: Table, reference: Reference, rows: pa.Table) -> None:
-    """Bring columns and rows of a table to those of the file, in one commit."""
+    """Replace the columns and rows of a table with those of the file, in one commit."""
     from pyiceberg.exceptions import ValidationError
 
     try:
@@ -225,7 +225,7 @@ def _replace(table: Table, reference: Reference, rows: pa.Table) -> None:
                 transaction.overwrite(rows)
             transaction.set_properties({_FILE: reference.file.name, _DIGEST: reference.digest})
     except (ValidationError, ValueError) as error:
-        msg = f"Table {reference.table!r} cannot take the columns of its reference: {error}."
+        msg = f"Table {reference.table!r} cannot accept the columns of its reference file: {error}."
         raise ContractError(
             msg, hint="Give a column that changed its type another name, or drop the table."
         ) from error

@@ -1,4 +1,4 @@
-"""The refresh: one Athena MERGE brings the current table up to the change log."""
+"""The refresh: one Athena MERGE brings the current table up to date with the change log."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MERGED_COLUMNS = "dynaberg.merged-columns"
 
 
 def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
-    """Bring the current table up to the change log.
+    """Bring the current table up to date with the change log.
 
-    pyiceberg reads from the log's metadata since when changes arrived that were not merged yet; one Athena
-    MERGE takes, for each key touched since then, its latest change in the whole log. Running it twice, or
-    crashing before the merged snapshot is stored, changes nothing.
+    pyiceberg reads from the change log's metadata when the first change arrived that was not merged yet; one
+    Athena MERGE applies, for each key touched since then, its latest change in the whole change log. Running
+    it twice, or a crash before the merged snapshot is stored, does no harm.
 
     Args:
         session: Open boto3 session.
@@ -52,7 +52,7 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
     iceberg = catalog.open_catalog(session, settings)
     log = catalog.load_table(iceberg, settings, contract.log_name)
     current = catalog.load_table(iceberg, settings, contract.table)
-    # Read before the MERGE: what arrives while it runs is merged again next time, and changes nothing then.
+    # Read before the MERGE: what arrives while it runs is merged again next time, which changes nothing.
     merged = current.properties.get(MERGED_SNAPSHOT)
     unmerged = log_progress.unmerged_changes(log, merged, current.properties.get(MERGED_SEQUENCE_NUMBER))
     fresh = _never_merged(current, log, contract) if merged else []
@@ -83,7 +83,7 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
 
 
 def _columns(contract: Contract) -> list[str]:
-    """The columns that the current table takes from the log, without the order of changes."""
+    """The columns that the current table takes from the change log, without those that order changes."""
     return [*(column.name for column in contract.columns), "unmapped"]
 
 
@@ -103,13 +103,13 @@ def merge_statement(
     gained: Collection[str] = (),
     fresh: Collection[str] = (),
 ) -> str:
-    """The MERGE that brings the current table up to the log.
+    """The MERGE that brings the current table up to date with the change log.
 
     Args:
         contract: The table contract.
-        since: The earliest `received_at` of what was not merged yet; None takes the whole log.
-        snapshot_id: Snapshot of the log to read; by default the current one.
-        gained: Columns that the contract gained after the log's first rows.
+        since: The earliest `received_at` of what was not merged yet; None merges the whole change log.
+        snapshot_id: Snapshot of the change log to read; by default the current one.
+        gained: Columns that were added to the contract after the change log's first rows.
         fresh: Columns that rows of the current table may lack, though their change was merged.
     """
     columns = [*_columns(contract), "changed_at", "sequence_number"]
@@ -168,12 +168,12 @@ def _report(
 
 
 def _rows_since(before: Table, after: Table) -> tuple[int, int]:
-    """Rows that the snapshots between two states of a table wrote and deleted."""
+    """How many rows the snapshots between two states of a table wrote and deleted."""
     known = {snapshot.snapshot_id for snapshot in before.snapshots()}
     written = deleted = 0
     for snapshot in after.snapshots():
         summary = snapshot.summary
-        # A compaction writes rows anew and changes none.
+        # A compaction rewrites rows and changes none.
         if snapshot.snapshot_id not in known and summary and summary.operation.value != "replace":
             written += int(summary["added-records"] or 0)
             deleted += int(summary["deleted-records"] or 0) + int(summary["added-position-deletes"] or 0)

@@ -1,4 +1,4 @@
-"""The change log and the current table, created from the contract and given the columns it gains."""
+"""The change log and the current table, created from the contract and extended with its new columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def create_tables(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
-    """Create the change log and the current table, or add the columns that the contract has gained.
+    """Create the change log and the current table, or add the contract's new columns.
 
     Nothing is ever dropped, and running it again changes nothing.
 
@@ -31,7 +31,7 @@ def create_tables(session: boto3.Session, settings: Settings, contract: Contract
         One row per table: table, status (`created`, `evolved`, `unchanged`), columns_added, location.
 
     Raises:
-        ContractError: A column changed its type in a way that Iceberg does not allow.
+        ContractError: A column's type was changed in a way that Iceberg does not allow.
         NotFoundError: No such table bucket.
     """
     import pandas as pd
@@ -57,14 +57,14 @@ def create_tables(session: boto3.Session, settings: Settings, contract: Contract
 
 
 def _add_columns(table: Table, wanted: Schema) -> list[str]:
-    """Bring a table's columns up to a schema; returns the names of the new ones."""
+    """Add the columns of a schema to a table; returns the names of the new ones."""
     from pyiceberg.exceptions import ValidationError
 
     before = {field.name for field in table.schema().fields}
     try:
         table.update_schema().union_by_name(wanted).commit()
     except (ValidationError, ValueError) as error:
-        msg = f"Table {table.name()[-1]!r} cannot take the contract's columns: {error}."
-        hint = "Iceberg widens int to long and a decimal's precision only; give the column a new name."
+        msg = f"Table {table.name()[-1]!r} cannot accept the contract's columns: {error}."
+        hint = "Iceberg only widens int to long and a decimal's precision; give the column a new name."
         raise ContractError(msg, hint=hint) from error
     return [field.name for field in wanted.fields if field.name not in before]

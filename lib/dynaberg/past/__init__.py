@@ -1,6 +1,6 @@
-"""The past of a table: snapshots, reads as of a moment, differences, an item's history, bookmarks.
+"""The history of a table: snapshots, reads as of a moment, differences, an item's history, bookmarks.
 
-From outside: all of these, and what other rooms need to compare rows and to find the snapshot of a moment.
+Public: all of these, and what other packages need to compare rows and to find the snapshot of a moment.
 """
 
 from dynaberg.past.as_of import read_as_of, state_as_of

@@ -1,7 +1,7 @@
 """A table as of a moment, by two clocks.
 
-What did we know at 09:00 is `read_as_of`, by when a snapshot was committed; what was true at 09:00 is
-`state_as_of`, by when DynamoDB made the change, whenever the pipeline learned of it.
+`read_as_of` shows what was known at 09:00, by commit time of the snapshots; `state_as_of` shows what was true
+at 09:00, by the time at which DynamoDB made each change, no matter when the pipeline received it.
 """
 
 from __future__ import annotations
@@ -36,18 +36,20 @@ def state_as_of(
 ) -> pd.DataFrame:
     """The items of the source table as they were at a moment: what was true then.
 
-    This is business time: of each key the latest change of the change log that was made at or before `when`,
-    also before the first refresh; a key whose latest change is a REMOVE is absent. What the pipeline learned
-    later counts too. `read_as_of` answers the other question, what was known then, by commit time.
+    This is business time: for each key, the latest change in the change log that was made at or before
+    `when`, even before the first refresh; a key whose latest change is a REMOVE is absent. Changes that the
+    pipeline received later count, too. `read_as_of` answers the other question: what was known then, by
+    commit time.
 
-    DynamoDB Streams date a change to the whole second, Kinesis to the microsecond. Of several changes in one
-    second a moment within it sees all. Source: DynamoDB API Reference, "StreamRecord".
+    DynamoDB Streams dates a change to the whole second, Kinesis to the microsecond. With DynamoDB Streams, a
+    moment within a second therefore includes all changes of that second. Source: DynamoDB API Reference,
+    "StreamRecord".
 
     Args:
         session: Open boto3 session.
         settings: Names of the workgroup, the table bucket and the namespace.
         contract: The table contract.
-        when: Timezone-aware moment, to the microsecond; naive values are refused.
+        when: Timezone-aware moment, to the microsecond; naive values are rejected.
         columns: Columns of the current table to read; all by default.
 
     Returns:
@@ -86,7 +88,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _check_begun(session: boto3.Session, settings: Settings, contract: Contract, when: datetime) -> None:
-    """No item is an answer once there was a change; before the first one it is none."""
+    """Raise an error if no change was made yet: an empty result would be wrong before the first one."""
     import pandas as pd
 
     sql = f'SELECT min(changed_at) AS first FROM "{contract.log_name}"'  # noqa: S608
@@ -96,10 +98,10 @@ def _check_begun(session: boto3.Session, settings: Settings, contract: Contract,
         raise NotFoundError(msg, hint="Wait for the delivery: wait_for_delivery().")
     if when < first:
         msg = (
-            f"The change log {contract.log_name!r} knows nothing of {when.isoformat()}: "
+            f"The change log {contract.log_name!r} has no data for {when.isoformat()}: "
             f"its first change was made at {first.isoformat()}."
         )
-        raise NotFoundError(msg, hint="Take that moment, or a later one.")
+        raise NotFoundError(msg, hint="Use that moment, or a later one.")
 
 
 def read_as_of(
@@ -114,7 +116,7 @@ def read_as_of(
         session: Open boto3 session.
         settings: Names of the workgroup, the table bucket and the namespace.
         table: Native pyiceberg table.
-        when: Timezone-aware moment, or a snapshot id; naive values are refused.
+        when: Timezone-aware moment, or a snapshot id; naive values are rejected.
         columns: Columns to read; all by default.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Bookmarks: names for snapshots that somebody wants to come back to.
+"""Bookmarks: names for snapshots that someone wants to return to.
 
-They are table properties, so that they live with the table and everybody sees them. They are not Iceberg
-tags, which would keep the snapshot, because S3 Tables' maintenance fails on a table that has any; so a
-bookmark breaks when its snapshot expires, and `retention` tells before.
+They are table properties, so they belong to the table and everyone sees them. They are not Iceberg tags,
+which would keep the snapshot, because S3 Tables' maintenance fails on a table that has any. So a bookmark
+breaks when its snapshot expires; `preview_maintenance` shows that in advance.
 Source: Amazon S3 User Guide, "Considerations and limitations for maintenance jobs".
 """
 
@@ -58,17 +58,17 @@ def set_bookmark(table: Table, name: str, snapshot: Snapshot) -> None:
         snapshot: The snapshot.
 
     Raises:
-        SettingsError: A name that cannot be one.
+        SettingsError: An invalid name.
     """
     if not _NAME.fullmatch(name):
         msg = f"{name!r} cannot be the name of a bookmark."
-        raise SettingsError(msg, hint="Letters, digits, `_`, `.` and `-`: month-end-2026-01, for example.")
+        raise SettingsError(msg, hint="Use letters, digits, `_`, `.` and `-`, as in month-end-2026-01.")
     with table.transaction() as transaction:
         transaction.set_properties({PREFIX + name: str(snapshot.snapshot_id)})
 
 
 def remove_bookmark(table: Table, name: str) -> None:
-    """Forget a bookmark; its snapshot stays as it is.
+    """Remove a bookmark; its snapshot stays as it is.
 
     Raises:
         NotFoundError: No such bookmark.

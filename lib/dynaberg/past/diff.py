@@ -1,4 +1,4 @@
-"""What changed between two snapshots, planned from the manifests: files that both have are not read."""
+"""What changed between two snapshots, planned from the manifests: files in both are not read."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _LENGTH_BYTES = 4
 def changes_between(table: Table, a: Moment, b: Moment, *, key: Sequence[str] = ()) -> pd.DataFrame:
     """What changed in a table from one snapshot to another, value by value.
 
-    Data files that both snapshots hold with the same deletes are not read; of a file that got further
-    deletes only the rows are compared that these hit. Columns are those of the table today.
+    Data files that are in both snapshots with the same deletes are not read; of a file with additional
+    deletes, only the rows that these delete are compared. The columns are those of the table today.
 
     Args:
         table: Native pyiceberg table.
         a: Timezone-aware moment or snapshot id to compare from.
-        b: Timezone-aware moment or snapshot id to compare to; an earlier one than `a` gives the way back.
-        key: Columns that tell rows apart; by default the table's identifier fields.
+        b: Timezone-aware moment or snapshot id to compare to; if earlier than `a`, the result is the reverse.
+        key: Columns that identify a row; by default the table's identifier fields.
 
     Returns:
         One row per differing value: the key columns, change (`added`, `removed`, `changed`), column, before,
@@ -61,8 +61,8 @@ def _key(table: Table, given: Sequence[str]) -> tuple[str, ...]:
     name, columns = table.name()[-1], [field.name for field in table.schema().fields]
     key = tuple(given) or tuple(table.schema().identifier_field_names())
     if not key:
-        msg = f"Table {name!r} has no identifier fields, so its rows cannot be told apart."
-        raise SettingsError(msg, hint=f"Name the columns that tell them apart: key=({columns[0]!r}, …).")
+        msg = f"Table {name!r} has no identifier fields, so its rows cannot be matched."
+        raise SettingsError(msg, hint=f"Name the columns that identify a row: key=({columns[0]!r}, …).")
     for column in key:
         if column not in columns:
             raise NotFoundError.among("column", column, columns)
@@ -72,7 +72,7 @@ def _key(table: Table, given: Sequence[str]) -> tuple[str, ...]:
 def _rows_only_in(
     table: Table, here: dict[str, FileScanTask], there: dict[str, FileScanTask], deletes: _Deletes
 ) -> pa.Table:
-    """Rows of the files that are only here, and rows that only there are under a delete."""
+    """Rows of the files that are only here, and rows that are deleted only there."""
     import pyarrow as pa
 
     whole = [task for path, task in here.items() if path not in there]
@@ -124,12 +124,12 @@ class _Deletes:
 
 
 def _read(table: Table, tasks: list[FileScanTask]) -> pa.Table:
-    """Live rows of whole files, with the columns of today's schema."""
+    """Live rows of whole files, with the columns of the current schema."""
     return _scan(table).to_table(tasks)
 
 
 def _scan(table: Table, *, dictionary_columns: tuple[str, ...] = ()) -> ArrowScan:
-    """A scan that gives the columns of today's schema, whatever the files have."""
+    """A scan that returns the columns of the current schema, whatever the files have."""
     from pyiceberg.expressions import AlwaysTrue
     from pyiceberg.io.pyarrow import ArrowScan
 
@@ -139,7 +139,7 @@ def _scan(table: Table, *, dictionary_columns: tuple[str, ...] = ()) -> ArrowSca
 
 
 def _read_at(table: Table, task: FileScanTask, positions: np.ndarray[Any, Any]) -> pa.Table:
-    """Rows of one file by position, whatever deletes lie over them."""
+    """Rows of one file by position, regardless of deletes."""
     import numpy as np
     import pyarrow as pa
     from pyiceberg.table import FileScanTask
@@ -155,10 +155,10 @@ def _read_at(table: Table, task: FileScanTask, positions: np.ndarray[Any, Any]) 
 
 
 def _repetitive_columns(table: Table, path: str) -> tuple[str, ...]:
-    """Columns of a file, none nested, whose pages name texts by their place in a dictionary.
+    """Columns of a file, none nested, whose pages refer to texts by their position in a dictionary.
 
-    Their size tells it: a text that stands in its page takes four bytes for its length alone (Parquet format,
-    "Plain"). Read as dictionaries they take a third of the time where only some rows are wanted in the end.
+    Their size shows it: a text within its page takes four bytes for its length alone (Parquet format,
+    "Plain"). Read as dictionaries, they take a third of the time if only some rows are needed in the end.
     """
     from pyarrow import parquet
 
@@ -177,7 +177,7 @@ def _repetitive_columns(table: Table, path: str) -> tuple[str, ...]:
 
 
 def _decoded(batch: pa.RecordBatch) -> pa.Table:
-    """The same rows with plain columns instead of dictionaries."""
+    """The same rows, with plain columns instead of dictionaries."""
     import pyarrow as pa
 
     columns = [
@@ -188,7 +188,7 @@ def _decoded(batch: pa.RecordBatch) -> pa.Table:
 
 
 def _tells_news(record: logging.LogRecord) -> bool:
-    """Whether a message of pyiceberg is not about the dictionaries that were asked for here."""
+    """Whether a message of pyiceberg is about something else than the dictionaries requested here."""
     return not str(record.msg).startswith("Iceberg does not have a dictionary type")
 
 

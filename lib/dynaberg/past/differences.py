@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Differences:
-    """What two tables do not have in common.
+    """The differences between two tables.
 
     Attributes:
         removed: Rows whose key is in the first table only.
@@ -32,9 +32,9 @@ class Differences:
 
 
 def compare(first: pa.Table, second: pa.Table, key: Sequence[str]) -> Differences:
-    """Match the rows of two tables by key, and compare every column that both have.
+    """Match the rows of two tables by key, and compare every column that is in both.
 
-    Two NULLs are equal, and so are two NaNs. Each key must come once in each table.
+    Two NULLs are equal, and so are two NaNs. Each key must occur only once in each table.
 
     Args:
         first: Rows as they were.
@@ -66,7 +66,7 @@ def compare(first: pa.Table, second: pa.Table, key: Sequence[str]) -> Difference
 
 
 def _take(column: pa.ChunkedArray, positions: np.ndarray[Any, Any]) -> pa.ChunkedArray:
-    """Values by position; most often they are all wanted, as they stand."""
+    """Values by position; mostly all of them are wanted, in the same order."""
     import numpy as np
     import pyarrow as pa
 
@@ -127,7 +127,7 @@ def _unequal(first: pa.ChunkedArray, second: pa.ChunkedArray) -> np.ndarray[Any,
 def to_long_form(differences: Differences, key: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
     """One line per differing value: the key, change, column, before, after.
 
-    A removed or added row has a line for each column that has a value, so that nothing of it is hidden.
+    A removed or added row has a line for each column that has a value, so that nothing is hidden.
 
     Args:
         differences: From `compare`.
@@ -207,7 +207,7 @@ def _types() -> Any:
 
 
 def _plain_values(column: pa.ChunkedArray) -> list[Any]:
-    """Python values, maps as dicts: the order of a map's entries means nothing."""
+    """Python values, maps as dicts: the order of a map's entries has no meaning."""
     values: list[Any] = column.to_pylist()
     return [_plain(value, column.type) for value in values] if _types().is_nested(column.type) else values
 

@@ -45,11 +45,11 @@ _LANDED: dict[str, Any] = {"snapshot_id": "Int64", "committed_at": "datetime64[m
 def item_history(
     session: boto3.Session, settings: Settings, contract: Contract, key: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Every version of one DynamoDB item: which attribute changed when, and from what to what.
+    """Every version of one DynamoDB item: which attribute changed when, from what to what.
 
     A change that was delivered twice counts once, where it landed first. The snapshot in which a version
-    landed comes from the log's metadata: its file says which snapshot added it. Of versions that a compaction
-    has rewritten that is no longer known.
+    landed comes from the change log's metadata, which shows the snapshot that added its file. For versions
+    that a compaction has rewritten, it is no longer known.
 
     Args:
         session: Open boto3 session.
@@ -59,8 +59,8 @@ def item_history(
 
     Returns:
         One row per version and changed attribute, the oldest first: changed_at, operation, attribute, before,
-        after, received_at, sequence_number, snapshot_id and committed_at (UTC) of the log's snapshot in which
-        the version landed, else NA. Numbers are exact.
+        after, received_at, sequence_number, snapshot_id and committed_at (UTC) of the change log's snapshot
+        in which the version landed, else NA. Numbers are exact.
 
     Raises:
         SettingsError: The key's columns are not those of the table.
@@ -103,7 +103,7 @@ def _read_versions(
         named = ", ".join(f"{name}={key[name]!r}" for name in contract.key)
         msg = f"The change log {contract.log_name!r} has no change of {named}."
         raise NotFoundError(
-            msg, hint="Take a key from the table, or wait for its delivery: wait_for_delivery()."
+            msg, hint="Use a key of the table, or wait for its delivery: wait_for_delivery()."
         )
     landed = _landed(session, settings, contract, found)
     versions = found.assign(**landed).sort_values("committed_at", kind="stable").drop_duplicates("change_id")
@@ -113,7 +113,7 @@ def _read_versions(
 
 
 def _once(versions: pd.DataFrame) -> pd.DataFrame:
-    """Versions without what Kinesis handed over twice: repeats are known by their time, not by their id."""
+    """Versions without what Kinesis delivered twice: repeats have the same time, but not the same id."""
     counted = versions["sequence_number"] != NO_SEQUENCE_NUMBER
     repaired = versions["change_id"].str.startswith(REPAIR_PREFIX)
     repeated = versions.duplicated(["changed_at", "operation"]) & ~counted & ~repaired
@@ -121,24 +121,25 @@ def _once(versions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_key(contract: Contract, key: Mapping[str, Any]) -> None:
-    """Refuse a key that no item can have, before Athena is asked."""
+    """Reject a key that no item can have, before Athena is queried."""
     types = {column.name: column.type for column in contract.columns if column.name in contract.key}
     example = ", ".join(f'"{name}": …' for name in contract.key)
     if set(key) != set(types):
         given = ", ".join(map(str, key)) or "nothing"
         raise SettingsError(
-            f"The key has {given}; the table's has {', '.join(contract.key)}.", hint=f"Write {{{example}}}."
+            f"The key has {given}; the table's key has {', '.join(contract.key)}.",
+            hint=f"Write {{{example}}}.",
         )
     for name, value in key.items():
         if not isinstance(value, _KEY_VALUES[types[name].partition("(")[0]]):
             msg = f"The key's {name!r} is {value!r}, a {type(value).__name__}; the column is a {types[name]}."
-            raise SettingsError(msg, hint="Take the value from wb.query(…).df, which has the column's type.")
+            raise SettingsError(msg, hint="Use the value from wb.query(…).df, which has the column's type.")
 
 
 def _landed(
     session: boto3.Session, settings: Settings, contract: Contract, found: pd.DataFrame
 ) -> dict[str, pd.Series[Any]]:
-    """For each version that was found the snapshot in which it landed, and when that was committed."""
+    """For each version, the snapshot in which it landed, and when that was committed."""
     import pandas as pd
 
     log = catalog.load_table(_open_catalog(session, settings), settings, contract.log_name)
@@ -154,7 +155,7 @@ def _landed(
 
 @lru_cache(maxsize=8)
 def _open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
-    """The catalog, kept: to open it takes as long as to find a version."""
+    """The catalog, cached: opening it takes as long as finding a version."""
     return catalog.open_catalog(session, settings)
 
 
@@ -176,7 +177,7 @@ def _changed_attributes(
 
 
 def _before(contract: Contract, version: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
-    """The item before a version: its old image, or, where it carries none, what the version before left."""
+    """The item before a version: its old image, or, if it has none, the result of the version before."""
     image = json.loads(version["old_image"] or "{}")
     if LEFT_OUT in image or version["change_id"].startswith(REPAIR_PREFIX):
         return dict(previous)
@@ -184,7 +185,7 @@ def _before(contract: Contract, version: Mapping[str, Any], previous: Mapping[st
 
 
 def _by_column(contract: Contract, image: Mapping[str, Any]) -> dict[str, Any]:
-    """An image's values under the names of their columns; what no column takes, under its own name."""
+    """An image's values by the names of their columns; attributes without a column, by their own names."""
     columns, readers = contract.columns_by_attribute, readers_of(contract)
     found: dict[str, Any] = {}
     for attribute, value in image.items():

@@ -1,4 +1,4 @@
-"""The snapshots of an Iceberg table, and the one that a moment means."""
+"""The snapshots of an Iceberg table, and the one that belongs to a moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Moment = datetime | SupportsIndex | str
 
-# Rows under a position delete are deleted too, though the file that holds them stays.
+# Rows under a position delete are deleted, too, although the file that holds them stays.
 _COUNTS = {
     "added_records": (("added-records",), ()),
     "deleted_records": (("deleted-records", "added-position-deletes"), ("removed-position-deletes",)),
@@ -47,8 +47,8 @@ def snapshots(table: Table) -> pd.DataFrame:
     Returns:
         One row per snapshot: committed_at (UTC), snapshot_id, parent_id, operation, added_records,
         deleted_records, total_records (rows under position deletes do not count), added_files, total_files,
-        added_bytes, total_bytes, written_by: the query, the stream or the engine, as far as the writer left
-        word in the snapshot's summary. What Firehose writes there on AWS is not known.
+        added_bytes, total_bytes, written_by: the query, the delivery stream or the engine, if the writer
+        recorded it in the snapshot's summary. What Firehose writes there on AWS is not known.
 
     Example:
         >>> snapshots(wb.table("transactions").current).tail()
@@ -88,7 +88,7 @@ def _row(snapshot: Snapshot, sizes: SnapshotSizes) -> dict[str, Any]:
 
 
 def _written_by(snapshot: Snapshot) -> str:
-    """Who made a snapshot, by its own word; a rewrite without one is a compaction."""
+    """What made a snapshot, by its summary; a rewrite without such an entry is a compaction."""
     summary: Any = snapshot.summary or {}
     for key, words in _WRITERS.items():
         if found := summary.get(key):
@@ -106,18 +106,19 @@ def snapshot_at(table: Table, when: datetime) -> Snapshot:
 
     Args:
         table: Native pyiceberg table.
-        when: Timezone-aware moment; naive values are refused.
+        when: Timezone-aware moment; naive values are rejected.
 
     Raises:
-        SettingsError: `when` has no time zone, or is no datetime.
-        NotFoundError: The table has no snapshot, or none so early; the message names the first and the last.
+        SettingsError: `when` has no time zone, or is not a datetime.
+        NotFoundError: The table has no snapshot, or none that early; the message names the first and the
+            last.
 
     Example:
         >>> snapshot_at(table, datetime.now(timezone.utc) - timedelta(minutes=5)).snapshot_id
     """
     require_moment(when)
     moment_ms = when.timestamp() * 1000
-    # The log says what was current when; after a roll-back the snapshots alone would not.
+    # The snapshot log shows what was current when; after a roll-back the snapshots alone would not.
     entries = [(entry.timestamp_ms, entry.snapshot_id) for entry in table.history()]
     known = entries or [(snapshot.timestamp_ms, snapshot.snapshot_id) for snapshot in table.snapshots()]
     before = [entry for entry in sorted(known, key=lambda entry: entry[0]) if entry[0] <= moment_ms]
@@ -128,7 +129,7 @@ def snapshot_at(table: Table, when: datetime) -> Snapshot:
 
 
 def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
-    """The snapshot that a moment, a snapshot id or a bookmark means.
+    """The snapshot that a moment, a snapshot id or a bookmark refers to.
 
     Args:
         table: Native pyiceberg table.
@@ -136,7 +137,7 @@ def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
 
     Raises:
         SettingsError: The moment has no time zone.
-        NotFoundError: There is no such bookmark; or no such snapshot, or no more: then the message names the
+        NotFoundError: There is no such bookmark, or no such snapshot (any more): then the message names the
             first and the last.
     """
     if isinstance(moment, str):
@@ -152,20 +153,20 @@ def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
 
 
 def require_moment(when: Any, *, wanted: str = "a moment, a snapshot id or a bookmark") -> None:
-    """Refuse what is no timezone-aware datetime.
+    """Reject everything but a timezone-aware datetime.
 
     Args:
         when: What was given as a moment.
         wanted: What may be given, for the message.
 
     Raises:
-        SettingsError: `when` has no time zone, or is no datetime.
+        SettingsError: `when` has no time zone, or is not a datetime.
     """
     if not isinstance(when, datetime):
-        msg = f"{when!r} is a {type(when).__name__}, and {wanted} is wanted."
+        msg = f"{when!r} is a {type(when).__name__}; it must be {wanted}."
         raise SettingsError(msg, hint="Write datetime.now(timezone.utc) - timedelta(minutes=5), for example.")
     if when.utcoffset() is None:
-        msg = f"{when.isoformat()} has no time zone, so it is no moment."
+        msg = f"{when.isoformat()} has no time zone, so the moment is ambiguous."
         hint = "Use datetime.now(timezone.utc), or .astimezone() for the zone of this machine."
         raise SettingsError(msg, hint=hint)
 
@@ -176,11 +177,11 @@ def _nothing_at(table: Table, asked: Moment) -> NotFoundError:
     ordered = sorted(table.snapshots(), key=_order)
     if not ordered:
         return NotFoundError(
-            f"Table {name!r} has no snapshot yet.", hint="Deliver changes into it, then look again."
+            f"Table {name!r} has no snapshot yet.", hint="Deliver changes into it, then try again."
         )
     first, last = ordered[0], ordered[-1]
     span = f"The first is {_named(first)}, the last {_named(last)}."
-    hint = "Take a moment between them, or an id from snapshots()."
+    hint = "Use a moment between them, or an id from snapshots()."
     what = f"at {asked.isoformat()}" if isinstance(asked, datetime) else f"with the id {asked}"
     # Sequence numbers count the commits of a table (Iceberg spec, "Sequence Numbers"); others are gone.
     expired = getattr(table.metadata, "last_sequence_number", 0) - len(ordered)
@@ -194,7 +195,7 @@ def _named(snapshot: Snapshot) -> str:
 
 
 class SnapshotSizes:
-    """Sizes of a table's snapshots; a manifest that several share is read once.
+    """Sizes of a table's snapshots; a manifest that is shared by several snapshots is read once.
 
     Args:
         table: Native pyiceberg table.

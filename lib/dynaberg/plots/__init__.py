@@ -1,6 +1,6 @@
 """Pictures: a DataFrame in, matplotlib Axes out. Each title states what the data says.
 
-From outside: every picture, as `dynaberg.plots.plot_…`, and the style that all of them share.
+Public: every picture, as `dynaberg.plots.plot_…`, and the style that all of them share.
 """
 
 from dynaberg.plots.answers import plot_hourly, plot_merchants, plot_risk_by_region

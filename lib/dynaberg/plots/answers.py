@@ -1,4 +1,4 @@
-"""Pictures of answers: what the curated tables and the published queries say about the transactions."""
+"""Pictures of answers: what the curated tables and the published queries show about the transactions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def plot_hourly(hourly: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw transactions by hour of the day, and what share of them was declined.
 
     Args:
-        hourly: `hour` (0 to 23), `transactions`, `declined`; several rows an hour are summed.
+        hourly: `hour` (0 to 23), `transactions`, `declined`; several rows of one hour are summed.
         ax: Axes to draw on.
     """
     if hourly.empty:
@@ -31,14 +31,14 @@ def plot_hourly(hourly: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw high-risk transactions by region and merchant category, as a map with its numbers.
+    """Draw high-risk transactions by region and merchant category, as a heat map with its numbers.
 
     Args:
-        risk: `region`, `merchant_category`, `high_risk_count`; several rows a pair are summed.
+        risk: `region`, `merchant_category`, `high_risk_count`; several rows of one pair are summed.
         ax: Axes to draw on.
     """
     if risk.empty:
-        return draw_nothing("No transaction of high risk", ax)
+        return draw_nothing("No high-risk transaction", ax)
     ax = ax or new_axes()
     wide = risk.astype({"high_risk_count": float}).pivot_table(
         index="region", columns="merchant_category", values="high_risk_count", aggfunc="sum", fill_value=0
@@ -55,7 +55,7 @@ def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(wide.index)), list(wide.index))
     ax.set(xlabel="merchant category; in each cell: high-risk transactions", ylabel="region")
     ax.set_title(
-        f"High risk gathers in {wide.index[row]}, {wide.columns[column]}: "
+        f"Most high risk is in {wide.index[row]}, {wide.columns[column]}: "
         f"{counts.max():,.0f} of {counts.sum():,.0f} transactions"
     )
     ax.grid(visible=False)
@@ -63,14 +63,14 @@ def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_merchants(merchants: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw what the largest merchants took, with what they sell and what share was declined.
+    """Draw the sales of the largest merchants, with what they sell and what share was declined.
 
     Args:
         merchants: `merchant_name`, `merchant_category`, `amount` (of one currency), `declined` (a share).
         ax: Axes to draw on.
     """
     if merchants.empty:
-        return draw_nothing("No merchant took anything", ax)
+        return draw_nothing("No merchant has any sales", ax)
     lines = merchants.sort_values("amount", ascending=False, ignore_index=True)
     ax = ax or new_axes(height=1.3 + 0.32 * len(lines))
     amounts = lines["amount"].astype(float)
@@ -84,8 +84,8 @@ def plot_merchants(merchants: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(lines)), [shorten(name, 30) for name in lines["merchant_name"]])
     ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(0, max(amounts.max(), 1) * 1.55))
     ax.grid(visible=False)
-    title = f"{shorten(lines['merchant_name'][0], 30)} takes the most; "
+    title = f"{shorten(lines['merchant_name'][0], 30)} sells the most; "
     title += f"{kinds.iloc[0]} of the {len(lines)} largest sell {kinds.index[0]}"
     return finish(
-        ax, title, x=f"amount (hatched: they sell something else than {kinds.index[0]})", y="", counts="x"
+        ax, title, x=f"amount (hatched: sells something other than {kinds.index[0]})", y="", counts="x"
     )

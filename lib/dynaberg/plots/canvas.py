@@ -1,4 +1,4 @@
-"""What every picture shares: the style, the colors of a change, and how axes are made and written on."""
+"""What all pictures share: the style, the colors of changes, and how axes are made and labeled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 BLUE, ORANGE, RED, GRAY, INK = "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#333333"
-# Color and hatch of a change, so that print and color blindness keep the difference.
+# Color and hatch of a change, so that they also differ in print and for the color-blind.
 CHANGES = {
     "INSERT": (BLUE, ""),
     "MODIFY": (ORANGE, "///"),
@@ -27,12 +27,12 @@ def use_style() -> None:
 
 
 def new_axes(height: float = 3.5) -> Axes:
-    """Axes of a figure of its own, 8 inches wide."""
+    """Axes of a new figure, 8 inches wide."""
     return plt.subplots(figsize=(8, height))[1]
 
 
 def draw_nothing(title: str, ax: Axes | None = None) -> Axes:
-    """The picture of an empty frame: a sentence, and no axes around nothing."""
+    """The picture of an empty frame: a sentence without axes."""
     ax = ax or new_axes(height=0.7)
     ax.set_title(title)
     ax.axis("off")
@@ -40,7 +40,7 @@ def draw_nothing(title: str, ax: Axes | None = None) -> Axes:
 
 
 def finish(ax: Axes, title: str, *, x: str, y: str, counts: str = "y") -> Axes:
-    """Write the finding and the labels; number the axis of the counts with thousands."""
+    """Write the finding and the labels; use thousands separators on the axis of the counts."""
     ax.set_title(title)
     ax.set(xlabel=x, ylabel=y)
     getattr(ax, f"{counts}axis").set_major_formatter("{x:,.0f}")
@@ -50,7 +50,7 @@ def finish(ax: Axes, title: str, *, x: str, y: str, counts: str = "y") -> Axes:
 def write_at(
     ax: Axes, x: float, y: float, words: str, *, ha: str = "center", color: str = INK, below: bool = False
 ) -> None:
-    """Write words at a point of the data: above it when centered (or `below` it), beside it otherwise."""
+    """Write words at a data point: above it when centered (or `below` it), otherwise next to it."""
     lift, va = (5, "bottom") if ha == "center" else (0, "center")
     if below:
         lift, va = -7, "top"
@@ -63,7 +63,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def shorten(value: object, length: int = 22) -> str:
-    """A value as text of at most so many characters."""
+    """A value as text of at most this many characters."""
     words = str(value)
     return words if len(words) <= length else f"{words[: length - 1]}…"
 

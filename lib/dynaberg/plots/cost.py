@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from dynaberg.plots.canvas import BLUE, GRAY, INK, ORANGE, RED, draw_nothing, finish, new_axes, write_at
 
-# Colors and hatches, so that neighbors differ in print too.
+# Colors and hatches, so that neighbors differ in print, too.
 _LOOKS = [
     (BLUE, ""),
     (ORANGE, "///"),
@@ -22,14 +22,14 @@ _LOOKS = [
     (RED, ""),
 ]
 _NAMES = {"dynamodb": "DynamoDB Streams", "kinesis": "Kinesis", "zero-etl": "zero-ETL"}
-# A part of the longest bar that is too small for words inside of it.
+# A part of the longest bar that is too small for words inside it.
 _TOO_SMALL = 0.1
 
 
 def plot_cost(bill: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw a month's bill of each pattern, stacked by service.
+    """Draw a month's bill for each pattern, stacked by service.
 
-    Where the quantities of a pattern are assumed, its label says so.
+    If the quantities of a pattern are assumed, its label says so.
 
     Args:
         bill: From `Workbench.estimate_cost`.
@@ -68,7 +68,7 @@ def _label(pattern: str, assumed: bool) -> str:
 
 
 def _title(wide: pd.DataFrame, assumed: set[str]) -> str:
-    """The finding: what our own patterns cost, and what most of the dearest is paid for."""
+    """The finding: what our own patterns cost, and the largest part of the most expensive one."""
     known = wide.loc[[name for name in wide.index if name not in assumed]]
     totals = known.sum(axis=1).sort_values(ascending=False)
     dearest = known.loc[totals.index[0]]

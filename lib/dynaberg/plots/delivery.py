@@ -1,4 +1,4 @@
-"""Pictures of the delivery: how the lag of a change comes together, and how many changes failed and why."""
+"""Pictures of the delivery: what the lag of a change consists of, and how many changes failed and why."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _TOTAL = "total"
 
 
 def plot_freshness(lags: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the lag of each hop as a waterfall: the bar is what half of the changes take, the line 95 %.
+    """Draw the lag of each hop as a waterfall: the bar is the median, the line reaches to 95 %.
 
-    A hop begins where the one before ends at its half; medians do not add up exactly, so the total is drawn
-    from zero.
+    Each hop starts where the median of the one before ends; medians do not add up exactly, so the total is
+    drawn from zero.
 
     Args:
         lags: From `Table.freshness`.
@@ -24,7 +24,7 @@ def plot_freshness(lags: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     known = lags.dropna(subset=["p50_seconds"]).reset_index(drop=True)
     if known.empty:
-        return draw_nothing("No change of this time is in the log", ax)
+        return draw_nothing("The change log has no change of this time", ax)
     ax = ax or new_axes(height=1.3 + 0.55 * len(known))
     begin = 0.0
     for place, (hop, p50, p95) in enumerate(
@@ -43,15 +43,15 @@ def plot_freshness(lags: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(known) - 0.4, -0.6)
     ax.set_xlim(0, ax.get_xlim()[1] * 1.45)
     ax.grid(visible=False, axis="y")
-    return finish(ax, _title(known), x="seconds since the change was dated", y="", counts="x")
+    return finish(ax, _title(known), x="seconds since the time of the change", y="", counts="x")
 
 
 def _title(known: pd.DataFrame) -> str:
-    """The finding: how long a change takes, and where most of that goes."""
+    """The finding: how long a change takes, and which hop takes most of that."""
     hops = known[known["hop"] != _TOTAL]
     total = known[known["hop"] == _TOTAL]
     by_hop = hops.set_index("hop")["p50_seconds"].astype(float)
-    longest = str(by_hop.idxmax()) if len(by_hop) else "not known"
+    longest = str(by_hop.idxmax()) if len(by_hop) else "unknown"
     if total.empty:
         return f"Half of the changes take {by_hop.max():,.1f} s: {longest}"
     half, most = float(total["p50_seconds"].iloc[0]), float(total["p95_seconds"].iloc[0])

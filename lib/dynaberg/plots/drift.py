@@ -1,4 +1,4 @@
-"""The picture of drift: which columns moved between two profiles, how far, and how."""
+"""The picture of drift: which columns drifted between two profiles, how far, and how."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from dynaberg.plots.canvas import (
 )
 
 NOISE, SHIFT = 0.1, 0.25
-# Columns that moved no farther than this stand still; of these only a few are drawn.
+# Columns that drifted no farther than this count as stable; only a few of them are drawn.
 _STILL = 0.01
 _SHOWN, _LEAST_SHOWN = 20, 6
 
 
 def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how far each column has moved, the farthest on top, with what changed most in it.
+    """Draw how far each column has drifted, the farthest on top, with what changed most in it.
 
     Args:
         drift: From `Table.drift`.
@@ -43,7 +43,7 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         color, hatch = _look(line["distance"])
         ax.barh(place, line["distance"], 0.65, color=color, hatch=hatch, edgecolor="white")
         words = f"  {line['distance']:.2f}  {_words(line)}".rstrip()
-        # Right of both limits, whose lines would go through the words.
+        # To the right of both limits, whose lines would cross the words.
         write_at(ax, max(line["distance"], SHIFT), place, words, ha="left")
     for limit, style in ((NOISE, ":"), (SHIFT, "--")):
         ax.axvline(limit, color=INK, linestyle=style, linewidth=1)
@@ -52,7 +52,7 @@ def plot_drift(drift: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.grid(visible=False)
     words = "population stability index (dotted: noise up to 0.1; dashed: a shift from 0.25, hatched)"
     if rest := len(drift) - len(lines):
-        words += f"\nnot drawn: {counted(rest, 'column')} that moved less"
+        words += f"\nnot drawn: {counted(rest, 'column')} that drifted less"
     finish(ax, _title(drift), x=words, y="", counts="x")
     ax.xaxis.set_major_formatter("{x:.2f}")
     return ax
@@ -70,11 +70,11 @@ def _title(drift: pd.DataFrame) -> str:
         return f"None of {columns} has shifted"
     have = "has" if len(shifted) == 1 else "have"
     farthest = shifted["column"].iloc[0]
-    return f"{len(shifted)} of {columns} {have} shifted, {shorten(farthest, 30)} the farthest"
+    return f"{len(shifted)} of {columns} {have} shifted, {shorten(farthest, 30)} the most"
 
 
 def _words(line: Mapping[Any, Any]) -> str:
-    """What of a column changed most: a value's share, the middle, or the nulls."""
+    """What changed most in a column: a value's share, the median, or the nulls."""
     if line["distance"] <= NOISE:
         return ""
     shares = [(value, old, new) for value, old, new in line["top"] if old is not None and new is not None]
@@ -82,5 +82,5 @@ def _words(line: Mapping[Any, Any]) -> str:
     value, old, new = max(shares, key=lambda share: abs(share[2] - share[1]))
     middle = line["p50_before"], line["p50_after"]
     if line["measured_on"] == "quantiles" and None not in middle:
-        return f"middle {middle[0]:,.4g} → {middle[1]:,.4g}"
+        return f"median {middle[0]:,.4g} → {middle[1]:,.4g}"
     return f"{shorten(value, 18)} {old:.0%} → {new:.0%}"

@@ -23,14 +23,14 @@ _ORDER = (
 
 
 def plot_grants(grants: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw who may do what: a row for each resource, a column for each principal, verbs where they meet.
+    """Draw who may do what: a row for each resource, a column for each principal, verbs in the cells.
 
     Args:
         grants: From `Workbench.grants`.
         ax: Axes to draw on.
     """
     if grants.empty:
-        return draw_nothing("Nobody may do anything", ax)
+        return draw_nothing("No one may do anything", ax)
     whats = sorted(grants["what"].unique(), key=_ORDER.index, reverse=True)
     principals = list(grants["principal"].unique())
     ax = ax or new_axes(height=1.2 + 0.48 * len(whats))
@@ -69,13 +69,13 @@ def _verb(action: str) -> str:
 
 
 def _finding(grants: pd.DataFrame) -> str:
-    """Who writes the tables, and whether anyone sees to it."""
+    """Who may write the tables, and whether that is enforced."""
     on_tables = grants[grants["what"].isin(_TABLES)]
     writes = [not all(map(_READS.match, _actions(each))) for each in on_tables["permission"]]
     who = " and ".join(on_tables["principal"][writes].unique())
     here = "" if grants["enforced"].all() else "; not enforced here"
     if not who:
-        return f"Nobody may write Iceberg tables{here}"
+        return f"No one may write Iceberg tables{here}"
     return f"Only {who} may write Iceberg tables{here}"
 
 

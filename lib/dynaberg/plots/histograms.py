@@ -1,4 +1,4 @@
-"""A picture of how all ordered columns of a table are spread, from its profile alone."""
+"""A picture of the distribution of all ordered columns of a table, from its profile alone."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from matplotlib.axes import Axes
 from dynaberg.plots.canvas import BLUE, INK, ORANGE, draw_nothing, new_axes, shorten, write_at
 
 _LABEL_LENGTH = 30
-# A value that many rows share has no width; this much of the range is drawn.
+# A value that many rows share has no width; it is drawn as this much of the range.
 _LEAST_WIDTH = 0.004
 _TALLEST = 0.56
-# The median of a column that leans to neither side is near the middle of its range.
+# The median of a column that is not skewed is near the middle of its range.
 _LEANING = 0.2
 
 Bins = Sequence[tuple[Any, Any, int]]
 
 
 def plot_histograms(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the histogram of every column that has one, each from its least value to its greatest.
+    """Draw the histogram of every column that has one, each from its smallest value to its largest.
 
     Args:
-        profile: From `Table.profile_columns`; columns without two bins at least are left out.
+        profile: From `Table.profile_columns`; columns with fewer than two bins are left out.
         ax: Axes to draw on.
     """
     lines = [line for line in profile.to_dict("records") if len(line["approx_histogram"]) > 1]
     if not lines:
-        return draw_nothing("No column with a spread of values", ax)
+        return draw_nothing("No column with a range of values", ax)
     lines.sort(key=lambda line: _middle(line["approx_histogram"]))
     ax = ax or new_axes(height=1.5 + 0.5 * len(lines))
     for place, line in enumerate(lines):
@@ -44,7 +44,7 @@ def plot_histograms(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.45, len(lines) - 0.3))
     ax.set_xticks([0, 1], ["least", "greatest"])
     ax.grid(visible=False)
-    words = "each column's range; taller is denser, orange: one value of many rows; the line halves the rows"
+    words = "each column's range; taller: denser; orange: one value of many rows; line: the median"
     ax.set_title(_finding(lines))
     ax.set(xlabel=words, ylabel="")
     return ax
@@ -54,14 +54,14 @@ def _finding(lines: Sequence[Any]) -> str:
     first = max(lines, key=lambda line: abs(_middle(line["approx_histogram"]) - 0.5))
     middle, name = _middle(first["approx_histogram"]), shorten(first["column"], _LABEL_LENGTH)
     if abs(middle - 0.5) < _LEANING:
-        return f"No column leans far to one side; {name} does most"
+        return f"No column is strongly skewed; {name} is the most"
     share, side = (middle, "lowest") if middle < 0.5 else (1 - middle, "highest")
     part = f"{share:.0%}" if share >= 0.01 else "hundredth"
-    return f"{name} leans most: half of its rows lie in the {side} {part} of its range"
+    return f"{name} is the most skewed: half of its rows lie in the {side} {part} of its range"
 
 
 def _draw(ax: Axes, place: int, bins: Bins) -> None:
-    """One column: bars over its baseline, the middle, and the values at both ends."""
+    """One column: bars over its baseline, the median, and the values at both ends."""
     least, greatest = bins[0][0], bins[-1][1]
     lows, highs = (np.array([_position(bin_[end], least, greatest) for bin_ in bins]) for end in (0, 1))
     widths = np.maximum(highs - lows, _LEAST_WIDTH)
@@ -92,7 +92,7 @@ def _position(value: Any, least: Any, greatest: Any) -> float:
 
 
 def _middle(bins: Bins) -> float:
-    """Where in the range half of the rows are below, straight within a bin."""
+    """Where in the range the median lies, interpolated within a bin."""
     half, passed = sum(count for *_, count in bins) / 2, 0
     for low, high, count in bins:
         if passed + count >= half:

@@ -21,7 +21,7 @@ from dynaberg.plots.canvas import (
     write_at,
 )
 
-# The stages of the flow, in order: what each is called, and the kind of resource that stands for it.
+# The stages of the flow, in order: the name of each, and the kind of resource that represents it.
 STAGES = {
     "DynamoDB table": "AWS::DynamoDB::Table",
     "Lambda forwarder": "AWS::Lambda::Function",
@@ -31,7 +31,7 @@ STAGES = {
     "current table": "Iceberg table",
 }
 
-# Bars that a reader can still tell apart, and what one of them may stand for.
+# How many bars a reader can still distinguish, and what one of them may stand for.
 MOST_BARS = 150
 STEPS_SECONDS = (1, 2, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 21_600, 86_400)
 
@@ -49,7 +49,7 @@ def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         _draw_stage(ax, place, stage, name)
     missing = [stage for stage, name in zip(STAGES, names, strict=True) if not name]
     rest = f"still missing: {', '.join(missing)}" if missing else "nothing is missing"
-    ax.set_title(f"{len(STAGES) - len(missing)} of {len(STAGES)} stages stand; {rest}")
+    ax.set_title(f"{len(STAGES) - len(missing)} of {len(STAGES)} stages exist; {rest}")
     ax.set(xlim=(-0.5, len(STAGES) - 0.5), ylim=(-0.9, 0.4))
     ax.axis("off")
     return ax
@@ -83,7 +83,7 @@ def plot_operations(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def _step_seconds(moments: pd.Series[pd.Timestamp]) -> int:
-    """How long a bar stands for: what the moments are apart, or more where the bars would be too thin."""
+    """How many seconds a bar covers: the distance of the moments, or more if bars would be too thin."""
     ordered = moments.drop_duplicates().sort_values()
     apart = ordered.diff().min().total_seconds() if len(ordered) > 1 else 1.0
     least = max((ordered.iloc[-1] - ordered.iloc[0]).total_seconds() / MOST_BARS, apart)
@@ -91,7 +91,7 @@ def _step_seconds(moments: pd.Series[pd.Timestamp]) -> int:
 
 
 def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the changes as they were made, and as snapshots of the change log brought them in.
+    """Draw the changes as they were made, and as snapshots of the change log delivered them.
 
     Args:
         counts: As for `plot_operations`.
@@ -102,7 +102,7 @@ def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | N
         return draw_nothing("No change was made, and none arrived", ax)
     ax = ax or new_axes()
     made = in_utc(counts, "moment").groupby("moment")["changes"].sum().cumsum()
-    # DynamoDB Streams date a change to the second, so a second's changes are complete at its end.
+    # DynamoDB Streams dates a change to the second, so a second's changes are complete at its end.
     start, last = made.index[0], made.index[-1] + pd.Timedelta(seconds=1)
     arrived = snapshots[snapshots["committed_at"] >= start]
     times = seconds_since(start, arrived["committed_at"])
@@ -116,13 +116,13 @@ def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | N
     ax.set_ylim(0, made.iloc[-1] * 1.15)
     lag = max((arrived["committed_at"].iloc[-1] - last).total_seconds(), 0)
     count = "1 snapshot" if len(arrived) == 1 else f"{len(arrived)} snapshots"
-    title = f"{count} brought the changes in, the last {lag:.0f} s after the last change"
+    title = f"{count} delivered the changes, the last {lag:.0f} s after the last change"
     start_words = f"seconds since {start:%Y-%m-%d %H:%M:%S} UTC"
     return finish(ax, title, x=start_words, y="changes, running total")
 
 
 def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how many resources of each kind there were, and how many are left.
+    """Draw how many resources of each kind there were, and how many remain.
 
     Args:
         before: From `Workbench.list_resources`, before the clean-up.
@@ -141,7 +141,7 @@ def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None
     ax.set_xlim(0, max(counts.max(), 1) * 1.15)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(visible=False)
-    title = f"{len(before) - len(after)} of {len(before)} resources were removed; {len(after)} are left"
+    title = f"{len(before) - len(after)} of {len(before)} resources were removed; {len(after)} remain"
     return finish(ax, title, x="resources (hatched: removed)", y="", counts="x")
 
 
@@ -150,7 +150,7 @@ def _kinds(resources: pd.DataFrame) -> pd.Series:
 
 
 def _name_of_stage(resources: pd.DataFrame, stage: str) -> str:
-    """The name of the resource that stands for a stage; empty where there is none yet."""
+    """The name of the resource that represents a stage; empty if there is none yet."""
     found = [str(name) for name in resources.loc[resources["kind"] == STAGES[stage], "name"]]
     logs = [name for name in found if name.endswith("_changes")]
     if stage == "change log":
@@ -161,13 +161,13 @@ def _name_of_stage(resources: pd.DataFrame, stage: str) -> str:
 
 
 def _draw_stage(ax: Axes, place: int, label: str, name: str) -> None:
-    """One box of the flow, its name below: filled where it exists, dashed where it does not."""
+    """One box of the flow, its name below: filled if it exists, dashed if it does not."""
     box = FancyBboxPatch((place - 0.4, -0.3), 0.8, 0.6, boxstyle="round,pad=0,rounding_size=0.07")
     box.set(facecolor="#e3f0fb" if name else "white", edgecolor=BLUE if name else GRAY)
     box.set_linestyle("-" if name else "--")
     ax.add_patch(box)
     ax.text(place, 0, label.replace(" ", "\n"), ha="center", va="center", weight="bold", color=INK)
-    # A table bucket is known by its ARN, an Iceberg table by its namespace and name.
+    # A table bucket is listed by its ARN, an Iceberg table by its namespace and name.
     short = name.rpartition("/")[2].rpartition(".")[2]
     words = (short if len(short) <= 20 else short.replace("-", "-\n")) or "not yet"
     ax.text(place, -0.38, words, ha="center", va="top", fontsize=8, color=INK)

@@ -1,4 +1,4 @@
-"""Pictures of profiles: what columns hold, how a column is spread, and how large the files are."""
+"""Pictures of profiles: what columns hold, how a column is distributed, and how large the files are."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BAR_CHARACTERS = 80
 
 
 def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw about how many different values, and how many nulls, each column holds.
+    """Draw approximately how many different values, and how many nulls, each column holds.
 
     Args:
         profile: From `Table.profile_columns`.
@@ -55,13 +55,13 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xscale="log", xlim=(0.8, max(rows, 1) * 8), ylim=(-0.7, len(lines) - 0.3))
     ax.grid(visible=False)
     title = f"{few} of {counted(len(lines), 'column')} hold at most 10 values"
-    title += f"; {whole} {'tells' if whole == 1 else 'tell'} nearly every row apart"
-    words = f"different values, about, among {counted(int(rows), 'row')} (log scale)"
+    title += f"; {whole} {'is' if whole == 1 else 'are'} nearly unique"
+    words = f"approximate number of different values in {counted(int(rows), 'row')} (log scale)"
     return finish(ax, title, x=words, y="", counts="x")
 
 
 def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw of what each column mostly consists: the shares of its most frequent values, others and nulls.
+    """Draw what each column mostly consists of: the shares of its most frequent values, others and nulls.
 
     Args:
         profile: From `Table.profile_columns`; columns without frequent values are left out.
@@ -81,7 +81,7 @@ def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     name, value = shorten(first["column"], _LABEL_LENGTH), shorten(first["top"][0][0])
     title = f"{name} is nearly always the same: {_share_of_first(first):.0%} {value}"
     if _share_of_first(first) < 0.9:
-        title = f"No column is nearly always the same; {name} comes nearest"
+        title = f"No column is nearly always the same; {name} comes closest"
     words = "share of the rows, the most frequent values first (hatched: all others; dotted: nulls)"
     finish(ax, title, x=words, y="", counts="x")
     ax.xaxis.set_major_formatter("{x:.0%}")
@@ -93,7 +93,7 @@ def _share_of_first(line: Mapping[Any, Any]) -> float:
 
 
 def _draw_shares(ax: Axes, place: int, line: Mapping[Any, Any]) -> None:
-    """One bar of the whole: frequent values with their names where these fit, then others, then nulls."""
+    """One full-width bar: frequent values, with their names where they fit, then others, then nulls."""
     left = 0.0
     for rank, (value, count) in enumerate(line["top"]):
         share = count / line["rows"]
@@ -111,7 +111,7 @@ def _draw_shares(ax: Axes, place: int, line: Mapping[Any, Any]) -> None:
 
 
 def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = None) -> Axes:
-    """Draw how the numbers of one column are spread; widely spread ones on a log scale.
+    """Draw the distribution of the numbers of one column, on a log scale if they spread widely.
 
     Args:
         values: Numbers; nulls are left out.
@@ -143,7 +143,7 @@ def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = No
 
 
 def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the size of every file beside the size that compaction would aim at; delete files are hatched.
+    """Draw the size of every file and the size that compaction would aim for; delete files are hatched.
 
     Args:
         files: From `Table.profile_files`.
@@ -162,7 +162,7 @@ def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     if lines["content"].nunique() > 1:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     ax.axhline(GOOD_FILE, color=INK, linestyle="--", linewidth=1.2)
-    ax.text(0.5, GOOD_FILE * 1.2, f"{_in_bytes(GOOD_FILE)}: the least that compaction aims at", color=INK)
+    ax.text(0.5, GOOD_FILE * 1.2, f"{_in_bytes(GOOD_FILE)}: the smallest target of compaction", color=INK)
     ax.set_yscale("log", base=2)
     ax.set(ylim=(sizes.min() / 3, max(sizes.max(), GOOD_FILE) * 5), xlim=(0.4, max(len(sizes), 8) + 0.6))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -176,6 +176,6 @@ def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def _in_bytes(size: float) -> str:
-    """A number of bytes in the unit that a reader would take."""
+    """A number of bytes in a readable unit."""
     power = min(int(np.log2(max(size, 1)) // 10), 4)
     return f"{size / 2 ** (10 * power):,.0f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"

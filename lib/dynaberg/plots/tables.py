@@ -1,4 +1,4 @@
-"""Pictures of time: snapshots, two clocks, differences, and an item's history."""
+"""Pictures of a table's history: snapshots, two clocks, differences, and an item's history."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from dynaberg.plots.canvas import (
 
 MARKERS = {"append": "o", "overwrite": "s", "delete": "v", "replace": "D"}
 LABELED = 8
-# With more versions than this the values of an item no longer fit beside each other.
+# With more versions than this the values of an item no longer fit next to each other.
 _VERSIONS_WITH_VALUES = 12
 _TEXT_OF_WIDTH = 90
 
 
 def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the snapshots of a table in their order, by how many rows the table then held.
+    """Draw the snapshots of a table in order, and how many rows the table had at each of them.
 
     Args:
         snapshots: From `Table.snapshots`.
@@ -47,7 +47,7 @@ def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.plot(group.index, rows[group.index], MARKERS.get(str(operation), "o"), ms=8, label=operation)
     shown = _spread(len(rows))
     for place in shown:
-        # After a fall the line comes from above, and the words go below.
+        # After a drop the line comes from above, so the words go below.
         fell = place > 0 and rows[place] < rows[place - 1]
         write_at(ax, place, rows[place], f"{rows[place]:,.0f}", below=fell)
     one_day = moments.dt.date.nunique() == 1
@@ -56,12 +56,12 @@ def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(0, max(rows.max(), 1) * 1.2)
     ax.legend(title="operation", loc="upper left", bbox_to_anchor=(1, 1), alignment="left")
     day = f"on {moments[0]:%Y-%m-%d} at" if one_day else f"in {moments.iloc[-1]:%Y} on"
-    words = f"snapshots in their order, committed {day} (UTC)"
+    words = f"snapshots in order, committed {day} (UTC)"
     return finish(ax, _story(rows), x=words, y="rows")
 
 
 def _spread(count: int) -> list[int]:
-    """Places to label, the first and the last among them, not more than `LABELED`."""
+    """Places to label, including the first and the last, at most `LABELED`."""
     steps = min(count, LABELED) - 1
     return [0] if steps < 1 else [round(step * (count - 1) / steps) for step in range(steps + 1)]
 
@@ -78,7 +78,7 @@ def _story(rows: pd.Series[float]) -> str:
 def plot_two_clocks(
     known: pd.DataFrame, true: pd.DataFrame, *, by: str, when: datetime, ax: Axes | None = None
 ) -> Axes:
-    """Draw what was known at a moment beside what was true at it: rows of each value of a column.
+    """Draw what was known at a moment next to what was true then: rows of each value of a column.
 
     Args:
         known: From `Table.read_as_of`.
@@ -104,14 +104,14 @@ def plot_two_clocks(
     ax.grid(visible=False)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     farthest = (after - before).abs().to_numpy().argmax()
-    title = f"At {when:%H:%M:%S %Z} we knew {counted(len(known), 'row')}, and {len(true):,} were true"
+    title = f"At {when:%H:%M:%S %Z}, {counted(len(known), 'row')} were known, and {len(true):,} were true"
     if before.iloc[farthest] != after.iloc[farthest]:
-        title += f"; farthest apart: {shorten(values[farthest])}"
+        title += f"; largest difference: {shorten(values[farthest])}"
     return finish(ax, title, x="rows", y=by, counts="x")
 
 
 def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None) -> Axes:
-    """Draw the way from one snapshot to another: rows before, added, removed, after, and those changed.
+    """Draw how one snapshot became another: rows before, added, removed, after, and those changed.
 
     Args:
         changes: From `Table.changes_between`.
@@ -119,7 +119,7 @@ def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None
         ax: Axes to draw on.
     """
     if changes.empty:
-        return draw_nothing(f"Nothing came, went or changed: {counted(rows_before, 'row')} as before", ax)
+        return draw_nothing(f"Nothing added, removed or changed: {counted(rows_before, 'row')} as before", ax)
     ax = ax or new_axes()
     key = list(changes.columns[: list(changes.columns).index("change")])
     count = changes.drop_duplicates([*key, "change"])["change"].value_counts()
@@ -139,7 +139,7 @@ def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None
         ax.hlines(level, place + 0.3, place + 0.7, color=INK, linewidth=0.8, linestyle=":")
     ax.set_xticks(range(len(bars)), [label for label, *_ in bars])
     ax.set_ylim(0, max(rows_before + added, 1) * 1.15)
-    title = f"{counted(added, 'row')} came, {removed:,} went, {changed:,} changed"
+    title = f"{counted(added, 'row')} added, {removed:,} removed, {changed:,} changed"
     return finish(ax, f"{title}: {rows_before:,} became {after:,}", x="", y="rows")
 
 
@@ -153,7 +153,7 @@ def plot_item_history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     if history.empty:
         return draw_nothing("No version of this item is known", ax)
     edits = in_utc(history, "changed_at")
-    # Streams date changes to the second: of those in one second the sequence number tells the order.
+    # DynamoDB Streams dates changes to the second: within one second the sequence number gives the order.
     versions = edits[["changed_at", "sequence_number", "operation"]].drop_duplicates(ignore_index=True)
     edits = edits.merge(versions.reset_index(names="version"))
     updated = edits.loc[edits["operation"] == "MODIFY", "attribute"]

@@ -1,6 +1,6 @@
 """Profiles: columns by one statement, files and partitions from metadata, and how far columns drifted.
 
-From outside: the four calls of a table.
+Public: the four calls of a table.
 """
 
 from dynaberg.profile.columns import profile_columns

@@ -1,4 +1,4 @@
-"""Profiles of columns: all columns of a table by one Athena statement."""
+"""Profiles of columns: all columns of a table in one Athena statement."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ Counts = list[tuple[str, int]]
 
 _QUANTILES = {"approx_p25": 0.25, "approx_p50": 0.5, "approx_p75": 0.75}
 _METRICS = ("nulls", "approx_distinct", "min", *_QUANTILES, "max", "mean")
-# What of them has an order; all their values are told while they are few.
+# Those that have an order; all their values are returned if there are few.
 _COUNTABLE: dict[str, Callable[[str], Any]] = {"int": int, "date": date.fromisoformat}
 _TOLD, _MOST_COUNTED = 5, 400
-# Athena's sketch takes numbers only, so moments become seconds; it knows no time of a date.
+# Athena's sketch accepts only numbers, so moments become seconds; dates become timestamps first.
 _MOMENTS = {
     "date": "to_unixtime(CAST({0} AS timestamp))",
     "timestamp": "to_unixtime({0})",
     "timestamptz": "to_unixtime({0})",
 }
 _INTEGERS, _FLOATS = ("int", "long"), ("float", "double")
-# Columns of these types may have frequent values; those by which rows are told apart have none.
+# Columns of these types may have frequent values; key columns have none.
 _FREQUENT, _UNIQUE = ("string", "boolean", "int", "date"), ("sequence_number", *LOG_COLUMNS)
 
 
 def profile_columns(
     session: boto3.Session, settings: Settings, table: Table, *, snapshot: Moment | None = None
 ) -> pd.DataFrame:
-    """Profile the columns of a table by one Athena statement; nested ones by path.
+    """Profile the columns of a table in one Athena statement; nested ones by path.
 
-    Rows, nulls, min, max, mean and the most frequent values are exact. What is approximate says so in its
-    name: on Athena distinct counts have a standard error of 2.3 %, and quantiles and histograms come from a
-    sketch. The local AWS counts with another sketch, whose distinct counts can be further off than that.
-    Source: Trino documentation, "Aggregate functions". Where `top` is told, every value was counted, and the
-    distinct count is exact too; so is the histogram of a column of whole numbers or dates with at most 400
-    different ones.
+    Rows, nulls, min, max, mean and the most frequent values are exact. Approximate values say so in their
+    names: on Athena, distinct counts have a standard error of 2.3 %, and quantiles and histograms come from a
+    sketch. The local AWS uses another sketch, whose distinct counts can be less accurate.
+    Source: Trino documentation, "Aggregate functions". Where `top` is given, every value was counted, and the
+    distinct count is exact, too; so is the histogram of a column of whole numbers or dates with at most 400
+    different values.
 
-    Below a struct there are its fields (`place.city`), below a list `length` and `element`, below a map
-    `length`, `key` and `value`; rows of elements, keys and values are as many as these.
+    Below a struct are its fields (`place.city`), below a list `length` and `element`, below a map `length`,
+    `key` and `value`; for elements, keys and values, `rows` is their number.
 
     Args:
         session: Open boto3 session.
         settings: Names of the workgroup, the table bucket and the namespace.
         table: Native pyiceberg table.
-        snapshot: Timezone-aware moment or snapshot id to profile; by default the table as it is.
+        snapshot: Timezone-aware moment or snapshot id to profile; by default the current one.
 
     Returns:
         One row per column and nested path: column, type, rows, nulls, approx_distinct, min, approx_p25,
         approx_p50, approx_p75, max, mean, top: the five most frequent values as a list of (value as text,
         count); empty for keys, moments and numbers with fractions; approx_histogram: of numbers, dates and
-        moments a list of (low, high, rows): of equal width where it is exact, else each about a twentieth of
-        the rows that have a value.
+        moments a list of (low, high, rows): of equal width if it is exact, else each with about a twentieth
+        of the rows that have a value.
 
     Raises:
         NotFoundError: There is no such snapshot.
@@ -137,7 +137,7 @@ def _unnested(array: str) -> str:
 
 
 def _counts(frequent: dict[int, Path], source: str) -> str:
-    """How often each value comes: those of the rows by one scan, those of each array by one of its own."""
+    """How often each value occurs: those of the rows in one scan, those of each array in a separate one."""
     in_rows = {index: path for index, path in frequent.items() if not path.array}
     others = "".join(f", NULL AS v{index}" for index in in_rows)
     parts = [
@@ -164,7 +164,7 @@ _ROWS_COUNTED = """\
 SELECT CASE {places} END AS place, coalesce({values}) AS value, count(*) AS n{names}
   FROM (SELECT {columns} FROM {source}) AS rows_of_table GROUP BY GROUPING SETS ({sets})"""
 _BESIDE = "SELECT {selected}\nFROM {scans}"
-# Each is named once: Athena runs what WITH names as often as it is named.
+# Each is named once: Athena runs a WITH query as often as it is named.
 _COUNTED = """\
 WITH counted AS (
   {counts}
@@ -181,7 +181,7 @@ _KEPT_COUNTS = (
 
 
 def _from_counts(index: int, path: Path) -> Iterator[str]:
-    """What the counts of a column's values tell of it: each value is there once, with its rows."""
+    """The metrics that follow from the counts of a column's values: each value occurs once, with its rows."""
     yield f'coalesce(sum(n) FILTER (WHERE v{index} IS NOT NULL), 0) AS "valid_{index}"'
     yield f'count(v{index}) AS "approx_distinct_{index}"'
     yield f'min(v{index}) AS "min_{index}"'
@@ -200,7 +200,7 @@ def _read_counts(text: str | None) -> dict[int, Counts]:
 
 
 def _aggregates(index: int, path: Path, *, is_counted: bool) -> Iterator[str]:
-    """What a scan computes of one path, each named by metric and position; the counts tell some of it."""
+    """What a scan computes for one path, each named by metric and position; the counts give some of it."""
     name, kind = path.expression, path.type
     if not is_counted:
         yield f'count_if({name} IS NULL) AS "nulls_{index}"'
@@ -211,7 +211,7 @@ def _aggregates(index: int, path: Path, *, is_counted: bool) -> Iterator[str]:
         yield f'min({name}) AS "min_{index}"'
         yield f'max({name}) AS "max_{index}"'
     if _is_number(kind):
-        # Athena's sketch takes bigint and double only.
+        # Athena's sketch accepts only bigint and double.
         yield _sketch(f"CAST({name} AS {'bigint' if kind in _INTEGERS else 'double'})", index)
         if not is_counted:
             yield f'avg({name}) AS "mean_{index}"'
@@ -225,7 +225,7 @@ def _sketch(value: str, index: int) -> str:
 
 
 def _unpacked(index: int, path: Path) -> Iterator[str]:
-    """The quantiles one by one; of a decimal each is a decimal again."""
+    """The quantiles one by one; those of a decimal are decimals again."""
     for metric, share in _QUANTILES.items() if _is_number(path.type) else ():
         quantile = f'"quantiles_{index}"[{SHARES.index(share) + 1}]'
         shown = f"CAST({quantile} AS {path.type})" if path.type.startswith("decimal") else quantile

@@ -1,4 +1,4 @@
-"""Drift: how far the columns of a table have moved from one profile to another."""
+"""Drift: how far the columns of a table have drifted from one profile to another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-# Below this a share counts as this much: an empty bin would otherwise be infinitely far from a full one.
+# The smallest share that counts: an empty bin would otherwise be infinitely far from a full one.
 _LEAST_SHARE = 1e-4
 _TOP_VALUES = 5
 _METRICS = {
@@ -29,22 +29,22 @@ Bins = list[tuple[float, float]]
 
 
 def drift(profile_a: pd.DataFrame, profile_b: pd.DataFrame) -> pd.DataFrame:
-    """Compare two profiles of a table, column by column, those that moved most first.
+    """Compare two profiles of a table, column by column, those that drifted most first.
 
     The distance is the population stability index: the sum over bins of (after - before) · ln(after / before)
     of their shares. The bins are the nulls, and the most frequent values with one bin for the rest, or, for
-    numbers without such, the quarters between the earlier quantiles. By rule of thumb up to 0.1 is noise and
-    more than 0.25 a shift. Bins are coarse, so the true distance is at least this one.
+    numbers without frequent values, the quarters between the earlier quantiles. As a rule of thumb, up to 0.1
+    is noise and more than 0.25 is a shift. Bins are coarse, so the true distance is at least this one.
 
     Args:
         profile_a: The earlier profile, from `profile_columns`.
         profile_b: The later one.
 
     Returns:
-        One row per column of either: column, distance, measured_on (`top values`, `quantiles`, `nulls`), and
-        before, after, change of nulls (a share of the rows), distinct, mean, p25, p50, p75; top: a list of
-        (value, share before, share after), a share that is not known None. A column that one of the profiles
-        lacks counts as null there.
+        One row per column of either profile: column, distance, measured_on (`top values`, `quantiles`,
+        `nulls`), and before, after, change of nulls (a share of the rows), distinct, mean, p25, p50, p75;
+        top: a list of (value, share before, share after), an unknown share is None. A column that is missing
+        from one of the profiles counts as null there.
 
     Example:
         >>> drift(table.profile_columns(snapshot=yesterday), table.profile_columns())
@@ -102,7 +102,7 @@ def _distance(bins: Bins) -> float:
 
 
 def _bins(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, Bins]:
-    """On what a column is measured, and the shares of its bins among all rows, but the nulls'."""
+    """What a column's drift is measured on, and the shares of its bins in all rows, without the nulls."""
     if before.get("top") or after.get("top"):
         known = [
             (old, new) for _, old, new in _top_shares(before, after) if old is not None and new is not None
@@ -124,7 +124,7 @@ def _bins(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, Bin
 def _top_shares(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Iterator[tuple[str, float | None, float | None]]:
-    """The frequent values of either with their shares; what the other may hold unseen has none."""
+    """The frequent values of either profile with their shares; None if the other may hold a value unseen."""
     counts = [dict(line.get("top") or []) for line in (before, after)]
     for value in dict.fromkeys([*counts[0], *counts[1]]):
         old, new = (
@@ -144,10 +144,10 @@ def _quantiles(line: Mapping[str, Any]) -> list[tuple[float, float]]:
 
 
 def _cumulative(points: list[tuple[float, float]], edges: list[float]) -> list[float]:
-    """The share of values up to each edge, straight between the points that are known."""
+    """The share of values up to each edge, interpolated between the known points."""
     import numpy as np
 
-    # Where several quantiles are one value, all of them are up to it.
+    # If several quantiles have the same value, the largest share counts.
     last = dict(sorted(points))
     found = np.interp(edges, list(last), list(last.values()), left=0.0, right=1.0)
     return [float(share) for share in found]

@@ -21,7 +21,7 @@ def profile_files(table: Table) -> pd.DataFrame:
 
     Returns:
         One row per file: file_path, content (`data`, `position deletes`, `equality deletes`), partition
-        (such as `received_at_day=2026-01-31`, empty where the table has none), records, bytes.
+        (such as `received_at_day=2026-01-31`, empty if the table has none), records, bytes.
 
     Example:
         >>> profile_files(wb.table("transactions").current)["bytes"].describe()

@@ -1,4 +1,4 @@
-"""Histograms: bins of a column's values with their rows, from a sketch, or from the count of each value."""
+"""Histograms: bins of a column's values with row counts, from a sketch or from the count of each value."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Bin = tuple[Any, Any, int]
 
 
 def histogram_of_counts(counts: Mapping[Any, int]) -> list[Bin]:
-    """The bins of a column of whole numbers or dates whose values were counted: exact, and of one width.
+    """The bins of a column of whole numbers or dates whose values were counted: exact, and of equal width.
 
     Args:
-        counts: Rows of each value.
+        counts: Row count of each value.
 
     Returns:
         (low, high, rows) of at most 20 bins: rows with low <= value < high.
@@ -42,20 +42,20 @@ def histogram_of_counts(counts: Mapping[Any, int]) -> list[Bin]:
 
 
 def histogram(least: Any, greatest: Any, quantiles: Sequence[float] | None, rows: int) -> list[Bin]:
-    """The bins of a column: each begins where the one before ends, and holds about a twentieth of the rows.
+    """The bins of a column: each starts where the one before ends, and holds about a twentieth of the rows.
 
-    Where many rows have one value, bins that begin and end with it are one. The rows of all bins together are
-    exactly those given; how many there are in each, and where it ends, is approximate.
+    If many rows have the same value, bins that start and end with it are merged. The row counts of all bins
+    add up exactly to the given number; how many rows are in each bin, and where it ends, is approximate.
 
     Args:
         least: The smallest value: a number, a date or a moment.
-        greatest: The greatest value.
+        greatest: The largest value.
         quantiles: The values at `SHARES` of the rows; of dates and moments, as seconds since 1970.
-        rows: Rows that have a value.
+        rows: How many rows have a value.
 
     Returns:
-        (low, high, rows) of each bin that holds rows, low and high of the type of `least`; empty where there
-        is no value, or one without an order.
+        (low, high, rows) of each bin that holds rows, low and high of the type of `least`; empty if there is
+        no value, or the values have no order.
 
     Example:
         >>> histogram(0, 100, [5.0 * part for part in range(1, 20)], 40)[:2]
@@ -76,7 +76,7 @@ def _is_endless(value: Any) -> bool:
 
 
 def _reader(least: Any) -> Callable[[float], Any]:
-    """What makes of a sketch's number a value like those of the column."""
+    """The function that turns a number from the sketch into a value of the column's type."""
     if isinstance(least, Decimal):
         unit = Decimal(1).scaleb(int(least.as_tuple().exponent))
         return lambda value: Decimal(repr(value)).quantize(unit)
@@ -88,7 +88,7 @@ def _reader(least: Any) -> Callable[[float], Any]:
 
 
 def _moment(seconds: float, like: datetime) -> Any:
-    """A moment of the type that pandas gives, with a zone where the column has one."""
+    """A moment of the type that pandas returns, with a zone if the column has one."""
     import pandas as pd
 
     return pd.Timestamp(seconds, unit="s", tz="UTC" if like.tzinfo else None).round("us")
@@ -103,7 +103,7 @@ def _never_falling(values: Sequence[Any]) -> Iterator[Any]:
 
 
 def _merged(bins: Iterator[tuple[tuple[Any, Any], int]]) -> Iterator[Bin]:
-    """Bins without width at the same value as one, bins without rows not at all."""
+    """Bins, with those of zero width at the same value merged, and those without rows left out."""
     held: Bin | None = None
     for (low, high), count in bins:
         if held is not None and low == high == held[0] == held[1]:

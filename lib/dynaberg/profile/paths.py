@@ -18,8 +18,8 @@ class Path:
         name: Such as `amount`, `place.city`, `tags.length`, `tags.element`, `prices.key`, `prices.value`.
         expression: SQL of its value in a row, or in an element of `array`.
         type: Its Iceberg type.
-        array: SQL of the array that holds its values; empty where each row has one value.
-        nested: Whether it has parts, which have lines of their own.
+        array: SQL of the array that holds its values; empty if each row has one value.
+        nested: Whether it has parts, which have their own lines.
     """
 
     name: str
@@ -57,7 +57,7 @@ def _of_rows(name: str, value: str, kind: IcebergType) -> Iterator[Path]:
 
 
 def _of_elements(name: str, array: str, kind: IcebergType) -> Iterator[Path]:
-    """Parts below a list or map: Athena's UNNEST takes rows apart, so each gets an array of its own."""
+    """Parts below a list or map: Athena's UNNEST splits rows, so each part gets its own array."""
     from pyiceberg.types import ListType, MapType, StructType
 
     if isinstance(kind, StructType):
@@ -73,7 +73,7 @@ def _of_elements(name: str, array: str, kind: IcebergType) -> Iterator[Path]:
 
 
 def _parts(kind: IcebergType, value: str) -> list[tuple[str, str, IcebergType]]:
-    """Of a list its elements, of a map its keys and values: name, SQL of an array of them, type."""
+    """The elements of a list, or the keys and values of a map: name, SQL of an array of them, type."""
     from pyiceberg.types import MapType
 
     if isinstance(kind, MapType):

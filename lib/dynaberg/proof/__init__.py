@@ -1,6 +1,6 @@
-"""The proof that the lake equals DynamoDB: both sides, digests, comparison, and the repair of what differs.
+"""The proof that Iceberg equals DynamoDB: both sides, digests, comparison, and the repair of differences.
 
-From outside: `reconcile` with its preview and its report, and `repair`.
+Public: `reconcile` with its preview and its report, and `repair`.
 """
 
 from dynaberg.proof.preview import preview_reconcile

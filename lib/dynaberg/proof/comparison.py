@@ -1,4 +1,4 @@
-"""Items of DynamoDB against rows of Iceberg: every column, by exact types, and where a difference arose."""
+"""Items of DynamoDB against rows of Iceberg: every column, with exact types, and the cause of differences."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ Key = tuple[Any, ...]
 def compare_sides(
     items: Sequence[Item], current: pa.Table, logged: pa.Table, behind: Collection[Key], contract: Contract
 ) -> tuple[pd.DataFrame, set[Key]]:
-    """Compare items with the current table, and with what the log says, to tell where differences arose.
+    """Compare items with the current table and with the change log, to find out where differences arose.
 
-    Where the log agrees with DynamoDB, the current table waits for a refresh or was edited; where it does
-    not, the change is not in the log.
+    If the change log agrees with DynamoDB, the current table waits for a refresh or was edited; if it does
+    not, the change is not in the change log.
 
     Args:
         items: Items as DynamoDB JSON, binary as base64.
         current: The same keys in the current table.
-        logged: The same keys as the log says that they are now.
-        behind: Keys that a refresh would bring to what the log says.
+        logged: The same keys in their latest state by the change log.
+        behind: Keys that a refresh would update.
         contract: The table contract.
 
     Returns:
-        One row per difference, as `ReconcileReport.df`; and the keys on which only the log is ahead.
+        One row per difference, as `ReconcileReport.df`; and the keys for which only the change log is ahead.
     """
     import pandas as pd
 
@@ -69,14 +69,14 @@ def keys_of(df: pd.DataFrame, key: Sequence[str]) -> list[Key]:
 
 
 def only(df: pd.DataFrame, wanted: Sequence[bool]) -> pd.DataFrame:
-    """The rows that are wanted; where none is, the columns stay."""
+    """The rows that are wanted; if there are none, the columns stay."""
     import numpy as np
 
     return df.loc[np.array(wanted, dtype=bool)]
 
 
 def key_of(item: Item, contract: Contract) -> Key | None:
-    """An item's key as the current table has it; None where no row can have it."""
+    """An item's key as the current table has it; None if no row can have it."""
     columns = contract.key_columns
     given = [item[column.attribute] for column in columns]
     try:
@@ -84,7 +84,7 @@ def key_of(item: Item, contract: Contract) -> Key | None:
     except MISFITS:
         return None
     spelled = [key_attribute(column, value) for column, value in zip(columns, values, strict=True)]
-    # Numbers are keys by their value, and all others by their spelling.
+    # Numeric keys compare by their value, all others by their spelling.
     same = all(
         "N" in there or canonical_json(here) == canonical_json(there)
         for here, there in zip(spelled, given, strict=True)
@@ -108,7 +108,7 @@ def compare_items(items: Sequence[Item], rows: pa.Table, contract: Contract) -> 
 
 
 def _align(items: Sequence[Item], iceberg: pa.Table, contract: Contract) -> tuple[pa.Table, pa.Table]:
-    """Both sides in the same types and spellings, column by column."""
+    """Both sides with the same types and spellings, column by column."""
     import pyarrow as pa
 
     readers = readers_of(contract)
@@ -142,7 +142,7 @@ def _align_column(
 
 
 def _align_unmapped(items: Sequence[Item], stored: pa.ChunkedArray, contract: Contract) -> tuple[Any, Any]:
-    """What no column takes, on both sides without what a column has taken since."""
+    """Unmapped attributes, on both sides without those that have a column by now."""
     import pyarrow as pa
 
     def spelled(attributes: Mapping[str, Any]) -> str | None:
@@ -154,13 +154,13 @@ def _align_unmapped(items: Sequence[Item], stored: pa.ChunkedArray, contract: Co
 
 
 def _all_sets(attributes: Sequence[Any]) -> bool:
-    """Whether a column holds sets, whose order means nothing."""
+    """Whether a column holds sets, whose order has no meaning."""
     kinds = {next(iter(attribute)) for attribute in attributes if attribute is not None}
     return bool(kinds) and kinds <= {"SS", "NS", "BS"}
 
 
 def _as_text(attributes: Sequence[Any], stored: pa.ChunkedArray, read: Any) -> tuple[Any, Any]:
-    """Both sides as text, where DynamoDB holds values that the column cannot: they equal nothing."""
+    """Both sides as text, if DynamoDB holds values that the column cannot: they equal nothing."""
     import pyarrow as pa
 
     def text(attribute: Any) -> str | None:

@@ -1,8 +1,8 @@
-"""Digests of key ranges: what tells that large tables agree without moving their rows.
+"""Digests of key ranges: they show that large tables agree without moving their rows.
 
-A key range is all keys whose hash begins alike. Athena digests the ranges of the current table, and of what
-the change log says, where they lie; the items of DynamoDB, which can only be scanned, are digested here from
-the same canonical text.
+A key range is all keys whose hashes have the same prefix. Athena digests the ranges of the current table and
+of the change log in place; the items of DynamoDB, which can only be scanned, are digested here from the same
+canonical text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from dynaberg.layers import latest_changes
 if TYPE_CHECKING:
     from dynaberg.contracts import Column, Contract
 
-# A column's value as text: in Athena, and here. Doubles and nested values have none that both write alike.
+# A column's value as text, in Athena and here. Doubles and nested values have no text that is the same in
+# both.
 _SQL = {
     "string": '"{}"',
     "json": '"{}"',
@@ -44,7 +45,7 @@ _PYTHON: Mapping[str, Callable[[Any], str]] = {
     "binary": lambda value: base64.b64encode(value).decode(),
 }
 _EXACT = Context(prec=200)
-# Above this many items a range is cut finer, so that a differing one still holds few rows.
+# Above this many items ranges are smaller, so that a differing one still holds few rows.
 _MANY_ITEMS = 50_000
 CURRENT, LOG = "current", "log"
 # Each text with its length before it, so that no two rows have the same text.
@@ -72,7 +73,7 @@ SELECT side, partition_key, key, row_hash FROM hashed WHERE substr(key_hash, 1, 
 
 @dataclass(frozen=True)
 class Hashed:
-    """An item's hashes, next to its key.
+    """An item's hashes and its key.
 
     Attributes:
         partition_key: Value of the partition key.
@@ -88,25 +89,25 @@ class Hashed:
 
 
 def can_digest(contract: Contract) -> bool:
-    """Whether every column that is compared has a canonical text."""
+    """Whether every compared column has a canonical text."""
     return all(_kind(column) in _SQL for column in contract.columns if not column.mask)
 
 
 def range_digits(items: int) -> int:
-    """How many digits of a key's hash name its range, for so many items."""
+    """How many digits of a key's hash identify its range, for this many items."""
     return 2 if items < _MANY_ITEMS else 3
 
 
 def ranges_statement(
     contract: Contract, snapshots: Mapping[str, int], digits: int, *, gained: Collection[str] = ()
 ) -> str:
-    """The statement that gives each key range's row count and digest, of each side.
+    """The statement that returns each key range's row count and digest, for each side.
 
     Args:
         contract: The table contract.
         snapshots: Snapshot ids of the sides, `current` and `log`; one without a snapshot is left out.
         digits: From `range_digits`.
-        gained: Columns that the contract gained after the log's first rows.
+        gained: Columns that were added to the contract after the change log's first rows.
     """
     return _hashed(contract, snapshots, gained) + _RANGES.format(digits=digits)
 
@@ -119,13 +120,13 @@ def rows_statement(
     *,
     gained: Collection[str] = (),
 ) -> str:
-    """The statement that gives the key and the hash of each row of some ranges, of each side."""
+    """The statement that returns the key and the hash of each row of some ranges, for each side."""
     listed = ", ".join(f"'{name}'" for name in sorted(ranges))
     return _hashed(contract, snapshots, gained) + _ROWS.format(digits=digits, ranges=listed)
 
 
 def hash_items(items: Iterable[Mapping[str, Any]], contract: Contract) -> list[Hashed]:
-    """Hash items from the text that Athena makes of the same values.
+    """Hash items from the same text that Athena makes of their values.
 
     Args:
         items: DynamoDB JSON, binary as base64.
@@ -147,7 +148,7 @@ def hash_items(items: Iterable[Mapping[str, Any]], contract: Contract) -> list[H
 
 
 def digest_ranges(hashed: Iterable[Hashed], digits: int) -> dict[str, tuple[int, str]]:
-    """The row count and the digest of each range, as `ranges_statement` gives them."""
+    """The row count and the digest of each range, as `ranges_statement` returns them."""
     ranges: dict[str, list[str]] = defaultdict(list)
     for each in hashed:
         ranges[each.key_hash[:digits]].append(each.row_hash)
@@ -157,11 +158,11 @@ def digest_ranges(hashed: Iterable[Hashed], digits: int) -> dict[str, tuple[int,
 def differing_partition_keys(
     hashed: Iterable[Hashed], rows: Iterable[tuple[Any, str, str]], digits: int, ranges: Collection[str]
 ) -> set[Any]:
-    """The partition keys below which a key is on one side only, or differs.
+    """The partition keys with a key that is only on one side, or differs.
 
     Args:
         hashed: The items.
-        rows: What `rows_statement` gives.
+        rows: The result of `rows_statement`.
         digits: From `range_digits`.
         ranges: Those of `rows`.
     """
@@ -191,7 +192,7 @@ def _hashed(contract: Contract, snapshots: Mapping[str, int], gained: Collection
 def _rows_of(
     side: str, contract: Contract, names: Sequence[str], snapshot_id: int, gained: Collection[str]
 ) -> str:
-    """The rows of a side, the log's as the MERGE would read them."""
+    """The rows of a side; those of the change log as the MERGE would read them."""
     listed = ", ".join(f'"{name}"' for name in names)
     if side == CURRENT:
         return f'SELECT {listed} FROM "{contract.table}" FOR VERSION AS OF {snapshot_id}'  # noqa: S608
@@ -216,7 +217,7 @@ def _framed(text: str | None) -> str:
 def _writer(column: Column, read: Callable[[Any], Any]) -> Callable[[Any], str | None]:
     """The function that writes an attribute as `_sql_text` writes its column."""
     if column.type == "json":
-        # In the order in which it came, as the Lambda wrote it; another order is settled row by row.
+        # In the original order, as the Lambda wrote it; another order is resolved row by row.
         return lambda attribute: attribute and _json_text(attribute)
     text = _PYTHON.get(_kind(column)) or _decimal_text(column.parsed_type)
 
@@ -225,7 +226,7 @@ def _writer(column: Column, read: Callable[[Any], Any]) -> Callable[[Any], str |
             value = None if attribute is None else read(attribute)
             return None if value is None else text(value)
         except MISFITS:
-            # No column holds this, so it must equal nothing that one holds.
+            # No column can hold this, so it must not equal anything in a column.
             return f"misfit {canonical_json(attribute)}"
 
     return write

@@ -30,9 +30,9 @@ def preview_reconcile(session: boto3.Session, settings: Settings, contract: Cont
         contract: The table contract.
 
     Returns:
-        One row each for the DynamoDB table, the current table and the change log: what, counted (where the
-        numbers come from), items, bytes, read_units (DynamoDB's, for consistent reads), athena_usd (Decimal,
-        at list price, if every byte is scanned).
+        One row each for the DynamoDB table, the current table and the change log: what, counted (the source
+        of the numbers), items, bytes, read_units (DynamoDB's, for consistent reads), athena_usd (Decimal, at
+        list price, if every byte is scanned).
 
     Raises:
         NotFoundError: The DynamoDB table, the current table or the change log does not exist.

@@ -1,6 +1,6 @@
-"""DynamoDB against Iceberg: current table and change log, every attribute of every item, by exact types.
+"""DynamoDB against Iceberg: current table and change log, every attribute of every item, with exact types.
 
-Where digests of key ranges agree, no row is moved; only keys that differ are read and compared exactly.
+If digests of key ranges agree, no row is read; only keys that differ are read and compared exactly.
 """
 
 from __future__ import annotations
@@ -51,30 +51,30 @@ def reconcile(
 ) -> ReconcileReport:
     """Compare DynamoDB with the current table and with the change log, every attribute of every item.
 
-    DynamoDB is scanned, for there is no other way. Athena digests the current table, and what the log says it
-    should be, by key ranges; only rows that differ are read, and compared by their exact types. A contract
-    with doubles or nested columns, which have no text that both sides write alike, is compared row by row
-    throughout.
+    DynamoDB is scanned, because there is no other way. Athena digests the current table, and its expected
+    state by the change log, in key ranges; only rows that differ are read and compared with their exact
+    types. A contract with doubles or nested columns, which have no text that is the same on both sides, is
+    compared row by row throughout.
 
-    What differs is looked up once more before it is reported: an item that has changed meanwhile is in flight
-    and not lost. On a table that is written to, give it some time to settle: what differs is then looked up
-    again until it agrees or the time is over. Masked columns are left out, and named. `preview_reconcile`
-    says beforehand what is read. Source of the parallel scan: Amazon DynamoDB Developer Guide, "Scanning
-    tables in DynamoDB".
+    Differences are checked again before they are reported: an item that has changed in the meantime is in
+    flight and not lost. On a table that is being written to, allow some time to settle: differences are then
+    checked again until they are gone or the time is over. Masked columns are left out and named.
+    `preview_reconcile` shows in advance what is read. Source of the parallel scan: Amazon DynamoDB Developer
+    Guide, "Scanning tables in DynamoDB".
 
     Args:
         session: Open boto3 session.
         settings: Names of the workgroup, the table bucket and the namespace.
         contract: The table contract.
-        settle_seconds: How long what differs may take to arrive.
-        sample: Compare about so many items only, drawn at random, all of some partition keys.
-        partition_keys: Compare the items of these partition keys only.
+        settle_seconds: How long to wait for differences to settle.
+        sample: Compare only about this many items: all items of randomly chosen partition keys.
+        partition_keys: Compare only the items of these partition keys.
 
     Returns:
-        The report; `.matches` says whether nothing differs.
+        The report; `.matches` is true if nothing differs.
 
     Raises:
-        SettingsError: Both a sample and partition keys were asked for.
+        SettingsError: Both a sample and partition keys were given.
         NotFoundError: The DynamoDB table, the current table or the change log does not exist.
 
     Example:
@@ -82,8 +82,8 @@ def reconcile(
         True
     """
     if sample is not None and partition_keys is not None:
-        msg = "Both `sample` and `partition_keys` are given, and each says what to compare."
-        raise SettingsError(msg, hint="Give one of them.")
+        msg = "Both `sample` and `partition_keys` are given, but only one can say what to compare."
+        raise SettingsError(msg, hint="Pass only one of them.")
     deadline = time.monotonic() + settle_seconds
     sides = load_sides(session, settings, contract)
     compared_at = datetime.now(UTC)
@@ -124,7 +124,7 @@ def reconcile(
 def _items(
     session: boto3.Session, contract: Contract, sample: int | None, partition_keys: Sequence[Any] | None
 ) -> tuple[list[Item], set[Any] | None]:
-    """The items to compare, and their partition keys where those are not all."""
+    """The items to compare, and their partition keys if those are not all."""
     if sample is not None:
         drawn = scan_sample(session, contract.source_table, sample)
         found = (key_of(item, contract) for item in drawn)
@@ -135,7 +135,7 @@ def _items(
 
 
 def _by_key(items: Sequence[Item], contract: Contract) -> tuple[list[Item], list[Item]]:
-    """Items whose key a row can have, and those whose key none can."""
+    """Items whose key a row can have, and those whose key no row can have."""
     fitting: list[Item] = []
     unfit: list[Item] = []
     for item in items:
@@ -144,7 +144,7 @@ def _by_key(items: Sequence[Item], contract: Contract) -> tuple[list[Item], list
 
 
 def _with_unfit(df: pd.DataFrame, unfit: Sequence[Item], contract: Contract) -> pd.DataFrame:
-    """The differences, and the items that no row can stand for: their keys as DynamoDB has them."""
+    """The differences, and the items that no row can represent: their keys as DynamoDB has them."""
     import pandas as pd
 
     if not unfit:
@@ -161,7 +161,7 @@ def _with_unfit(df: pd.DataFrame, unfit: Sequence[Item], contract: Contract) -> 
 
 @dataclass(frozen=True)
 class _Suspects:
-    """What has to be compared exactly, of all sides."""
+    """What has to be compared exactly, from all sides."""
 
     items: Sequence[Item]
     rows: Rows
@@ -175,7 +175,7 @@ def _find_suspects(
     items: Sequence[Item],
     chosen: Collection[Any] | None,
 ) -> _Suspects:
-    """Leave out what digests show to be equal on all sides."""
+    """Leave out what the digests show to be equal on all sides."""
     contract, snapshots = sides.contract, sides.snapshots
     if chosen is not None or CURRENT not in snapshots or not digests.can_digest(contract):
         rows = sides.read(chosen)
@@ -183,7 +183,7 @@ def _find_suspects(
     digits, hashed = digests.range_digits(len(items)), digests.hash_items(items, contract)
 
     def ask(sql: str) -> dict[str, list[tuple[Any, ...]]]:
-        """The rows of an answer by their side."""
+        """The rows of a result by their side."""
         answer = list(query(session, settings, sql).df.itertuples(index=False, name=None))
         return {side: [row[1:] for row in answer if row[0] == side] for side in snapshots}
 
@@ -222,18 +222,18 @@ def _texts(items: Mapping[Key, Item]) -> dict[Key, str]:
 def _look_again(
     session: boto3.Session, newer: Sides, wanted: Collection[Key], seen: Mapping[Key, str]
 ) -> tuple[pd.DataFrame, set[Key], dict[Key, str]]:
-    """Compare what differs once more, now.
+    """Compare again what differs, as of now.
 
-    An item that is another than at the last look has a change on its way.
+    An item that has changed since the last comparison has a change on its way.
 
     Args:
         session: Open boto3 session.
         newer: Both tables as they are now.
         wanted: The keys that differed.
-        seen: The items at the last look, as text.
+        seen: The items at the last comparison, as text.
 
     Returns:
-        What is left, the keys that are in flight, and the items as they were seen now.
+        The remaining differences, the keys that are in flight, and the items as they are now.
     """
     contract = newer.contract
     now = _keyed(get_items(session, contract, wanted), contract)
@@ -246,7 +246,7 @@ def _look_again(
 
 
 def _rows_settled(first: pd.DataFrame, open_keys: Collection[Key], contract: Contract) -> int:
-    """How many rows the current table has gained since the first look, among the keys that agree now."""
+    """How many rows the current table gained since the first comparison, among the keys that agree now."""
     counted = first.drop_duplicates([*contract.key, "problem"])
     agreed = only(counted, [key not in open_keys for key in keys_of(counted, contract.key)])["problem"]
     return int((agreed == MISSING).sum() - (agreed == EXTRA).sum())

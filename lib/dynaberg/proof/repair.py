@@ -1,4 +1,4 @@
-"""Repair: what reconcile found is put right through the change log, which stays the source of truth."""
+"""Repair: what reconcile found is fixed through the change log, which stays the source of truth."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def repair(
     confirm: str,
     timeout: float = _DELIVERY_SECONDS,
 ) -> pd.DataFrame:
-    """Put right what a report names.
+    """Fix what a report names.
 
-    Where the log is right a refresh is enough. For a key that still differs, its item as it is now is sent
-    into the log as a change, `repair-…`, dated to the beginning of this second: any later change stands
-    above it. Then the current table is refreshed.
+    If the change log is right, a refresh is enough. For a key that still differs, its item as it is now is
+    sent to the change log as a change, `repair-…`, dated to the start of this second, so that any later
+    change takes precedence. Then the current table is refreshed.
 
     Args:
         session: Open boto3 session.
         settings: Names of the stacks, the table bucket and the namespace.
         contract: The table contract.
         report: What `reconcile` found.
-        confirm: The workbench's name, typed.
-        timeout: How long the changes may take into the log, in seconds.
+        confirm: The workbench's name, as a confirmation.
+        timeout: How long the changes may take to reach the change log, in seconds.
 
     Returns:
         One row per key of the report: the key, action (`refreshed`, `sent as MODIFY`, `sent as REMOVE`,
@@ -60,7 +60,7 @@ def repair(
 
     Raises:
         SettingsError: The name does not match; nothing was done.
-        NotReadyError: The changes were sent, and are not in the log yet: refresh later.
+        NotReadyError: The changes were sent but are not in the change log yet: refresh later.
 
     Example:
         >>> repair(session, settings, contract, reconcile(session, settings, contract), confirm="dynaberg")
@@ -68,12 +68,12 @@ def repair(
     import pandas as pd
 
     if confirm != settings.name:
-        msg = f"The name is {settings.name!r}, and not {confirm!r}; nothing was repaired."
+        msg = f"`confirm` is {confirm!r}, but the name is {settings.name!r}. Nothing was repaired."
         raise SettingsError(msg, hint=f'Repair with confirm="{settings.name}".')
     began, key = datetime.now(UTC).replace(microsecond=0), list(contract.key)
     refresh(session, settings, contract)
     found = reconcile(session, settings, contract).df
-    # No row can stand for a key that does not fit, so no change can bring one.
+    # No row can represent a key that does not fit, so no change can add one.
     left = _keys(found[found["cause"] != UNFIT_KEY], key)
     lines = [(*each, REFRESHED, None, None) for each in _keys(report.df, key) if each not in left]
     changes, unfit = _changes(session, contract, left, began)
@@ -102,7 +102,7 @@ def _keys(df: pd.DataFrame, key: Sequence[str]) -> list[tuple[Any, ...]]:
 def _changes(
     session: boto3.Session, contract: Contract, keys: Sequence[tuple[Any, ...]], moment: datetime
 ) -> tuple[list[tuple[tuple[Any, ...], str, str, bytes]], list[tuple[tuple[Any, ...], str]]]:
-    """What brings keys to what DynamoDB holds (key, action, id, row), and what does not fit (key, why)."""
+    """The changes that bring keys to DynamoDB's state (key, action, id, row), and misfits (key, why)."""
     convert = row_converter(contract)
     items = {key_of(item, contract): item for item in get_items(session, contract, keys)}
     changes, unfit = [], []
@@ -130,7 +130,7 @@ def _key_attributes(contract: Contract, key: tuple[Any, ...]) -> dict[str, dict[
 def _record(
     contract: Contract, change_id: str, moment: datetime, key: Item, item: Item | None
 ) -> dict[str, Any]:
-    """A change record as if DynamoDB had written the item, or deleted it, at a moment."""
+    """A change record as if DynamoDB had written or deleted the item at a moment."""
     images = {"NewImage": item} if item else {}
     return {
         "eventID": change_id,

@@ -1,4 +1,4 @@
-"""What a reconciliation found: the report, its verdict and its words."""
+"""The result of a reconciliation: the report, its verdict and its summary."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 PROBLEMS = ("missing", "extra", "stale", UNLOGGED)
 _REMEDIES = {
     PENDING: "{n:,} wait for refresh()",
-    NOT_LOGGED: "{n:,} are not in the log: under way, or in failures(), or lost",
+    NOT_LOGGED: "{n:,} are not in the change log: on their way, or in failures(), or lost",
     EDITED: "{n:,} were edited in the current table: repair()",
-    UNFIT: "{n:,} have keys that no row can have: failures() says why",
+    UNFIT: "{n:,} have keys that no row can have: failures() shows why",
 }
 
 
 @dataclass(frozen=True, repr=False)
 class ReconcileReport:
-    """What a comparison of DynamoDB with the current table and the change log found.
+    """The result of comparing DynamoDB with the current table and the change log.
 
     Attributes:
         df: One row per difference: the key columns, problem (`missing`: in DynamoDB only, `extra`: in Iceberg
-            only, `stale`: a column differs, `unlogged`: both agree and the log says otherwise), column,
-            dynamodb, iceberg (of what is `unlogged`, as the log has it), cause (`refresh pending`: the log
-            has it, `not in the log`, `current table edited`: the log has it and was merged, `key does not
-            fit`).
+            only, `stale`: a column differs, `unlogged`: both agree but the change log differs), column,
+            dynamodb, iceberg (if `unlogged`, the change log's value), cause (`refresh pending`: the change
+            log has it, `not in the log`, `current table edited`: the change log has it and was merged, `key
+            does not fit`).
         items: Items in DynamoDB.
         rows: Rows in the current table.
         missing: Keys in DynamoDB only.
         extra: Keys in the current table only.
-        stale: Keys in both of which a column differs.
-        unlogged: Keys on which both agree, and the log does not.
-        columns: Columns that were compared, `unmapped` among them.
+        stale: Keys in both, with a column that differs.
+        unlogged: Keys on which both agree but the change log does not.
+        columns: Columns that were compared, including `unmapped`.
         not_compared: Columns that were not, because they are masked.
-        compared_at: When the scan of DynamoDB began; a change after it may be on one side only.
+        compared_at: When the scan of DynamoDB started; a change after it may be on one side only.
         snapshot_id: Snapshot of the current table that was read.
         log_snapshot_id: Snapshot of the change log that was read.
-        in_flight: Keys that differed, and that have changed since: their changes are on the way.
-        rows_read: Rows of the current table that were read; where digests agree, none.
-        scope: What was compared, where that was not all: `1,204 items of 80 partition keys`; else empty.
+        in_flight: Keys that differed and have changed since: their changes are on their way.
+        rows_read: Rows of the current table that were read; none if the digests agree.
+        scope: What was compared, if that was not all: `1,204 items of 80 partition keys`; else empty.
     """
 
     df: pd.DataFrame
@@ -66,7 +66,7 @@ class ReconcileReport:
 
     @property
     def matches(self) -> bool:
-        """Whether both sides were seen to be equal: nothing differs, nothing is in flight, equal counts."""
+        """Whether both sides are equal: nothing differs, nothing is in flight, and the counts are equal."""
         return self.df.empty and not self.in_flight and self.items == self.rows
 
     @property
@@ -77,7 +77,7 @@ class ReconcileReport:
         compared = f"{len(self.columns)} columns, compared at {moment}"
         parts = [f"{sizes}, {compared}.", self._verdict()]
         if self.in_flight:
-            parts.append(f"{self.in_flight:,} more changed meanwhile and are in flight.")
+            parts.append(f"{self.in_flight:,} more changed in the meantime and are in flight.")
         if self.not_compared:
             parts.append(f"Not compared, because masked: {', '.join(self.not_compared)}.")
         if self.scope:
@@ -86,15 +86,15 @@ class ReconcileReport:
 
     def _verdict(self) -> str:
         if self.matches:
-            return "They match. The log says the same."
+            return "They match. The change log agrees."
         if not self.df.empty:
             return self._differences()
         if self.in_flight:
-            return "Nothing else differs; compare again when it has arrived."
-        return "No row differs, and yet the counts do: something changed meanwhile. Compare again."
+            return "Nothing else differs; compare again when they have arrived."
+        return "No row differs, but the counts do: something changed in the meantime. Compare again."
 
     def _differences(self) -> str:
-        """How many keys differ, where that arose, and what helps."""
+        """How many keys differ, where the differences arose, and what to do."""
         counts = ", ".join(f"{getattr(self, problem):,} {problem}" for problem in PROBLEMS)
         key = list(self.df.columns[: self.df.columns.get_loc("problem")])
         causes = self.df.drop_duplicates(key)["cause"].value_counts()

@@ -1,4 +1,4 @@
-"""The Iceberg sides of a reconciliation, at one moment: the current table, and what the change log says."""
+"""The Iceberg sides of a reconciliation, at one moment: the current table and the change log."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 Ask = Callable[[str, list[Any]], "pd.DataFrame"]
-# Above this many partition keys both tables are read whole; up to it Athena looks for the keys.
+# Above this many partition keys both tables are read as a whole; below it Athena looks for the keys.
 _MANY_KEYS = 2_000
 _KEYS_PER_STATEMENT = 200
 _ORDER = ["changed_at", "sequence_number", "change_id"]
@@ -41,12 +41,12 @@ _ORDER = ["changed_at", "sequence_number", "change_id"]
 
 @dataclass(frozen=True)
 class Rows:
-    """What both sides hold of some keys.
+    """What both sides hold for some keys.
 
     Attributes:
         current: Rows of the current table.
-        logged: The rows as the log says that they are now.
-        behind: Keys that a refresh would bring to what the log says.
+        logged: The latest state of the rows by the change log.
+        behind: Keys that a refresh would update.
     """
 
     current: pa.Table
@@ -62,8 +62,8 @@ class Sides:
         contract: The table contract.
         current: The current table.
         log: The change log, not older than the current table.
-        unmerged: What of the log was not merged into the current table.
-        ask: Runs a statement with parameters and gives the rows.
+        unmerged: The part of the change log that was not merged into the current table.
+        ask: Runs a statement with parameters and returns the rows.
     """
 
     contract: Contract
@@ -80,13 +80,13 @@ class Sides:
 
     @property
     def gained(self) -> list[str]:
-        """Columns that the contract gained after the log's first rows."""
+        """Columns that were added to the contract after the change log's first rows."""
         return gained_columns(self.log, self.contract)
 
     def read(self, partition_keys: Collection[Any] | None) -> Rows:
         """Rows of some partition keys with exact types; None reads all of them.
 
-        Where no column is nested, some keys are looked for by Athena, so that only their rows travel.
+        If no column is nested, Athena looks for the keys, so that only their rows are transferred.
         """
         named = [*(c.name for c in self.contract.columns if not c.mask), "unmapped"]
         current = self._rows(self.current, [*named, *_ORDER[:2]], partition_keys)
@@ -122,7 +122,7 @@ class Sides:
         return pa.concat_tables(parts)
 
     def _behind(self, current: pa.Table, changes: pa.Table, latest: pa.Table) -> set[Key]:
-        """The keys that the MERGE would touch, and not leave as they are."""
+        """The keys whose rows the MERGE would change."""
         if self.unmerged.action == "none":
             return set()
         if self.unmerged.since is not None:
@@ -134,7 +134,7 @@ class Sides:
 
 
 def load_sides(session: boto3.Session, settings: Settings, contract: Contract) -> Sides:
-    """Load both tables as they are now, the log after the current table.
+    """Load both tables as they are now, the change log after the current table.
 
     Raises:
         NotFoundError: One of them does not exist.

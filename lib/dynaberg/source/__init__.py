@@ -1,6 +1,6 @@
-"""The DynamoDB side: the items of the table, the change records of its stream, and made traffic.
+"""The DynamoDB side: the items of the table, the change records of its stream, and generated traffic.
 
-From outside: scans and reads by key, the change records that a stream still holds, and `generate_traffic`.
+Public: scans and reads by key, the change records that a stream still holds, and `generate_traffic`.
 """
 
 from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes

@@ -1,6 +1,6 @@
-"""The change records that a stream still holds, as the Lambdas get them.
+"""The change records that a stream still holds, as the Lambdas receive them.
 
-DynamoDB Streams keeps a change for 24 hours, Kinesis Data Streams for as long as its retention says.
+DynamoDB Streams keeps a change for 24 hours, Kinesis Data Streams for its retention period.
 Sources: Amazon DynamoDB API Reference, "GetRecords (Amazon DynamoDB Streams)"; Amazon Kinesis Data Streams
 API Reference, "GetShardIterator".
 """
@@ -19,7 +19,7 @@ from dynaberg import aws
 if TYPE_CHECKING:
     import boto3
 
-# An open shard may answer with nothing although it holds more.
+# An open shard may return nothing although it holds more.
 _EMPTY_PAGES = 3
 _DYNAMODB_HOURS = 24
 
@@ -30,7 +30,7 @@ class StreamRecord:
 
     Attributes:
         raw: The record, as JSON in bytes.
-        document: The same, parsed; its text, where it is not JSON.
+        document: The same, parsed; its text, if it is not JSON.
     """
 
     raw: bytes
@@ -42,13 +42,13 @@ def read_changes(
 ) -> Iterator[StreamRecord]:
     """Read the changes of a time range, shard by shard.
 
-    What is later than `until` is left out: by when it was made in DynamoDB Streams, which know whole seconds,
-    and by when it came into the stream in Kinesis.
+    Changes later than `until` are left out: in DynamoDB Streams by when they were made, in whole seconds, and
+    in Kinesis by when they entered the stream.
 
     Args:
         session: Open boto3 session.
         stream_arn: A stream of DynamoDB Streams or of Kinesis Data Streams.
-        since: Timezone-aware beginning; None begins with the oldest change that the stream holds.
+        since: Timezone-aware start; None starts with the oldest change that the stream holds.
         until: Timezone-aware end.
     """
     read = _read_kinesis if is_kinesis(stream_arn) else _read_dynamodb
@@ -56,12 +56,12 @@ def read_changes(
 
 
 def is_kinesis(stream_arn: str) -> bool:
-    """Whether a stream is one of Kinesis Data Streams."""
+    """Whether a stream belongs to Kinesis Data Streams."""
     return ":kinesis:" in stream_arn
 
 
 def oldest_moment(session: boto3.Session, stream_arn: str) -> datetime:
-    """Since when a stream holds its changes at most."""
+    """The oldest moment from which a stream can hold changes."""
     hours = _DYNAMODB_HOURS
     if is_kinesis(stream_arn):
         summary = aws.client(session, "kinesis").describe_stream_summary(StreamARN=stream_arn)
@@ -98,7 +98,7 @@ def _read_dynamodb(
     session: boto3.Session, stream_arn: str, since: datetime | None, until: datetime
 ) -> Iterator[StreamRecord]:
     wire = _Wire(session)
-    # DynamoDB Streams date a change to the whole second.
+    # DynamoDB Streams dates a change to the whole second.
     first, last = since.replace(microsecond=0).timestamp() if since else 0.0, until.timestamp()
     for shard in wire.shards(stream_arn):
         for record in wire.records(stream_arn, shard):

@@ -1,4 +1,4 @@
-"""The items of the DynamoDB table, as DynamoDB JSON: all of them by a scan, or some by their keys."""
+"""The items of the DynamoDB table, as DynamoDB JSON: all of them by a scan, or some of them by their keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SourceSize:
     """How large a DynamoDB table is, as DynamoDB last counted: about every six hours.
 
     Attributes:
-        items: Items.
+        items: Number of items.
         bytes: Their size as DynamoDB counts it.
     """
 
@@ -54,7 +54,7 @@ def source_size(session: boto3.Session, source_table: str) -> SourceSize:
 def scan_items(session: boto3.Session, source_table: str) -> list[Item]:
     """Every item of a DynamoDB table as DynamoDB JSON, binary as base64, by a consistent parallel scan.
 
-    An interrupt ends it after the page in hand.
+    An interrupt stops it after the current page.
 
     Raises:
         NotFoundError: No such DynamoDB table.
@@ -73,12 +73,12 @@ def scan_items(session: boto3.Session, source_table: str) -> list[Item]:
 
 
 def scan_sample(session: boto3.Session, source_table: str, items: int) -> list[Item]:
-    """About so many items, all that there are of some partition keys: one segment of a scan, drawn at random.
+    """About this many items, all items of some partition keys: one randomly chosen segment of a scan.
 
     Args:
         session: Open boto3 session.
         source_table: Name of the DynamoDB table.
-        items: How many items are wanted.
+        items: How many items to read.
 
     Raises:
         NotFoundError: No such DynamoDB table.
@@ -118,7 +118,7 @@ def query_items(session: boto3.Session, contract: Contract, partition_keys: Iter
 
 
 def _reader(session: boto3.Session) -> Any:
-    """A client whose scans and queries leave the items as they are."""
+    """A client whose scans and queries leave the items unparsed."""
     dynamodb: Any = session.client("dynamodb", config=Config(max_pool_connections=_SEGMENTS))
     for operation in ("Scan", "Query"):
         dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _keep_items)
@@ -138,7 +138,7 @@ def _pages(dynamodb: Any, source_table: str, stopped: Event, **segment: int) -> 
 
 @contextmanager
 def _named(dynamodb: Any, source_table: str) -> Iterator[None]:
-    """Say which table does not exist."""
+    """Raise an error that says which table does not exist."""
     try:
         yield
     except dynamodb.exceptions.ResourceNotFoundException as error:
@@ -147,7 +147,7 @@ def _named(dynamodb: Any, source_table: str) -> Iterator[None]:
 
 
 def get_items(session: boto3.Session, contract: Contract, keys: Iterable[tuple[Any, ...]]) -> list[Item]:
-    """The items of some keys as DynamoDB JSON, binary as base64, by consistent reads.
+    """The items with some keys as DynamoDB JSON, binary as base64, by consistent reads.
 
     Args:
         session: Open boto3 session.
@@ -177,7 +177,7 @@ def _keep_item(response_dict: dict[str, Any], customized_response_dict: dict[str
 
 
 def _keep_items(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Take the items out of an answer as they are: botocore's parsing is most of a scan's time."""
+    """Take the items out of a response unparsed: botocore's parsing is most of a scan's time."""
     if response_dict["status_code"] == HTTPStatus.OK:
         answer = json.loads(response_dict["body"])
         customized_response_dict["PlainItems"] = answer.pop("Items")

@@ -22,7 +22,7 @@ from dynaberg.errors import NotFoundError, TrafficError
 from dynaberg.source.transactions_model import Change, plan_changes
 
 OPERATIONS = {"INSERT": "inserts", "MODIFY": "updates", "REMOVE": "deletes"}
-# "BatchWriteItem": up to 25 writes in a call, no two of one key.
+# "BatchWriteItem": up to 25 writes in a call, no two with the same key.
 _BATCH_WRITES = 25
 _MAX_ATTEMPTS = 10
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 5.0
@@ -38,7 +38,7 @@ class TrafficReport:
         deletes: Deleted items.
         started_at: Before the first write; timezone-aware.
         finished_at: After the last write; timezone-aware.
-        retried_items: Writes that DynamoDB left unprocessed, and that were sent again.
+        retried_items: Writes that DynamoDB left unprocessed and that were sent again.
         seed: Seed of the traffic.
         plan: The changes themselves.
     """
@@ -54,12 +54,12 @@ class TrafficReport:
 
     @property
     def changes(self) -> int:
-        """How many change records came of it."""
+        """How many change records it produced."""
         return self.inserts + self.updates + self.deletes
 
     @property
     def live_items(self) -> int:
-        """How many of the new items are left."""
+        """How many of the new items remain."""
         return self.inserts - self.deletes
 
     @property
@@ -74,11 +74,11 @@ class TrafficReport:
 
     @property
     def df(self) -> pd.DataFrame:
-        """How many inserts, updates and deletes there were of each merchant category."""
+        """How many inserts, updates and deletes there were in each merchant category."""
         return self._count("merchant_category", [c.transaction.merchant_category for c in self.plan])
 
     def by_hour(self) -> pd.DataFrame:
-        """How many inserts, updates and deletes there were of transactions of each hour, in UTC."""
+        """How many inserts, updates and deletes there were for transactions of each hour, in UTC."""
         hours = [_hour(change.transaction.timestamp) for change in self.plan]
         return self._count("hour", hours).sort_index()
 
@@ -112,8 +112,8 @@ def generate_traffic(
 ) -> TrafficReport:
     """Write inserts, updates and deletes of transactions, batched and concurrent.
 
-    Each change makes exactly one change record: an insert has a new key, an update changes something, and a
-    delete meets an item. The changes of one item are made in their order.
+    Each change produces exactly one change record: an insert has a new key, an update changes something, and
+    a delete finds an item. The changes of one item are made in order.
 
     Args:
         session: An open session.
@@ -122,7 +122,7 @@ def generate_traffic(
         seed: The same seed and the same `now` make the same changes.
         workers: How many threads write.
         mix: Shares of inserts, updates and deletes; they add up to 1.
-        now: When the latest transaction took place; timezone-aware; by default the present. A run with the
+        now: When the latest transaction took place; timezone-aware; by default now. A run with the
             seed and the moment of an earlier one would overwrite its items.
         progress: Whether to show a progress bar.
 
@@ -131,14 +131,14 @@ def generate_traffic(
 
     Raises:
         NotFoundError: There is no such table.
-        TrafficError: A mix that cannot be made, or writes that DynamoDB did not take.
+        TrafficError: A mix that is impossible, or writes that DynamoDB did not accept.
 
     Example:
         >>> generate_traffic(boto3.Session(), "financial-transactions", changes=1_000).df
     """
     counts = split(changes, mix)
     moment = _check_moment(now)
-    # Without the check of each member's type the client is half as busy: the model's items are right by test.
+    # Without checking each member's type the client is half as busy: tests show that the items are correct.
     config = Config(parameter_validation=False, max_pool_connections=workers, retries={"mode": "standard"})
     client: Any = session.client("dynamodb", config=config)
     _check_table(client, source_table)
@@ -149,13 +149,13 @@ def generate_traffic(
 
 
 def split(changes: int, mix: tuple[float, float, float]) -> tuple[int, int, int]:
-    """How many inserts, updates and deletes make a number of changes, as near to the mix as can be.
+    """How many inserts, updates and deletes make a number of changes, as close to the mix as possible.
 
     Raises:
         TrafficError: No changes, shares that do not add up to 1, or more deletes than inserts.
     """
     if changes < 1 or min(mix) < 0 or abs(sum(mix) - 1) > 1e-9:
-        msg = f"{changes} changes in the mix {mix} cannot be made."
+        msg = f"{changes} changes in the mix {mix} are impossible."
         raise TrafficError(msg, hint="Ask for at least one change, and for shares that add up to 1.")
     exact = [changes * share for share in mix]
     counts = [floor(count + 1e-9) for count in exact]
@@ -183,17 +183,17 @@ def _check_table(client: Any, source_table: str) -> None:
         client.describe_table(TableName=source_table)
     except client.exceptions.ResourceNotFoundException as error:
         existing = client.list_tables()["TableNames"]
-        hint = "Run notebooks/01_enable_cdc.ipynb, or `wb.enable_cdc()`: it makes the table."
+        hint = "Run notebooks/01_enable_cdc.ipynb, or `wb.enable_cdc()`: it creates the table."
         raise NotFoundError.among("DynamoDB table", source_table, existing, hint=hint) from error
 
 
 def _write_all(
     client: Any, source_table: str, plan: Sequence[Change], *, workers: int, progress: bool
 ) -> int:
-    """Write a plan with several threads; the number of writes that had to be sent again."""
+    """Write a plan with several threads; returns the number of writes that had to be sent again."""
     from tqdm.auto import tqdm
 
-    # An item has one worker only, which makes its changes one after the other.
+    # Each item has only one worker, which makes its changes one after the other.
     shares: list[list[Change]] = [[] for _ in range(workers)]
     for change in plan:
         shares[int(change.transaction.transaction_id[-4:], 16) % workers].append(change)
@@ -205,9 +205,15 @@ def _write_all(
         try:
             list(pool.map(writing.write, shares))
         except (BotoCoreError, ClientError, _RefusedError) as error:
-            msg = f"DynamoDB took {writing.written:,} of {len(plan):,} changes, and then no more: {error}"
+            msg = f"DynamoDB accepted {writing.written:,} of {len(plan):,} changes, and then no more: {error}"
             hint = "What was written is delivered as usual. Wait a little and generate traffic again."
             raise TrafficError(msg, hint=hint) from error
+        except KeyboardInterrupt:
+            # Before the pool waits for its threads: each stops after its current batch.
+            writing.stop()
+            pool.shutdown(cancel_futures=True)
+            msg = f"DynamoDB accepted {writing.written:,} of {len(plan):,} changes. Nothing more is written."
+            raise KeyboardInterrupt(msg) from None
     return writing.retried
 
 
@@ -216,18 +222,22 @@ class _RefusedError(Exception):
 
 
 class _Writing:
-    """What the threads share: the client, and how far they are."""
+    """What the threads share: the client and their progress."""
 
     def __init__(self, client: Any, source_table: str, report: Callable[[int], object]) -> None:
         self.written = self.retried = 0
         self._client, self._source_table, self._report = client, source_table, report
-        self._failed, self._lock = Event(), Lock()
+        self._stopped, self._lock = Event(), Lock()
+
+    def stop(self) -> None:
+        """Let every thread stop after its current batch."""
+        self._stopped.set()
 
     def write(self, changes: Sequence[Change]) -> None:
-        """Write changes in their order, until all are written or another thread has failed."""
+        """Write changes in order, until all are written or the writing is stopped."""
         try:
             for batch in _batches(changes):
-                if self._failed.is_set():
+                if self._stopped.is_set():
                     return
                 retried = self._write_batch(batch)
                 with self._lock:
@@ -235,11 +245,11 @@ class _Writing:
                     self.retried += retried
                     self._report(len(batch))
         except BaseException:
-            self._failed.set()
+            self._stopped.set()
             raise
 
     def _write_batch(self, batch: Sequence[Change]) -> int:
-        """Write one batch, and again what stays unprocessed; the number of writes that were sent again."""
+        """Write one batch, and retry what stays unprocessed; returns the number of retried writes."""
         requests, retried = [_request(change) for change in batch], 0
         for attempt in range(_MAX_ATTEMPTS):
             answer = self._client.batch_write_item(RequestItems={self._source_table: requests})
@@ -247,6 +257,8 @@ class _Writing:
             if not requests:
                 return retried
             retried += len(requests)
+            if self._stopped.is_set():
+                break
             longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
             time.sleep(random.uniform(0, longest))  # noqa: S311
         msg = f"{len(requests)} writes of a batch stayed unprocessed in {_MAX_ATTEMPTS} attempts"
@@ -254,7 +266,7 @@ class _Writing:
 
 
 def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
-    """The changes in order, up to 25 together, no two of one item."""
+    """The changes in order, up to 25 together, no two of the same item."""
     batch: dict[str, Change] = {}
     for change in changes:
         if len(batch) == _BATCH_WRITES or change.transaction.transaction_id in batch:

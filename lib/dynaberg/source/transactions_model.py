@@ -1,8 +1,8 @@
-"""The model behind the traffic: what transactions look like, and how each of them lives.
+"""The model behind the traffic: what transactions look like, and how each of them changes.
 
-Few customers and few merchants make most of the transactions. A merchant's category decides what amounts are
-usual, a hidden fraud raises several checks at once, the checks add up to the risk score, and the risk score
-decides about the status. The same seed and the same moment make the same transactions.
+A few customers and a few merchants make most of the transactions. A merchant's category determines which
+amounts are usual, a hidden fraud triggers several checks at once, the checks add up to the risk score, and
+the risk score determines the status. The same seed and the same moment make the same transactions.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Transaction(NamedTuple):
         return {"transaction_id": {"S": self.transaction_id}, "timestamp": {"N": str(self.timestamp)}}
 
     def item(self) -> dict[str, Any]:
-        """The item in DynamoDB JSON; amounts are text and never were floats of currency."""
+        """The item in DynamoDB JSON; amounts are text and were never floats."""
         pairs = zip(self._fields, self, strict=True)
         return {name: {"N" if name in _NUMBERS else "S": str(value)} for name, value in pairs}
 
@@ -113,7 +113,7 @@ def plan_changes(counts: Sequence[int], *, seed: int, now: datetime) -> Iterator
     Args:
         counts: How many inserts, updates and deletes.
         seed: The same seed makes the same changes, relative to `now`.
-        now: The last moment at which a transaction took place; timezone-aware.
+        now: When the latest transaction took place; timezone-aware.
 
     Returns:
         The changes, in an order in which they can be made.
@@ -139,7 +139,7 @@ def merchant_categories() -> list[str]:
 def _schedule(
     inserts: int, updated: Sequence[int], deleted: Sequence[int], random: Random
 ) -> Iterator[tuple[str, int]]:
-    """The operations in their order: inserts evenly, those that follow each some time after the last."""
+    """The operations in order: inserts evenly, each follow-up some time after the operation before."""
     last = [number / inserts for number in range(inserts)]
     moments = [(moment, 0, "INSERT", number) for number, moment in enumerate(last)]
     later = [*(("MODIFY", number) for number in updated), *(("REMOVE", number) for number in deleted)]
@@ -150,7 +150,7 @@ def _schedule(
 
 
 def _choose_updated(states: Sequence[Transaction], updates: int, random: Random) -> list[int]:
-    """Whom to update: first those that wait for it, and when these are used up, all the others, in rounds."""
+    """Which transactions to update: first those that are pending, and then all the others, in rounds."""
     waiting = [number for number, state in enumerate(states) if state.status in _OPEN]
     others = [number for number, state in enumerate(states) if state.status not in _OPEN]
     random.shuffle(waiting)
@@ -171,7 +171,7 @@ def _review(state: Transaction, random: Random, now_ms: int) -> Transaction:
 def _new_transactions(count: int, random: Random, *, seed: int, now_ms: int) -> Iterator[Transaction]:
     maker = _Maker(random)
     for number, timestamp in enumerate(_timestamps(count, random, now_ms)):
-        # Of the run, too: a second run makes new keys, and its inserts stay inserts.
+        # The digest includes the run: a second run makes new keys, so its inserts stay inserts.
         digest = hashlib.blake2b(f"{seed} {now_ms} {number}".encode(), digest_size=8).hexdigest()
         late = random.random() < _LATE_SHARE
         moment = timestamp - random.randint(2 * _HOUR_MS, 3 * _DAY_MS) if late else timestamp
@@ -179,14 +179,14 @@ def _new_transactions(count: int, random: Random, *, seed: int, now_ms: int) -> 
 
 
 def _timestamps(count: int, random: Random, now_ms: int) -> list[int]:
-    """Moments of the last 24 hours in their order, in milliseconds, as many in an hour as it is busy."""
+    """Moments of the last 24 hours in order, in milliseconds, more in busier hours."""
     starts = [now_ms - _DAY_MS + hour * _HOUR_MS for hour in range(24)]
     busy = [_ACTIVITY[start // _HOUR_MS % 24] for start in starts]
     return sorted(start + random.randrange(_HOUR_MS) for start in random.choices(starts, busy, k=count))
 
 
 class _Maker:
-    """The world in which transactions are made: who there is, who buys much, who lives where."""
+    """The world of the transactions: who exists, who buys a lot, who lives where."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -196,7 +196,7 @@ class _Maker:
         self._categories = merchant_categories()
         self._customer_ranks = list(accumulate(1 / rank**0.9 for rank in range(1, _CUSTOMERS + 1)))
         self._merchant_ranks = list(accumulate(1 / rank**1.05 for rank in range(1, _MERCHANTS + 1)))
-        # The much used ones shall not be those with the low numbers.
+        # The most used ones should not be those with the low numbers.
         self._customers = world.sample(range(_CUSTOMERS), _CUSTOMERS)
         self._merchants = world.sample(range(_MERCHANTS), _MERCHANTS)
 

@@ -1,6 +1,6 @@
-"""Athena through PyAthena: statements with bound parameters, exact types, refusals that teach.
+"""Athena through PyAthena: statements with bound parameters, exact types, helpful error messages.
 
-From outside: `query`, what it gives, and `commit` for statements that change a table.
+Public: `query`, its result, and `commit` for statements that change a table.
 """
 
 from dynaberg.sql.query import commit, query

@@ -1,4 +1,4 @@
-"""Parameters of Athena SQL: found in the text, written as the literals that Athena binds."""
+"""Parameters of Athena SQL: found in the statement, written as the literals that Athena binds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from dynaberg.errors import QueryError
 
-# Strings, quoted identifiers and comments come first, so that a colon or a question mark inside them is text.
+# Strings, quoted identifiers and comments come first, so that a colon or a question mark in them is text.
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (?P<name>:[A-Za-z_]\w*) | (?P<place>\?)""",
     re.DOTALL | re.VERBOSE,
@@ -27,10 +27,10 @@ def bind(sql: str, params: Mapping[str, Any] | Sequence[Any] | None) -> tuple[st
 
     Args:
         sql: One statement; `:name` stands for a parameter of a mapping, `?` for one of a sequence.
-        params: The values by name or by place, or None.
+        params: The values by name or by position, or None.
 
     Returns:
-        The statement as Athena takes it, and the literals in the order of its question marks.
+        The statement as Athena accepts it, and the literals in the order of its question marks.
 
     Raises:
         QueryError: A placeholder without a value, a value without a placeholder, a type without a literal.
@@ -40,7 +40,7 @@ def bind(sql: str, params: Mapping[str, Any] | Sequence[Any] | None) -> tuple[st
         ("SELECT * FROM t WHERE id = ?", ["'O''Hara'"])
     """
     if isinstance(params, str):
-        msg = f"`params` is the text {params!r}; values by name or by place are wanted."
+        msg = f"`params` is the text {params!r}, but values by name or by position are expected."
         raise QueryError(msg, hint='Write {"id": …} for `:id`, or […] for `?`.')
     return _bind_names(sql, params) if isinstance(params, Mapping) else _bind_places(sql, params or ())
 
@@ -58,11 +58,11 @@ def _bind_names(sql: str, params: Mapping[str, Any]) -> tuple[str, list[str]]:
     for name in names:
         if name not in params:
             near = get_close_matches(name, params, n=1)
-            msg = f"The statement has the placeholder :{name}, and there is no value of that name."
+            msg = f"The statement has the placeholder :{name}, but there is no value of that name."
             raise QueryError(msg, hint=f"Did you mean :{near[0]}?" if near else f'Add {{"{name}": …}}.')
     for name in params.keys() - set(names):
-        msg = f"There is a value for {name!r}, and the statement has no :{name}."
-        raise QueryError(msg, hint="Write the placeholder without quotation marks, or drop the value.")
+        msg = f"There is a value for {name!r}, but the statement has no :{name}."
+        raise QueryError(msg, hint="Write the placeholder without quotation marks, or remove the value.")
     return rewritten, [literal(params[name]) for name in names]
 
 
@@ -71,12 +71,12 @@ def _bind_places(sql: str, params: Sequence[Any]) -> tuple[str, list[str]]:
     named = [match["name"] for match in tokens if match["name"]]
     if named:
         name = named[0][1:]
-        msg = f"The statement has the placeholder :{name}, and there is no value of that name."
+        msg = f"The statement has the placeholder :{name}, but there is no value of that name."
         raise QueryError(msg, hint=f'Pass the values by name: {{"{name}": …}}.')
     places = sum(1 for match in tokens if match["place"])
     if places != len(params):
-        msg = f"The statement has {places} question marks, and {len(params)} values were given."
-        raise QueryError(msg, hint="Give one value for each, in their order.")
+        msg = f"The statement has {places} question marks, but {len(params)} values were given."
+        raise QueryError(msg, hint="Pass one value for each, in the same order.")
     return sql, [literal(value) for value in params]
 
 
@@ -97,20 +97,20 @@ def literal(value: Any) -> str:
             return write(value)
     if hasattr(value, "item") and value.item() is not value:
         return literal(value.item())
-    msg = f"{value!r} is a {type(value).__name__}, which is no parameter that Athena can bind."
+    msg = f"{value!r} is a {type(value).__name__}, which Athena cannot bind as a parameter."
     raise QueryError(msg, hint="Bind a str, bool, int, Decimal, float, date, aware datetime, bytes or None.")
 
 
 def _moment(value: datetime) -> str:
     if value.utcoffset() is None:
-        msg = f"{value.isoformat()} has no time zone, so it is no moment."
+        msg = f"{value.isoformat()} has no time zone, so the moment is ambiguous."
         raise QueryError(msg, hint=_AWARE_HINT)
     return f"TIMESTAMP '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC'"
 
 
 def _decimal(value: Decimal) -> str:
     if not value.is_finite():
-        msg = f"{value} is no number that a decimal can hold."
+        msg = f"{value} is not a number that a decimal can hold."
         raise QueryError(msg, hint="Bind None, or float('nan') for a double column.")
     return f"DECIMAL '{value:f}'"
 

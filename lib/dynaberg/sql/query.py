@@ -1,4 +1,4 @@
-"""Athena SQL through PyAthena: parameters bound, progress shown, exact types, errors that teach."""
+"""Athena SQL through PyAthena: bound parameters, progress, exact types, helpful error messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dynaberg.settings import Settings
 
-# GetQueryResults hands out 1,000 rows at a time, the header among the first.
+# GetQueryResults returns 1,000 rows at a time; the first page includes the header.
 _FIRST_PAGE_ROWS = 999
 _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.004, 1.0, 1.5
 _RUNNING = ("QUEUED", "RUNNING")
@@ -54,9 +54,9 @@ def query(
 
     Args:
         session: Open boto3 session.
-        settings: The workgroup has their `name`, the tables are in their `namespace`.
+        settings: Their `name` is the workgroup's; the tables are in their `namespace`.
         sql: One statement; `:name` and `?` stand for parameters.
-        params: Values by name or by place; Athena binds them, they are never formatted in.
+        params: Values by name or by position; Athena binds them, they are never formatted in.
         progress: Whether a query of more than half a second shows the bytes scanned so far.
         timeout: Deadline in seconds, after which the query is stopped.
 
@@ -64,7 +64,7 @@ def query(
         The result.
 
     Raises:
-        QueryError: Athena refused the statement; the message shows the place, the hint what to do.
+        QueryError: Athena refused the statement; the message shows where, the hint says what to do.
         QueryCancelledError: The query was stopped, by an interrupt or by the deadline.
 
     Example:
@@ -88,7 +88,7 @@ def query(
             raise error.__cause__ from None
         raise explain(session, settings, statement, error) from error
     except KeyboardInterrupt as interrupt:
-        msg = "The query was interrupted before Athena had begun with it."
+        msg = "The query was interrupted before Athena had started it."
         raise QueryCancelledError(msg) from interrupt
     return _result(session, settings, statement, cursor)
 
@@ -116,14 +116,14 @@ def open_connection(session: boto3.Session, settings: Settings) -> Connection[Cu
         work_group=settings.name,
         catalog_name=f"s3tablescatalog/{settings.table_bucket_name}",
         schema_name=settings.namespace,
-        # PyAthena asks once more after `_wait` has seen the end, so it never sleeps this long.
+        # PyAthena asks again after `_wait` has seen the end, so it never sleeps this long.
         poll_interval=0.1,
         converter=Text({}),
     )
 
 
 def _wait(athena: Any, query_id: str, progress: bool, timeout: float) -> None:
-    """Wait until a query has ended; an interrupt or the deadline stops it."""
+    """Wait until a query has finished; an interrupt or the deadline stops it."""
     from tqdm.auto import tqdm
 
     # Without `disable` the environment decides: TQDM_DISABLE.
@@ -138,12 +138,12 @@ def _wait(athena: Any, query_id: str, progress: bool, timeout: float) -> None:
         raise QueryCancelledError(msg) from interrupt
     if not ended:
         athena.stop_query_execution(QueryExecutionId=query_id)
-        msg = f"Query {query_id} was stopped: it had not ended after {timeout:g} seconds."
+        msg = f"Query {query_id} was stopped: it had not finished after {timeout:g} seconds."
         raise QueryCancelledError(msg, hint="Read fewer columns or rows, or raise `timeout`.")
 
 
 def _poll(athena: Any, query_id: str, bar: Any, deadline: float) -> bool:
-    """Ask less and less often whether a query has ended, until the deadline."""
+    """Ask less and less often whether a query has finished, until the deadline."""
     pause = _FIRST_POLL_SECONDS
     while time.monotonic() < deadline:
         execution = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
@@ -172,14 +172,14 @@ def _result(session: boto3.Session, settings: Settings, statement: str, cursor: 
 
 
 def _console_url(session: boto3.Session, query_id: str) -> str:
-    """Where AWS's console shows a query. The address is the console's own and in no documentation."""
+    """Where AWS's console shows a query. The address is the console's own and not documented."""
     region = session.region_name
     domain = _CONSOLES.get(session.get_partition_for_region(region), _CONSOLES["aws"])
     return f"https://{domain}/athena/home?region={region}#/query-editor/history/{query_id}"
 
 
 def _read_text(session: boto3.Session, cursor: Cursor, width: int) -> pa.Table:
-    """The rows as text: those of the first page, or, where there are more, the result file in one piece."""
+    """The rows as text: those of the first page, or, if there are more, the whole result file."""
     import pyarrow as pa
 
     rows = cursor.fetchmany(_FIRST_PAGE_ROWS) if width else []
@@ -215,15 +215,15 @@ def _read_csv(session: boto3.Session, location: str, width: int) -> pa.Table:
 
 
 def commit(session: boto3.Session, settings: Settings, statement: str) -> QueryResult:
-    """Run a statement that changes a table and may be run again, until no compaction commits in between.
+    """Run a repeatable statement that changes a table, again if a compaction commits in between.
 
     Args:
         session: Open boto3 session.
         settings: Names of the workgroup, the table bucket and the namespace.
-        statement: A statement that does the same however often it is run, such as a MERGE.
+        statement: A statement with the same effect however often it is run, such as a MERGE.
 
     Raises:
-        QueryError: Athena refused it, or another commit came between at every try.
+        QueryError: Athena refused it, or another commit came in between at every attempt.
     """
     for _ in range(_ATTEMPTS - 1):
         try:

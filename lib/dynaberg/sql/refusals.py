@@ -1,4 +1,4 @@
-"""Athena's refusals, with the place in the statement and what to do about it."""
+"""Athena's error messages, with the place in the statement and what to do about it."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def _hint(session: boto3.Session, settings: Settings, statement: str, message: s
         return {column for name in named for column in _columns(session, settings, name)}
 
     if re.search(r"TABLE_NOT_FOUND|Table .* does not exist|table .* not found", message, re.IGNORECASE):
-        return _nearest("table", message, tables, "The Iceberg tables come with wb.deploy_firehose().")
+        return _nearest("table", message, tables, "Create the Iceberg tables with wb.deploy_firehose().")
     if re.search(r"COLUMN_NOT_FOUND|Column .* cannot be resolved", message):
-        fallback = "Names stand in double quotation marks, text in single ones."
+        fallback = "Put names in double quotation marks, text in single ones."
         return _nearest("column", message, columns(), fallback)
     return next((hint for pattern, hint in _HINTS.items() if re.search(pattern, message)), "")
 
@@ -90,11 +90,11 @@ _HINTS = {
     r"FUNCTION_NOT_FOUND|Function .* not registered": (
         "Athena's functions are Trino's: trino.io/docs/current/functions.html."
     ),
-    r"TYPE_NOT_FOUND|Unknown type": "In a query text is varchar, float is real; string and float are DDL's.",
+    r"TYPE_NOT_FOUND|Unknown type": "In a query, write varchar and real; string and float are for DDL.",
     r"DIVISION_BY_ZERO|Division by zero": "Divide by nullif(x, 0) to get NULL instead.",
     r"TYPE_MISMATCH|Cannot apply operator|Unexpected parameters": "Cast one side with CAST(x AS …).",
     r"INVALID_CAST_ARGUMENT|Cannot cast": "TRY_CAST gives NULL where a cast fails.",
     r"EXPRESSION_NOT_AGGREGATE|must be an aggregate": "Add the column to GROUP BY, or aggregate it.",
     r"COMMIT_CONFLICT|ICEBERG_COMMIT_ERROR": "Another writer committed first; run the statement again.",
-    r"WorkGroup .*not found": "The workgroup comes with wb.enable_cdc() (01_enable_cdc).",
+    r"WorkGroup .*not found": "Create the workgroup with wb.enable_cdc() (01_enable_cdc).",
 }

@@ -1,4 +1,4 @@
-"""What a query gave: the rows, and what they cost."""
+"""The result of a query: the rows, and what they cost."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _DISPLAYED_ROWS = 60
 
 @dataclass(frozen=True, repr=False)
 class QueryResult:
-    """What a query gave.
+    """The result of a query.
 
     Attributes:
         df: The rows, with exact types (`athena_types.to_frame`).
-        columns: What Athena says of each column.
+        columns: Athena's description of each column.
         sql: The statement, as it was sent.
         query_id: Athena's id of this execution.
         runtime_ms: Total execution time in milliseconds, as Athena counts it.
@@ -46,7 +46,7 @@ class QueryResult:
 
     @property
     def summary(self) -> str:
-        """Rows, time and bytes, in a line; on AWS what Athena bills for it, too."""
+        """Rows, time and bytes, in one line; on AWS also what Athena bills for it."""
         return f"{self._measured} (query {self.query_id})"
 
     @property

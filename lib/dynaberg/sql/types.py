@@ -19,10 +19,10 @@ class ResultColumn:
     """One column of a result, as Athena describes it.
 
     Attributes:
-        name: Name, `_col0` and so on where the statement gave none.
+        name: Name, `_col0` and so on if the statement gave none.
         type: Athena's type without its parameters, such as `decimal`.
         precision: Digits of a decimal.
-        scale: Digits of a decimal behind the point.
+        scale: Digits of a decimal after the point.
     """
 
     name: str
@@ -48,8 +48,8 @@ def to_frame(table: pa.Table, columns: list[ResultColumn]) -> pd.DataFrame:
     | everything else | text |
 
     Args:
-        table: The columns as text, null where the value is NULL; names may repeat.
-        columns: What Athena says of each.
+        table: The columns as text, null if the value is NULL; names may repeat.
+        columns: Athena's description of each.
     """
     import pandas as pd
 
@@ -124,7 +124,7 @@ def _timestamp_with_zone(text: pa.ChunkedArray, column: ResultColumn) -> pa.Chun
 
 
 def _moment(text: str) -> datetime:
-    """A moment in whatever zone it is written: a name, or an offset."""
+    """A moment in the zone that it is written in: a name, or an offset."""
     local, _, zone = text.strip().rpartition(" ")
     offset = re.fullmatch(r"([+-])(\d\d):(\d\d)", zone)
     naive = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", local))

@@ -1,6 +1,6 @@
-"""Keeping tables in shape and knowing the bill: maintenance, what-if, cost.
+"""Maintaining tables and knowing the bill: maintenance, what-if, cost.
 
-From outside: maintenance and its previews, the estimate and the bill so far.
+Public: maintenance and its previews, the estimate and the bill so far.
 """
 
 from dynaberg.upkeep.bill import cost_so_far

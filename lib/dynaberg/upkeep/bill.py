@@ -1,4 +1,4 @@
-"""The bill of a deployment so far: what was deployed when, what it has carried, at list prices."""
+"""The bill of a deployment so far: what was deployed when, what it has delivered, at list prices."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     """Estimate what the deployment has cost since its foundation was created; locally, what AWS would bill.
 
-    Counted are the hours, the changes in the log and the queries of the workgroup. AWS's own bill comes a day
-    later, and is the one that counts.
+    It counts the hours, the changes in the change log and the queries of the workgroup. AWS's own bill comes
+    a day later and is the one that counts.
 
     Args:
         session: An open session.
@@ -30,7 +30,7 @@ def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
 
     Returns:
         One row for each line of the bill, as `cost.estimate_cost` has them, with `usd` for the time so far;
-        none where nothing is deployed.
+        empty if nothing is deployed.
     """
     if not deploy.exists(session, settings, "foundation"):
         return pd.DataFrame(columns=cost.COLUMNS)
@@ -50,7 +50,7 @@ def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
 
 
 def _changes(session: boto3.Session, settings: Settings) -> int:
-    """Rows of the change log; none where there is no log yet."""
+    """Rows of the change log; 0 if there is none yet."""
     try:
         log = catalog.load_table(catalog.open_catalog(session, settings), settings, settings.log_name)
     except NotFoundError:

@@ -1,7 +1,7 @@
 """What it costs: each pattern's bill on AWS, line by line, from dated list prices and counted quantities.
 
 Quantities follow from the workload and from the templates (how many alarms, how long a batch waits); what AWS
-decides is an assumption, written beside the prices in `prices.yaml`. Free tiers, discounts and taxes are left
+decides is an assumption, listed next to the prices in `prices.yaml`. Free tiers, discounts and taxes are left
 out, and so is what the source table's application pays anyway: its own writes, reads and storage.
 """
 
@@ -30,19 +30,19 @@ _CLASSES = ((Decimal(1), "next to nothing"), (Decimal(10), "low"), (Decimal(100)
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be paid for.
+    """The workload to pay for.
 
     Attributes:
         changes: Change records.
-        hours: How long the pipeline stands.
+        hours: How long the pipeline exists.
         item_bytes: Size of an item, as DynamoDB counts it.
         live_items: Items in the source table.
         buffer_seconds: How long Firehose gathers rows before it commits.
         refreshes: Merges into the current table.
         queries: Further Athena queries.
-        query_bytes: Bytes that all of those scan together.
-        kms_keys: Customer managed keys.
-        writes: Whether the changes' own writes are counted too.
+        query_bytes: Bytes that all of those queries scan in total.
+        kms_keys: Customer managed KMS keys.
+        writes: Whether the changes' own writes are counted, too.
     """
 
     changes: Decimal
@@ -58,7 +58,7 @@ class Workload:
 
     @property
     def months(self) -> Decimal:
-        """The hours as a part of a month."""
+        """The hours as a fraction of a month."""
         return self.hours / HOURS_PER_MONTH
 
 
@@ -76,7 +76,7 @@ def estimate_cost(
     query_bytes_per_day: int = 0,
     kms_keys: int = 0,
 ) -> pd.DataFrame:
-    """Estimate a month's bill of both patterns, and of zero-ETL beside them.
+    """Estimate a month's bill for both patterns, and for zero-ETL in comparison.
 
     Args:
         changes_per_day: Inserts, updates and deletes; 0 gives what the pipeline costs while idle.
@@ -86,14 +86,14 @@ def estimate_cost(
         refreshes_per_day: Merges into the current table.
         queries_per_day: Athena queries of the analysts.
         query_bytes_per_day: Bytes that those queries scan.
-        kms_keys: Customer managed keys of the deployment.
+        kms_keys: Customer managed KMS keys of the deployment.
 
     Returns:
         One row for each line of the bill: pattern, service, counted, quantity, unit, unit_price_usd and
         usd_per_month (both Decimal), basis (`list price`, `unverified price` or `assumed quantity`).
 
     Raises:
-        SettingsError: A number that is negative, or a buffer that Firehose does not take.
+        SettingsError: A negative number, or a buffer that Firehose does not accept.
 
     Example:
         >>> bill = estimate_cost(100_000, 800)
@@ -126,7 +126,7 @@ def estimate_cost(
 
 
 def estimate(pattern: str, workload: Workload) -> pd.DataFrame:
-    """The bill of one pattern for one workload: as `estimate_cost` gives it, with `usd` for its time."""
+    """The bill of one pattern for one workload: as `estimate_cost` returns it, with `usd` for its time."""
     rows = [
         (pattern, found.service, counted, _round(quantity, 4), found.unit, found.usd, amount, basis)
         for key, counted, quantity in _lines(pattern, workload)
@@ -138,12 +138,12 @@ def estimate(pattern: str, workload: Workload) -> pd.DataFrame:
 
 
 def estimate_walk(pattern: str, *, changes: int = 10_000, hours: int | Decimal = 1) -> pd.DataFrame:
-    """What the walk through the notebooks costs on AWS, the traffic's own writes too.
+    """What the walk through the notebooks costs on AWS, including the traffic's own writes.
 
     Args:
         pattern: `dynamodb` or `kinesis`.
         changes: How many changes the traffic makes.
-        hours: How long the pipeline stands before the clean-up.
+        hours: How long the pipeline exists before the clean-up.
     """
     walk = Workload(
         changes=Decimal(changes),
@@ -158,7 +158,7 @@ def estimate_walk(pattern: str, *, changes: int = 10_000, hours: int | Decimal =
 
 
 def cost_class(settings: Settings) -> str:
-    """What a deployment costs, in a line: its class while idle, and the walk."""
+    """What a deployment costs, in one line: its class while idle, and the walk."""
     idle = total_usd(
         estimate(settings.stream_type, Workload(Decimal(0), HOURS_PER_MONTH, live_items=0))["usd"]
     )
@@ -235,7 +235,7 @@ def _function(name: str, w: Workload, invocations: Decimal) -> Iterator[Line]:
 
 
 def _invocations(w: Workload, full_batches: Decimal) -> Decimal:
-    """A batch waits a second for more, in each shard: with little traffic each change is a batch."""
+    """A batch waits a second for more, in each shard: with little traffic each change is its own batch."""
     return max(full_batches, min(w.changes, w.hours * 3600 * assumed("shards")))
 
 
@@ -250,7 +250,7 @@ def _delivery(w: Workload) -> Iterator[Line]:
 
 
 def _storage(w: Workload, *, history: bool) -> Iterator[Line]:
-    """Storage at the end of the time, the log of that time and the current table; its upkeep."""
+    """Storage at the end of the period, for its change log and the current table; and their maintenance."""
     log_bytes = w.changes * _row_bytes(w) * assumed("parquet_bytes_per_row_byte") if history else Decimal(0)
     seconds = max(w.buffer_seconds, 1) if history else 3600 / assumed("zero_etl_refreshes_per_hour")
     commits = min(w.changes, w.hours * 3600 / seconds) + w.refreshes
@@ -269,7 +269,7 @@ def _watching(pattern: str, w: Workload) -> Iterator[Line]:
 
 @cache
 def _alarms(pattern: str) -> list[str]:
-    """The alarms that the template makes in a pattern."""
+    """The alarms that the template creates in a pattern."""
     resources = load_template(TEMPLATES / "observe.yaml")["Resources"].items()
     return [
         name

@@ -1,9 +1,9 @@
 """Table maintenance of S3 Tables: compaction, snapshot expiry, removal of unreferenced files.
 
-S3 Tables does all three by itself, in the background, some time within a day; the local AWS does them as
-soon as settings are put. The first two are set for a table, the third for all tables of the table bucket. The
-call takes the table bucket's ARN, `arn:aws:s3tables:…:bucket/…`; the one that AWS's blog post shows,
-`arn:aws:s3:…`, is of another service and is refused.
+S3 Tables does all three by itself, in the background, within a day; the local AWS does them as soon as the
+settings are changed. The first two are set for a table, the third for all tables of the table bucket. The
+call takes the table bucket's ARN, `arn:aws:s3tables:…:bucket/…`; the one in AWS's blog post, `arn:aws:s3:…`,
+belongs to another service and is refused.
 Source: Amazon S3 User Guide, "Maintenance for tables" and "Maintenance for table buckets".
 """
 
@@ -35,7 +35,7 @@ COLUMNS = ["job", "enabled", "setting", "value", "default", "status", "last_run_
 
 @dataclass(frozen=True)
 class _Setting:
-    """A setting: the job that it belongs to, its name in the API, AWS's default, and what it can be."""
+    """A setting: its job, its name in the API, AWS's default, and the allowed values."""
 
     job: str
     api_name: str
@@ -57,7 +57,7 @@ _JOBS = {COMPACTION: "compaction", SNAPSHOTS: "snapshots", UNREFERENCED: "unrefe
 
 
 def maintenance(session: boto3.Session, settings: Settings, table: Table) -> pd.DataFrame:
-    """The maintenance settings of a table, and what the jobs last came to.
+    """The maintenance settings of a table, and the results of the jobs' last runs.
 
     Args:
         session: An open session.
@@ -96,7 +96,7 @@ def preview_maintenance(
     max_age_hours: int | None = None,
     at: datetime | None = None,
 ) -> pd.DataFrame:
-    """What would be gone under other settings, before they are applied; those left out stay as they are.
+    """What other settings would remove, before they are applied; those left out stay as they are.
 
     Args:
         session: An open session.
@@ -110,7 +110,7 @@ def preview_maintenance(
         One row per snapshot, as `retention.preview_retention` has it.
 
     Raises:
-        SettingsError: A setting that cannot be.
+        SettingsError: An invalid setting.
     """
     wanted = {"min_snapshots": min_snapshots, "max_age_hours": max_age_hours}
     _check(wanted)
@@ -128,7 +128,7 @@ def maintain(
     wait_seconds: float = 30,
     **wanted: int | str | None,
 ) -> pd.DataFrame:
-    """Apply maintenance settings, and wait a little for the jobs.
+    """Apply maintenance settings, and wait briefly for the jobs.
 
     Settings that are left out stay as they are, and a job that was disabled is enabled.
 
@@ -136,8 +136,8 @@ def maintain(
         session: An open session.
         settings: Names of the table bucket and the namespace.
         table: Native pyiceberg table.
-        confirm: The table's name, typed, where settings change that remove snapshots or files.
-        wait_seconds: How long to wait for the jobs. On AWS they run later than that; the status tells when.
+        confirm: The table's name; required for settings that remove snapshots or files.
+        wait_seconds: How long to wait for the jobs. On AWS they run later; the status shows when.
         **wanted: `target_mb` (64 to 512), `strategy` (`auto`, `binpack`, `sort`, `z-order`), `min_snapshots`,
             `max_age_hours`; and for all tables of the bucket `unreferenced_days`, `noncurrent_days`.
 
@@ -145,8 +145,8 @@ def maintain(
         The settings and the jobs' status, as `maintenance` has them.
 
     Raises:
-        SettingsError: A setting that cannot be, or one that removes something and is not confirmed; nothing
-            was changed.
+        SettingsError: An invalid setting, or one that removes something and is not confirmed; nothing was
+            changed.
 
     Example:
         >>> maintain(session, settings, table, target_mb=128)
@@ -165,7 +165,7 @@ def maintain(
         chosen = found[found["job"].isin([_JOBS[job] for job in jobs])]
         return bool((chosen["last_run_at"] >= begun).all())
 
-    with suppress(NotReadyError):  # as is usual on AWS; the status says so
+    with suppress(NotReadyError):  # as usual on AWS; the status says so
         aws.wait_for(ran, timeout=wait_seconds, what="The end of the maintenance jobs")
     return _read(session, names)
 
@@ -174,7 +174,7 @@ def _check(wanted: Mapping[str, Any]) -> None:
     for name, value in wanted.items():
         if name not in _SETTINGS:
             msg = f"There is no maintenance setting {name!r}."
-            raise SettingsError(msg, hint=f"There are {', '.join(_SETTINGS)}.")
+            raise SettingsError(msg, hint=f"Settings: {', '.join(_SETTINGS)}.")
         allowed = _SETTINGS[name].allowed
         if value is not None and value not in allowed:
             can_be = (
@@ -182,13 +182,13 @@ def _check(wanted: Mapping[str, Any]) -> None:
                 if isinstance(allowed, range)
                 else ", ".join(allowed)
             )
-            raise SettingsError(f"`{name}` is {value!r}.", hint=f"It can be {can_be}.")
+            raise SettingsError(f"`{name}` is {value!r}.", hint=f"Use {can_be}.")
 
 
 def _require_confirmation(
     table: Table, before: Mapping[str, Any], wanted: Mapping[str, Any], confirm: str
 ) -> None:
-    """Refuse to change what removes something, unless the table's name was typed; says what would go."""
+    """Refuse settings that remove something, unless the table's name was given; say what would be lost."""
     name = table.name()[-1]
     removing = [key for key, value in wanted.items() if value is not None and _SETTINGS[key].removes_data]
     if not removing or confirm == name:
@@ -201,10 +201,10 @@ def _require_confirmation(
     marked = [name for names in gone["bookmarks"] if names for name in names.split(", ")]
     broken = f", and with them the bookmarks {', '.join(marked)}" if marked else ""
     msg = (
-        f"`confirm` is {confirm!r}, and {', '.join(removing)} of {name!r} would remove "
+        f"`confirm` is {confirm!r}, but {', '.join(removing)} of {name!r} would remove "
         f"{len(gone)} of {len(preview)} snapshots now{broken}. Nothing was changed."
     )
-    hint = f'confirm="{name}" applies it; preview_maintenance(…) shows what would be gone.'
+    hint = f'confirm="{name}" applies it; preview_maintenance(…) shows what it would remove.'
     raise SettingsError(msg, hint=hint)
 
 
@@ -232,7 +232,7 @@ def _configuration(session: boto3.Session, names: Mapping[str, str]) -> dict[str
 
 
 def _names(session: boto3.Session, settings: Settings, table: Table) -> dict[str, str]:
-    """What names a table in the S3 Tables API."""
+    """The names of a table in the S3 Tables API."""
     namespace, name = table.name()[-2:]
     return {
         "tableBucketARN": catalog.table_bucket_arn(session, settings),

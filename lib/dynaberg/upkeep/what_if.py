@@ -1,4 +1,4 @@
-"""What if: what snapshot expiry would remove under some settings, and what a compaction would save."""
+"""What-if: what snapshot expiry would remove under some settings, and what a compaction would save."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ COLUMNS = [
 def preview_retention(
     table: Table, *, min_snapshots: int, max_age_hours: int, at: datetime | None = None
 ) -> pd.DataFrame:
-    """Which snapshots would be gone, with the moments and bookmarks that lead to them, and the bytes freed.
+    """Which snapshots would be removed, which moments and bookmarks refer to them, and the bytes freed.
 
-    A snapshot expires once it is older than the maximum age and more than the minimum are there, the oldest
-    first; the current one never. (Amazon S3 User Guide, "Maintenance for tables".)
+    A snapshot expires once it is older than the maximum age and there are more than the minimum, oldest
+    first; the current one never expires. (Amazon S3 User Guide, "Maintenance for tables".)
 
     Args:
         table: Native pyiceberg table.
         min_snapshots: How many snapshots stay, however old.
         max_age_hours: Younger snapshots stay.
-        at: Timezone-aware moment at which the job runs; by default now. Later ones tell what is to come.
+        at: Timezone-aware moment at which the job runs; by default now. A later one shows what will happen.
 
     Returns:
         One row per snapshot, oldest first: committed_at, snapshot_id, operation, as_of_from and as_of_until
-        (the moments that `read_as_of` answers with it; NaT where none do, and for "until now"), expires_at
-        (NaT where it stays), expires, bookmarks (names), bytes_freed (of files that only expiring ones hold).
+        (the moments that `read_as_of` answers with it; NaT if none do, and for "until now"), expires_at (NaT
+        if it stays), expires, bookmarks (names), bytes_freed (of files that only expiring snapshots use).
 
     Raises:
         SettingsError: `at` has no time zone.
@@ -89,7 +89,7 @@ def _answered(table: Table) -> tuple[dict[int, int], dict[int, int]]:
 
 
 def _bytes_by_last_holder(table: Table) -> dict[int, int]:
-    """Bytes of the files of which a snapshot is the last to hold them; manifests are read once."""
+    """Bytes of the files that a snapshot is the last to use; each manifest is read once."""
     read: dict[str, dict[str, int]] = {}
 
     def files_of(manifest: ManifestFile) -> dict[str, int]:
@@ -111,10 +111,11 @@ def _bytes_by_last_holder(table: Table) -> dict[int, int]:
 
 
 def compaction_saving(files: pd.DataFrame, *, target_bytes: int = TARGET_BYTES) -> pd.DataFrame:
-    """How many files a compaction would leave of each partition.
+    """How many files of each partition would remain after a compaction.
 
     Data files of at least the target size stay as they are; the others are packed into files of that size,
-    and delete files are applied and go. Bytes are taken to stay the same, so this is an estimate.
+    and delete files are applied and removed. The number of bytes is assumed to stay the same, so this is an
+    estimate.
 
     Args:
         files: From `profile_files`.
@@ -122,7 +123,7 @@ def compaction_saving(files: pd.DataFrame, *, target_bytes: int = TARGET_BYTES) 
 
     Returns:
         One row per partition: partition, files, delete_files, bytes (of the data files), files_after,
-        files_saved (delete files among them).
+        files_saved (including delete files).
 
     Example:
         >>> compaction_saving(wb.iceberg_table("transactions_changes").profile_files())["files_saved"].sum()

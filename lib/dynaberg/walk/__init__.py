@@ -1,6 +1,6 @@
-"""Running the notebooks in order, and the gallery of pages that they leave.
+"""Running the notebooks in order, and the gallery of pages made from them.
 
-From outside: `walk`, which the command line calls.
+Public: `walk`, which the command line calls.
 """
 
 from dynaberg.walk.walk import walk

@@ -1,4 +1,4 @@
-"""The gallery: executed notebooks as plain HTML pages that need neither script nor network."""
+"""The gallery: executed notebooks as plain HTML pages that need no script and no network."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LONG_CELL = 60
 
 
 def write_page(stop: Stop, folder: Path) -> Path:
-    """Write an executed notebook as a page, and its pictures that have a name of their own.
+    """Write an executed notebook as a page, and its named pictures as files.
 
     Args:
         stop: The executed notebook.
-        folder: Where to write; made where it does not exist.
+        folder: Where to write; created if it does not exist.
 
     Returns:
         The page's path.
@@ -43,7 +43,7 @@ def write_page(stop: Stop, folder: Path) -> Path:
 
 
 def write_index(stops: Sequence[Stop], folder: Path) -> Path:
-    """Write the page that leads to the others: what each asks, what was reached, and a picture.
+    """Write the index page: for each page its question, its result, and a picture.
 
     Args:
         stops: The executed notebooks, in order.
@@ -79,7 +79,7 @@ def named_pictures(notebook: nbformat.NotebookNode) -> dict[str, bytes]:
 def _exporter() -> Any:
     from nbconvert import HTMLExporter
 
-    # The basic template is the body alone; the addresses of MathJax and others are never asked for.
+    # The basic template is the body alone; the addresses of MathJax and others are never requested.
     return HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
 
 
@@ -92,11 +92,11 @@ def _style() -> str:
 
 
 def _readable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A copy whose links lead to pages, its pictures described, without widgets, which no page can show."""
+    """A copy with links to pages, described pictures, and no widgets, which a page cannot show."""
     page = copy.deepcopy(notebook)
     for cell, after in zip(page.cells, [*page.cells[1:], None], strict=True):
         if _pictures(cell) and after and after.cell_type == "markdown":
-            # What is said to be seen is what a screen reader reads.
+            # The text on what to see in the picture is what a screen reader reads.
             cell.metadata["alt"] = after.source.partition("\n\n")[0]
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\((\d\d_\w+)\.ipynb", r"(\1.html", cell.source)

@@ -1,4 +1,4 @@
-"""One notebook, executed in a kernel of its own, and what came of it."""
+"""One notebook, executed in its own kernel, and the result."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ CELL_SECONDS = 900
 
 @dataclass(frozen=True)
 class Stop:
-    """One notebook of the walk, executed as far as it went.
+    """One notebook of the walk, executed until its end or its first failure.
 
     Attributes:
-        name: File name without its ending.
+        name: File name without its extension.
         notebook: The executed notebook.
         seconds: How long it took.
-        failure: What went wrong, where, in words; empty where all went well.
+        failure: What went wrong, and where, in words; empty if nothing did.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Stop:
 
     @property
     def headline(self) -> str:
-        """What its cell tagged `headline` printed: what was reached, in one sentence."""
+        """What its cell tagged `headline` printed: the result, in one sentence."""
         texts = (o.text for c in tagged(self.notebook, "headline") for o in c.outputs if "text" in o)
         return " ".join("".join(texts).split())
 
@@ -62,15 +62,15 @@ def find_notebooks(folder: Path, names: Sequence[str] = ()) -> list[Path]:
 def run_notebook(
     path: Path, *, parameters: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> Stop:
-    """Execute one notebook in a kernel of its own.
+    """Execute one notebook in its own kernel.
 
     Args:
         path: The notebook; its folder is the working directory.
-        parameters: Values that take the place of those in the cell tagged `parameters`.
+        parameters: Values that replace those in the cell tagged `parameters`.
         environment: Variables for the kernel, on top of those of this process.
 
     Returns:
-        The executed notebook; a failing cell ends it and is told in `failure`.
+        The executed notebook; a failing cell ends it and is described in `failure`.
     """
     notebook = nbformat.read(path, as_version=4)
     if parameters:

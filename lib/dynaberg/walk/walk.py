@@ -1,4 +1,4 @@
-"""The walk: run the notebooks in order, say how each went, and keep executed copies as pages."""
+"""The walk: run the notebooks in order, report how each went, and keep executed copies as pages."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from dynaberg.walk.notebooks import Stop, find_notebooks, run_notebook
 
 
 def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None) -> int:
-    """Run the notebooks in order, each in a kernel of its own.
+    """Run the notebooks in order, each in its own kernel.
 
     Args:
         settings: The project's folder and name.
-        names: Notebooks to run, `04_query` or `04`; all of them where none is named.
+        names: Notebooks to run, `04_query` or `04`; all of them if none is named.
         html: Folder for the executed copies as HTML pages.
 
     Returns:
-        Exit code: 0, or 1 where a cell failed.
+        Exit code: 0, or 1 if a cell failed.
 
     Raises:
         NotFoundError: A notebook that does not exist.
     """
     paths = find_notebooks(settings.root / "notebooks", names)
-    # The kernels' environment: they connect to where the walk was told to go.
+    # The kernels' environment, so that they connect to the target of the walk.
     environment = {"DYNABERG_TARGET": settings.target, "DYNABERG_NAME": settings.name}
     stops: list[Stop] = []
     pages: list[Future[Path]] = []

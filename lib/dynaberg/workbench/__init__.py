@@ -1,7 +1,7 @@
-"""What a notebook holds: the workbench for the project, and a table for one table.
+"""What a notebook works with: the workbench for the project, and table objects for single tables.
 
-Nothing is worked out here: each method is one call into the room that knows how. Outside this room only
-`connect` makes a workbench, and only a workbench makes tables.
+There is no logic here: each method makes one call into the package that does the work. Outside this package
+only `connect` makes a workbench, and only a workbench makes tables.
 """
 
 from dynaberg.workbench.iceberg_table import IcebergTable

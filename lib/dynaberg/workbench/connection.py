@@ -21,14 +21,14 @@ class Connection:
 
     Args:
         settings: Names, target and folders.
-        session: An open boto3 session; the native way to everything.
+        session: An open boto3 session, for native access to everything.
     """
 
     def __init__(self, settings: Settings, session: boto3.Session) -> None:
         self.settings = settings
         self.session = session
         self.written: list[TrafficReport] = []
-        """Traffic that nobody has waited for yet."""
+        """Traffic whose delivery nobody has waited for yet."""
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -52,5 +52,5 @@ class Connection:
         return catalog.table_names(self.catalog, self.settings)
 
     def forget_catalog(self) -> None:
-        """Open the catalog anew at its next use, because its table bucket goes."""
+        """Open the catalog again at its next use, because its table bucket is being removed."""
         self.__dict__.pop("catalog", None)

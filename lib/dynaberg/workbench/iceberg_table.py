@@ -1,4 +1,4 @@
-"""One Iceberg table in the hand: its past, its profile and its upkeep, whoever writes it."""
+"""One Iceberg table: its history, its profile and its maintenance, no matter what writes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class IcebergTable:
     Args:
         connection: The project that it belongs to.
         name: Name of the table, without the namespace.
-        key: Columns that tell its rows apart; by default its identifier fields.
+        key: Columns that identify a row; by default the table's identifier fields.
     """
 
     def __init__(self, connection: Connection, name: str, key: Sequence[str] = ()) -> None:
@@ -60,10 +60,10 @@ class IcebergTable:
         return past.changes_between(self.current, a, b, key=self.key)
 
     def bookmark(self, name: str, when: Moment | None = None) -> pd.DataFrame:
-        """Give a snapshot a name that `read_as_of` takes; it does not keep the snapshot.
+        """Give a snapshot a name that `read_as_of` accepts; it does not keep the snapshot from expiring.
 
         Args:
-            name: Letters, digits, `_`, `.` and `-`; a bookmark of that name moves.
+            name: Letters, digits, `_`, `.` and `-`; an existing bookmark of that name moves.
             when: Timezone-aware moment, snapshot id or bookmark; by default the current snapshot.
         """
         table = self.current
@@ -76,7 +76,7 @@ class IcebergTable:
         return past.bookmarks(self.current)
 
     def remove_bookmark(self, name: str) -> None:
-        """Forget a bookmark; its snapshot stays as it is."""
+        """Remove a bookmark; its snapshot stays as it is."""
         past.remove_bookmark(self.current, name)
 
     def profile_columns(self, *, snapshot: Moment | None = None) -> pd.DataFrame:
@@ -97,11 +97,11 @@ class IcebergTable:
         return profile.profile_partitions(self.current)
 
     def drift(self, a: Moment, b: Moment) -> pd.DataFrame:
-        """How far the columns have moved between two moments or snapshots, the farthest first."""
+        """How far the columns have drifted between two moments or snapshots, the largest drift first."""
         return profile.drift(self.profile_columns(snapshot=a), self.profile_columns(snapshot=b))
 
     def maintenance(self) -> pd.DataFrame:
-        """The maintenance settings, and how each job last ended."""
+        """The maintenance settings, and the result of each job's last run."""
         shared = self._connection
         return upkeep.maintenance(shared.session, shared.settings, self.current)
 
@@ -112,11 +112,11 @@ class IcebergTable:
         max_age_hours: int | None = None,
         at: datetime | None = None,
     ) -> pd.DataFrame:
-        """Which snapshots, moments and bookmarks would be gone under other settings, and the bytes freed.
+        """Which snapshots, moments and bookmarks other settings would remove, and the bytes freed.
 
         Args:
-            min_snapshots: How many snapshots stay, however old; by default as it is set.
-            max_age_hours: Younger snapshots stay; by default as it is set.
+            min_snapshots: How many snapshots stay, however old; by default the current setting.
+            max_age_hours: Younger snapshots stay; by default the current setting.
             at: Timezone-aware moment at which the job runs; by default now.
         """
         shared = self._connection
@@ -140,7 +140,7 @@ class IcebergTable:
         noncurrent_days: int | None = None,
         confirm: str = "",
     ) -> pd.DataFrame:
-        """Apply maintenance settings and leave the others; locally the jobs run at once, on AWS within a day.
+        """Apply maintenance settings and keep the others; locally the jobs run at once, on AWS within a day.
 
         Args:
             target_mb: Size in MB that compaction aims at, 64 to 512.
@@ -149,7 +149,7 @@ class IcebergTable:
             max_age_hours: Younger snapshots stay.
             unreferenced_days: When unreferenced files become noncurrent, in all tables of the bucket.
             noncurrent_days: When noncurrent files are deleted, in all tables of the bucket.
-            confirm: The table's name, typed, for the last four, which remove something.
+            confirm: The table's name; required for the last four, because they remove something.
         """
         shared = self._connection
         return upkeep.maintain(
@@ -166,7 +166,7 @@ class IcebergTable:
         )
 
     def compaction_saving(self, *, target_bytes: int = upkeep.TARGET_BYTES) -> pd.DataFrame:
-        """How many files a compaction would leave of each partition, from metadata alone.
+        """How many files of each partition would remain after a compaction, from metadata alone.
 
         Args:
             target_bytes: Size in bytes that the compaction aims at.

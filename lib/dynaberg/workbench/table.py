@@ -1,4 +1,4 @@
-"""One table of a contract in the hand: from its change stream to the proof that it equals DynamoDB."""
+"""One table with a contract: from its change stream to the proof that it equals DynamoDB."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pandas as pd
 
 from dynaberg import delivery, layers, past, proof
 from dynaberg.contracts import Contract
 from dynaberg.proof import ReconcileReport
+from dynaberg.settings import Settings
 from dynaberg.workbench.connection import Connection
 from dynaberg.workbench.iceberg_table import IcebergTable
 
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Table(IcebergTable):
-    """One DynamoDB table as the lake has it: its change log, its current table, and its contract.
+    """One DynamoDB table in Iceberg: its change log, its current table, and its contract.
 
-    What an `IcebergTable` can do, it does with the current table.
+    The methods of `IcebergTable` work on the current table.
 
     Args:
         connection: The project that it belongs to.
@@ -31,7 +33,10 @@ class Table(IcebergTable):
     def __init__(self, connection: Connection, contract: Contract) -> None:
         super().__init__(connection, contract.table, contract.key)
         self.contract = contract
-        self._place = (connection.session, connection.settings, contract)
+
+    @property
+    def _place(self) -> tuple[boto3.Session, Settings, Contract]:
+        return self._connection.session, self._connection.settings, self.contract
 
     @property
     def log(self) -> pyiceberg.table.Table:
@@ -43,7 +48,7 @@ class Table(IcebergTable):
     def wait_for_delivery(self, *, timeout: float = 300) -> pd.DataFrame:
         """Wait until the change log holds every change.
 
-        After `wb.generate_traffic` the changes that it wrote are waited for; otherwise those that the
+        After `wb.generate_traffic`, this waits for the changes that it wrote; otherwise for those that the
         DynamoDB table's stream still holds.
 
         Args:
@@ -74,10 +79,10 @@ class Table(IcebergTable):
         return delivery.failures(*self._place)
 
     def wait_for_failures(self, changes: int, *, timeout: float = 180) -> pd.DataFrame:
-        """Wait until so many changes have failed, and list them; for a test of what happens then.
+        """Wait until at least this many changes have failed, and list them; for tests of failures.
 
         Args:
-            changes: How many failed changes, at least.
+            changes: Minimum number of failed changes.
             timeout: Deadline in seconds.
 
         Raises:
@@ -86,7 +91,7 @@ class Table(IcebergTable):
         return delivery.wait_for_failures(*self._place, changes, timeout=timeout)
 
     def queue_depths(self) -> pd.DataFrame:
-        """About how many messages the dead-letter queue and the parked queue hold."""
+        """Approximately how many messages the dead-letter queue and the parked queue hold."""
         return delivery.queue_depths(self._connection.session, self._connection.settings)
 
     def preview_replay(self) -> pd.DataFrame:
@@ -94,11 +99,11 @@ class Table(IcebergTable):
         return delivery.preview_replay(*self._place)
 
     def replay_errors(self) -> pd.DataFrame:
-        """Send every failed change once more, by the contract as it is now, and archive what was taken."""
+        """Send every failed change again, by the contract as it is now, and archive what was accepted."""
         return delivery.replay_errors(*self._place)
 
     def replay_stream(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
-        """Read a time range of the change stream again, and send what the change log lacks.
+        """Read a time range of the change stream again, and send what is missing from the change log.
 
         Args:
             since: Timezone-aware; by default the oldest change that the stream holds.
@@ -106,17 +111,17 @@ class Table(IcebergTable):
         """
         return delivery.replay_stream(*self._place, since=since, until=until)
 
-    # the current table, and its past
+    # the current table, and its history
 
     def refresh(self) -> pd.DataFrame:
-        """Bring the current table up to the change log with one Athena MERGE."""
+        """Bring the current table up to date with the change log, with one Athena MERGE."""
         return layers.refresh(*self._place)
 
     def state_as_of(self, when: datetime, *, columns: Sequence[str] = ("*",)) -> pd.DataFrame:
         """The items as they were at a moment, by business time: what was true then, from the change log.
 
         Args:
-            when: Timezone-aware moment, to the microsecond; Streams date changes to the second.
+            when: Timezone-aware moment, to the microsecond; DynamoDB Streams dates changes to the second.
             columns: Columns of the current table to read.
 
         Raises:
@@ -144,9 +149,9 @@ class Table(IcebergTable):
         """Compare DynamoDB with the current table and the change log, every attribute of every item.
 
         Args:
-            settle_seconds: How long what differs may take to arrive, on a table that is written to.
-            sample: Compare about so many items only, drawn at random, all of some partition keys.
-            partition_keys: Compare the items of these partition keys only.
+            settle_seconds: How long to wait for differences to settle, on a table that is being written to.
+            sample: Compare only about this many items: all items of randomly chosen partition keys.
+            partition_keys: Compare only the items of these partition keys.
         """
         return proof.reconcile(
             *self._place, settle_seconds=settle_seconds, sample=sample, partition_keys=partition_keys
@@ -157,11 +162,11 @@ class Table(IcebergTable):
         return proof.preview_reconcile(*self._place)
 
     def repair(self, report: ReconcileReport, *, confirm: str) -> pd.DataFrame:
-        """Put right what `reconcile` found: by a refresh, and where the log lacks it through the log.
+        """Fix what `reconcile` found: by a refresh, or through the change log where that lacks the change.
 
         Args:
             report: What `reconcile` found.
-            confirm: The workbench's name, typed.
+            confirm: The workbench's name, as a confirmation.
 
         Raises:
             SettingsError: The name does not match; nothing was done.

@@ -1,4 +1,4 @@
-"""The workbench: what a notebook holds for the project as a whole. Each method is one call into a room."""
+"""The workbench: the project as a whole. Each method is one call into the package that does the work."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def connect(
 ) -> Workbench:
     """Open the workbench on the local AWS or on AWS.
 
-    Locally the local AWS is started where it does not run yet, and the process's `AWS_*` variables
-    are set to it, so that plain boto3, PyAthena and pyiceberg reach it too.
+    With the target `local`, the local AWS is started if it is not running, and the process's `AWS_*`
+    variables point to it, so that plain boto3, PyAthena and pyiceberg reach it too.
 
     Args:
         target: `local` or `aws`; by default `DYNABERG_TARGET`, then `local`.
         region: AWS Region; by default the session's.
-        root: The project's folder; by default found upwards from the working directory.
+        root: The project's folder; by default the nearest one above the working directory.
         contract: The table contract's YAML file; by default `data/tables/<table_name>.yaml`.
         **settings: Any other field of `Settings`, `stream_type="kinesis"` for example.
 
     Returns:
-        The workbench; as the last line of a cell it shows where it is connected to.
+        The workbench; as the last line of a cell, it shows what it is connected to.
 
     Raises:
         SettingsError: A setting that cannot be used.
         LocalAwsError: The local AWS cannot be started.
-        CredentialsError: AWS does not know who is asking.
+        CredentialsError: AWS cannot identify the caller.
 
     Example:
         >>> wb = dynaberg.connect()
@@ -64,20 +64,19 @@ def connect(
 
 
 class Workbench:
-    """The project: what is deployed, who may use it, SQL over all of its tables, its bill and its end.
+    """The project: what is deployed, who may use it, SQL over all of its tables, its bill and its clean-up.
 
-    What concerns one table is at `wb.table("transactions")`.
+    Everything that concerns one table is in `wb.table("transactions")`.
 
     Args:
         settings: Names, target and folders.
-        session: An open boto3 session; the native way to everything.
+        session: An open boto3 session, for native access to everything.
         contract: The table contract.
     """
 
     def __init__(self, settings: Settings, session: boto3.Session, contract: Contract) -> None:
         self._connection = Connection(settings, session)
         self._contract = contract
-        self._place = (session, settings, contract)
 
     def __repr__(self) -> str:
         region = self.session.region_name
@@ -88,11 +87,15 @@ class Workbench:
         money = upkeep.cost_class(self.settings) if self.settings.target == "aws" else ""
         return display.workbench_card(self.settings, self.session.region_name, account, cost=money)
 
+    @property
+    def _place(self) -> tuple[boto3.Session, Settings, Contract]:
+        return self.session, self.settings, self._contract
+
     # native objects, and where things are
 
     @property
     def name(self) -> str:
-        """Beginning of the names of the stacks; a clean-up is confirmed with it."""
+        """Prefix of the names of the stacks; a clean-up is confirmed with it."""
         return self.settings.name
 
     @property
@@ -121,7 +124,7 @@ class Workbench:
     # tables
 
     def table(self, name: str | None = None) -> Table:
-        """Take one table in the hand: its delivery, its past, its profile, its proof, its upkeep.
+        """One table: its delivery, its history, its profile, its proof, its maintenance.
 
         Args:
             name: Name of a table contract, such as `transactions`; the table need not be deployed yet. By
@@ -141,7 +144,7 @@ class Workbench:
         return Table(self._connection, contract)
 
     def iceberg_table(self, name: str) -> IcebergTable:
-        """Any Iceberg table of the namespace, whoever writes it: its past, its profile, its upkeep.
+        """Any Iceberg table of the namespace, no matter what writes it: its history, profile and maintenance.
 
         Args:
             name: Name of a change log, a current, a curated or a reference table.
@@ -168,12 +171,13 @@ class Workbench:
         return deploy.enable_cdc(*self._place)
 
     def integrate_analytics(self, *, data_access_role_arn: str = "") -> pd.DataFrame:
-        """Make the catalog by which Athena and Firehose see table buckets, where the account has none.
+        """Create the catalog through which Athena and Firehose see table buckets, if the account has none.
 
-        It is for the whole account and Region; what exists is never changed, and no clean-up removes it.
+        It belongs to the whole account and Region; an existing one is never changed, and no clean-up removes
+        it.
 
         Args:
-            data_access_role_arn: With Lake Formation, the role by which it reads and writes table buckets.
+            data_access_role_arn: With Lake Formation, the role with which it reads and writes table buckets.
         """
         return deploy.integrate_analytics(
             self.session, self.settings, data_access_role_arn=data_access_role_arn
@@ -184,13 +188,14 @@ class Workbench:
     ) -> pd.DataFrame:
         """Create the Iceberg tables, the roles, the delivery into the change log, its alarms (three stacks).
 
-        With another `stream_type` than before, a live deployment changes over: nothing is lost, and what
-        came on both paths is in the log twice, in the current table once.
+        With another `stream_type` than before, a live deployment switches over: nothing is lost, and a change
+        that came on both paths is in the change log twice and in the current table once.
 
         Args:
             buffer_seconds: How long Firehose gathers records before it commits a snapshot, 0 to 900.
-            redrive_attempts: How often what Firehose refused is tried again before it is parked, 1 to 50.
-            redrive_seconds: How long that waits at first; twice as long after each attempt, 1 to 900.
+            redrive_attempts: How often rows that Firehose refused are retried before they are parked, 1 to
+                50.
+            redrive_seconds: Their first delay, which doubles after each attempt, 1 to 900.
         """
         layers.create_tables(*self._place)
         return deploy.deploy_firehose(
@@ -205,7 +210,7 @@ class Workbench:
         return deploy.preview(*self._place)
 
     def stack_drift(self) -> pd.DataFrame:
-        """Where what is deployed is no longer what the stacks say, because someone changed it by hand."""
+        """Where the deployed resources differ from their templates because someone changed them by hand."""
         return deploy.stack_drift(self.session, self.settings)
 
     def grants(self, access_mode: str | None = None) -> pd.DataFrame:
@@ -221,7 +226,7 @@ class Workbench:
         return deploy.policy(*self._place, name)
 
     def prepare(self, through: Stage) -> Self:
-        """Bring the pipeline to where a notebook needs it; what is there already is left as it is.
+        """Bring the pipeline to the stage that a notebook needs; what already exists is left as it is.
 
         Args:
             through: The last stage that must be done: `cdc`, `firehose`, `traffic` or `refresh`.
@@ -258,7 +263,7 @@ class Workbench:
         """Write inserts, updates and deletes into the source table through the DynamoDB API.
 
         Args:
-            changes: How many change records shall come of it.
+            changes: How many change records to produce.
             seed: The same seed makes the same traffic.
         """
         report = source.generate_traffic(
@@ -272,7 +277,7 @@ class Workbench:
 
         Args:
             sql: One statement; `:name` and `?` stand for parameters.
-            params: Values by name or by place; they are bound by Athena, never formatted in.
+            params: Values by name or by position; Athena binds them, they are never formatted in.
 
         Returns:
             The result: `.df`, `.bytes_scanned`, `.runtime_ms`, `.query_id`, `.sql`; on AWS `.cost_usd` and
@@ -292,17 +297,17 @@ class Workbench:
         return layers.build(self.session, self.settings, name)
 
     def load_reference(self, name: str) -> pd.DataFrame:
-        """Bring a CSV file into the table bucket as a table to join with, by `data/references/<name>.yaml`.
+        """Load a CSV file as a reference table, to join with, as `data/references/<name>.yaml` describes it.
 
         Args:
             name: Name of the YAML file, and of the table.
         """
         return layers.load_reference(self.session, self.settings, name)
 
-    # the bill and the end
+    # the bill and the clean-up
 
     def estimate_cost(self, changes_per_day: int, item_bytes: int = 1_000, **workload: int) -> pd.DataFrame:
-        """A month's bill of both patterns, and of zero-ETL beside them, from dated list prices.
+        """A month's bill for both patterns, and for zero-ETL in comparison, from dated list prices.
 
         Args:
             changes_per_day: Inserts, updates and deletes; 0 gives what the pipeline costs while idle.
@@ -320,10 +325,10 @@ class Workbench:
         return deploy.list_resources(self.session, self.settings)
 
     def clean_up(self, *, confirm: str) -> pd.DataFrame:
-        """Remove everything that this workbench created, its data too.
+        """Remove everything that this workbench created, including its data.
 
         Args:
-            confirm: The workbench's name, typed.
+            confirm: The workbench's name, as a confirmation.
 
         Raises:
             SettingsError: The name does not match; nothing was removed.
@@ -332,5 +337,5 @@ class Workbench:
         return deploy.clean_up(self.session, self.settings, confirm=confirm)
 
     def stop(self) -> None:
-        """Stop the local AWS, its state kept; on AWS there is nothing to stop."""
+        """Stop the local AWS and keep its state; on AWS there is nothing to stop."""
         aws.stop_local(self.settings)

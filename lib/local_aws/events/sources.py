@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -103,7 +103,7 @@ class EventSources:
         return path.startswith(PATH)
 
     async def handle(self, request: Request) -> Response:
-        """Let ministack answer, serve what it then has, and tell of what it does not know."""
+        """Let ministack answer, serve what it then has, and add what it does not know."""
         if request.method == "DELETE":
             await self._end(request.path.rstrip("/").rpartition("/")[2])
         response = await self._upstream(with_defaults(request))
@@ -236,7 +236,7 @@ def with_defaults(request: Request) -> Request:
     if ":dynamodb:" not in payload.get("EventSourceArn", "") or "BatchSize" in payload:
         return request
     body = orjson.dumps(payload | {"BatchSize": STREAM_DEFAULTS["BatchSize"]})
-    return Request(request.method, request.path, request.raw_path, request.query, request.headers, body)
+    return replace(request, body=body)
 
 
 def transition(request: Request) -> str | None:

@@ -13,8 +13,7 @@ from uuid import uuid4
 import orjson
 
 from local_aws.faults.rules import Call
-from local_aws.s3tables import IcebergError
-from local_aws.wire import AwsError, Response, json_response
+from local_aws.wire import AwsError, IcebergError, Response, json_response
 
 _DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
 _THROTTLES: Mapping[str, tuple[str, int]] = {

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import orjson
 
 from local_aws.faults import answers as fault_answers
 from local_aws.faults.rules import Call, Rule, call_of, parse_rules
-from local_aws.wire import AwsError, Request, Response, Service, Upstream, json_response
+from local_aws.wire import AtRest, AwsError, Request, Response, Service, Upstream, json_response
 
 PATH = "/_local_aws/faults"
 PARTS = 4
@@ -32,7 +33,7 @@ _NO_SERVICES: Sequence[Service] = ()
 Item = TypeVar("Item")
 
 
-class Faults:
+class Faults(AtRest):
     """Stands before the other services of the gateway (a `Service`).
 
     Args:
@@ -92,12 +93,6 @@ class Faults:
             else:
                 parts = [part for whole in parts for part in shuffled_parts(whole, rule)]
         return parts
-
-    async def start(self) -> None:
-        """Nothing runs in the background."""
-
-    async def stop(self) -> None:
-        """Nothing runs in the background."""
 
     def _control(self, request: Request) -> Response:
         if request.method == "PUT":
@@ -190,6 +185,4 @@ def disturbed(response: Response, rule: Rule) -> Response:
 def with_body(request: Request, payload: Any) -> Request:
     """A request with another body."""
     headers = {name: value for name, value in request.headers.items() if name != "content-length"}
-    return Request(
-        request.method, request.path, request.raw_path, request.query, headers, orjson.dumps(payload)
-    )
+    return replace(request, headers=headers, body=orjson.dumps(payload))

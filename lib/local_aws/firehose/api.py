@@ -22,7 +22,7 @@ from local_aws.firehose.put_requests import read_put_record, read_put_record_bat
 from local_aws.firehose.stream import (
     NEW_STREAM,
     WAKE,
-    JournalReader,
+    JournalSource,
     JournalWriter,
     epoch_us,
     folder_name,
@@ -164,18 +164,21 @@ class Firehose:
 
     async def _look_up(self, name: str) -> KnownStream:
         try:
-            answer = await self._upstream.operation(
-                TARGET + "DescribeDeliveryStream", {"DeliveryStreamName": name}
-            )
+            description = await self._description(name)
         except AwsError as error:
             if error.code == "ResourceNotFoundException":
                 self._forget(name)
             raise
-        description = answer["DeliveryStreamDescription"]
         iceberg = iceberg_description(description) is not None
         folder = self._root / folder_name(name, epoch_us(description["CreateTimestamp"]))
         from_kinesis = description["DeliveryStreamType"] == "KinesisStreamAsSource"
         return KnownStream(folder if iceberg else None, from_kinesis, time.monotonic() + CONFIG_SECONDS)
+
+    async def _description(self, name: str) -> Mapping[str, Any]:
+        """What ministack says of a delivery stream."""
+        asked = {"DeliveryStreamName": name}
+        answer = await self._upstream.operation(TARGET + "DescribeDeliveryStream", asked)
+        return dict(answer["DeliveryStreamDescription"])
 
     async def _describe(self, request: Request) -> Response:
         answer = await self._upstream.operation(request.target, request.json())
@@ -202,10 +205,7 @@ class Firehose:
 
     async def _merged(self, name: str, update: Mapping[str, Any]) -> dict[str, Any]:
         """An update, checked together with what it leaves as it is."""
-        answer = await self._upstream.operation(
-            TARGET + "DescribeDeliveryStream", {"DeliveryStreamName": name}
-        )
-        current = iceberg_description(normalize(answer["DeliveryStreamDescription"])) or {}
+        current = iceberg_description(normalize(await self._description(name))) or {}
         validate_iceberg(dict(current) | dict(update))
         return dict(update)
 
@@ -240,9 +240,9 @@ def stream_status(folder: Path) -> dict[str, Any]:
     }
     if not isinstance(checkpoint.committed, int):
         return status
-    reader = JournalReader(folder, checkpoint.committed)
-    reader.poll()
-    since_ms = reader.waiting_since_ms
+    journal = JournalSource(folder, checkpoint.committed)
+    journal.poll()
+    since_ms = journal.waiting_since_ms
     written = written_position(folder)
     return status | {
         "position_written": written,

@@ -7,7 +7,7 @@ Sources: "PutRecord" and "PutRecordBatch" (Amazon Data Firehose API Reference).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -41,6 +41,7 @@ class PutRecordBatch(TypedDict):
     Records: Annotated[list[Record], Field(min_length=1, max_length=RECORDS_PER_CALL)]
 
 
+Request = TypeVar("Request")
 _put_record = TypeAdapter(PutRecord)
 _put_record_batch = TypeAdapter(PutRecordBatch)
 
@@ -51,10 +52,7 @@ def read_put_record(body: bytes) -> tuple[str, list[bytes]]:
     Raises:
         AwsError: ValidationException or SerializationException.
     """
-    try:
-        request = _put_record.validate_json(body)
-    except ValidationError as error:
-        raise refusal(error) from error
+    request = read(_put_record, body)
     return request["DeliveryStreamName"], [request["Record"]["Data"]]
 
 
@@ -64,14 +62,19 @@ def read_put_record_batch(body: bytes) -> tuple[str, list[bytes]]:
     Raises:
         AwsError: ValidationException, SerializationException or InvalidArgumentException.
     """
-    try:
-        request = _put_record_batch.validate_json(body)
-    except ValidationError as error:
-        raise refusal(error) from error
+    request = read(_put_record_batch, body)
     records = [record["Data"] for record in request["Records"]]
     if sum(map(len, records)) > BYTES_PER_CALL:
         raise AwsError("InvalidArgumentException", "Records size exceeds 4 MB limit")
     return request["DeliveryStreamName"], records
+
+
+def read(kind: TypeAdapter[Request], body: bytes) -> Request:
+    """A request of a kind, or what is wrong with it."""
+    try:
+        return kind.validate_json(body)
+    except ValidationError as error:
+        raise refusal(error) from error
 
 
 def refusal(error: ValidationError) -> AwsError:

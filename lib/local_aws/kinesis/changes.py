@@ -16,13 +16,13 @@ from typing import Any
 import orjson
 
 from local_aws.seams import dynamodb, kinesis
-from local_aws.wire import AwsError, Request, Upstream
+from local_aws.wire import AtRest, AwsError, Request, Upstream
 
 TARGET = "DynamoDB_20120810.EnableKinesisStreamingDestination"
 _US_PER_UNIT = {"MICROSECOND": 1, "MILLISECOND": 1_000}
 
 
-class Kinesis:
+class Kinesis(AtRest):
     """The DynamoDB-to-Kinesis part of the gateway (a `Service`).
 
     Args:
@@ -53,12 +53,6 @@ class Kinesis:
             message = f"Requested resource not found: Stream: {stream_arn} not found"
             raise AwsError("ResourceNotFoundException", message) from error
 
-    async def start(self) -> None:
-        """Nothing runs in the background."""
-
-    async def stop(self) -> None:
-        """Nothing runs in the background."""
-
 
 class Changes:
     """Makes the records of changes, each later than the one before, by microseconds at least."""
@@ -71,7 +65,7 @@ class Changes:
 
         Args:
             table_name: The table.
-            change: What ministack's DynamoDB tells of a write, in the shape of DynamoDB Streams.
+            change: What ministack's DynamoDB says of a write, in the shape of DynamoDB Streams.
         """
         images = change["dynamodb"]
         old, new = images.get("OldImage"), images.get("NewImage")

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from local_aws.s3tables.tables import IcebergTables, StoredTable, TableName, is_name
-from local_aws.wire import AwsError, Request, Response, json_response
+from local_aws.s3tables.tables import ARN, TABLE, IcebergTables, TableName, is_name, version_after
+from local_aws.wire import AtRest, AwsError, Parts, Request, Response, Routes, json_response
 
-_ARN = r"(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+)"
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo", "aws")
 _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", "--x-s3", "--table-s3")
 
 
-class S3Tables:
+class S3Tables(AtRest):
     """The stricter part of the S3 Tables API (a `Service`).
 
     Args:
@@ -31,35 +30,28 @@ class S3Tables:
 
     def __init__(self, tables: IcebergTables) -> None:
         self._tables = tables
-        routes: Iterable[tuple[str, str, Handler]] = (
-            ("PUT", "/buckets", self._create_table_bucket),
-            ("DELETE", f"/buckets/{_ARN}", self._delete_table_bucket),
-            ("PUT", f"/namespaces/{_ARN}", self._create_namespace),
-            ("DELETE", rf"/namespaces/{_ARN}/(?P<namespace>[^/]+)", self._delete_namespace),
-            ("PUT", rf"/tables/{_ARN}/(?P<namespace>[^/]+)", self._create_table),
-            ("DELETE", rf"/tables/{_ARN}/(?P<namespace>[^/]+)/(?P<table>[^/]+)", self._delete_table),
-            ("GET", "/get-table", self._get_table),
+        self._routes = Routes(
+            (
+                ("PUT", "/buckets", self._create_table_bucket),
+                ("DELETE", f"/buckets/{ARN}", self._delete_table_bucket),
+                ("PUT", f"/namespaces/{ARN}", self._create_namespace),
+                ("DELETE", rf"/namespaces/{ARN}/(?P<namespace>[^/]+)", self._delete_namespace),
+                ("PUT", rf"/tables/{ARN}/(?P<namespace>[^/]+)", self._create_table),
+                ("DELETE", f"/tables/{TABLE}", self._delete_table),
+                ("GET", "/get-table", self._get_table),
+            )
         )
-        self._routes = [(method, re.compile(path), handle) for method, path, handle in routes]
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """Whether this may be a call that ministack takes too lightly."""
-        return any(verb == method and pattern.fullmatch(path) for verb, pattern, _ in self._routes)
+        return self._routes.find(method, path) is not None
 
     async def handle(self, request: Request) -> Response | None:
         """Refuse what AWS refuses; None where ministack may answer."""
         if "/s3/aws4_request" in request.headers.get("authorization", ""):
             return None  # an S3 bucket that is called `buckets`
-        for method, pattern, handle in self._routes:
-            if method == request.method and (match := pattern.fullmatch(request.path)):
-                return await handle(request, match.groupdict())
-        return None
-
-    async def start(self) -> None:
-        """Nothing runs in the background."""
-
-    async def stop(self) -> None:
-        """Nothing runs in the background."""
+        found = self._routes.find(request.method, request.path)
+        return await found[0](request, found[1]) if found else None
 
     async def _create_table_bucket(self, request: Request, parts: Parts) -> Response | None:
         name = str(request.json().get("name", ""))
@@ -96,7 +88,7 @@ class S3Tables:
         return json_response(await self._create_described(table, description))
 
     async def _create_described(self, table: TableName, description: Mapping[str, Any]) -> dict[str, Any]:
-        from local_aws.s3tables.metadata import create_metadata, dump_metadata, next_metadata_location
+        from local_aws.s3tables.metadata import create_metadata
 
         async with self._tables.locked([table]):
             if await self._tables.find(table):
@@ -108,8 +100,7 @@ class S3Tables:
             except AwsError as error:
                 message = f"The specified metadata is not valid: {error.message}"
                 raise AwsError("BadRequestException", message) from error
-            location = next_metadata_location(metadata.location, None)
-            stored = StoredTable(location, metadata, dump_metadata(metadata))
+            stored = version_after(None, metadata)
             await self._tables.write_object(stored.location, stored.text)
             return await self._tables.create(table, stored)
 
@@ -139,10 +130,6 @@ class S3Tables:
                 if record["tableARN"] == arn:
                     return TableName(bucket, namespace, record["name"])
         raise AwsError("NotFoundException", "The specified table does not exist.", 404)
-
-
-Parts = Mapping[str, str]
-Handler = Callable[[Request, Parts], Awaitable[Response | None]]
 
 
 def create_request(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import orjson
 from local_aws.s3tables.api import create_request
 from local_aws.s3tables.tables import UNWRITTEN, TableName
 from local_aws.seams import s3, s3tables
+from local_aws.wire import bucket_and_key
 
 Properties = Mapping[str, Any]
 
@@ -58,7 +59,7 @@ def emptied_delete(delete: Callable[..., Any]) -> Callable[..., Any]:
     def emptied(physical_id: str, properties: Properties) -> None:
         location = record_of(properties)["metadataLocation"].partition("/metadata/")[0]
         delete(physical_id, properties)
-        bucket, _, prefix = location.removeprefix("s3://").partition("/")
+        bucket, prefix = bucket_and_key(location)
         s3.delete_objects_below(bucket, f"{prefix}/")
 
     return emptied

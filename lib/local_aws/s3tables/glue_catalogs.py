@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.json_files import read_json, write_json
-from local_aws.wire import AwsError, Request, Response, Upstream, json_response, signature
+from local_aws.s3tables.tables import bucket_arn
+from local_aws.wire import ACCOUNT, AtRest, AwsError, Request, Response, Upstream, json_response, signature
 
-ACCOUNT = "000000000000"
 _KEPT = (
     "Description",
     "FederatedCatalog",
@@ -25,7 +25,7 @@ _KEPT = (
 )
 
 
-class GlueCatalogs:
+class GlueCatalogs(AtRest):
     """GetCatalog, GetCatalogs and CreateCatalog of Glue, and Lake Formation's "no" (a `Service`).
 
     Args:
@@ -54,12 +54,6 @@ class GlueCatalogs:
         if not request.target:
             return self._lake_formation(request)
         return json_response(await self._operations[request.target](request.json()))
-
-    async def start(self) -> None:
-        """Nothing runs in the background."""
-
-    async def stop(self) -> None:
-        """What was made is on disk already."""
 
     async def _create(self, wanted: dict[str, Any]) -> dict[str, Any]:
         name, given = wanted["Name"], wanted["CatalogInput"]
@@ -98,12 +92,11 @@ class GlueCatalogs:
     def _child(self, parent: dict[str, Any], bucket: str) -> dict[str, Any]:
         """The catalog of one table bucket, which takes after the one that it stands under."""
         federated = parent.get("FederatedCatalog", {})
-        arn = f"arn:aws:s3tables:{self._region}:{ACCOUNT}:bucket/{bucket}"
         return parent | {
             "CatalogId": f"{parent['CatalogId']}/{bucket}",
             "Name": bucket,
             "ResourceArn": f"{parent['ResourceArn']}/{bucket}",
-            "FederatedCatalog": federated | {"Identifier": arn},
+            "FederatedCatalog": federated | {"Identifier": bucket_arn(bucket, self._region)},
         }
 
     async def _table_buckets(self) -> list[str]:

@@ -1,6 +1,6 @@
 """Table metadata: how it is made, how a commit changes it. Pure functions over pyiceberg's models.
 
-Importing this module imports pyiceberg (half a second, 35 MB), so `iceberg_rest` does it on first use.
+Importing this module imports pyiceberg (half a second, 35 MB), so `rest` does it on first use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortOrder
 from pyiceberg.table.update import AddSchemaUpdate, SetLocationUpdate, TableUpdate, update_table_metadata
 from pyiceberg.typedef import IcebergBaseModel
 
-from local_aws.s3tables.errors import IcebergError
+from local_aws.wire import IcebergError
 
 _VERSION = re.compile(r"/v?(\d+)(?:-[^/]*)?\.metadata\.json$")
 _DELETE_AFTER_COMMIT = "write.metadata.delete-after-commit.enabled"

@@ -11,15 +11,33 @@ Iceberg REST endpoint".
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from local_aws.s3tables.errors import IcebergError
-from local_aws.s3tables.tables import IcebergTables, StoredTable, TableName, is_name, succeeded
-from local_aws.wire import ENGINE_HEADER, MINIMAL, QUERY_PROPERTY, AwsError, Request, Response
+from local_aws.s3tables.tables import (
+    IcebergTables,
+    StoredTable,
+    TableName,
+    bucket_arn,
+    is_name,
+    version_after,
+)
+from local_aws.wire import (
+    ENGINE_HEADER,
+    MINIMAL,
+    QUERY_PROPERTY,
+    AtRest,
+    AwsError,
+    IcebergError,
+    Parts,
+    Request,
+    Response,
+    Routes,
+    json_response,
+    succeeded,
+)
 
 if TYPE_CHECKING:
     from pyiceberg.table import CommitTableRequest
@@ -31,7 +49,7 @@ _NAMESPACE = r"/namespaces/(?P<namespace>[^/]+)"
 _TABLES = rf"{_NAMESPACE}/tables"
 
 
-class IcebergRest:
+class IcebergRest(AtRest):
     """The table routes of the Iceberg REST catalog.
 
     Args:
@@ -44,7 +62,7 @@ class IcebergRest:
         self._tables = tables
         self._region, self._endpoint = region, endpoint
         table = rf"{_TABLES}/(?P<table>[^/]+)"
-        routes: Iterable[tuple[str, str, Handler]] = (
+        routes = (
             ("POST", "/namespaces", self._create_namespace),
             ("HEAD", _NAMESPACE, self._namespace_exists),
             ("DELETE", _NAMESPACE, self._drop_namespace),
@@ -58,39 +76,24 @@ class IcebergRest:
             ("POST", "/transactions/commit", self._commit_transaction),
             ("POST", "/tables/rename", self._rename),
         )
-        self._routes = [
-            (method, re.compile(_PREFIX + path + "/?"), handle) for method, path, handle in routes
-        ]
+        self._routes = Routes((method, f"{_PREFIX}{path}/?", handle) for method, path, handle in routes)
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """Whether this is a route of a table."""
-        return path.startswith("/iceberg/v1/") and self._route(method, path) is not None
+        return path.startswith("/iceberg/v1/") and self._routes.find(method, path) is not None
 
     async def handle(self, request: Request) -> Response | None:
         """Answer a table route."""
-        route = self._route(request.method, request.path)
-        if route is None:
+        found = self._routes.find(request.method, request.path)
+        if found is None:
             return None
-        handle, parts = route
+        handle, parts = found
         try:
-            return await handle(request, parts)
+            return await handle(request, {**parts, "bucket": named_bucket(parts["bucket"], self._region)})
         except IcebergError:
             raise
         except AwsError as error:
             raise IcebergError(error.status, error.code, error.message) from error
-
-    async def start(self) -> None:
-        """Nothing runs in the background."""
-
-    async def stop(self) -> None:
-        """Nothing runs in the background."""
-
-    def _route(self, method: str, path: str) -> tuple[Handler, dict[str, str]] | None:
-        for verb, pattern, handle in self._routes:
-            if verb == method and (match := pattern.fullmatch(path)):
-                parts = match.groupdict()
-                return handle, parts | {"bucket": bucket_arn(parts["bucket"], self._region)}
-        return None
 
     async def _create_namespace(self, request: Request, parts: Parts) -> None:
         levels = request.json().get("namespace") or [""]
@@ -114,10 +117,11 @@ class IcebergRest:
     async def _list(self, request: Request, parts: Parts) -> Response:
         await self._require_namespace(parts["bucket"], parts["namespace"])
         names = await self._tables.names(parts["bucket"], parts["namespace"])
-        return json({"identifiers": [{"namespace": [parts["namespace"]], "name": name} for name in names]})
+        found = [{"namespace": [parts["namespace"]], "name": name} for name in names]
+        return json_response({"identifiers": found}, headers={"content-type": "application/json"})
 
     async def _create(self, request: Request, parts: Parts) -> Response:
-        from local_aws.s3tables.metadata import create_metadata, dump_metadata, next_metadata_location
+        from local_aws.s3tables.metadata import create_metadata
 
         payload = request.json()
         table = TableName(parts["bucket"], parts["namespace"], str(payload.get("name", "")))
@@ -127,8 +131,7 @@ class IcebergRest:
             if await self._tables.find(table):
                 raise IcebergError(409, "AlreadyExistsException", f"Table already exists: {table}")
             metadata = await asyncio.to_thread(create_metadata, payload, table.new_location())
-            location = next_metadata_location(metadata.location, None)
-            stored = StoredTable(location, metadata, dump_metadata(metadata))
+            stored = version_after(None, metadata)
             if payload.get("stage-create"):
                 return self._table_response(stored, staged=True)
             await self._tables.write_object(stored.location, stored.text)
@@ -234,21 +237,11 @@ class IcebergRest:
         return Response(200, body, {"content-type": "application/json"})
 
 
-Parts = Mapping[str, str]
-Handler = Callable[[Request, Parts], Awaitable[Response | None]]
-
-
 def apply_change(
     table: TableName, base: StoredTable | None, change: Any
 ) -> tuple[StoredTable, Iterable[str]]:
     """The table after a change, and the metadata files that it leaves behind to delete."""
-    from local_aws.s3tables.metadata import (
-        apply_commit,
-        dump_metadata,
-        next_metadata_location,
-        outdated_files,
-        parse_commit,
-    )
+    from local_aws.s3tables.metadata import apply_commit, outdated_files, parse_commit
 
     identifier = {"namespace": [table.namespace], "name": table.name}
     commit = parse_commit(change | {"identifier": identifier})
@@ -256,10 +249,7 @@ def apply_change(
         raise no_such_table(table)
     before, location = (base.metadata, base.location) if base else (None, None)
     metadata = apply_commit(commit, before, location, table_location(table, commit))
-    after = StoredTable(
-        next_metadata_location(metadata.location, location), metadata, dump_metadata(metadata)
-    )
-    return after, outdated_files(before, metadata)
+    return version_after(location, metadata), outdated_files(before, metadata)
 
 
 def recent_text(stored: StoredTable) -> bytes:
@@ -275,12 +265,12 @@ def table_location(table: TableName, commit: CommitTableRequest) -> str:
     return next((location for location in proposed if table.owns(location)), table.new_location())
 
 
-def bucket_arn(prefix: str, region: str) -> str:
+def named_bucket(prefix: str, region: str) -> str:
     """The ARN of the table bucket that a route's prefix names."""
     if prefix.startswith("arn:"):
         return prefix
     account, _, bucket = prefix.partition(":s3tablescatalog/")
-    return f"arn:aws:s3tables:{region}:{account}:bucket/{bucket}"
+    return bucket_arn(bucket, region, account)
 
 
 def table_name(parts: Parts) -> TableName:
@@ -312,8 +302,3 @@ def check_name(kind: str, name: str) -> None:
 def no_such_table(table: TableName) -> IcebergError:
     """The error for a table that does not exist."""
     return IcebergError(404, "NoSuchTableException", f"Table does not exist: {table}")
-
-
-def json(payload: Any) -> Response:
-    """A JSON response."""
-    return Response(200, orjson.dumps(payload), {"content-type": "application/json"})

@@ -19,14 +19,25 @@ from xml.etree import ElementTree
 
 import orjson
 
-from local_aws.s3tables.errors import IcebergError
-from local_aws.wire import AwsError, Request, Response, Upstream, signature
+from local_aws.wire import (
+    ACCOUNT,
+    IcebergError,
+    Request,
+    Response,
+    Upstream,
+    bucket_and_key,
+    signature,
+    succeeded,
+)
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
 
 # What ministack writes as the location of a table that was never committed to. No such file exists.
 UNWRITTEN = "/metadata/v0.metadata.json"
+ARN = r"(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+)"
+"""The ARN of a table bucket within a path, and below that of a table."""
+TABLE = rf"{ARN}/(?P<namespace>[^/]+)/(?P<table>[^/]+)"
 _S3_NAMESPACE = {"s3": "http://s3.amazonaws.com/doc/2006-03-01/"}
 
 
@@ -48,6 +59,11 @@ class TableName:
     def bucket(self) -> str:
         """Name of the table bucket."""
         return self.bucket_arn.rpartition("/")[2]
+
+    @property
+    def path(self) -> str:
+        """Its path in the API of S3 Tables."""
+        return f"/tables/{quote(self.bucket_arn, safe='')}/{self.namespace}/{self.name}"
 
     def new_location(self) -> str:
         """A place for the files of a new table of this name, never used before."""
@@ -134,7 +150,7 @@ class IcebergTables:
 
     async def point_to(self, table: TableName, stored: StoredTable) -> None:
         """Make a written metadata file the table's current one."""
-        path = f"/tables/{quote(table.bucket_arn, safe='')}/{table.namespace}/{table.name}/metadata-location"
+        path = f"{table.path}/metadata-location"
         body = orjson.dumps({"metadataLocation": stored.location, "versionToken": "any"})
         succeeded(await self._s3tables("PUT", path, table.bucket_arn, body=body))
         self._current[table] = stored
@@ -144,20 +160,18 @@ class IcebergTables:
         stored = await self.find(table)
         if stored is None:
             return False
-        path = f"/tables/{quote(table.bucket_arn, safe='')}/{table.namespace}/{table.name}"
-        succeeded(await self._s3tables("DELETE", path, table.bucket_arn))
+        succeeded(await self._s3tables("DELETE", table.path, table.bucket_arn))
         self._current.pop(table, None)
-        bucket, _, prefix = stored.metadata.location.removeprefix("s3://").partition("/")
+        bucket, prefix = bucket_and_key(stored.metadata.location)
         if bucket == table.bucket and prefix:
             await self.delete_objects(bucket, f"{prefix}/")
         return True
 
     async def rename(self, source: TableName, target: TableName) -> Response:
         """Rename a table within its table bucket; its files stay where they are."""
-        path = f"/tables/{quote(source.bucket_arn, safe='')}/{source.namespace}/{source.name}/rename"
         body = orjson.dumps({"newNamespaceName": target.namespace, "newName": target.name})
         self._current.pop(source, None)
-        return await self._s3tables("PUT", path, source.bucket_arn, body=body)
+        return await self._s3tables("PUT", f"{source.path}/rename", source.bucket_arn, body=body)
 
     async def namespace_exists(self, bucket_arn: str, namespace: str) -> bool:
         """Whether a table bucket has a namespace."""
@@ -183,7 +197,7 @@ class IcebergTables:
         return [record["name"] for record in await self.records(bucket_arn, namespace)]
 
     async def records(self, bucket_arn: str, namespace: str) -> list[dict[str, Any]]:
-        """What ListTables tells of the tables of a namespace."""
+        """What ListTables says of the tables of a namespace."""
         path, query = f"/tables/{quote(bucket_arn, safe='')}", {"namespace": namespace}
         answer = succeeded(await self._s3tables("GET", path, bucket_arn, query=query))
         return list(answer["tables"])
@@ -236,19 +250,16 @@ class IcebergTables:
 
     async def _write_first(self, table: TableName) -> str | None:
         """Write the first metadata file of a table that CloudFormation made; ministack holds the metadata."""
-        from local_aws.s3tables.metadata import dump_metadata, next_metadata_location, parse_metadata
+        from local_aws.s3tables.metadata import parse_metadata
 
         async with self._first_write:
             location = await self._location(table)
             if location is None or not location.endswith(UNWRITTEN):
                 return location
-            prefix = quote(table.bucket_arn, safe="")
-            path = f"/iceberg/v1/{prefix}/namespaces/{table.namespace}/tables/{table.name}"
+            bucket = quote(table.bucket_arn, safe="")
+            path = f"/iceberg/v1/{bucket}/namespaces/{table.namespace}/tables/{table.name}"
             answer = succeeded(await self._s3tables("GET", path, table.bucket_arn))
-            metadata = parse_metadata(orjson.dumps(answer["metadata"]))
-            stored = StoredTable(
-                next_metadata_location(metadata.location, None), metadata, dump_metadata(metadata)
-            )
+            stored = version_after(None, parse_metadata(orjson.dumps(answer["metadata"])))
             await self.write_object(stored.location, stored.text)
             await self.point_to(table, stored)
         return stored.location
@@ -266,6 +277,18 @@ def is_name(name: str) -> bool:
     return re.fullmatch(r"[a-z0-9][a-z0-9_]{0,254}", name) is not None
 
 
+def bucket_arn(bucket: str, region: str, account: str = ACCOUNT) -> str:
+    """The ARN of a table bucket."""
+    return f"arn:aws:s3tables:{region}:{account}:bucket/{bucket}"
+
+
+def version_after(location: str | None, metadata: TableMetadata) -> StoredTable:
+    """Metadata as the table's next version, after the metadata file at a location; None before the first."""
+    from local_aws.s3tables.metadata import dump_metadata, next_metadata_location
+
+    return StoredTable(next_metadata_location(metadata.location, location), metadata, dump_metadata(metadata))
+
+
 def parse_stored(location: str, text: bytes) -> StoredTable:
     """The table that a metadata file describes."""
     from local_aws.s3tables.metadata import parse_metadata
@@ -281,16 +304,3 @@ def s3_request(method: str, location: str, body: bytes = b"", query: dict[str, s
     path = f"/{match[1]}{match[2] or ''}"
     headers = {"authorization": signature("s3", "us-east-1"), "content-length": str(len(body))}
     return Request(method, path, quote(path), query=query or {}, headers=headers, body=body)
-
-
-def succeeded(response: Response) -> Any:
-    """The JSON of a response that is no error.
-
-    Raises:
-        AwsError: The error that it is.
-    """
-    if response.status < 400:
-        return response.json()
-    answer = response.json()
-    code = str(answer.get("__type", "InternalServerErrorException")).rpartition("#")[2]
-    raise AwsError(code, answer.get("message", ""), response.status)

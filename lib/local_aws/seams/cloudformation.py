@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from local_aws.seams.dynamodb import set_kinesis_destination
-from local_aws.wire import Request
+from local_aws.wire import AtRest, Request
 
 Properties = Mapping[str, Any]
 CreateCheck = Callable[[Properties], None]
@@ -21,7 +22,7 @@ DeleteCheck = Callable[[str, Properties], None]
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class CloudFormationGaps:
+class CloudFormationGaps(AtRest):
     """Sees the first CloudFormation call coming and installs the checks (a `Service`).
 
     Not at the start: it makes ministack load all its services, which takes two seconds.
@@ -46,12 +47,6 @@ class CloudFormationGaps:
                 if not self._installed:
                     await asyncio.to_thread(install, self._around_tables)
                     self._installed = True
-
-    async def start(self) -> None:
-        """Nothing runs in the background."""
-
-    async def stop(self) -> None:
-        """Nothing runs in the background."""
 
 
 def install(around_tables: Mapping[str, Wrap]) -> None:
@@ -116,13 +111,15 @@ def checked_delete(before: DeleteCheck, delete: Callable[..., Any], after: Delet
     return checked
 
 
-def refuse_existing_table_bucket(properties: Properties) -> None:
-    """A table bucket's name must be free."""
-    from ministack.services import s3tables
+def free_name(kind: str, member: str, service: str, held: str) -> CreateCheck:
+    """A check that a name is free: that a service of ministack does not hold it in one of its parts."""
 
-    name = properties.get("TableBucketName")
-    if name in s3tables._table_buckets:
-        raise already_exists("AWS::S3Tables::TableBucket", name)
+    def refuse_existing(properties: Properties) -> None:
+        name = properties.get(member)
+        if name in getattr(import_module(f"ministack.services.{service}"), held):
+            raise already_exists(kind, name)
+
+    return refuse_existing
 
 
 def refuse_existing_namespace(properties: Properties) -> None:
@@ -143,24 +140,6 @@ def refuse_missing_namespace(properties: Properties) -> None:
     bucket, namespace = properties.get("TableBucketARN", ""), properties.get("Namespace", "")
     if s3tables._ns_key(bucket, namespace) not in s3tables._namespaces:
         raise not_found("AWS::S3Tables::Namespace", f"{bucket}|{namespace}")
-
-
-def refuse_existing_table(properties: Properties) -> None:
-    """A DynamoDB table's name must be free."""
-    from ministack.services import dynamodb
-
-    name = properties.get("TableName")
-    if name in dynamodb._tables:
-        raise already_exists("AWS::DynamoDB::Table", name)
-
-
-def refuse_existing_stream(properties: Properties) -> None:
-    """A Kinesis stream's name must be free."""
-    from ministack.services import kinesis
-
-    name = properties.get("Name")
-    if name in kinesis._streams:
-        raise already_exists("AWS::Kinesis::Stream", name)
 
 
 def refuse_missing_code(properties: Properties) -> None:
@@ -233,12 +212,14 @@ def not_found(kind: str, identifier: object) -> ValueError:
 
 
 BEFORE_CREATE: dict[str, CreateCheck] = {
-    "AWS::DynamoDB::Table": refuse_existing_table,
-    "AWS::Kinesis::Stream": refuse_existing_stream,
+    "AWS::DynamoDB::Table": free_name("AWS::DynamoDB::Table", "TableName", "dynamodb", "_tables"),
+    "AWS::Kinesis::Stream": free_name("AWS::Kinesis::Stream", "Name", "kinesis", "_streams"),
     "AWS::Lambda::Function": refuse_missing_code,
     "AWS::S3Tables::Namespace": refuse_existing_namespace,
     "AWS::S3Tables::Table": refuse_missing_namespace,
-    "AWS::S3Tables::TableBucket": refuse_existing_table_bucket,
+    "AWS::S3Tables::TableBucket": free_name(
+        "AWS::S3Tables::TableBucket", "TableBucketName", "s3tables", "_table_buckets"
+    ),
 }
 AROUND_DELETE: dict[str, tuple[DeleteCheck, DeleteCheck]] = {
     "AWS::S3::Bucket": (refuse_filled_bucket, forget_files_of_bucket),

@@ -1,7 +1,8 @@
 """The one ASGI application: it answers what ministack lacks and passes everything else through.
 
-The order of `SERVICES` is the order of asking. A service claims a request by its method, path and
-`X-Amz-Target`, before the body is read; what nobody claims reaches ministack untouched, streams included.
+The order of the services in `create_app` is the order of asking. A service claims a request by its method,
+path and `X-Amz-Target`, before the body is read; what nobody claims reaches ministack untouched, streams
+included.
 """
 
 from __future__ import annotations
@@ -22,12 +23,21 @@ from local_aws.cloudwatch import QueueMetrics
 from local_aws.environment import HEALTH_PATH
 from local_aws.events import EventSources
 from local_aws.faults import Faults
-from local_aws.firehose import Firehose
+from local_aws.firehose.api import Firehose
 from local_aws.kinesis import Kinesis
 from local_aws.s3tables import AROUND_TABLES, GlueCatalogs, IcebergRest, IcebergTables, S3Tables
 from local_aws.s3tables.maintenance import Maintenance
 from local_aws.seams import cloudformation, dynamodb, persistence
-from local_aws.wire import AwsError, Request, Response, Service, json_response, request_from_scope, signature
+from local_aws.wire import (
+    AwsError,
+    Request,
+    Response,
+    Service,
+    json_response,
+    request_from_scope,
+    signature,
+    succeeded,
+)
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -79,13 +89,7 @@ class Ministack:
             "content-type": "application/x-amz-json-1.1",
             "authorization": signature(service, self._region),
         }
-        response = await self(Request("POST", "/", headers=headers, body=orjson.dumps(payload)))
-        answer = response.json()
-        if response.status >= 400:
-            code = str(answer.get("__type", "InternalFailure")).rpartition("#")[2]
-            message = answer.get("message") or answer.get("Message") or ""
-            raise AwsError(code, message, response.status)
-        return answer
+        return succeeded(await self(Request("POST", "/", headers=headers, body=orjson.dumps(payload))))
 
 
 def by_host(app: App) -> App:
@@ -124,7 +128,7 @@ class Gateway:
     Args:
         ministack: What answers the rest.
         services: What is asked first, in order.
-        about: What health tells of this process.
+        about: What health says of this process.
         on_started: Called when everything is restored and started.
         on_saved: Called when everything is stopped and saved.
     """

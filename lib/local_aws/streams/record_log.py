@@ -6,11 +6,10 @@ ministack holds them as Python objects, several times the memory.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice, pairwise
 from operator import attrgetter
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import orjson
 
@@ -35,8 +34,7 @@ class Held(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """`BLOCK_RECORDS` records, compressed.
 
     Attributes:
@@ -73,20 +71,52 @@ class Block:
         return [Held(*held) for held in zip(created, numbers, keys, bodies, strict=True)]
 
 
-class RecordLog:
-    """Records, each at a position that stays the same when earlier ones expire.
+class RecordLog(Sequence[Mapping[str, Any]]):
+    """Records, each at a position that stays the same when earlier ones expire; a list of them to ministack.
 
     Args:
-        first: Position of the first record to come.
+        records: The first records, as ministack has them.
 
     Attributes:
         first: Position of the oldest record that is kept.
     """
 
-    def __init__(self, first: int = 0) -> None:
-        self.first = self._start = first
+    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.first = self._start = 0
         self._blocks: list[Block] = []
         self._recent: list[Held] = []
+        for record in records:
+            self.append(record)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Put a record at the end, as ministack has it."""
+        raise NotImplementedError
+
+    def shown(self, held: Held) -> Mapping[str, Any]:
+        """A record as ministack has it."""
+        raise NotImplementedError
+
+    @property
+    def origin(self) -> int:
+        """The position that the list's index 0 stands for."""
+        return 0
+
+    def __len__(self) -> int:
+        return self.end - self.origin
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(self.shown, self.held(0))
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | list[Mapping[str, Any]]:
+        if isinstance(index, slice):
+            begin, end, _ = index.indices(len(self))
+            found = islice(self.held(self.origin + begin), max(0, end - begin))
+            return [self.shown(held) for held in found]
+        return self.shown(next(self.held(self.origin + range(len(self))[index])))
 
     @property
     def end(self) -> int:
@@ -137,9 +167,7 @@ class RecordLog:
         return {
             "first": self.first,
             "start": self._start,
-            "blocks": [
-                [block.created_at, block.number, block.data, block.size_bytes] for block in self._blocks
-            ],
+            "blocks": [list(block) for block in self._blocks],
             "recent": [list(held) for held in self._recent],
         }
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, overload
+from typing import Any
 
 from local_aws.streams.record_log import Held, RecordLog
 
@@ -14,20 +14,12 @@ RECORDS_PER_CALL = 10_000
 BYTES_PER_CALL = 10 * 2**20
 
 
-class ShardLog(RecordLog, Sequence[Mapping[str, Any]]):
-    """The records of a shard; to ministack it is a list of them.
+class ShardLog(RecordLog):
+    """The records of a shard, in the form of GetRecords.
 
     Its indexes are positions, so that a shard iterator keeps its place when earlier records expire. What is
     asked for and has expired is left out.
-
-    Args:
-        records: The first records, in the form of GetRecords.
     """
-
-    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
-        super().__init__()
-        for record in records:
-            self.append(record)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Put a record at the end, in the form of GetRecords."""
@@ -47,21 +39,9 @@ class ShardLog(RecordLog, Sequence[Mapping[str, Any]]):
             found.append(held)
         return found
 
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return map(as_member, self.held(0))
-
-    def __len__(self) -> int:
-        return self.end
-
-    @overload
-    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | list[Mapping[str, Any]]:
-        if isinstance(index, slice):
-            begin, end, _ = index.indices(self.end)
-            return [as_member(held) for held in islice(self.held(begin), max(0, end - begin))]
-        return as_member(next(self.held(range(self.end)[index])))
+    def shown(self, held: Held) -> Mapping[str, Any]:
+        """A record in the form of GetRecords."""
+        return as_member(held)
 
 
 def as_member(held: Held) -> dict[str, Any]:

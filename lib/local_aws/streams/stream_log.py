@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -27,17 +27,13 @@ class StreamRecord(NamedTuple):
     body: bytes
 
 
-class StreamLog(RecordLog, Sequence[Mapping[str, Any]]):
-    """The records of a stream; to ministack it is a list of them that is shortened at its beginning.
+class StreamLog(RecordLog):
+    """The records of a stream; a list that ministack shortens at its beginning."""
 
-    Args:
-        records: The first records.
-    """
-
-    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
-        super().__init__()
-        for record in records:
-            self.append(record)
+    @property
+    def origin(self) -> int:
+        """The position of the oldest record that is kept."""
+        return self.first
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Put a record at the end."""
@@ -62,27 +58,11 @@ class StreamLog(RecordLog, Sequence[Mapping[str, Any]]):
         """All records as a JSON list."""
         return b"".join((b"[", b",".join(record.body for record in self.held(0)), b"]")).decode()
 
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return (orjson.loads(record.body) for record in self.held(0))
-
-    def __len__(self) -> int:
-        return self.end - self.first
+    def shown(self, held: Held) -> Mapping[str, Any]:
+        """A record as it is delivered."""
+        record: Mapping[str, Any] = orjson.loads(held.body)
+        return record
 
     def __delitem__(self, index: slice) -> None:
         """Forget the first records, `del log[:count]`."""
         self.forget(self.first + index.indices(len(self))[1])
-
-    @overload
-    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | list[Mapping[str, Any]]:
-        if isinstance(index, slice):
-            begin, end, _ = index.indices(len(self))
-            return [
-                orjson.loads(record.body)
-                for record in islice(self.held(self.first + begin), max(0, end - begin))
-            ]
-        found = next(self.held(self.first + range(len(self))[index]))
-        record: Mapping[str, Any] = orjson.loads(found.body)
-        return record

@@ -57,7 +57,7 @@ def test_what_the_log_cannot_tell_is_said(lags: pd.DataFrame) -> None:
     assert first["changes"] == 0
     assert pd.isna(first["p50_seconds"])
     assert "once" in first["note"]
-    assert "second below" in lags.loc[HOPS[1], "note"]
+    assert "down to the second" in lags.loc[HOPS[1], "note"]
 
 
 def test_cloudwatch_stands_beside(lags: pd.DataFrame) -> None:
@@ -73,7 +73,7 @@ def test_since_leaves_out_what_was_before(story: Any) -> None:
         pipeline.session, pipeline.settings, pipeline.contract, since=datetime.now(UTC) + timedelta(hours=1)
     )
     assert later["changes"].to_list() == [0, 0, 0, 0]
-    assert plot_freshness(later).get_title() == "No change of this time is in the log"
+    assert plot_freshness(later).get_title() == "The change log has no change of this time"
 
 
 def test_a_moment_needs_a_time_zone(story: Any) -> None:

@@ -280,4 +280,4 @@ def test_the_doctor_looks_at_the_pattern_that_is_deployed(session: boto3.Session
     assert report.loc["delivery", "found"] == "2 delivery streams ACTIVE"
     report = doctor(session, replace(settings, stream_type="dynamodb")).set_index("check")
     assert report.loc["stream type", "found"] == "kinesis deployed, dynamodb set"
-    assert "changes over" in report.loc["stream type", "fix"]
+    assert "switches to" in report.loc["stream type", "fix"]

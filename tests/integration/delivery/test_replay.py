@@ -129,7 +129,7 @@ def test_failures_are_replayed_after_the_fix_and_archived(pipeline: Any) -> None
 
     told = preview_replay(session, settings, fix).set_index("id")["outcome"].to_dict()
     assert told == {"large": "replayed", "odd": "failed again"}
-    with pytest.raises(ContractError, match="not yet as the contract says: amount"):
+    with pytest.raises(ContractError, match="do not match the contract yet: amount"):
         replay_errors(session, settings, fix, progress=False)
     assert keys(pipeline, ARCHIVE) == [], "neither did anything"
 
@@ -240,7 +240,7 @@ def test_what_firehose_refuses_is_parked_and_replayed(pipeline: Any, faults: Any
     assert queue_depths(session, settings).set_index("queue").loc["parked queue", "waiting"] == 1
 
     faults({"service": "firehose", "kind": "throttle"})
-    with pytest.raises(NotReadyError, match="did not take 1 of 1 changes: ServiceUnavailableException"):
+    with pytest.raises(NotReadyError, match="did not accept 1 of 1 changes: ServiceUnavailableException"):
         send(firehose, outputs["DeliveryStreamName"], [row], timeout=0.5)
     faults({"service": "firehose", "kind": "throttle", "count": 1})
     done = replay_errors(session, settings, fix, progress=False)

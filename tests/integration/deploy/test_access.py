@@ -92,7 +92,7 @@ def test_a_delivery_with_its_own_roles_gives_them_to_the_access_stack(
                 parameters = {k: v for k, v in parameters.items() if k in names} | {"TableBucketArn": "arn"}
             return deploy_stack(session, f"{settings.name}-{part}", template, parameters)
 
-        patch.setattr(deploy, "_deploy", deploy_older)
+        patch.setattr("dynaberg.deploy.stacks._deploy", deploy_older)
         deploy.deploy_firehose(session, settings, contract)
         delete_stack(session, f"{settings.name}-access")
     before = stack_resources(session, f"{settings.name}-delivery").set_index("resource")

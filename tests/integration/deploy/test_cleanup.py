@@ -144,7 +144,7 @@ def test_what_is_left_is_named(
     session: boto3.Session, deployed: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(deploy, "delete_stack", lambda *_, **__: None)
+        patch.setattr(cleanup, "delete_stack", lambda *_, **__: None)
         with pytest.raises(DeploymentError, match="Still there after the clean-up: ") as caught:
             cleanup.clean_up(session, deployed, confirm="leaving")
     assert "again" in caught.value.hint

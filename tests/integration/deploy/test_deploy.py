@@ -13,7 +13,7 @@ import pytest
 
 from dynaberg import aws, deploy
 from dynaberg.contracts.contract import Contract, load_contract
-from dynaberg.deploy import cleanup, deployer
+from dynaberg.deploy import cleanup, deployer, stack_state
 from dynaberg.deploy.deployer import delete_stack, deploy_stack, preview_stack
 from dynaberg.deploy.packaging import package, upload
 from dynaberg.deploy.stacks import tags
@@ -205,13 +205,13 @@ def test_a_failure_names_the_first_resource_and_a_second_try_succeeds(
         DeploymentError, match=r"'deploying-broken': Third \(AWS::KinesisFirehose::DeliveryStream\) failed"
     ):
         deploy_stack(session, "deploying-broken", template, {})
-    assert not deployer.stack_exists(session, "deploying-broken")
+    assert not stack_state.stack_exists(session, "deploying-broken")
     template.write_text(bucket)
     result = deploy_stack(session, "deploying-broken", template, {})
     assert list(result.resources["resource"]) == ["First"]
     for _ in range(2):
         delete_stack(session, "deploying-broken")
-    assert not deployer.stack_exists(session, "deploying-broken")
+    assert not stack_state.stack_exists(session, "deploying-broken")
 
 
 def test_a_name_that_is_taken_is_explained_and_nothing_of_it_touched(
@@ -275,4 +275,4 @@ def test_a_template_that_is_none_is_explained(session: boto3.Session, tmp_path: 
     template.write_text("Resources: {A: {Type: AWS::No::Such}}")
     with pytest.raises(DeploymentError, match="AWS::No::Such"):
         deploy_stack(session, "deploying-none", template, {})
-    assert not deployer.stack_exists(session, "deploying-none")
+    assert not stack_state.stack_exists(session, "deploying-none")

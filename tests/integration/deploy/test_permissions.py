@@ -129,15 +129,18 @@ def recorded() -> Iterator[Calls]:
 
 
 class Traced:
-    """A workbench that remembers which of its methods were called."""
+    """A workbench or a table that remembers which of its methods were called, and those of its tables."""
 
-    def __init__(self, workbench: dynaberg.Workbench) -> None:
-        self._workbench = workbench
-        self.done: set[str] = set()
+    def __init__(self, traced: Any, done: set[str]) -> None:
+        self._traced = traced
+        self.done = done
 
     def __getattr__(self, name: str) -> Any:
         self.done.add(name)
-        return getattr(self._workbench, name)
+        found = getattr(self._traced, name)
+        if name not in ("table", "iceberg_table"):
+            return found
+        return lambda *arguments: Traced(found(*arguments), self.done)
 
 
 def walk(calls: Calls, stream_type: str) -> set[str]:
@@ -147,13 +150,14 @@ def walk(calls: Calls, stream_type: str) -> set[str]:
     settings = Settings(namespace="permitted", stream_type=stream_type, root=ROOT, protect=True, **names)
     contract = load_contract(ROOT / "data" / "tables" / "transactions.yaml")
     contract = replace(contract, source_table=f"{name}-source")
-    wb: Any = Traced(dynaberg.Workbench(settings, boto3.Session(), contract))
+    wb: Any = Traced(dynaberg.Workbench(settings, boto3.Session(), contract), set())
     wb.preview()
     wb.enable_cdc()
     wb.integrate_analytics()
     wb.deploy_firehose(buffer_seconds=0)
-    for look in ("stack_drift", "grants", "doctor", "queue_depths", "preview"):
+    for look in ("stack_drift", "grants", "doctor", "preview"):
         getattr(wb, look)()
+    wb.table().queue_depths()
     wb.policy("work")
     doctor(wb.session, replace(settings, target="aws"))
     wb.generate_traffic(200)
@@ -164,11 +168,12 @@ def walk(calls: Calls, stream_type: str) -> set[str]:
     wb.table().wait_for_failures(2, timeout=60)
     wb.table().failures(), wb.table().preview_replay(), wb.table().replay_errors(), wb.table().replay_stream()
     second = int(wb.table().refresh()["snapshot_id"].iloc[0])
+    wb.table().preview_reconcile(), wb.table().reconcile(sample=50)
     wb.table().repair(wb.table().reconcile(), confirm=name)
     ask(wb, first, second)
     keep(wb)
     wb.estimate_cost(1_000), wb.cost_so_far(), wb.list_resources()
-    wb._workbench.settings = replace(settings, protect=False)
+    wb._traced._connection.settings = replace(settings, protect=False)
     wb.enable_cdc()
     wb.clean_up(confirm=name)
     return wb.done
@@ -196,15 +201,10 @@ def ask(wb: Any, first: int, second: int) -> None:
     """All that reads."""
     wb.build("hourly_activity")
     key = wb.query("SELECT transaction_id, timestamp FROM transactions LIMIT 1").df.iloc[0].to_dict()
-    for table in ("transactions", wb.settings.log_name):
-        for look in (
-            "snapshots",
-            "profile_files",
-            "profile_partitions",
-            "compaction_saving",
-            "profile_columns",
-        ):
-            getattr(wb, look)(table)
+    for table in (wb.table(), wb.iceberg_table(wb.settings.log_name)):
+        table.snapshots(), table.profile_files(), table.profile_partitions(), table.compaction_saving()
+        table.profile_columns(), table.current
+    wb.table().log.current_snapshot()
     wb.load_reference("merchants")
     wb.table().bookmark("audit", second)
     wb.table().bookmarks()
@@ -243,8 +243,10 @@ def library(local_aws: Status) -> tuple[Calls, set[str]]:
 
 def test_every_public_method_was_called(library: tuple[Calls, set[str]]) -> None:
     """A new method of the workbench is to be called in `walk`, so that what it needs is known."""
-    native = {"name", "catalog", "client", "load_table", "data_path", "stop"}
-    public = {name for name, _ in inspect.getmembers(dynaberg.Workbench) if not name.startswith("_")}
+    native = {"name", "catalog", "client", "data_path", "stop"}
+    classes = (dynaberg.Workbench, dynaberg.Table, dynaberg.IcebergTable)
+    members = {name for each in classes for name, _ in inspect.getmembers(each)}
+    public = {name for name in members if not name.startswith("_")}
     assert public - library[1] == native - library[1]
 
 

@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_refused_and_the_table_is_as_it_was(
 
 def test_a_column_of_another_type_leaves_the_old_rows(story: Any, load: Load) -> None:
     load(ROWS)
-    with pytest.raises(ContractError, match="'rates' cannot take the columns"):
+    with pytest.raises(ContractError, match="'rates' cannot accept the columns"):
         load("EUR,2026-01-31,1,,true,7\n", DESCRIPTION.replace("note, type: string", "note, type: int"))
     assert len(read(story)) == 2
 

@@ -34,11 +34,16 @@ def change(random_: random.Random, number: int, at: datetime) -> dict[str, Any]:
 
 
 def replayed(rows: list[dict[str, Any]], when: datetime) -> dict[str, tuple[str, Decimal]]:
-    """The model: one change after the other, up to the moment."""
+    """The model: one change after the other, up to the moment.
+
+    Their sequence numbers order them; a change counts as made no earlier than those of its key before it.
+    """
     limit = round((when - datetime(1970, 1, 1, tzinfo=UTC)) / MICROSECOND)
     state: dict[str, tuple[str, Decimal]] = {}
-    for row in sorted(rows, key=lambda row: (row["changed_at"], row["sequence_number"])):
-        if row["changed_at"] <= limit:
+    latest: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: str(row["sequence_number"])):
+        made = latest[row["id"]] = max(latest.get(row["id"], 0), row["changed_at"])
+        if made <= limit:
             state.pop(row["id"], None)
             if row["operation"] != "REMOVE":
                 state[row["id"]] = row["status"], Decimal(row["amount"])

@@ -14,6 +14,7 @@ from dynaberg.delivery.landings import find_landings
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.past import diff
 from dynaberg.past.differences import compare, to_long_form
+from dynaberg.past.snapshots import snapshot_at
 
 NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001
 
@@ -65,8 +66,8 @@ def test_snapshots_tell_who_made_them(story: Any) -> None:
 def test_read_as_of_a_moment_is_the_last_snapshot_before_it(story: Any) -> None:
     pipeline = story.pipeline
     table = pipeline.load("transactions")
-    assert past.snapshot_at(table, story.between).snapshot_id == story.first
-    assert past.snapshot_at(table, datetime.now(UTC)).snapshot_id == story.second
+    assert snapshot_at(table, story.between).snapshot_id == story.first
+    assert snapshot_at(table, datetime.now(UTC)).snapshot_id == story.second
     for when in (story.between, story.first, story.between.astimezone()):
         rows = past.read_as_of(pipeline.session, pipeline.settings, table, when, columns=["id", "amount"])
         expected = {f"item-{number:02d}": Decimal(f"{number}.10") for number in range(40)}
@@ -115,6 +116,7 @@ def test_changes_between_are_exact(story: Any) -> None:
             {"a": Decimal("3.00")},
         ),
         ("item-02", 2, "changed", "place", {"city": "Bern", "zip": 3000}, None),
+        ("item-02", 2, "changed", "unmapped", None, '{"extra":{"N":"12.3"}}'),
     ]
     keys = {change: set(rows["id"]) for change, rows in found.groupby("change")}
     assert keys == {
@@ -273,7 +275,7 @@ def test_a_key_that_is_none(story: Any) -> None:
     arguments = pipeline.session, pipeline.settings, pipeline.contract
     with pytest.raises(NotFoundError, match="id='nobody'"):
         past.item_history(*arguments, {"id": "nobody", "at": 1})
-    with pytest.raises(SettingsError, match="the table's has id, at"):
+    with pytest.raises(SettingsError, match="the table's key has id, at"):
         past.item_history(*arguments, {"id": "item-01"})
     with pytest.raises(SettingsError, match="'at' is 'one', a str; the column is a long"):
         past.item_history(*arguments, {"id": "item-01", "at": "one"})

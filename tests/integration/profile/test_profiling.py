@@ -24,7 +24,7 @@ def test_the_columns(story: Any) -> None:
     assert whole["column"].tolist() == [field.name for field in table.schema().fields]
     by_name = whole.set_index("column")
     assert (by_name["rows"] == 39).all()
-    assert by_name["nulls"].to_dict() == {**dict.fromkeys(by_name.index, 0), "place": 1}
+    assert by_name["nulls"].to_dict() == {**dict.fromkeys(by_name.index, 0), "place": 1, "unmapped": 38}
     amount = by_name.loc["amount"]
     assert (amount["min"], amount["max"]) == (Decimal("0.10"), Decimal("100.00"))
     assert isinstance(amount["mean"], Decimal)

@@ -35,7 +35,7 @@ def test_every_kind_of_difference_is_repaired(make_pipeline: Callable[..., Any])
 
     report = reconcile(*parts)
     assert (report.missing, report.extra, report.stale) == (3, 1, 1)
-    with pytest.raises(SettingsError, match="nothing was repaired"):
+    with pytest.raises(SettingsError, match="Nothing was repaired"):
         repair(*parts, report, confirm="another")
     done = repair(*parts, report, confirm="repaired").set_index("id")
     assert done["action"].to_dict() == {

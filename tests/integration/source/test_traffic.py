@@ -103,6 +103,6 @@ def test_a_table_with_another_key_takes_nothing(local_aws: Status) -> None:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    with pytest.raises(TrafficError, match="took 0 of 10 changes"):
+    with pytest.raises(TrafficError, match="accepted 0 of 10 changes"):
         generate_traffic(boto3.Session(), name, changes=10, progress=False)
     client.delete_table(TableName=name)

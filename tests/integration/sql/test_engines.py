@@ -1,4 +1,4 @@
-"""The snippets of `lib/dynaberg/engines.md`, run: DuckDB on the local AWS, Spark on a local warehouse."""
+"""The snippets of `pages/engines.md`, run: DuckDB on the local AWS, Spark on a local warehouse."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from local_aws import Status
 from local_aws.athena.tables.engine import authorization, load_extension
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "lib" / "dynaberg" / "engines.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "lib" / "dynaberg" / "pages" / "engines.md").read_text(encoding="utf-8")
 CONTRACT = load_contract(ROOT / "data" / "tables" / "transactions.yaml")
 
 

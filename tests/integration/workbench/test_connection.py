@@ -47,7 +47,7 @@ def test_a_session_reaches_the_local_aws_and_nothing_else(project: Path, local_a
 
 
 def test_another_region_than_the_one_that_runs_is_refused(project: Path) -> None:
-    with pytest.raises(SettingsError, match="plays 'us-east-1'") as caught:
+    with pytest.raises(SettingsError, match="uses 'us-east-1'") as caught:
         aws.open_session(load_settings(region="eu-central-1"))
     assert "dynaberg local stop" in caught.value.hint
 

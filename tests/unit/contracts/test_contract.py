@@ -201,7 +201,7 @@ def test_the_key_is_among_the_columns(contract: Contract) -> None:
 
 @pytest.mark.parametrize("spelled", ["double", "boolean", "json", "list<string>"])
 def test_types_that_no_key_has(spelled: str) -> None:
-    with pytest.raises(ContractError, match="no DynamoDB key can be that"):
+    with pytest.raises(ContractError, match="which no DynamoDB key can have"):
         Contract("t", "source", "id", None, (Column("id", spelled),))
 
 
@@ -209,9 +209,9 @@ def test_masks() -> None:
     assert small(Column("card", "string", mask="last4")).columns[1].mask == "last4"
     with pytest.raises(ContractError, match="has the mask 'rot13'"):
         Column("card", "string", mask="rot13")
-    with pytest.raises(ContractError, match="makes text of it"):
+    with pytest.raises(ContractError, match="turns it into text"):
         Column("card", "long", mask="hash")
-    with pytest.raises(ContractError, match="could not be told apart"):
+    with pytest.raises(ContractError, match="would not be unique"):
         Contract("t", "source", "id", None, (Column("id", "string", mask="hash"),))
 
 
@@ -247,7 +247,7 @@ def test_columns_of_one_attribute_are_masked_alike() -> None:
 
 def test_options_of_moments_belong_to_moments() -> None:
     assert Column("at", "list<timestamptz>", round="microsecond", zone="UTC").zone == "UTC"
-    with pytest.raises(ContractError, match="only `zone: UTC` is known"):
+    with pytest.raises(ContractError, match="only `zone: UTC` is supported"):
         Column("at", "timestamptz", zone="Europe/Berlin")
     with pytest.raises(ContractError, match="holds no moments"):
         Column("amount", "decimal(12,2)", round="microsecond")

@@ -67,7 +67,7 @@ def test_the_picture_adds_the_hops_up() -> None:
         ax.get_title()
         == "Half of the changes arrive in 5.0 s, 95 % in 9.0 s; longest: Lambda → Firehose → snapshot"
     )
-    assert plot_freshness(frame.head(1)).get_title() == "No change of this time is in the log"
+    assert plot_freshness(frame.head(1)).get_title() == "The change log has no change of this time"
 
 
 class FakeCloudWatch:

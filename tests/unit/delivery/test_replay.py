@@ -204,7 +204,7 @@ def test_only_what_was_refused_is_sent_again() -> None:
     ("code", "timeout"), [("ResourceNotFoundException", 60), ("ServiceUnavailableException", 0)]
 )
 def test_what_is_not_taken_is_said(code: str, timeout: float) -> None:
-    with pytest.raises(NotReadyError, match=f"'stream' did not take 2 of 2 changes: {code}"):
+    with pytest.raises(NotReadyError, match=f"'stream' did not accept 2 of 2 changes: {code}"):
         reentry.send(FakeFirehose(code, 1_000), "stream", [b"a", b"b"], timeout=timeout)
 
 

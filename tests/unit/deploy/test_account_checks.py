@@ -64,7 +64,7 @@ IDENTITY = {"Account": "111122223333", "Arn": ROLE, "UserId": "u"}
     ("told", "ok", "found", "fix"),
     [
         ([("glue", "get_catalog", catalog(EVERYBODY))], True, "s3tablescatalog by iam", ""),
-        ([("glue", "get_catalog", catalog([]))], False, "by lakeformation, iam set", "stays as it is"),
+        ([("glue", "get_catalog", catalog([]))], False, "by lakeformation, iam set", "not changed"),
         (
             [
                 ("glue", "get_catalog", "EntityNotFoundException"),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from dynaberg.contracts.contract import Column, Contract
 from dynaberg.deploy.handover import OVERLAP_SECONDS, WITHOUT_END, handover_steps
 from dynaberg.functions.conversion import ChangeConverter
 from dynaberg.functions.handover import Handover, read_handover
+from dynaberg.layers.latest import sort_changes
 
 NOW = 1_764_000_000
 CONVERTER = ChangeConverter(
@@ -100,8 +102,9 @@ def of_kinesis(number: int, at_us: int) -> dict[str, Any]:
 def latest(records: list[dict[str, Any]]) -> str:
     """The number of the change that the current table would take."""
     rows = [json.loads(CONVERTER.to_row(each, NOW * 1_000_000)) for each in records]
-    chosen = max(rows, key=lambda row: (row["changed_at"], row["sequence_number"], row["change_id"]))
-    return str(chosen["change_id"])
+    names = ("id", "changed_at", "sequence_number", "change_id")
+    ordered = sort_changes(pd.DataFrame([{name: row[name] for name in names} for row in rows]), ["id"])
+    return str(ordered["change_id"].iloc[-1])
 
 
 # Moments of one item's changes within some seconds, and of the two switches among them, in tenths of seconds.

@@ -132,7 +132,7 @@ def test_what_exists_is_left_as_it_is(
 def test_an_account_is_never_changed_over(
     enter: Callable[[Account], Any], account: Account, settings: Settings, mode: str
 ) -> None:
-    with pytest.raises(SettingsError, match=f"by '{mode}'") as caught:
+    with pytest.raises(SettingsError, match=f"with '{mode}'") as caught:
         deploy.integrate_analytics(enter(account), settings)
     assert f'access_mode to "{mode}"' in caught.value.hint
     assert account.calls == []
@@ -150,5 +150,5 @@ def test_someone_faster_with_another_mode_is_noticed(enter: Callable[[Account], 
 
 def test_a_catalog_of_something_else_is_named(enter: Callable[[Account], Any]) -> None:
     account = Account({"FederatedCatalog": {"ConnectionName": "aws:redshift"}})
-    with pytest.raises(DeploymentError, match="does not stand for table buckets"):
+    with pytest.raises(DeploymentError, match="does not contain table buckets"):
         deploy.integrate_analytics(enter(account), IAM)

@@ -81,7 +81,7 @@ def test_each_column_of_one_attribute_takes_what_fits_it() -> None:
     assert (text["zip"], text["zip_text"], text["unmapped"]) == (None, "EC1A", None)
     assert row(to_row, {"id": {"S": "1"}, "zip": {"NULL": True}})["zip"] is None
     with pytest.raises(
-        ConversionError, match=r"Attribute `zip` is a DynamoDB BOOL, and its type takes N.* takes S"
+        ConversionError, match=r"Attribute `zip` is a DynamoDB BOOL, but its type takes N.* takes S"
     ):
         row(to_row, {"id": {"S": "1"}, "zip": {"BOOL": True}})
 
@@ -237,5 +237,5 @@ def test_a_key_is_found_again_by_its_value(case: tuple[str, dict[str, Any]]) -> 
 
 @pytest.mark.parametrize("created", [0, 1_764_000_000_000, -1, 10**18])
 def test_a_change_that_cannot_be_dated_is_refused(created: int) -> None:
-    with pytest.raises(ConversionError, match="NotAChangeRecord: One of these cannot be"):
+    with pytest.raises(ConversionError, match="NotAChangeRecord: One of these is invalid"):
         row(converter(ID), {"id": {"S": "1"}}, ApproximateCreationDateTime=created)

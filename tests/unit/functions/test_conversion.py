@@ -318,7 +318,7 @@ def test_the_calendar(year: str) -> None:
         try:
             date.fromisoformat(text)
         except ValueError:
-            with pytest.raises(ConversionError, match="is no date"):
+            with pytest.raises(ConversionError, match="is not a date"):
                 convert(change_record, fast)
         else:
             assert convert(change_record, fast)["day"] == text
@@ -417,25 +417,25 @@ BAD_VALUES = {
     ("amount", '{"N":"12345678901"}'): ("Conversion.OutOfRange", "too large for decimal"),
     ("amount", '{"N":"1E+125"}'): ("Conversion.OutOfRange", r"1E\+125"),
     ("amount", '{"N":12.3}'): ("Conversion.NotDynamoDbJson", "holds a float"),
-    ("amount", '{"N":"NaN"}'): ("Conversion.NotDynamoDbJson", "is no number"),
-    ("amount", '{"N":"1_0"}'): ("Conversion.NotDynamoDbJson", "is no number"),
-    ("amount", '{"S":"12.30"}'): ("Conversion.WrongType", "is a DynamoDB S, and its type takes N"),
-    ("count", '{"N":"1.5"}'): ("Conversion.OutOfRange", "no whole number"),
+    ("amount", '{"N":"NaN"}'): ("Conversion.NotDynamoDbJson", "is not a number"),
+    ("amount", '{"N":"1_0"}'): ("Conversion.NotDynamoDbJson", "is not a number"),
+    ("amount", '{"S":"12.30"}'): ("Conversion.WrongType", "is a DynamoDB S, but its type takes N"),
+    ("count", '{"N":"1.5"}'): ("Conversion.OutOfRange", "not a whole number"),
     ("count", '{"N":"2147483648"}'): ("Conversion.OutOfRange", "32 bits"),
     ("sort", '{"N":"9223372036854775808"}'): ("Conversion.OutOfRange", "64 bits"),
     ("sort", '{"NULL":true}'): ("Conversion.MissingKey", "`sort`"),
-    ("day", '{"S":"2026-02-29"}'): ("Conversion.WrongFormat", "is no date"),
-    ("day", '{"S":"0000-01-01"}'): ("Conversion.WrongFormat", "is no date"),
-    ("day", '{"S":"20260131"}'): ("Conversion.WrongFormat", "is no date"),
+    ("day", '{"S":"2026-02-29"}'): ("Conversion.WrongFormat", "is not a date"),
+    ("day", '{"S":"0000-01-01"}'): ("Conversion.WrongFormat", "is not a date"),
+    ("day", '{"S":"20260131"}'): ("Conversion.WrongFormat", "is not a date"),
     ("at", '{"S":"2026-01-31T12:00:00"}'): ("Conversion.WrongFormat", "no offset"),
-    ("at", '{"S":"2026-01-31T12:00:00.1234567Z"}'): ("Conversion.WrongFormat", "is no moment"),
-    ("blob", '{"B":"*"}'): ("Conversion.NotDynamoDbJson", "no base64"),
+    ("at", '{"S":"2026-01-31T12:00:00.1234567Z"}'): ("Conversion.WrongFormat", "is not a moment"),
+    ("blob", '{"B":"*"}'): ("Conversion.NotDynamoDbJson", "not base64"),
     ("tags", '{"L":[{"N":"1"}]}'): ("Conversion.WrongType", "takes S"),
-    ("tags", '{"L":[],"N":"1"}'): ("Conversion.NotDynamoDbJson", "is no DynamoDB attribute"),
-    ("words", '"a"'): ("Conversion.NotDynamoDbJson", "is no DynamoDB attribute"),
-    ("words", "null"): ("Conversion.NotDynamoDbJson", "is no DynamoDB attribute"),
+    ("tags", '{"L":[],"N":"1"}'): ("Conversion.NotDynamoDbJson", "is not a DynamoDB attribute"),
+    ("words", '"a"'): ("Conversion.NotDynamoDbJson", "is not a DynamoDB attribute"),
+    ("words", "null"): ("Conversion.NotDynamoDbJson", "is not a DynamoDB attribute"),
     ("words", '{"S":"\\ud800"}'): ("Conversion.NotDynamoDbJson", "half a character"),
-    ("other", "7"): ("Conversion.NotDynamoDbJson", "is no DynamoDB attribute"),
+    ("other", "7"): ("Conversion.NotDynamoDbJson", "is not a DynamoDB attribute"),
 }
 
 

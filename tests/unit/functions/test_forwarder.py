@@ -240,7 +240,7 @@ def test_a_poison_record_stops_nothing(cloud: SimpleNamespace, capsys: pytest.Ca
     (error,) = cloud.s3.lines()
     assert json.loads(base64.b64decode(error["rawData"])) == poison
     assert error["errorCode"] == "Conversion.OutOfRange"
-    assert "`n` is outside of what 32 bits hold: '99999999999'" in error["errorMessage"]
+    assert "`n` is out of range for 32 bits: '99999999999'" in error["errorMessage"]
     assert error["lambdaArn"] == FUNCTION_ARN
     assert error["attemptsMade"] == 1
     assert time.time() * 1_000 - 60_000 < error["arrivalTimestamp"] <= error["attemptEndingTimestamp"]
@@ -319,7 +319,9 @@ def test_the_queue_is_asked_again_for_what_it_did_not_take(cloud: SimpleNamespac
 def test_what_nobody_takes_raises(cloud: SimpleNamespace) -> None:
     cloud.firehose.refuses = lambda call, row: "InternalFailure"
     cloud.sqs.refuses = lambda call, body: "InternalError"
-    with pytest.raises(UnkeptError, match=r"1 of 1 messages were not taken by dead-letters: InternalError"):
+    with pytest.raises(
+        UnkeptError, match=r"1 of 1 messages were not accepted by dead-letters: InternalError"
+    ):
         forwarder.handler({"Records": [change(1), change(2)]}, context(seconds=1))
 
 

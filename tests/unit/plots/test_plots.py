@@ -68,7 +68,7 @@ def test_flow_names_what_exists_and_what_is_missing():
         }
     )
     ax = plots.plot_flow(resources)
-    assert title(ax).startswith("3 of 6 stages stand; still missing: Lambda forwarder, Firehose stream")
+    assert title(ax).startswith("3 of 6 stages exist; still missing: Lambda forwarder, Firehose stream")
     assert texts(ax).count("not yet") == 3
     assert texts(ax).count("orders") == 2
     assert "hourly" not in texts(ax)
@@ -122,7 +122,7 @@ def test_each_picture_is_drawn_on_the_axes_that_it_is_given(snapshots, counts, h
 
 def test_delivery_counts_from_the_first_change_and_states_the_lag(counts, snapshots):
     ax = plots.plot_delivery(counts, snapshots.iloc[:2])
-    assert title(ax) == "2 snapshots brought the changes in, the last 4 s after the last change"
+    assert title(ax) == "2 snapshots delivered the changes, the last 4 s after the last change"
     assert ax.lines[0].get_ydata()[-1] == ax.lines[1].get_ydata()[-1] == 400
 
 
@@ -147,7 +147,7 @@ def test_two_clocks_stand_side_by_side_with_the_difference():
     known = pd.DataFrame({"status": ["APPROVED"] * 5})
     true = pd.DataFrame({"status": ["APPROVED"] * 2 + ["FLAGGED"] * 3 + [None]})
     ax = plots.plot_two_clocks(known, true, by="status", when=at(30))
-    assert title(ax) == "At 09:00:30 UTC we knew 5 rows, and 6 were true; farthest apart: FLAGGED"
+    assert title(ax) == "At 09:00:30 UTC, 5 rows were known, and 6 were true; largest difference: FLAGGED"
     assert texts(ax) == ["0", "3 (+3)", "5", "2 (-3)", "0", "1 (+1)"]
     assert {bar.get_hatch() for bar in ax.patches} == {"///", None}
 
@@ -168,7 +168,7 @@ def test_risk_map_writes_every_number():
         }
     )
     ax = plots.plot_risk_by_region(risk)
-    assert title(ax) == "High risk gathers in EU, TRAVEL: 9 of 15 transactions"
+    assert title(ax) == "Most high risk is in EU, TRAVEL: 9 of 15 transactions"
     assert sorted(texts(ax)) == ["0", "2", "4", "9"]
 
 
@@ -180,7 +180,7 @@ def test_merchants_are_ordered_and_the_common_kind_is_the_finding():
     ax = plots.plot_merchants(
         merchants(("Small", "TRAVEL", 5, 0.25), ("Large", "TRAVEL", 90, 0), ("Other", "RETAIL", 7, 0))
     )
-    assert title(ax) == "Large takes the most; 2 of the 3 largest sell TRAVEL"
+    assert title(ax) == "Large sells the most; 2 of the 3 largest sell TRAVEL"
     assert texts(ax) == ["90  TRAVEL, 0% declined", "7  RETAIL, 0% declined", "5  TRAVEL, 25% declined"]
     assert [bar.get_hatch() for bar in ax.patches] == ["", "///", ""]
 
@@ -197,7 +197,7 @@ def test_diff_counts_a_row_once_however_many_columns_changed():
         }
     )
     ax = plots.plot_diff(changes, rows_before=10)
-    assert title(ax) == "1 row came, 1 went, 1 changed: 10 became 10"
+    assert title(ax) == "1 row added, 1 removed, 1 changed: 10 became 10"
     assert texts(ax) == ["10", "+1", "-1", "10", "1"]
 
 
@@ -250,13 +250,13 @@ def profile() -> pd.DataFrame:
 
 def test_profile_tells_key_columns_and_nulls(profile):
     ax = plots.plot_profile(profile)
-    assert title(ax) == "1 of 3 columns hold at most 10 values; 1 tells nearly every row apart"
+    assert title(ax) == "1 of 3 columns hold at most 10 values; 1 is nearly unique"
     assert "80, 50 null" in texts(ax)
 
 
 def test_top_values_are_shares_of_the_whole_with_their_names_where_these_fit(profile):
     ax = plots.plot_top_values(profile)
-    assert title(ax) == "No column is nearly always the same; status comes nearest"
+    assert title(ax) == "No column is nearly always the same; status comes closest"
     assert texts(ax) == ["APPROVED", "DECLINED", "FLAGG…", "so"]
     widths = [bar.get_width() for bar in ax.patches]
     assert sum(widths[:6]) == pytest.approx(1)
@@ -271,12 +271,14 @@ def spread(*bins: tuple[float, float, int], column: str = "amount") -> pd.DataFr
 def test_histograms_tell_which_column_leans():
     skewed, even = spread((0, 1, 90), (1, 100, 10)), spread((0, 5, 50), (5, 10, 50), column="hour")
     ax = plots.plot_histograms(pd.concat([even, skewed], ignore_index=True))
-    assert title(ax) == "amount leans most: half of its rows lie in the lowest hundredth of its range"
+    assert title(ax) == "amount is the most skewed: half of its rows lie in the lowest hundredth of its range"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["amount", "hour"]
     assert texts(ax) == ["0", "100", "0", "10"]
     left = plots.plot_histograms(spread((0, 99, 10), (99, 100, 90)))
-    assert title(left) == "amount leans most: half of its rows lie in the highest hundredth of its range"
-    assert title(plots.plot_histograms(even)) == "No column leans far to one side; hour does most"
+    assert (
+        title(left) == "amount is the most skewed: half of its rows lie in the highest hundredth of its range"
+    )
+    assert title(plots.plot_histograms(even)) == "No column is strongly skewed; hour is the most"
 
 
 def test_histograms_draw_rows_by_width_and_mark_one_value_of_many_rows():
@@ -344,7 +346,7 @@ def test_an_empty_frame_is_a_sentence_and_no_picture(snapshots, counts, history,
         "The table has no snapshot yet": plots.plot_snapshots(snapshots.head(0)),
         "No change was made": plots.plot_operations(counts.head(0)),
         "No change was made, and none arrived": plots.plot_delivery(counts.head(0), snapshots.head(0)),
-        "Nothing came, went or changed: 1 row as before": plots.plot_diff(
+        "Nothing added, removed or changed: 1 row as before": plots.plot_diff(
             pd.DataFrame(columns=["id", "change", "column", "before", "after"]), rows_before=1
         ),
         "Nothing was known and nothing was true": plots.plot_two_clocks(
@@ -353,16 +355,16 @@ def test_an_empty_frame_is_a_sentence_and_no_picture(snapshots, counts, history,
         "No version of this item is known": plots.plot_item_history(history.head(0)),
         "No column to profile": plots.plot_profile(profile.head(0)),
         "No column with frequent values": plots.plot_top_values(profile.head(1)),
-        "No column with a spread of values": plots.plot_histograms(spread((1, 1, 5))),
+        "No column with a range of values": plots.plot_histograms(spread((1, 1, 5))),
         "No value of amount": plots.plot_distribution(pd.Series([None], name="amount", dtype="Float64")),
         "No column to compare": plots.plot_drift(drifted()),
         "No file: the table is empty": plots.plot_file_sizes(files()),
-        "No change of this time is in the log": plots.plot_freshness(lags()),
+        "The change log has no change of this time": plots.plot_freshness(lags()),
         "No transaction in any hour": plots.plot_hourly(
             pd.DataFrame(columns=["hour", "transactions", "declined"])
         ),
-        "No merchant took anything": plots.plot_merchants(merchants()),
-        "No transaction of high risk": plots.plot_risk_by_region(
+        "No merchant has any sales": plots.plot_merchants(merchants()),
+        "No high-risk transaction": plots.plot_risk_by_region(
             pd.DataFrame(columns=["region", "merchant_category", "high_risk_count"])
         ),
     }
@@ -377,11 +379,9 @@ def test_one_row_is_drawn(snapshots, counts, history, profile):
         "1 snapshot, of 150 rows": plots.plot_snapshots(snapshots.head(1)),
         "60 changes: 100% INSERT": plots.plot_operations(counts.head(1)),
         "1 version of one item; 1 of its attributes changed": plots.plot_item_history(history.iloc[[2]]),
-        "0 of 1 column hold at most 10 values; 1 tells nearly every row apart": plots.plot_profile(
-            profile.head(1)
-        ),
+        "0 of 1 column hold at most 10 values; 1 is nearly unique": plots.plot_profile(profile.head(1)),
         "Every value of amount is 5": plots.plot_distribution(pd.Series([5], name="amount")),
-        "1 of 1 column has shifted, amount the farthest": plots.plot_drift(drifted("amount")),
+        "1 of 1 column has shifted, amount the most": plots.plot_drift(drifted("amount")),
         "1 of 1 file is smaller than 64 MiB, half of all are 9 B or less": plots.plot_file_sizes(files(9)),
         "Half of the changes take 1.0 s: item → stream": plots.plot_freshness(lags("item → stream")),
     }
@@ -410,7 +410,7 @@ def test_resources_removed_and_left():
         {"kind": ["AWS::S3::Bucket", "AWS::S3::Bucket", "Iceberg table"], "name": list("abc")}
     )
     ax = plots.plot_resources(before, before.iloc[:1])
-    assert title(ax) == "2 of 3 resources were removed; 1 are left"
+    assert title(ax) == "2 of 3 resources were removed; 1 remain"
     assert sorted(texts(ax)) == ["1 → 0", "2 → 1"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Iceberg table", "S3 Bucket"]
 

@@ -91,7 +91,7 @@ def test_a_column_that_came_is_null_before_and_comes_first() -> None:
     assert found["column"].tolist() == ["extra", "status"]
     assert found["nulls_before"].tolist() == [1, 0]
     ax = plots.plot_drift(found)
-    assert ax.get_title(loc="left") == "1 of 2 columns has shifted, extra the farthest"
+    assert ax.get_title(loc="left") == "1 of 2 columns has shifted, extra the most"
     assert {bar.get_hatch() for bar in ax.patches} == {"///", ""}
     assert any("→" in text.get_text() for text in ax.texts)
 

@@ -25,13 +25,19 @@ CONTRACT = Contract(
     ),
 )
 SCHEMA = pa.schema(
-    [("id", pa.string()), ("n", pa.decimal128(5, 2)), ("tags", pa.list_(pa.string())), ("j", pa.string())]
+    [
+        ("id", pa.string()),
+        ("n", pa.decimal128(5, 2)),
+        ("tags", pa.list_(pa.string())),
+        ("j", pa.string()),
+        ("unmapped", pa.string()),
+    ]
 )
 
 
 def reconciled(items: list[dict[str, Any]], rows: list[dict[str, Any]]) -> pd.DataFrame:
     stored = pa.Table.from_pylist(rows, schema=SCHEMA)
-    dynamodb, iceberg = _align(items, stored, CONTRACT.columns)
+    dynamodb, iceberg = _align(items, stored, CONTRACT)
     return _name_differences(compare(dynamodb, iceberg, CONTRACT.key), CONTRACT)
 
 
@@ -72,3 +78,9 @@ def test_no_rows_on_either_side() -> None:
     assert reconciled([], []).empty
     assert reconciled([{"id": {"S": "a"}}], [])["problem"].tolist() == ["missing"]
     assert reconciled([], [{"id": "a"}])["problem"].tolist() == ["extra"]
+
+
+def test_what_has_no_column_is_compared_too() -> None:
+    items = [{"id": {"S": "a"}, "extra": {"N": "1"}}, {"id": {"S": "b"}, "extra": {"N": "2"}}]
+    found = reconciled(items, [{"id": "a", "unmapped": '{"extra":{"N":"1"}}'}, {"id": "b"}])
+    assert found[["id", "problem", "column"]].to_numpy().tolist() == [["b", "stale", "unmapped"]]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -246,8 +248,27 @@ def test_writes_that_stay_unprocessed_are_an_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(traffic.time, "sleep", lambda seconds: None)
     table = DynamoDB(unprocessed=25)
     monkeypatch.setattr(table, "calls", itertools.repeat(0))
-    with pytest.raises(TrafficError, match=r"took 0 of 100 changes.*stayed unprocessed in 10 attempts"):
+    with pytest.raises(TrafficError, match=r"accepted 0 of 100 changes.*stayed unprocessed in 10 attempts"):
         write(table, plan(60, 25, 15), workers=1)
+
+
+def test_an_interrupt_says_how_much_was_written_and_writes_nothing_more() -> None:
+    table, calls = DynamoDB(), itertools.count()
+    batch_write_item = table.batch_write_item
+
+    def interrupted(RequestItems: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:  # noqa: N803
+        if next(calls) == 5:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.02)
+        return batch_write_item(RequestItems)
+
+    table.batch_write_item = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt, match=r"accepted [\d,]+ of 4,000 changes. Nothing more is written"):
+        write(table, plan(2_400, 1_000, 600), workers=4)
+    written = len(table.records)
+    assert 0 < written < 1_000
+    time.sleep(0.2)
+    assert len(table.records) == written
 
 
 def test_several_threads_write_and_an_item_has_one() -> None:
@@ -273,7 +294,7 @@ def test_several_threads_write_and_an_item_has_one() -> None:
 
 def test_refused_writes_are_an_error_that_counts() -> None:
     with pytest.raises(
-        TrafficError, match=r"took 50 of 100 changes.*ProvisionedThroughputExceeded"
+        TrafficError, match=r"accepted 50 of 100 changes.*ProvisionedThroughputExceeded"
     ) as caught:
         write(DynamoDB(error_after=2), plan(100, 0, 0), workers=1)
     assert caught.value.hint

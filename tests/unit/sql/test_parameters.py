@@ -71,8 +71,8 @@ def test_places_are_kept() -> None:
         ("SELECT :name", None, ":name"),
         ("SELECT 1", {"name": 1}, "'name'"),
         ("SELECT ':name'", {"name": 1}, "'name'"),
-        ("SELECT ?", [], "1 question marks, and 0 values"),
-        ("SELECT ?", [1, 2], "1 question marks, and 2 values"),
+        ("SELECT ?", [], "1 question marks, but 0 values"),
+        ("SELECT ?", [1, 2], "1 question marks, but 2 values"),
         ("SELECT ?", "x", "'x'"),
     ],
 )

@@ -1,6 +1,6 @@
 """The same stacks for people who deploy with the CDK: a thin app over the templates.
 
-Nothing of this is used from Python: `cdk.json` starts `python -m dynaberg.deploy.cdk.app`. It needs the extra
+Nothing here is used from Python: `cdk.json` starts `python -m dynaberg.deploy.cdk.app`. It needs the extra
 `cdk`, and Node.
 """
 

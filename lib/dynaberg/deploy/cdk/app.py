@@ -1,11 +1,11 @@
-"""The CDK app: the same templates, for those who deploy with `cdk`. It needs the extra `cdk`, and Node.
+"""The CDK app: the same templates, for people who deploy with `cdk`. It needs the extra `cdk`, and Node.
 
     $ cdk synth
     $ cdk deploy --all -c stream_type=kinesis
 
-Each stack includes its template as it is. What the workbench passes on between two deployments, an output of
-one stack to a parameter of the next, is an export and an import here; the functions' code is an asset of the
-CDK, so the account must have been bootstrapped (`cdk bootstrap`).
+Each stack includes its template as it is. Where the workbench passes an output of one stack to a parameter of
+the next, the app uses an export and an import; the functions' code is an asset of the CDK, so the account
+must have been bootstrapped (`cdk bootstrap`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def build(app: App) -> dict[str, Stack]:
     """Add the stacks to an app, by the settings of its context.
 
     Args:
-        app: The app; its context is `cdk.context.json` and what `-c key=value` says.
+        app: The app; its context is `cdk.context.json` and the options `-c key=value`.
 
     Returns:
         The stacks in the order in which they are deployed: foundation, tables, access, delivery, observe.
@@ -91,7 +91,7 @@ def build(app: App) -> dict[str, Stack]:
 
 
 def settings_of(app: App) -> Settings:
-    """The settings from the app's context; what `-c` gives is text."""
+    """The settings from the app's context; values from `-c` are text."""
     given = {f.name: app.node.try_get_context(f.name) for f in fields(Settings) if f.name != "root"}
     typed = {key: _typed(key, value) for key, value in given.items() if value is not None}
     return load_settings(**{**typed, "target": "aws"})

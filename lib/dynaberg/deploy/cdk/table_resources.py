@@ -1,7 +1,7 @@
-"""The Iceberg tables as CloudFormation resources, for those who deploy with the CDK.
+"""The Iceberg tables as CloudFormation resources, for people who deploy with the CDK.
 
-CloudFormation can make a table and can never change its schema: "AWS::S3Tables::Table" says so of
-`IcebergMetadata`. Columns that a contract gains are therefore added by `dynaberg tables`, as everywhere else.
+CloudFormation can create a table but never change its schema ("AWS::S3Tables::Table", on `IcebergMetadata`).
+New columns of a contract are therefore added by `dynaberg tables`, as everywhere else.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Resource = dict[str, Any]
 def table_resources(contract: Contract, *, table_bucket_arn: str, namespace: str) -> dict[str, Resource]:
     """The change log and the current table of a contract.
 
-    A stack that is deleted leaves them, and their rows, where they are.
+    Deleting the stack keeps them and their rows.
 
     Args:
         contract: The table contract.
-        table_bucket_arn: The table bucket, as an ARN or as what CloudFormation imports it by.
+        table_bucket_arn: The table bucket, as an ARN or as a CloudFormation import.
         namespace: Namespace of the table bucket.
 
     Returns:

@@ -7,17 +7,25 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from local_aws.athena.api import prepared
-from local_aws.athena.api.pages import joined, read_page, row_of
-from local_aws.athena.api.starting import WITHOUT_FILE, invalid, new_execution, repeated
-from local_aws.athena.api.storage import ResultObjects
+from local_aws.athena.api.results import ResultObjects, joined, read_page, row_of
+from local_aws.athena.api.starting import WITHOUT_FILE, new_execution, repeated
 from local_aws.athena.dialect import QueryCancelled, QueryError
-from local_aws.athena.statements import Execution, Executions, Runner, header, rows_of_text, write_csv
+from local_aws.athena.statements import (
+    Execution,
+    Executions,
+    Runner,
+    header,
+    invalid,
+    rows_of_text,
+    write_csv,
+)
 from local_aws.athena.tables import Catalogs, Engine, metadata
 from local_aws.s3tables import IcebergTables
 from local_aws.wire import AwsError, Upstream
@@ -81,8 +89,8 @@ class Operations:
 
     async def metadata(self, operation: str, payload: Payload) -> Payload | None:
         """A catalog operation; None where it is of the Glue catalog."""
-        answer = metadata.OPERATIONS[operation]
-        return await asyncio.get_running_loop().run_in_executor(self._threads, answer, self.catalogs, payload)
+        answer = partial(metadata.answer, operation, self.catalogs, payload)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, answer)
 
     async def start_query(self, payload: Payload) -> Payload:
         """`StartQueryExecution`."""
@@ -212,10 +220,7 @@ class Operations:
             page = await asyncio.to_thread(read_page, file, int(token or 0), count - len(rows))
             rows, following = [*rows, *page.rows], page.following
         answer: dict[str, Any] = {
-            "ResultSet": {
-                "Rows": joined(rows),
-                "ResultSetMetadata": {"ColumnInfo": execution.columns},
-            }
+            "ResultSet": {"Rows": joined(rows), "ResultSetMetadata": {"ColumnInfo": execution.columns}}
         }
         answer["UpdateCount"] = execution.update_count or 0
         if following is not None:

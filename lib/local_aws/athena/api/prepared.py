@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_aws.athena.dialect import StatementError, outside, without_comments
+from local_aws.athena.statements import invalid
 from local_aws.wire import AwsError, Upstream
 
 PREPARE = re.compile(r"PREPARE\s+(\w+)\s+FROM\s+(.*)", re.IGNORECASE | re.DOTALL)
@@ -48,8 +49,7 @@ async def resolve(upstream: Upstream, workgroup: str, sql: str, parameters: tupl
     try:
         answer = await upstream.operation("AmazonAthena.GetPreparedStatement", asked)
     except AwsError as error:
-        message = f"PreparedStatement {found[1]} was not found in workGroup {workgroup}"
-        raise AwsError("InvalidRequestException", message, AthenaErrorCode="INVALID_INPUT") from error
+        raise invalid(f"PreparedStatement {found[1]} was not found in workGroup {workgroup}") from error
     return Resolved(answer["PreparedStatement"]["QueryStatement"], using(found[2], parameters))
 
 

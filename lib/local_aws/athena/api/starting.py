@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from local_aws.athena.api import prepared
 from local_aws.athena.dialect import QueryError, StatementError, kind_of, read
-from local_aws.athena.statements import Execution
-from local_aws.wire import AwsError, Upstream
+from local_aws.athena.statements import Execution, invalid
+from local_aws.wire import Upstream
 
 Payload = Mapping[str, Any]
 
@@ -60,11 +60,6 @@ async def new_execution(upstream: Upstream, payload: Payload) -> Execution:
     )
     classify(execution)
     return execution
-
-
-def invalid(message: str, code: str = "INVALID_INPUT") -> AwsError:
-    """A request that Athena refuses."""
-    return AwsError("InvalidRequestException", message, AthenaErrorCode=code)
 
 
 async def output_of(upstream: Upstream, workgroup: str, asked: Payload) -> Output:

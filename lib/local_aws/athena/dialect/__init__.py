@@ -3,7 +3,7 @@
 From outside: parsing, the translation that needs no types, types and their names, and Athena's errors.
 """
 
-from local_aws.athena.dialect.dialect import DuckSql, to_duckdb
+from local_aws.athena.dialect.dialect import DuckSql, call, literal, quoted, to_duckdb
 from local_aws.athena.dialect.errors import QueryCancelled, QueryError, StatementError, from_duckdb
 from local_aws.athena.dialect.functions import FUNCTIONS, definitions
 from local_aws.athena.dialect.macros import MACROS
@@ -34,6 +34,7 @@ __all__ = [
     "QueryCancelled",
     "QueryError",
     "StatementError",
+    "call",
     "coerces",
     "column_info",
     "decimal_type",
@@ -41,8 +42,10 @@ __all__ = [
     "family",
     "from_duckdb",
     "kind_of",
+    "literal",
     "outside",
     "parse_type",
+    "quoted",
     "read",
     "rewrite",
     "text_name",

@@ -78,6 +78,21 @@ class DuckSql(DuckDB):
         }
 
 
+def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+    """A call of one of DuckDB's functions, or of a macro."""
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def quoted(name: str) -> str:
+    """A name as a delimited identifier, and a value as a field of CSV."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL's literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def to_duckdb(tree: exp.Expr) -> str:
     """A tree as DuckDB's SQL; every name in quotes, for DuckDB reserves words that Athena does not."""
     return tree.sql(dialect=DuckSql, normalize_functions=False, identify=True, copy=True)

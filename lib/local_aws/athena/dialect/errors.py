@@ -14,7 +14,7 @@ USER_ERROR, SYSTEM_ERROR = 2, 1
 
 
 class QueryError(Exception):
-    """A query that fails, as `StateChangeReason` tells it.
+    """A query that fails, as `StateChangeReason` says it.
 
     Args:
         code: Athena's error code, such as `COLUMN_NOT_FOUND`.
@@ -46,13 +46,15 @@ class QueryCancelled(Exception):  # noqa: N818 - not an error: the user asked fo
 
 def position(node: exp.Expr | None) -> str:
     """`line 1:15: ` for a node whose identifiers remember where they stood."""
-    if node is None:
-        return ""
+    place = None if node is None else place_of(node)
+    return f"line {place[0]}:{place[1]}: " if place else ""
+
+
+def place_of(node: exp.Expr) -> tuple[int, int] | None:
+    """Line and column where a node begins, by the first of its identifiers."""
     metas = (part.meta for part in node.walk() if "line" in part.meta)
     first = min(metas, key=lambda meta: meta["start"], default=None)
-    if first is None:
-        return ""
-    return f"line {first['line']}:{first['col'] - (first['end'] - first['start'])}: "
+    return (first["line"], first["col"] - (first["end"] - first["start"])) if first else None
 
 
 PATTERNS: tuple[tuple[str, str, str], ...] = (
@@ -117,11 +119,7 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
         "CONSTRAINT_VIOLATION",
         "NULL value not allowed for NOT NULL column: {0}",
     ),
-    (
-        r"Cannot (?:compare|mix) values|Cannot combine types",
-        "TYPE_MISMATCH",
-        "{text}",
-    ),
+    (r"Cannot (?:compare|mix) values|Cannot combine types", "TYPE_MISMATCH", "{text}"),
     (r"(?:Unimplemented type for cast|Unimplemented cast)", "TYPE_MISMATCH", "{text}"),
     (r"Out of Memory", "EXCEEDED_LOCAL_MEMORY_LIMIT", "Query exceeded the memory limit of the local engine"),
     (

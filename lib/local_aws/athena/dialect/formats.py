@@ -6,36 +6,25 @@ import re
 
 from sqlglot import exp
 
+from local_aws.athena.dialect.dialect import call
 from local_aws.athena.dialect.errors import QueryError
 
 DIRECTIVE = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
-MYSQL = {
-    "a": "%a",
-    "b": "%b",
+JODA_PIECE = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']+")
+MYSQL = {letter: f"%{letter}" for letter in "abdfHIjmpSyY%"} | {
     "c": "%-m",
-    "d": "%d",
     "e": "%-d",
-    "f": "%f",
-    "H": "%H",
     "h": "%I",
-    "I": "%I",
     "i": "%M",
-    "j": "%j",
     "k": "%-H",
     "l": "%-I",
     "M": "%B",
-    "m": "%m",
-    "p": "%p",
     "r": "%I:%M:%S %p",
-    "S": "%S",
     "s": "%S",
     "T": "%H:%M:%S",
     "v": "%V",
     "W": "%A",
     "x": "%G",
-    "Y": "%Y",
-    "y": "%y",
-    "%": "%%",
 }
 JODA = {
     "yyyy": "%Y",
@@ -87,13 +76,10 @@ def mysql_to_strftime(pattern: str) -> str:
 
 def joda_to_strftime(pattern: str) -> str:
     """A pattern of `format_datetime` and `parse_datetime` (Trino, "Java date functions")."""
-    pieces = re.findall(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']+", pattern)
-    text = "".join(m[0] for m in re.finditer(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']+", pattern))
-    if not pieces or text != pattern:
+    pieces = [found[0] for found in JODA_PIECE.finditer(pattern)]
+    if not pieces or "".join(pieces) != pattern:
         raise QueryError("INVALID_FUNCTION_ARGUMENT", f"Invalid format: {pattern}")
-    return "".join(
-        joda_piece(m[0]) for m in re.finditer(r"'(?:[^']|'')*'|([A-Za-z])\1*|[^A-Za-z']+", pattern)
-    )
+    return "".join(joda_piece(piece) for piece in pieces)
 
 
 def joda_piece(piece: str) -> str:
@@ -130,7 +116,7 @@ def format_call(node: exp.Anonymous) -> exp.Expr:
         return f"%{flags}{width or ''}{dotted}{'s' if letter in 'sSbB' else letter}"
 
     text = DIRECTIVE.sub(directive, pattern.name)
-    return exp.Anonymous(this="printf", expressions=[exp.Literal.string(text), *arguments])
+    return call("printf", exp.Literal.string(text), *arguments)
 
 
 def argument(value: exp.Expr, letter: str, precision: str | None, node: exp.Anonymous) -> exp.Expr:
@@ -141,8 +127,8 @@ def argument(value: exp.Expr, letter: str, precision: str | None, node: exp.Anon
         number = exp.cast(value, "DOUBLE")
         if letter != "f":
             return number
-        return exp.Anonymous(this="round", expressions=[number, exp.Literal.number(int(precision or 6))])
+        return call("round", number, exp.Literal.number(int(precision or 6)))
     if letter in "sSbB":
-        text = exp.Anonymous(this="trino_varchar", expressions=[value, exp.Literal.number(6)])
-        return exp.Anonymous(this="upper", expressions=[text]) if letter in "SB" else text
+        text = call("trino_varchar", value, exp.Literal.number(6))
+        return call("upper", text) if letter in "SB" else text
     raise QueryError("NOT_SUPPORTED", f"format: directive %{letter} is not supported locally", node)

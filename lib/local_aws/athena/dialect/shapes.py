@@ -7,15 +7,11 @@ from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
+from local_aws.athena.dialect.dialect import call
 from local_aws.athena.dialect.errors import QueryError
 from local_aws.athena.dialect.formats import format_call
 
 Node = exp.Expr
-
-
-def call(name: str, *arguments: Node) -> exp.Anonymous:
-    """A call of one of DuckDB's functions, or of a macro."""
-    return exp.Anonymous(this=name, expressions=list(arguments))
 
 
 def null_if_any_is(node: exp.Anonymous) -> Node:

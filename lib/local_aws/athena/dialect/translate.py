@@ -13,11 +13,11 @@ import sqlglot
 from sqlglot import exp
 from trino_sql_validator import validate
 
-from local_aws.athena.dialect.dialect import DuckSql
+from local_aws.athena.dialect.dialect import DuckSql, call
 from local_aws.athena.dialect.errors import QueryError
 from local_aws.athena.dialect.formats import joda_to_strftime, mysql_to_strftime
 from local_aws.athena.dialect.functions import FUNCTIONS
-from local_aws.athena.dialect.shapes import SHAPES, call, null_if_any_is
+from local_aws.athena.dialect.shapes import SHAPES, null_if_any_is
 from local_aws.athena.dialect.spellings import Function
 
 Node = exp.Expr
@@ -243,7 +243,7 @@ def change_interval(node: exp.Interval) -> Node:
 def change_substring(node: exp.Substring) -> Node:
     """Every spelling of SUBSTRING is the function `substr`."""
     arguments = [node.this, node.args.get("start"), node.args.get("length")]
-    return change_function(exp.Anonymous(this="substr", expressions=[a for a in arguments if a is not None]))
+    return change_function(call("substr", *(a for a in arguments if a is not None)))
 
 
 def change_extract(node: exp.Extract) -> Node:

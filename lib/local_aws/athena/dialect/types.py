@@ -99,13 +99,13 @@ def parse_type(text: str) -> DuckType:
     return DuckType("plain", text)
 
 
-def outside(text: str) -> list[str]:
-    """The parts between commas outside brackets and quotes."""
+def outside(text: str, separator: str = ",", opening: str = "([", closing: str = ")]") -> list[str]:
+    """The parts between separators outside brackets and quotes."""
     parts, depth, in_quotes = [""], 0, False
     for letter in text:
         in_quotes ^= letter == '"'
-        depth += 0 if in_quotes else (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0 and not in_quotes:
+        depth += 0 if in_quotes else (letter in opening) - (letter in closing)
+        if letter == separator and depth == 0 and not in_quotes:
             parts.append("")
         else:
             parts[-1] += letter
@@ -162,12 +162,7 @@ WIDER = {
 
 
 def coerces(given: str, wanted: str) -> bool:
-    """Whether a value of one type may be stored in a column of another without a cast.
-
-    Args:
-        given: DuckDB's name of the value's type.
-        wanted: DuckDB's name of the column's type.
-    """
+    """Whether a value of one type may be stored in a column of another without a cast."""
     if given == wanted or given in ("NULL", '"NULL"'):
         return True
     from_decimal, to_decimal = decimal_type(given), decimal_type(wanted)
@@ -218,7 +213,7 @@ def column_info(column: str, name: str, shown: str = "") -> Mapping[str, Any]:
     Args:
         column: The column's name.
         name: DuckDB's type.
-        shown: Athena's type, where DuckDB's does not tell it.
+        shown: Athena's type, where DuckDB's does not say.
     """
     kind = shown or column_type(name)
     digits = decimal_type(name) if kind == "decimal" else None

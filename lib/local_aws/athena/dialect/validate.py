@@ -12,7 +12,7 @@ from sqlglot.errors import SqlglotError
 from trino_sql_validator import validate
 
 from local_aws.athena.dialect.dialect import AthenaSql
-from local_aws.athena.dialect.errors import StatementError
+from local_aws.athena.dialect.errors import StatementError, place_of
 from local_aws.athena.dialect.words import refuse_words
 
 Node = exp.Expr
@@ -47,6 +47,8 @@ def parsed(sql: str) -> Node:
     for node in tree.walk():
         if refused := REFUSED.get(type(node)):
             refused(node)
+        if sign := REFUSED_SIGNS.get(type(node)):
+            raise unexpected(node, sign)
     return tree
 
 
@@ -80,10 +82,7 @@ def grammar_words(message: str) -> str:
 
 def unexpected(node: Node, text: str) -> StatementError:
     """Something of DuckDB's that Athena's grammar lacks."""
-    places = [n.meta for n in node.walk() if "line" in n.meta]
-    first = min(places, key=lambda meta: meta["start"], default=None)
-    line, column = (first["line"], first["col"] - (first["end"] - first["start"])) if first else (1, 1)
-    return StatementError(f"mismatched input '{text}'", line, column)
+    return StatementError(f"mismatched input '{text}'", *(place_of(node) or (1, 1)))
 
 
 def refuse_star_options(node: Node) -> None:
@@ -112,26 +111,17 @@ def refuse_select_options(node: Node) -> None:
             raise unexpected(term, "ALL")
 
 
-def refuse_operator(node: Node) -> None:
-    """Trino has functions for bits, no operators."""
-    raise unexpected(node, {"bitwiseand": "&", "bitwiseor": "|", "bitwisexor": "^"}.get(node.key, "<<"))
-
-
-def refuse_slice(node: Node) -> None:
-    """`x[1:2]`."""
-    raise unexpected(node, ":")
-
-
-def refuse_similar(node: Node) -> None:
-    """`x SIMILAR TO 'pattern'`."""
-    raise unexpected(node, "SIMILAR")
-
-
-BITS = (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseLeftShift, exp.BitwiseRightShift)
 REFUSED: Mapping[type[Node], Callable[[Node], None]] = {
     exp.Star: refuse_star_options,
     exp.Select: refuse_select_options,
-    exp.Slice: refuse_slice,
-    exp.SimilarTo: refuse_similar,
-    **dict.fromkeys(BITS, refuse_operator),
+}
+# Trino has functions for bits, no operators.
+REFUSED_SIGNS: Mapping[type[Node], str] = {
+    exp.Slice: ":",
+    exp.SimilarTo: "SIMILAR",
+    exp.BitwiseAnd: "&",
+    exp.BitwiseOr: "|",
+    exp.BitwiseXor: "^",
+    exp.BitwiseLeftShift: "<<",
+    exp.BitwiseRightShift: "<<",
 }

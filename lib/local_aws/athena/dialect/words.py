@@ -1,4 +1,4 @@
-"""What DuckDB's grammar or sqlglot's takes and Athena's does not, as far as words beside each other tell.
+"""What DuckDB's grammar or sqlglot's takes and Athena's does not, as far as words beside each other show.
 
 Source: Trino documentation, "SELECT", "Data types", "Date and time functions and operators", and its grammar.
 """

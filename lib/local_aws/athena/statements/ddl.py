@@ -30,6 +30,7 @@ from local_aws.athena.dialect import (
 from local_aws.athena.statements.dml import ROWS, relation
 from local_aws.athena.statements.queries import Outcome, translate
 from local_aws.athena.tables import Context, TableName, bytes_read, iceberg_type, resolve, split_outside
+from local_aws.athena.typed import output_names
 
 NAME = r'(?:[`"][^`"]+[`"]|\w+)(?:\.(?:[`"][^`"]+[`"]|\w+)){0,2}'
 SQL_TYPES = {
@@ -224,8 +225,6 @@ def run_create_as(context: Context, sql: str, parameters: tuple[str, ...]) -> Ou
     name = table_name(context, found[2])
     options = dict(re.findall(r"(\w+)\s*=\s*('[^']*'|ARRAY\s*\[[^\]]*\]|\w+)", found[3] or "", re.IGNORECASE))
     tree = read(found[4], parameters)
-    from local_aws.athena.typed import output_names
-
     given = output_names(tree)
     if given and any(n is None or n.startswith("_col") for n in given):
         place = next(i for i, n in enumerate(given, 1) if n is None or n.startswith("_col"))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import duckdb
 from sqlglot import exp
 
-from local_aws.athena.dialect import QueryError, coerces, column_info, text_name, to_duckdb
+from local_aws.athena.dialect import QueryError, coerces, column_info, quoted, text_name, to_duckdb
 from local_aws.athena.statements.queries import Outcome, translate
 from local_aws.athena.tables import Context, TableName, bytes_read, names
 from local_aws.athena.typed import only_nulls
@@ -183,8 +183,3 @@ def relation(name: TableName) -> str:
 def alias_of(table: exp.Table) -> str:
     """The alias of a table in a statement, its own name where it has none."""
     return quoted(table.alias_or_name.lower())
-
-
-def quoted(name: str) -> str:
-    """A delimited identifier."""
-    return '"' + name.replace('"', '""') + '"'

@@ -101,13 +101,13 @@ class Execution:
 
     def as_json(self) -> dict[str, Any]:
         """`QueryExecution`."""
-        status: dict[str, Any] = {"State": self.state, "SubmissionDateTime": self.submitted_at}
-        if self.completed_at:
-            status["CompletionDateTime"] = self.completed_at
-        if self.reason:
-            status["StateChangeReason"] = self.reason
-        if self.error:
-            status["AthenaError"] = self.error
+        status = {
+            "State": self.state,
+            "SubmissionDateTime": self.submitted_at,
+            "CompletionDateTime": self.completed_at,
+            "StateChangeReason": self.reason,
+            "AthenaError": self.error,
+        }
         context = {"Catalog": self.catalog, "Database": self.database}
         answer: dict[str, Any] = {
             "QueryExecutionId": self.id,
@@ -117,7 +117,7 @@ class Execution:
             "ResultConfiguration": {"OutputLocation": self.location},
             "ResultReuseConfiguration": {"ResultReuseByAgeConfiguration": {"Enabled": False}},
             "QueryExecutionContext": {name: value for name, value in context.items() if value},
-            "Status": status,
+            "Status": {name: value for name, value in status.items() if value},
             "Statistics": self.statistics(),
             "WorkGroup": self.workgroup,
             "EngineVersion": ENGINE,
@@ -125,6 +125,11 @@ class Execution:
         if self.parameters:
             answer["ExecutionParameters"] = list(self.parameters)
         return answer
+
+
+def invalid(message: str, code: str = "INVALID_INPUT") -> AwsError:
+    """A request that Athena refuses."""
+    return AwsError("InvalidRequestException", message, AthenaErrorCode=code)
 
 
 class Executions:
@@ -151,11 +156,7 @@ class Executions:
             AwsError: InvalidRequestException, where there is none.
         """
         if execution_id not in self._by_id:
-            raise AwsError(
-                "InvalidRequestException",
-                f"QueryExecution {execution_id} was not found",
-                AthenaErrorCode="INVALID_INPUT",
-            )
+            raise invalid(f"QueryExecution {execution_id} was not found")
         return self._by_id[execution_id]
 
     def find(self, execution_id: str) -> Execution | None:

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from local_aws.athena.dialect import QueryError, to_duckdb
+from local_aws.athena.dialect import QueryError, quoted, to_duckdb
 from local_aws.athena.statements.dml import (
     ROWS,
     check_columns,
     check_values,
-    quoted,
     relation,
     target,
     transaction,
@@ -108,12 +107,9 @@ def picked_rows(
         ),
         alias=exp.TableAlias(this=exp.to_identifier(old)),
     )
-    found = exp.Not(this=exp.Is(this=exp.column(ROW, table=old), expression=exp.Null()))
     cases = exp.Case()
     for number, clause in enumerate(clauses):
-        test = found.copy() if clause.matched else exp.Not(this=exp.Paren(this=found.copy()))
-        full = exp.and_(test, clause.condition.copy()) if clause.condition is not None else test
-        cases = cases.when(full, str(number))
+        cases = cases.when(applies(clause, old), str(number))
     expressions = [exp.alias_(cases, "merge_clause"), exp.column(FILE, table=old), exp.column(ROW, table=old)]
     for column in columns:
         expressions.append(exp.alias_(new_value(column, clauses, old), quoted_name(column)))
@@ -127,6 +123,13 @@ def picked_rows(
         ),
     )
     return outer.where(exp.Not(this=exp.Is(this=exp.column("merge_clause"), expression=exp.Null())))
+
+
+def applies(clause: Clause, old: str) -> Node:
+    """Whether a clause is for a row of the join."""
+    found: Node = exp.Not(this=exp.Is(this=exp.column(ROW, table=old), expression=exp.Null()))
+    test = found if clause.matched else exp.Not(this=exp.Paren(this=found))
+    return exp.and_(test, clause.condition.copy()) if clause.condition is not None else test
 
 
 def unaliased(table: exp.Table) -> exp.Table:
@@ -144,13 +147,10 @@ def quoted_name(column: str) -> exp.Identifier:
 def new_value(column: str, clauses: Sequence[Clause], old: str) -> Node:
     """A column's new value, by the clause that applies; the conditions repeat in their order."""
     cases = exp.Case()
-    found = exp.Not(this=exp.Is(this=exp.column(ROW, table=old), expression=exp.Null()))
     for clause in clauses:
-        test = found.copy() if clause.matched else exp.Not(this=exp.Paren(this=found.copy()))
-        full = exp.and_(test, clause.condition.copy()) if clause.condition is not None else test
         kept = exp.column(column, table=old, quoted=True)
         value = clause.values.get(column.lower(), kept if clause.matched else exp.Null())
-        cases = cases.when(full, exp.Null() if clause.action == "DELETE" else value.copy())
+        cases = cases.when(applies(clause, old), exp.Null() if clause.action == "DELETE" else value.copy())
     return cases
 
 

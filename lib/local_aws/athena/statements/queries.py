@@ -12,7 +12,7 @@ from sqlglot import exp
 from local_aws.athena.dialect import column_info, parse_type, rewrite
 from local_aws.athena.statements.results import as_text_query
 from local_aws.athena.tables import Context, TableKey, Tables, Texts, bytes_read, is_view, names, texts_of
-from local_aws.athena.typed import naming, precision, refuse_aliases, typed, unnest
+from local_aws.athena.typed import output_names, precision, refuse_aliases, typed, unnest
 
 Node = exp.Expr
 
@@ -70,7 +70,7 @@ class Plan:
 
 def plan_query(context: Context, tree: Node) -> Plan:
     """Translates a query to DuckDB's SQL that writes texts."""
-    columns = naming.output_names(tree)
+    columns = output_names(tree)
     written = tree.copy()
     translated = translate(context, tree)
     is_lasting = written.find(exp.Version) is None and not any(map(is_view, translated.find_all(exp.Table)))

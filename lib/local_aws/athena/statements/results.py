@@ -1,4 +1,4 @@
-"""Results as Athena writes them: text, in a CSV object on S3 (`pages` reads it back).
+"""Results as Athena writes them: text, in a CSV object on S3 (`api.results` reads it back).
 
 `<OutputLocation>/<id>.csv` has a header and every value in double quotes; a NULL is nothing between commas
 (Athena's user guide, "Work with query results and recent queries").
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from local_aws.athena.dialect import DuckType
+from local_aws.athena.dialect import DuckType, literal, quoted
 from local_aws.athena.typed import Look
 
 Row = list[str | None]
@@ -67,16 +67,6 @@ def text_of(value: str, kind: DuckType, look: Look = NESTED, depth: int = 0) -> 
     template = TEXTS.get(kind.text, "CAST({0} AS VARCHAR)")
     zone = f" || ' {look.zone}'" if look.zone and kind.text == "TIMESTAMP" else ""
     return template.replace("{0}", value).replace("{digits}", str(look.digits)) + zone
-
-
-def literal(text: str) -> str:
-    """A text as SQL's literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quoted(name: str) -> str:
-    """A name as DuckDB's delimited identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def as_text_query(sql: str, kinds: Sequence[DuckType], looks: Sequence[Look]) -> str:

@@ -19,7 +19,7 @@ from local_aws.athena.statements.executions import Execution
 from local_aws.athena.statements.queries import Outcome, Plan, plan_query, run_plan
 from local_aws.athena.statements.results import write_csv, write_text
 from local_aws.athena.statements.unload import run_unload
-from local_aws.athena.tables import Catalogs, Context, Engine, StandIns, keep
+from local_aws.athena.tables import Catalogs, Context, Engine, StandIns, Tables, keep
 
 CHANGES: Mapping[str, Callable[[Context, Any], Outcome]] = {
     "INSERT": dml.run_insert,
@@ -69,7 +69,7 @@ class Runner:
                 cursor.execute("BEGIN")
                 names = execution.catalog, execution.database
                 context = Context(
-                    self.engine, cursor, self.catalogs, *names, self._stand_ins.within(cursor), execution.id
+                    self.engine, cursor, self.catalogs, *names, Tables(self._stand_ins, cursor), execution.id
                 )
                 return self._run(context, execution)
             except duckdb.InterruptException as error:

@@ -4,7 +4,7 @@ From outside: the engine, the catalogs, and everything that a name in a statemen
 """
 
 from local_aws.athena.tables.catalog import Catalogs
-from local_aws.athena.tables.engine import Engine, authorization, bytes_read
+from local_aws.athena.tables.engine import Engine, bytes_read
 from local_aws.athena.tables.iceberg_types import athena_type, iceberg_type, split_outside
 from local_aws.athena.tables.names import Context, TableName, is_view, resolve
 from local_aws.athena.tables.scans import Texts, texts_of
@@ -20,7 +20,6 @@ __all__ = [
     "Tables",
     "Texts",
     "athena_type",
-    "authorization",
     "bytes_read",
     "iceberg_type",
     "is_view",

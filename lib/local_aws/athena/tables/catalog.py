@@ -15,8 +15,8 @@ from pyiceberg.table import Table
 from sqlglot import exp
 
 from local_aws.athena.dialect import QueryError
-from local_aws.athena.tables.engine import CATALOG_PREFIX, authorization, bucket_arn
-from local_aws.s3tables import IcebergTables, TableName
+from local_aws.athena.tables.engine import CATALOG_PREFIX, authorization
+from local_aws.s3tables import IcebergTables, TableName, bucket_arn
 
 ANSWER_SECONDS = 30
 

@@ -18,26 +18,20 @@ from urllib.parse import urlsplit
 
 import duckdb
 
-from local_aws.athena.dialect import QueryError, definitions
+from local_aws.athena.dialect import QueryError, definitions, literal
 from local_aws.athena.tables.object_files import ObjectFiles, address_macro
-from local_aws.wire import ENGINE_HEADER
+from local_aws.s3tables import bucket_arn
+from local_aws.wire import ENGINE_HEADER, signature
 
-ACCOUNT = "000000000000"
 CATALOG_PREFIX = "s3tablescatalog/"
 EXTENSIONS = ("avro", "httpfs", "iceberg")
 MEMORY_LIMIT = "512MB"
 THREADS = 2
 
 
-def bucket_arn(bucket: str, region: str) -> str:
-    """The ARN of a table bucket."""
-    return f"arn:aws:s3tables:{region}:{ACCOUNT}:bucket/{bucket}"
-
-
-def authorization(region: str, service: str = "s3tables") -> str:
-    """The header by which the local AWS knows account, region and service; nobody checks the signature."""
-    scope = f"Credential=test/20260101/{region}/{service}/aws4_request"
-    return f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"
+def authorization(region: str) -> str:
+    """The header by which the local AWS knows region and service; nobody checks the signature."""
+    return signature("s3tables", region)
 
 
 class Engine:
@@ -129,10 +123,9 @@ class Engine:
             "prefetch_all_parquet_files": True,
             "TimeZone": "UTC",
         }
+        for key, value in settings.items():
+            connection.execute(f"SET GLOBAL {key} = {setting(value)}")
         for name in EXTENSIONS:
-            if name == EXTENSIONS[0]:
-                for key, value in settings.items():
-                    connection.execute(f"SET GLOBAL {key} = {literal(value)}")
             load_extension(connection, name)
         self._add_secrets(connection)
         for definition in (*definitions(), address_macro()):
@@ -152,11 +145,11 @@ class Engine:
         )
 
 
-def literal(value: object) -> str:
+def setting(value: object) -> str:
     """A setting's value as SQL."""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
+    return str(value) if isinstance(value, int) else literal(str(value))
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pyiceberg import types as ice
 
-from local_aws.athena.dialect import QueryError
+from local_aws.athena.dialect import QueryError, outside
 
 DDL_NAMES: dict[type[ice.IcebergType], str] = {
     ice.BooleanType: "boolean",
@@ -32,25 +32,11 @@ QUERY_NAMES = DDL_NAMES | {
     ice.TimestampType: "timestamp(6)",
     ice.TimestamptzType: "timestamp(6) with time zone",
 }
-PLAIN = {
-    "boolean": ice.BooleanType(),
-    "int": ice.IntegerType(),
-    "integer": ice.IntegerType(),
-    "bigint": ice.LongType(),
-    "long": ice.LongType(),
-    "float": ice.FloatType(),
-    "real": ice.FloatType(),
-    "double": ice.DoubleType(),
-    "date": ice.DateType(),
-    "timestamp": ice.TimestampType(),
-    "timestamptz": ice.TimestamptzType(),
-    "timestamp with time zone": ice.TimestamptzType(),
-    "string": ice.StringType(),
-    "varchar": ice.StringType(),
-    "binary": ice.BinaryType(),
-    "varbinary": ice.BinaryType(),
-    "uuid": ice.UUIDType(),
-}
+PLAIN: dict[str, ice.IcebergType] = {
+    name: kind()
+    for kind, name in (*DDL_NAMES.items(), *QUERY_NAMES.items())
+    if "(" not in name and kind is not ice.TimeType
+} | {"long": ice.LongType(), "timestamptz": ice.TimestamptzType()}
 
 
 def athena_type(kind: ice.IcebergType, *, for_query: bool = False) -> str:
@@ -113,13 +99,5 @@ def iceberg_type(text: str, ids: Iterator[int]) -> ice.IcebergType:
 
 
 def split_outside(text: str, separator: str) -> list[str]:
-    """The pieces of a text between separators that stand outside brackets."""
-    pieces, depth = [""], 0
-    for letter in text:
-        depth += letter in "<(" and 1
-        depth -= letter in ">)" and 1
-        if letter == separator and depth == 0:
-            pieces.append("")
-        else:
-            pieces[-1] += letter
-    return pieces
+    """The pieces of DDL between separators that stand outside brackets."""
+    return outside(text, separator, "<(", ">)")

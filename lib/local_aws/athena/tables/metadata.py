@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,73 +28,59 @@ def page(name: str, items: Sequence[Any], payload: Payload) -> dict[str, Any]:
     return answer
 
 
-def catalog_of(payload: Payload) -> str | None:
-    """The table bucket's catalog that a request names, or None for the Glue catalog."""
-    name = str(payload.get("CatalogName") or payload.get("Name") or "").lower()
-    return name if name.startswith(CATALOG_PREFIX) else None
+def answer(operation: str, catalogs: Catalogs, payload: Payload) -> Payload | None:
+    """A catalog operation; None where the request names the Glue catalog.
 
-
-def answered(question: Callable[[], Any]) -> Any:
-    """A question to a catalog, its failures in the API's words."""
+    Raises:
+        AwsError: MetadataException, for what is not there.
+    """
+    catalog = str(payload.get("CatalogName") or payload.get("Name") or "").lower()
+    if not catalog.startswith(CATALOG_PREFIX):
+        return None
     try:
-        return question()
+        return OPERATIONS[operation](catalogs, catalog, payload)
     except QueryError as error:
         raise AwsError("MetadataException", error.message) from error
 
 
-def get_data_catalog(catalogs: Catalogs, payload: Payload) -> Payload | None:
+def get_data_catalog(catalogs: Catalogs, catalog: str, payload: Payload) -> Payload:
     """`GetDataCatalog`."""
-    if (catalog := catalog_of(payload)) is None:
-        return None
-    answered(lambda: catalogs.databases(catalog))
+    catalogs.databases(catalog)
     return {"DataCatalog": {"Name": catalog, "Type": "GLUE", "Parameters": {}, "Status": "CREATE_COMPLETE"}}
 
 
-def list_databases(catalogs: Catalogs, payload: Payload) -> Payload | None:
+def list_databases(catalogs: Catalogs, catalog: str, payload: Payload) -> Payload:
     """`ListDatabases`."""
-    if (catalog := catalog_of(payload)) is None:
-        return None
-    found = answered(lambda: catalogs.databases(catalog))
-    return page("DatabaseList", [{"Name": name, "Parameters": {}} for name in found], payload)
+    found = [{"Name": name, "Parameters": {}} for name in catalogs.databases(catalog)]
+    return page("DatabaseList", found, payload)
 
 
-def get_database(catalogs: Catalogs, payload: Payload) -> Payload | None:
+def get_database(catalogs: Catalogs, catalog: str, payload: Payload) -> Payload:
     """`GetDatabase`."""
-    if (catalog := catalog_of(payload)) is None:
-        return None
     name = str(payload.get("DatabaseName")).lower()
-    if name not in answered(lambda: catalogs.databases(catalog)):
+    if name not in catalogs.databases(catalog):
         raise AwsError("MetadataException", f"Database {name} not found")
     return {"Database": {"Name": name, "Parameters": {}}}
 
 
-def list_table_metadata(catalogs: Catalogs, payload: Payload) -> Payload | None:
+def list_table_metadata(catalogs: Catalogs, catalog: str, payload: Payload) -> Payload:
     """`ListTableMetadata`."""
-    if (catalog := catalog_of(payload)) is None:
-        return None
     database, pattern = str(payload.get("DatabaseName")).lower(), payload.get("Expression")
-    tables = answered(lambda: catalogs.tables(catalog, database))
-    answer = page("TableMetadataList", [t for t in tables if not pattern or matches(pattern, t)], payload)
-    answer["TableMetadataList"] = [
-        table_json(catalogs.load(catalog, database, t)) for t in answer["TableMetadataList"]
-    ]
-    return answer
+    tables = [t for t in catalogs.tables(catalog, database) if not pattern or matches(pattern, t)]
+    found = page("TableMetadataList", tables, payload)
+    listed = [table_json(catalogs.load(catalog, database, t)) for t in found["TableMetadataList"]]
+    return found | {"TableMetadataList": listed}
 
 
 def matches(pattern: str, name: str) -> bool:
     """Whether a table's name matches `Expression`, a regular expression of Java's."""
-    import re
-
     return re.fullmatch(pattern.replace("*", ".*") if "." not in pattern else pattern, name) is not None
 
 
-def get_table_metadata(catalogs: Catalogs, payload: Payload) -> Payload | None:
+def get_table_metadata(catalogs: Catalogs, catalog: str, payload: Payload) -> Payload:
     """`GetTableMetadata`."""
-    if (catalog := catalog_of(payload)) is None:
-        return None
     database, name = str(payload.get("DatabaseName")).lower(), str(payload.get("TableName")).lower()
-    table = answered(lambda: catalogs.load(catalog, database, name))
-    return {"TableMetadata": table_json(table)}
+    return {"TableMetadata": table_json(catalogs.load(catalog, database, name))}
 
 
 def table_json(table: Table) -> dict[str, Any]:
@@ -121,7 +108,7 @@ def table_json(table: Table) -> dict[str, Any]:
     }
 
 
-OPERATIONS: Mapping[str, Callable[[Catalogs, Payload], Payload | None]] = {
+OPERATIONS: Mapping[str, Callable[[Catalogs, str, Payload], Payload]] = {
     "GetDataCatalog": get_data_catalog,
     "ListDatabases": list_databases,
     "GetDatabase": get_database,

@@ -84,6 +84,17 @@ MANIFESTS = {
     "deleted_rows_count": pa.int64(),
     "partition_summaries": SUMMARIES,
 }
+TABLES = dict.fromkeys(("table_catalog", "table_schema", "table_name", "table_type"), pa.string())
+COLUMNS = {
+    "table_catalog": pa.string(),
+    "table_schema": pa.string(),
+    "table_name": pa.string(),
+    "column_name": pa.string(),
+    "ordinal_position": pa.int64(),
+    "column_default": pa.string(),
+    "is_nullable": pa.string(),
+    "data_type": pa.string(),
+}
 
 
 def rows_of(table: Table, kind: str, node: exp.Expr | None = None) -> pa.Table:
@@ -109,57 +120,17 @@ def typed(rows: list[dict[str, object]], fields: Mapping[str, pa.DataType]) -> p
 
 def snapshots(table: Table) -> pa.Table:
     """`$snapshots`, oldest first."""
-    rows: list[dict[str, object]] = []
-    for snapshot in sorted(table.snapshots(), key=lambda s: s.timestamp_ms):
-        summary = snapshot.summary
-        rows.append(
-            {
-                "committed_at": snapshot.timestamp_ms,
-                "snapshot_id": snapshot.snapshot_id,
-                "parent_id": snapshot.parent_snapshot_id,
-                "operation": summary.operation.value if summary else None,
-                "manifest_list": snapshot.manifest_list,
-                "summary": list(summary.additional_properties.items()) if summary else [],
-            }
-        )
-    return typed(rows, SNAPSHOTS)
+    return table.inspect.snapshots().cast(pa.schema(SNAPSHOTS)).sort_by("committed_at")
 
 
 def history(table: Table) -> pa.Table:
     """`$history`: which snapshot became current when."""
-    ancestors = set()
-    snapshot = table.current_snapshot()
-    while snapshot is not None:
-        ancestors.add(snapshot.snapshot_id)
-        parent = snapshot.parent_snapshot_id
-        snapshot = table.snapshot_by_id(parent) if parent is not None else None
-    parents = {s.snapshot_id: s.parent_snapshot_id for s in table.snapshots()}
-    rows: list[dict[str, object]] = [
-        {
-            "made_current_at": entry.timestamp_ms,
-            "snapshot_id": entry.snapshot_id,
-            "parent_id": parents.get(entry.snapshot_id),
-            "is_current_ancestor": entry.snapshot_id in ancestors,
-        }
-        for entry in table.history()
-    ]
-    return typed(rows, HISTORY)
+    return table.inspect.history().cast(pa.schema(HISTORY))
 
 
 def refs(table: Table) -> pa.Table:
     """`$refs`: branches and tags."""
-    rows: list[dict[str, object]] = [
-        {
-            "name": name,
-            "type": ref.snapshot_ref_type.value.upper(),
-            "snapshot_id": ref.snapshot_id,
-            "max_reference_age_in_ms": ref.max_ref_age_ms,
-            "min_snapshots_to_keep": ref.min_snapshots_to_keep,
-            "max_snapshot_age_in_ms": ref.max_snapshot_age_ms,
-        }
-        for name, ref in table.metadata.refs.items()
-    ]
-    return typed(rows, REFS)
+    return table.inspect.refs().cast(pa.schema(REFS))
 
 
 def files(table: Table) -> pa.Table:
@@ -239,13 +210,10 @@ def information_schema(catalogs: Catalogs, catalog: str, view: str, node: exp.Ex
         for table in catalogs.tables(catalog, database)
     ]
     if view == "tables":
-        fields = ("table_catalog", "table_schema", "table_name", "table_type")
-        schema = pa.schema([(field, pa.string()) for field in fields])
-        return pa.Table.from_pylist(
-            [dict(zip(fields, (catalog, *name, "BASE TABLE"), strict=True)) for name in names], schema=schema
-        )
+        tables = [dict(zip(TABLES, (catalog, *name, "BASE TABLE"), strict=True)) for name in names]
+        return typed(tables, TABLES)
     if view == "columns":
-        rows = [
+        rows: list[dict[str, object]] = [
             {
                 "table_catalog": catalog,
                 "table_schema": database,
@@ -259,16 +227,5 @@ def information_schema(catalogs: Catalogs, catalog: str, view: str, node: exp.Ex
             for database, name in names
             for position, field in enumerate(catalogs.load(catalog, database, name).schema().fields, 1)
         ]
-        kinds = {"ordinal_position": pa.int64()}
-        columns = (
-            "table_catalog",
-            "table_schema",
-            "table_name",
-            "column_name",
-            "ordinal_position",
-            "column_default",
-            "is_nullable",
-            "data_type",
-        )
-        return pa.Table.from_pylist(rows, schema=pa.schema([(c, kinds.get(c, pa.string())) for c in columns]))
+        return typed(rows, COLUMNS)
     raise QueryError("TABLE_NOT_FOUND", f"Table '{catalog}.information_schema.{view}' does not exist", node)

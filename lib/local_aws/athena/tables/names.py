@@ -15,6 +15,7 @@ from local_aws.athena.tables import metadata_tables, time_travel
 from local_aws.athena.tables.catalog import Catalogs
 from local_aws.athena.tables.engine import Engine
 from local_aws.athena.tables.stand_ins import Tables
+from local_aws.athena.typed import named_cte
 
 Node = exp.Expr
 VIEW = "rows_at_hand_"
@@ -94,7 +95,7 @@ def qualify(context: Context, tree: Node) -> None:
     """Gives every table of a tree its full name, its snapshot or its metadata, in place."""
     shorten_columns(context, tree)
     for node in list(tree.find_all(exp.Table)):
-        if not node.db and is_cte(node):
+        if named_cte(node) is not None:
             continue
         if isinstance(node.this, exp.Anonymous):
             raise QueryError("NOT_SUPPORTED", f"Table function {node.name} is not supported locally", node)
@@ -156,17 +157,6 @@ def pin(context: Context, node: exp.Table) -> None:
                 alias=alias.copy(),
             )
         )
-
-
-def is_cte(node: exp.Table) -> bool:
-    """Whether a name without database is that of a WITH clause around it."""
-    scope: Node | None = node
-    while scope is not None:
-        clause = scope.args.get("with_")
-        if clause is not None and any(cte.alias.lower() == node.name.lower() for cte in clause.expressions):
-            return True
-        scope = scope.parent
-    return False
 
 
 def replace_by_rows(context: Context, node: exp.Table, rows: pa.Table) -> None:

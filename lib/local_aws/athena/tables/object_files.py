@@ -21,8 +21,9 @@ from xml.etree import ElementTree
 import requests
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
+from local_aws.athena.dialect import literal
 from local_aws.seams import s3
-from local_aws.wire import signature
+from local_aws.wire import bucket_and_key, signature
 
 TIMEOUT_SECONDS = 600
 S3_KEYS = "{http://s3.amazonaws.com/doc/2006-03-01/}Contents/{http://s3.amazonaws.com/doc/2006-03-01/}Key"
@@ -138,15 +139,9 @@ ADDRESS = "object_address"
 def address_macro() -> str:
     """The statement that creates the macro `object_address`: of a file that holds an object, the address."""
     folder = f"{s3.objects_folder()}/"
-    quoted = folder.replace("'", "''")
-    is_object, address = f"starts_with(file, '{quoted}')", f"'s3://' || substr(file, {len(folder) + 1})"
+    is_object = f"starts_with(file, {literal(folder)})"
+    address = f"'s3://' || substr(file, {len(folder) + 1})"
     return f"CREATE MACRO {ADDRESS}(file) AS CASE WHEN {is_object} THEN {address} ELSE file END"
-
-
-def bucket_and_key(path: str) -> tuple[str, str]:
-    """The bucket and the key of an address."""
-    bucket, _, key = path.removeprefix("s3://").partition("/")
-    return bucket, key
 
 
 def file_of(path: str) -> Path:

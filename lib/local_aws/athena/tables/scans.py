@@ -13,7 +13,7 @@ from typing import TypeVar
 import duckdb
 from sqlglot import exp
 
-from local_aws.athena.dialect import HIDDEN_COLUMN, SHOWS_PATH, QueryError, to_duckdb
+from local_aws.athena.dialect import HIDDEN_COLUMN, SHOWS_PATH, QueryError, call, to_duckdb
 from local_aws.athena.tables.engine import CATALOG_PREFIX
 from local_aws.athena.tables.names import is_view
 from local_aws.athena.tables.object_files import ADDRESS, file_of
@@ -56,7 +56,7 @@ def texts_of(tables: Tables, query: Node) -> Texts:
     """Both texts of a query.
 
     Args:
-        tables: Tells where each table's metadata is.
+        tables: Says where each table's metadata is.
         query: The query, translated; it is changed.
     """
     by_name = to_duckdb(query)
@@ -87,7 +87,7 @@ def put_scans(tables: Tables, query: Node) -> bool:
 
 def put_address(column: exp.Column) -> None:
     """Makes the file of a row the address of the object that it holds, under the same name."""
-    address = exp.Anonymous(this=ADDRESS, expressions=[column.copy()])
+    address = call(ADDRESS, column.copy())
     is_named = isinstance(column.parent, exp.Select) and column.arg_key == "expressions"
     column.replace(exp.alias_(address, HIDDEN_COLUMN, quoted=True) if is_named else address)
 
@@ -103,6 +103,6 @@ def put_scan(node: exp.Table, location: str) -> None:
     if asked := node.args.get("version"):
         options["snapshot_from_id"] = asked.expression
     named = [exp.Kwarg(this=exp.var(name), expression=value) for name, value in options.items()]
-    node.set("this", exp.Anonymous(this="iceberg_scan", expressions=[exp.Literal.string(folder), *named]))
+    node.set("this", call("iceberg_scan", exp.Literal.string(folder), *named))
     for part in ("catalog", "db", "version"):
         node.set(part, None)

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
-from local_aws.athena.dialect import HIDDEN_COLUMN, to_duckdb
+from local_aws.athena.dialect import HIDDEN_COLUMN, quoted, to_duckdb
 from local_aws.athena.tables.catalog import Catalogs
 from local_aws.athena.tables.engine import CATALOG_PREFIX
 
@@ -36,14 +36,6 @@ class StandIns:
         self.catalogs = catalogs
         self.columns: dict[tuple[str, str], Columns] = {}
         self.answers: dict[str, Columns] = {}
-
-    def within(self, cursor: duckdb.DuckDBPyConnection) -> Tables:
-        """The tables of one statement.
-
-        Args:
-            cursor: The statement's own.
-        """
-        return Tables(self, cursor)
 
 
 class Tables:
@@ -113,8 +105,5 @@ def columns_of(cursor: duckdb.DuckDBPyConnection, sql: str) -> Columns:
 def empty(columns: Columns, shows_path: bool) -> str:
     """A query without rows that has these columns."""
     hidden = [(HIDDEN_COLUMN, "VARCHAR")] if shows_path else []
-    values = ", ".join(
-        f'CAST(NULL AS {kind}) AS "{name.replace(chr(34), chr(34) * 2)}"'
-        for name, kind in [*columns, *hidden]
-    )
+    values = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in [*columns, *hidden])
     return f"(SELECT {values} WHERE false)"

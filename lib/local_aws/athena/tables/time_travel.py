@@ -30,12 +30,12 @@ def snapshot_of(
         if not isinstance(value, datetime.date):
             raise QueryError("TYPE_MISMATCH", f"FOR TIMESTAMP AS OF is not a moment: {value}", node)
         moment = aware(value)
-        found = snapshot_at(table, moment)
+        found = table.snapshot_as_of_timestamp(int(moment.timestamp() * 1000))
         if found is None:
             name = ".".join(f'"{part}"' for part in table.name())
             message = f"No version history table {name} at or before {moment.isoformat()}"
             raise QueryError("INVALID_ARGUMENTS", message, node)
-        return found
+        return found.snapshot_id
     return snapshot_named(table, value, node)
 
 
@@ -51,13 +51,6 @@ def snapshot_named(table: Table, value: object, node: exp.Table) -> int:
         return snapshot.snapshot_id
     what = "ID" if isinstance(value, int) else "ref"
     raise QueryError("INVALID_ARGUMENTS", f"Iceberg snapshot {what} does not exists: {value}", node)
-
-
-def snapshot_at(table: Table, moment: datetime.datetime) -> int | None:
-    """The snapshot that was current at a moment, by the table's history."""
-    limit = moment.timestamp() * 1000
-    past = [entry for entry in table.history() if entry.timestamp_ms <= limit]
-    return max(past, key=lambda entry: entry.timestamp_ms).snapshot_id if past else None
 
 
 def aware(value: datetime.date) -> datetime.datetime:

@@ -3,9 +3,17 @@
 From outside: the checks and rewrites of a query whose tables are known, and the names of its columns.
 """
 
-from local_aws.athena.typed.aliases import refuse_aliases
-from local_aws.athena.typed.naming import output_names
+from local_aws.athena.typed.naming import output_names, refuse_aliases
 from local_aws.athena.typed.precision import Look
-from local_aws.athena.typed.scopes import only_nulls
+from local_aws.athena.typed.scopes import named_cte, only_nulls
 
-__all__ = ["Look", "naming", "only_nulls", "output_names", "precision", "refuse_aliases", "typed", "unnest"]
+__all__ = [
+    "Look",
+    "named_cte",
+    "only_nulls",
+    "output_names",
+    "precision",
+    "refuse_aliases",
+    "typed",
+    "unnest",
+]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlglot
 from sqlglot import exp
 
-from local_aws.athena.dialect import WHOLE_DIGITS, DecimalType, DuckSql, decimal_type, to_duckdb
+from local_aws.athena.dialect import WHOLE_DIGITS, DecimalType, DuckSql, call, decimal_type, to_duckdb
 
 Node = exp.Expr
 
@@ -24,7 +24,7 @@ def apply_division(node: Node, types: Sequence[str | None]) -> None:
         node.replace(decimal_operation(node, operands, left, right))
         return
     if left and right:
-        divisor = exp.Anonymous(this="trino_nonzero", expressions=[operands[1].copy()])
+        divisor = call("trino_nonzero", operands[1].copy())
         operation = exp.IntDiv if isinstance(node, exp.Div) else exp.Mod
         result = operation(this=operands[0].copy(), expression=divisor)
         wider = max((t or "" for t in types), key=lambda t: WHOLE_DIGITS.get(t, 0))
@@ -37,13 +37,13 @@ def apply_division(node: Node, types: Sequence[str | None]) -> None:
             else exp.Paren(this=node.copy())
         )
         return
-    node.replace(exp.Anonymous(this=name, expressions=[operand.copy() for operand in operands]))
+    node.replace(call(name, *(operand.copy() for operand in operands)))
 
 
 def decimal_operation(node: Node, operands: Sequence[Node], left: DecimalType, right: DecimalType) -> Node:
     """Decimal division and remainder (Trino, "Decimal functions and operators")."""
     if isinstance(node, exp.Mod):
-        divisor = exp.Anonymous(this="trino_nonzero", expressions=[operands[1].copy()])
+        divisor = call("trino_nonzero", operands[1].copy())
         return exp.Paren(this=exp.Mod(this=operands[0].copy(), expression=divisor))
     scale = max(left.scale, right.scale)
     precision = min(38, left.precision + right.scale + max(right.scale - left.scale, 0))
@@ -53,12 +53,7 @@ def decimal_operation(node: Node, operands: Sequence[Node], left: DecimalType, r
 
 
 def average(aggregate: Node, kind: DecimalType) -> Node:
-    """The average of decimals is a decimal of the same type: the exact sum by the count.
-
-    Args:
-        aggregate: `avg(x)` with its FILTER and OVER.
-        kind: The type of x.
-    """
+    """The average of decimals is a decimal of the same type: the exact sum by the count."""
     total, count = renamed(aggregate, "sum"), renamed(aggregate, "count")
     return quotient(unscaled(total, DecimalType(38, kind.scale)), f"nullif({to_duckdb(count)}, 0)", kind)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from local_aws.athena.typed.scopes import named_cte, outermost
+
 Node = exp.Expr
 T = exp.DataType.Type
 
@@ -34,7 +36,7 @@ class Look:
     Attributes:
         digits: Digits of a second.
         zone: The zone that stands behind a timestamp, where it is not UTC.
-        type: The type's name, where DuckDB's type does not tell.
+        type: The type's name, where DuckDB's type does not say.
     """
 
     digits: int = 3
@@ -69,20 +71,12 @@ def text_type(node: Node, select: exp.Select | None) -> str | None:
 
 def outer_select(tree: Node) -> exp.Select | None:
     """The SELECT that names the columns of a result."""
-    node: Node | None = tree
-    while isinstance(node, (exp.SetOperation, exp.Subquery)):
-        node = node.this
+    node = outermost(tree)
     return node if isinstance(node, exp.Select) else None
 
 
 def look_of(tree: Node, position: int, name: str) -> Look:
-    """How a column of the result is written.
-
-    Args:
-        tree: The query as it was sent.
-        position: The column's place, from 0.
-        name: Its name.
-    """
+    """How a column of the result is written."""
     select = outer_select(tree)
     if select is None:
         return Look()
@@ -91,14 +85,11 @@ def look_of(tree: Node, position: int, name: str) -> Look:
     else:
         expression = select.expressions[position].unalias()
     shown = 6 if digits(expression, select) > 3 else 3
-    if isinstance(expression, exp.AtTimeZone) and isinstance(expression.args["zone"], exp.Literal):
-        return Look(shown, expression.args["zone"].name, "timestamp with time zone")
-    if (
-        isinstance(expression, exp.Anonymous)
-        and expression.name.lower() == "at_timezone"
-        and isinstance(expression.expressions[1], exp.Literal)
-    ):
-        return Look(shown, expression.expressions[1].name, "timestamp with time zone")
+    zone = expression.args["zone"] if isinstance(expression, exp.AtTimeZone) else None
+    if isinstance(expression, exp.Anonymous) and expression.name.lower() == "at_timezone":
+        zone = expression.expressions[1]
+    if isinstance(zone, exp.Literal):
+        return Look(shown, zone.name, "timestamp with time zone")
     if isinstance(expression, exp.Interval) and str(expression.args.get("unit")).upper() in ("YEAR", "MONTH"):
         return Look(shown, "", "interval year to month")
     return Look(shown)
@@ -173,16 +164,7 @@ def source_digits(name: str, source: Node) -> Iterator[int]:
 
 
 def common_table(table: exp.Table) -> exp.Select | None:
-    """The query of the WITH clause that a name means."""
-    scope: Node | None = None if table.db else table
-    while scope is not None:
-        clause = scope.args.get("with_")
-        for cte in clause.expressions if clause is not None else []:
-            if (
-                clause is not None
-                and cte.alias.lower() == table.name.lower()
-                and not clause.args.get("recursive")
-            ):
-                return outer_select(cte.this)
-        scope = scope.parent
-    return None
+    """The query of the WITH clause that a name means, unless it is recursive."""
+    cte = named_cte(table)
+    clause = cte.parent if cte is not None else None
+    return None if cte is None or clause is None or clause.args.get("recursive") else outer_select(cte.this)

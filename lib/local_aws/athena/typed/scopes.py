@@ -149,6 +149,26 @@ def visible_ctes(select: Node) -> exp.With | None:
     return exp.With(expressions=found, recursive=recursive) if found else None
 
 
+def outermost(tree: Node) -> Node:
+    """What names the columns of a query: of several beside each other the first."""
+    while isinstance(tree, (exp.SetOperation, exp.Subquery)):
+        tree = tree.this
+    return tree
+
+
+def named_cte(table: exp.Table) -> exp.CTE | None:
+    """The WITH clause around a name that it means."""
+    scope: Node | None = None if table.db else table
+    while scope is not None:
+        clause = scope.args.get("with_")
+        for cte in clause.expressions if clause is not None else ():
+            if cte.alias.lower() == table.name.lower():
+                found: exp.CTE = cte
+                return found
+        scope = scope.parent
+    return None
+
+
 def only_nulls(query: Node) -> list[int]:
     """Columns of a query that are NULL by its words; DuckDB says that they are integers."""
     while isinstance(query, (exp.Subquery, exp.Paren)):

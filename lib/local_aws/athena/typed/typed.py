@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sqlglot import exp
 
-from local_aws.athena.dialect import FUNCTIONS, MACROS, QueryError, decimal_type, family, text_name
+from local_aws.athena.dialect import FUNCTIONS, MACROS, QueryError, call, decimal_type, family, text_name
 from local_aws.athena.typed.decimals import apply_division, average
 from local_aws.athena.typed.scopes import Describe, operand_types, selects, visible_ctes
 from local_aws.athena.typed.type_checks import (
@@ -101,7 +101,7 @@ def apply_subscript(node: Node, types: Sequence[str | None]) -> None:
         return
     prefix = "[]" if types[0].endswith("]") else types[0].partition("(")[0]
     if name := SUBSCRIPTS.get(prefix):
-        node.replace(exp.Anonymous(this=name, expressions=[node.this.copy(), node.expressions[0].copy()]))
+        node.replace(call(name, node.this.copy(), node.expressions[0].copy()))
     else:
         index = text_name(types[1]) if types[1] else "this"
         raise QueryError("TYPE_MISMATCH", f"Cannot use {index} for subscript of {text_name(types[0])}", node)
@@ -180,14 +180,10 @@ CONCAT = (
 def apply_concat(node: Node, types: Sequence[str | None]) -> None:
     """An element joins an array."""
     arrays = [bool(t and t.endswith("]")) for t in types]
-    if arrays == [True, False] and types[1]:
-        node.replace(
-            exp.Anonymous(this="list_append", expressions=[node.this.copy(), node.expression.copy()])
-        )
-    elif arrays == [False, True] and types[0]:
-        node.replace(
-            exp.Anonymous(this="list_prepend", expressions=[node.this.copy(), node.expression.copy()])
-        )
+    joins = {(True, False): "list_append", (False, True): "list_prepend"}.get((arrays[0], arrays[1]))
+    if joins:
+        if types[arrays.index(False)]:
+            node.replace(call(joins, node.this.copy(), node.expression.copy()))
     elif arrays == [False, False]:
         for kind in types:
             if kind and family(kind) not in ("text", "BLOB", "NULL", '"NULL"'):
@@ -198,7 +194,7 @@ def apply_concat(node: Node, types: Sequence[str | None]) -> None:
 def apply_cardinality(node: Node, types: Sequence[str | None]) -> None:
     """The size of a map."""
     if types[0] and types[0].startswith("MAP"):
-        sized = exp.Anonymous(this="cardinality", expressions=[node.expressions[0].copy()])
+        sized = call("cardinality", node.expressions[0].copy())
         node.replace(exp.cast(sized, "BIGINT"))
 
 
@@ -239,7 +235,7 @@ def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
     if set(types) == {"DATE", "INTERVAL"}:
         result = exp.cast(result, "DATE")
     elif set(types) == {"DATE"}:
-        result = exp.Anonymous(this="to_days", expressions=[exp.cast(result, "INTEGER")])
+        result = call("to_days", exp.cast(result, "INTEGER"))
     node.replace(result)
 
 

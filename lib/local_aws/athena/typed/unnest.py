@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from local_aws.athena.dialect import QueryError, parse_type
+from local_aws.athena.dialect import QueryError, call, parse_type
 from local_aws.athena.typed.scopes import Describe, operand_types
 
 Node = exp.Expr
@@ -50,15 +50,12 @@ def lateral(node: exp.Unnest, types: Sequence[str | None]) -> Node:
         columns += unnested(array, kind)
     if ordinality:
         lengths = [
-            exp.Anonymous(
-                this="coalesce",
-                expressions=[exp.Anonymous(this="len", expressions=[as_list(a, k)]), exp.Literal.number(0)],
-            )
+            call("coalesce", call("len", as_list(a, k)), exp.Literal.number(0))
             for a, k in zip(node.expressions, types, strict=True)
         ]
-        longest = exp.Anonymous(this="greatest", expressions=lengths) if len(lengths) > 1 else lengths[0]
-        numbers = exp.Anonymous(this="generate_series", expressions=[exp.Literal.number(1), longest])
-        columns.append(exp.Anonymous(this="unnest", expressions=[numbers]))
+        longest = call("greatest", *lengths) if len(lengths) > 1 else lengths[0]
+        numbers = call("generate_series", exp.Literal.number(1), longest)
+        columns.append(call("unnest", numbers))
         names.append(ordinality.name if isinstance(ordinality, exp.Identifier) else "ordinality")
     if names and len(names) != len(columns):
         raise QueryError(
@@ -82,7 +79,7 @@ def lateral(node: exp.Unnest, types: Sequence[str | None]) -> Node:
 def as_list(array: Node, kind: str | None) -> Node:
     """What DuckDB unnests: a map as its entries."""
     if kind and kind.startswith("MAP"):
-        return exp.Anonymous(this="map_entries", expressions=[array.copy()])
+        return call("map_entries", array.copy())
     return array.copy()
 
 
@@ -90,21 +87,18 @@ def unnested(array: Node, kind: str | None) -> list[Node]:
     """The columns that one argument of UNNEST gives."""
     if kind and kind.startswith("MAP"):
         parts = ("map_keys", "map_values")
-        return [
-            exp.Anonymous(this="unnest", expressions=[exp.Anonymous(this=part, expressions=[array.copy()])])
-            for part in parts
-        ]
+        return [call("unnest", call(part, array.copy())) for part in parts]
     if kind and kind.startswith("STRUCT") and kind.endswith("[]"):
-        entry = exp.Anonymous(this="unnest", expressions=[array.copy()])
+        entry = call("unnest", array.copy())
         return [
             exp.alias_(
-                exp.Anonymous(this="struct_extract_at", expressions=[entry.copy(), exp.Literal.number(i)]),
+                call("struct_extract_at", entry.copy(), exp.Literal.number(i)),
                 name,
                 quoted=True,
             )
             for i, name in enumerate(field_names(kind), 1)
         ]
-    return [exp.Anonymous(this="unnest", expressions=[array.copy()])]
+    return [call("unnest", array.copy())]
 
 
 def field_names(kind: str) -> list[str]:

@@ -3,7 +3,7 @@
 From outside: the tables of a table bucket as targets, the data files of a flush, and the append itself.
 """
 
-from local_aws.firehose.append.appender import CODEC, FLUSH_PROPERTY
+from local_aws.firehose.append.appender import FLUSH_PROPERTY
 from local_aws.firehose.append.data_files import DataFiles
 from local_aws.firehose.append.sink import (
     POSITION_PROPERTY,
@@ -14,7 +14,6 @@ from local_aws.firehose.append.sink import (
 )
 
 __all__ = [
-    "CODEC",
     "FLUSH_PROPERTY",
     "POSITION_PROPERTY",
     "STREAM_PROPERTY",

@@ -1,26 +1,78 @@
-"""The data files of one append, written in memory while its rows still come in."""
+"""The files of one append, made in memory while its rows still come in, stored when all are complete."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from pyiceberg.io import FileIO, InputFile, OutputFile
 from pyiceberg.io.fileformat import FileFormatFactory, FileFormatWriter
 from pyiceberg.io.pyarrow import schema_to_pyarrow
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import DataFile, FileFormat
 from pyiceberg.partitioning import PartitionKey
 from pyiceberg.schema import sanitize_column_names
 from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
-from local_aws.firehose.append.memory_files import MemoryFile
 from local_aws.firehose.append.partitions import partitions
+from local_aws.s3tables.snapshots import data_file
 
 ROW_GROUP_BYTES = 8 * 2**20
+FILES_AT_ONCE = 4
+
+
+class MemoryFile(OutputFile):
+    """A file whose content is written in memory.
+
+    Args:
+        location: Where it is to be stored.
+    """
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self._stream = pa.BufferOutputStream()
+        self._content: pa.Buffer | None = None
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    @property
+    def content(self) -> pa.Buffer:
+        """What was written; the file is complete with that."""
+        if self._content is None:
+            self._content = self._stream.getvalue()
+        return self._content
+
+    def exists(self) -> bool:
+        """Whether it is stored already: nobody else writes to its location, so it does not matter."""
+        return False
+
+    def to_input_file(self) -> InputFile:
+        """Refuse to be read: it may not be stored yet."""
+        raise NotImplementedError(f"{self.location} is still being written")
+
+    def create(self, overwrite: bool = False) -> pa.BufferOutputStream:
+        """The stream that it is written to."""
+        return self._stream
+
+
+def store(files: Iterable[MemoryFile], io: FileIO) -> None:
+    """Store files, several at once; a file that is stored already is replaced by the same.
+
+    Raises:
+        OSError: One of them could not be stored.
+    """
+
+    def store_one(file: MemoryFile) -> None:
+        with io.new_output(file.location).create(overwrite=True) as stream:
+            stream.write(file.content)
+
+    with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
+        list(threads.map(store_one, files))
 
 
 @dataclass(frozen=True)
@@ -121,16 +173,6 @@ class DataFiles:
 
     def _new_data_file(self, part: Part) -> NewDataFile:
         statistics = part.writer.close()
-        entry = DataFile.from_args(
-            content=DataFileContent.DATA,
-            file_path=part.file.location,
-            file_format=FileFormat.PARQUET,
-            partition=part.key.partition if part.key else Record(),
-            file_size_in_bytes=len(part.file),
-            sort_order_id=None,
-            spec_id=self._spec.spec_id,
-            equality_ids=None,
-            key_metadata=None,
-            **statistics.to_serialized_dict(),
-        )
+        partition = part.key.partition if part.key else Record()
+        entry = data_file(part.file.location, len(part.file), partition, self._spec.spec_id, statistics)
         return NewDataFile(part.file, entry)

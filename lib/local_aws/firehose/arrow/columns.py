@@ -1,12 +1,18 @@
-"""A whole column of JSON values to Arrow at once, where all of them have a type that the column takes."""
+"""Whole columns of JSON values to Arrow at once, where all of them have a type that the column takes.
+
+msgspec parses each record straight to values of the wanted types, in less time than a parser takes that does
+not know them. It refuses a value of another JSON type than its column, and is told to refuse a field that is
+not in the schema: it would skip that without looking whether it is JSON at all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.types import (
@@ -103,13 +109,7 @@ def as_read(arrow_type: pa.DataType) -> Finish:
 
 
 def at_once(name: str, ways: list[Way], rows: list[Row]) -> pa.Array | None:
-    """A column, converted at once; None where no way takes it.
-
-    Args:
-        name: The column's name.
-        ways: Its ways.
-        rows: The rows.
-    """
+    """A column, converted at once; None where no way takes it."""
     for way in ways:
         if way.accepted is not None and not way.accepted.issuperset(kinds(name, rows)):
             continue
@@ -130,3 +130,41 @@ def finished(way: Way, read: pa.Array) -> pa.Array | None:
 def kinds(name: str, rows: list[Row]) -> set[type]:
     """The types of a column's values, null left away."""
     return set(map(type, [row.get(name) for row in rows])) - {type(None)}
+
+
+RECORD_KINDS: dict[pa.DataType, type] = {
+    pa.string(): str,
+    pa.large_string(): str,
+    pa.int32(): int,
+    pa.int64(): int,
+    pa.float64(): float,
+    pa.bool_(): bool,
+}
+
+
+class TypedRecords:
+    """Reads records of one schema.
+
+    Args:
+        schema: Names and types of the columns.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        names = {f"column_{number}": name for number, name in enumerate(schema.names)}
+        kinds = [RECORD_KINDS[column_type] for column_type in schema.types]
+        fields = [(name, kind | None, None) for name, kind in zip(names, kinds, strict=True)]
+        record = msgspec.defstruct("Record", fields, rename=names, forbid_unknown_fields=True, gc=False)
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(record).decode
+
+    def read(self, data: Sequence[bytes]) -> dict[str, pa.Array]:
+        """The columns of records, by name; empty where only a closer look shows what they hold."""
+        try:
+            rows = [self._decode(record) for record in data]
+            columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
+            return {
+                field.name: pa.array(values, field.type)
+                for field, values in zip(self._schema, columns, strict=False)
+            }
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, pa.ArrowException):
+            return {}

@@ -21,8 +21,7 @@ import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
-from local_aws.firehose.arrow.columns import Row, Way, at_once, finished, ways
-from local_aws.firehose.arrow.typed_records import TypedRecords
+from local_aws.firehose.arrow.columns import Row, TypedRecords, Way, at_once, finished, ways
 from local_aws.firehose.arrow.values import Convert, MismatchError, RoundedNumberError, converter
 
 INVALID_JSON = "Iceberg.InvalidJson"
@@ -151,10 +150,7 @@ def finish_first(column: Column, read: pa.Array | None, count: int) -> pa.Array 
 
 
 def column_of(
-    column: Column,
-    rows: list[Row],
-    data: Sequence[bytes],
-    failures: dict[int, Failure],
+    column: Column, rows: list[Row], data: Sequence[bytes], failures: dict[int, Failure]
 ) -> pa.Array:
     """A column, converted at once if that works, and value by value if not."""
     array = at_once(column.name, column.ways, rows)

@@ -10,8 +10,10 @@ import binascii
 import re
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import partial
 from math import isinf
 from typing import Any
 
@@ -41,6 +43,7 @@ Convert = Callable[[Any], Any]
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 NUMERAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,5})?")
+ANYTHING = re.compile(".*", re.DOTALL)
 ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 ISO_MOMENT = re.compile(
     r"(?P<minute>[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2})(?P<second>:[0-9]{2})?"
@@ -153,24 +156,16 @@ def decimal_converter(precision: int, scale: int) -> Convert:
     return convert
 
 
-def to_date(value: Any) -> date:
-    """An ISO date."""
-    if type(value) is str and ISO_DATE.fullmatch(value):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            pass
-    raise mismatch(value, "an ISO date such as 2026-01-31")
+def text_converter(read: Convert, wanted: str, pattern: re.Pattern[str] = ANYTHING) -> Convert:
+    """Text that matches a pattern and can be read."""
 
+    def convert(value: Any) -> Any:
+        if type(value) is str and pattern.fullmatch(value):
+            with suppress(ValueError):
+                return read(value)
+        raise mismatch(value, wanted)
 
-def to_time(value: Any) -> time:
-    """An ISO time of day."""
-    if type(value) is str and ISO_TIME.fullmatch(value):
-        try:
-            return time.fromisoformat(value)
-        except ValueError:
-            pass
-    raise mismatch(value, "an ISO time such as 12:30:00")
+    return convert
 
 
 def moment_converter(*, zoned: bool) -> Convert:
@@ -199,36 +194,19 @@ def moment_converter(*, zoned: bool) -> Convert:
     return convert
 
 
-def to_binary(value: Any) -> bytes:
-    """Base64 text."""
-    if type(value) is str:
-        try:
-            return binascii.a2b_base64(value, strict_mode=True)
-        except ValueError:
-            pass
-    raise mismatch(value, "base64")
+to_binary = text_converter(partial(binascii.a2b_base64, strict_mode=True), "base64")
 
 
 def fixed_converter(length: int) -> Convert:
     """Base64 text of a number of bytes."""
 
     def convert(value: Any) -> bytes:
-        data = to_binary(value)
+        data: bytes = to_binary(value)
         if len(data) != length:
             raise mismatch(value, f"base64 of {length} bytes")
         return data
 
     return convert
-
-
-def to_uuid(value: Any) -> bytes:
-    """The text of a UUID."""
-    if type(value) is str:
-        try:
-            return uuid.UUID(value).bytes
-        except ValueError:
-            pass
-    raise mismatch(value, "a UUID")
 
 
 def nested_converter(kind: ListType | MapType | StructType) -> Convert:
@@ -295,10 +273,10 @@ CONVERTERS: dict[type[IcebergType], Convert] = {
     LongType: whole_number_converter(64),
     FloatType: to_float,
     DoubleType: to_double,
-    DateType: to_date,
-    TimeType: to_time,
+    DateType: text_converter(date.fromisoformat, "an ISO date such as 2026-01-31", ISO_DATE),
+    TimeType: text_converter(time.fromisoformat, "an ISO time such as 12:30:00", ISO_TIME),
     TimestampType: moment_converter(zoned=False),
     TimestamptzType: moment_converter(zoned=True),
     BinaryType: to_binary,
-    UUIDType: to_uuid,
+    UUIDType: text_converter(lambda text: uuid.UUID(text).bytes, "a UUID"),
 }

@@ -1,12 +1,19 @@
-"""What was read and converted for one flush."""
+"""What was read and converted for one flush, and what Firehose publishes about it.
+
+Source: "Monitor Amazon Data Firehose with CloudWatch metrics" (Amazon Data Firehose Developer Guide).
+"""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from local_aws.firehose.append import DataFiles, Target
 from local_aws.firehose.delivery.error_records import ICEBERG_FAILED, FailedRecord
 from local_aws.firehose.stream import Destination, Records
+
+Metrics = dict[str, tuple[float, str]]
+"""Value and unit of each metric, by name."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +63,18 @@ class DeliveryBuffer:
             FailedRecord(ICEBERG_FAILED, data, arrived_ms, code, message, destination.error_prefix)
             for data, arrived_ms in zip(records.data, records.arrived_ms, strict=True)
         ]
+
+    def metrics(self) -> Metrics:
+        """The metrics of what was just delivered."""
+        failed = len(self.failures)
+        unprocessed = sum(failure.lambda_arn is not None for failure in self.failures)
+        since_seconds = time.time() if self.since_ms is None else self.since_ms / 1000
+        return {
+            "IncomingRecords": (self.records, "Count"),
+            "IncomingBytes": (self.size_bytes, "Bytes"),
+            "DeliveryToIceberg.IncomingRowCount": (self.records - unprocessed, "Count"),
+            "DeliveryToIceberg.SuccessfulRowCount": (self.records - failed, "Count"),
+            "DeliveryToIceberg.FailedRowCount": (failed - unprocessed, "Count"),
+            "DeliveryToIceberg.DataFreshness": (max(0.0, time.time() - since_seconds), "Seconds"),
+            "ExecuteProcessingFailure.Records": (unprocessed, "Count"),
+        }

@@ -15,9 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.firehose.append import TableBucket
-from local_aws.firehose.delivery.buffer import DeliveryBuffer
+from local_aws.firehose.delivery.buffer import DeliveryBuffer, Metrics
 from local_aws.firehose.delivery.error_records import FailedRecord
-from local_aws.firehose.delivery.metrics import Metrics, flush_metrics
 from local_aws.firehose.stream import DeliveryConfig, normalize, read_config
 
 log = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ class DeliveryClients:
         dimensions = [{"Name": "DeliveryStreamName", "Value": config.name}]
         metrics = [
             {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit}
-            for name, (value, unit) in (flush_metrics(buffer) | of_source).items()
+            for name, (value, unit) in (buffer.metrics() | of_source).items()
         ]
         try:
             self.client("cloudwatch").put_metric_data(Namespace="AWS/Firehose", MetricData=metrics)

@@ -210,23 +210,13 @@ class KinesisSource:
         return len(answer["Records"])
 
     def _iterator(self, shard: Shard) -> str:
-        last = shard.last_sequence_number
-        if last is None:
+        asked: Any = {"StreamARN": self._stream_arn, "ShardId": shard.shard_id}
+        if (last := shard.last_sequence_number) is None:
             start = datetime.fromtimestamp(self._start_ms / 1000, UTC)
-            answer = self._client.get_shard_iterator(
-                StreamARN=self._stream_arn,
-                ShardId=shard.shard_id,
-                ShardIteratorType="AT_TIMESTAMP",
-                Timestamp=start,
-            )
+            asked |= {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": start}
         else:
-            answer = self._client.get_shard_iterator(
-                StreamARN=self._stream_arn,
-                ShardId=shard.shard_id,
-                ShardIteratorType="AFTER_SEQUENCE_NUMBER",
-                StartingSequenceNumber=last,
-            )
-        return answer["ShardIterator"]
+            asked |= {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
+        return self._client.get_shard_iterator(**asked)["ShardIterator"]
 
 
 def read_records_quickly(client: KinesisClient) -> None:

@@ -24,9 +24,8 @@ from local_aws.firehose.append import (
     Target,
     append_once,
 )
-from local_aws.firehose.delivery.buffer import DeliveryBuffer, TableBuffer
+from local_aws.firehose.delivery.buffer import DeliveryBuffer, Metrics, TableBuffer
 from local_aws.firehose.delivery.error_records import error_objects
-from local_aws.firehose.delivery.metrics import Metrics
 from local_aws.firehose.delivery.transformation import Routed, route_directly, transform
 from local_aws.firehose.stream import DeliveryConfig, Destination, Plan, Position, Records, load_checkpoint
 
@@ -91,7 +90,7 @@ class Source(Protocol):
         """Everything before a position is delivered and need not be kept."""
 
     def metrics(self) -> Metrics:
-        """What Firehose tells of its source since it was last asked."""
+        """What Firehose says of its source since it was last asked."""
 
 
 class StoppedError(Exception):

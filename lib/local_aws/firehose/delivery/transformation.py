@@ -71,14 +71,21 @@ class InvocationError(Exception):
         super().__init__(message)
         self.code, self.message = code, message
 
+    def record(
+        self,
+        data: bytes,
+        arrived_ms: int,
+        config: DeliveryConfig,
+        transformation: Transformation,
+        attempts: int,
+    ) -> FailedRecord:
+        """A record that the function did not process."""
+        failure = (self.code, self.message, config.error_prefix, attempts, transformation.function_arn)
+        return FailedRecord(PROCESSING_FAILED, data, arrived_ms, *failure)
+
 
 def route_directly(records: Records, config: DeliveryConfig) -> Routed:
-    """Send records to the stream's table as they came.
-
-    Args:
-        records: What arrived.
-        config: The stream.
-    """
+    """Send records to the stream's table as they came."""
     destination = config.destination(None, None)
     if destination is not None:
         return Routed({destination: records})
@@ -89,14 +96,7 @@ def route_directly(records: Records, config: DeliveryConfig) -> Routed:
 def transform(
     records: Records, config: DeliveryConfig, transformation: Transformation, client: LambdaClient
 ) -> Routed:
-    """Send records through the function, and what comes back to its tables.
-
-    Args:
-        records: What arrived.
-        config: The stream.
-        transformation: Its transformation.
-        client: Lambda.
-    """
+    """Send records through the function, and what comes back to its tables."""
     routed = Routed()
     for batch in batches(records, transformation.buffer_bytes):
         transform_batch(batch, config, transformation, client, routed)
@@ -138,8 +138,7 @@ def transform_batch(
         except InvocationError as error:
             if attempts > transformation.retries:
                 for data, arrived_ms in zip(batch.data, batch.arrived_ms, strict=True):
-                    failure = (error.code, error.message, attempts)
-                    routed.failures.append(unprocessed(data, arrived_ms, config, transformation, *failure))
+                    routed.failures.append(error.record(data, arrived_ms, config, transformation, attempts))
                 return
     counts = Counter(record["recordId"] for record in returned)
     by_id = {record["recordId"]: record for record in returned}
@@ -147,8 +146,7 @@ def transform_batch(
         try:
             outcome = interpret(by_id.get(record_id), counts[record_id])
         except InvocationError as error:
-            failure = (error.code, error.message, attempts)
-            routed.failures.append(unprocessed(data, arrived_ms, config, transformation, *failure))
+            routed.failures.append(error.record(data, arrived_ms, config, transformation, attempts))
             continue
         if outcome is not None:
             route_transformed(*outcome, arrived_ms, config, routed)
@@ -249,20 +247,4 @@ def unroutable(data: bytes, arrived_ms: int, config: DeliveryConfig) -> FailedRe
     message = "Neither the delivery stream nor the record's otfMetadata names a database and a table."
     return FailedRecord(
         ICEBERG_FAILED, data, arrived_ms, "Iceberg.InvalidTableName", message, config.error_prefix
-    )
-
-
-def unprocessed(
-    data: bytes,
-    arrived_ms: int,
-    config: DeliveryConfig,
-    transformation: Transformation,
-    code: str,
-    message: str,
-    attempts: int,
-) -> FailedRecord:
-    """A record that the function did not process."""
-    arn = transformation.function_arn
-    return FailedRecord(
-        PROCESSING_FAILED, data, arrived_ms, code, message, config.error_prefix, attempts, arn
     )

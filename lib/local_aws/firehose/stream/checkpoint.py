@@ -1,4 +1,4 @@
-"""How far a delivery stream is delivered,.
+"""How far a delivery stream is delivered.
 
 A flush is planned before it is done: the checkpoint first names the flush and its end, then, when tables
 and error bucket hold everything, moves the committed position to that end. A worker that dies in between

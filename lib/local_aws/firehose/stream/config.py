@@ -138,26 +138,21 @@ def normalize_iceberg(given: Mapping[str, Any]) -> dict[str, Any]:
         "RetryOptions": {"DurationInSeconds": 300} | whole_numbers(given.get("RetryOptions")),
         "S3BackupMode": given.get("S3BackupMode") or given.get("s3BackupMode") or "FailedDataOnly",
         "AppendOnly": truth(given.get("AppendOnly", False)),
-        "ProcessingConfiguration": normalize_processing(given.get("ProcessingConfiguration")),
-        "CloudWatchLoggingOptions": normalize_logging(given.get("CloudWatchLoggingOptions")),
+        "ProcessingConfiguration": {"Processors": []} | switched(given.get("ProcessingConfiguration")),
+        "CloudWatchLoggingOptions": switched(given.get("CloudWatchLoggingOptions")),
         "S3DestinationDescription": {"CompressionFormat": "UNCOMPRESSED"}
         | backup
         | {
             "BufferingHints": DEFAULT_HINTS | whole_numbers(backup.get("BufferingHints")),
             "EncryptionConfiguration": backup.get("EncryptionConfiguration")
             or {"NoEncryptionConfig": "NoEncryption"},
-            "CloudWatchLoggingOptions": normalize_logging(backup.get("CloudWatchLoggingOptions")),
+            "CloudWatchLoggingOptions": switched(backup.get("CloudWatchLoggingOptions")),
         },
     }
 
 
-def normalize_processing(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A ProcessingConfiguration with its switch as a truth value."""
-    return {"Processors": []} | dict(given or {}) | {"Enabled": truth((given or {}).get("Enabled", False))}
-
-
-def normalize_logging(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """CloudWatchLoggingOptions with their switch as a truth value."""
+def switched(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Settings with their switch as a truth value."""
     return dict(given or {}) | {"Enabled": truth((given or {}).get("Enabled", False))}
 
 

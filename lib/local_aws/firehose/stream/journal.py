@@ -171,8 +171,8 @@ class JournalWriter:
         return self._file
 
 
-class JournalReader:
-    """Reads a journal that is being written, from a position on.
+class JournalSource:
+    """Reads a journal that is being written, from a position on (a `Source`).
 
     Only the places of records are held; their data is read when it is taken.
 
@@ -184,6 +184,8 @@ class JournalReader:
         position: Position after the last record taken.
         waiting_bytes: Bytes that were found by `poll` and not yet taken.
     """
+
+    idle_seconds = 1.0
 
     def __init__(self, folder: Path, position: int) -> None:
         self.folder = folder
@@ -225,6 +227,18 @@ class JournalReader:
         self.position = frames[-1].end if frames else self.position
         return read_frames(frames)
 
+    def again(self, position: int) -> JournalSource:
+        """The same journal from an earlier position on."""
+        return JournalSource(self.folder, position)
+
+    def committed(self, position: int) -> None:
+        """Remove what is delivered."""
+        remove_segments(self.folder, position)
+
+    def metrics(self) -> dict[str, tuple[float, str]]:
+        """Nothing beyond what Firehose says of every flush."""
+        return {}
+
     def _following(self) -> Path | None:
         existing = segments(self.folder)
         if self._segment is None:
@@ -258,30 +272,7 @@ def read_frames(frames: Sequence[Frame]) -> Records:
 
 
 def remove_segments(folder: Path, committed: int) -> None:
-    """Remove the segments of which every record is committed; the newest one always stays.
-
-    Args:
-        folder: The stream's folder.
-        committed: Position up to which records are delivered.
-    """
+    """Remove the segments of which every record is committed; the newest one always stays."""
     for segment, following in pairwise(segments(folder)):
         if first_position(following) <= committed:
             segment.unlink()
-
-
-class JournalSource(JournalReader):
-    """A journal as the source of a delivery stream (a `Source`)."""
-
-    idle_seconds = 1.0
-
-    def again(self, position: int) -> JournalSource:
-        """The same journal from an earlier position on."""
-        return JournalSource(self.folder, position)
-
-    def committed(self, position: int) -> None:
-        """Remove what is delivered."""
-        remove_segments(self.folder, position)
-
-    def metrics(self) -> dict[str, tuple[float, str]]:
-        """Nothing beyond what Firehose tells of every flush."""
-        return {}

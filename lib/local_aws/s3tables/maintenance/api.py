@@ -8,7 +8,8 @@ put, all of them every three hours, and on demand:
 Any of the names may be left out, for all. `hoursAhead` sets the jobs' clock ahead, because no
 setting makes a snapshot expire before it is an hour old. ministack keeps the settings; what the jobs
 came to is kept here.
-Source: Amazon S3 User Guide, "Maintenance for tables", "Maintenance job status".
+Sources: Amazon S3 User Guide, "Maintenance for tables", "Maintenance job status"; Amazon S3 API Reference,
+"PutTableMaintenanceConfiguration".
 """
 
 from __future__ import annotations
@@ -16,32 +17,48 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from local_aws.json_files import read_json, write_json
-from local_aws.s3tables import IcebergTables, TableName, succeeded
+from local_aws.s3tables import ARN, TABLE, IcebergTables, TableName
 from local_aws.s3tables.maintenance.process import MaintenanceProcess
-from local_aws.s3tables.maintenance.settings import BUCKET_JOB, JOBS, TABLE_JOBS, check_settings
-from local_aws.wire import AwsError, Request, Response, Upstream, json_response, signature
+from local_aws.wire import (
+    AwsError,
+    Parts,
+    Request,
+    Response,
+    Routes,
+    Service,
+    Upstream,
+    json_response,
+    signature,
+    succeeded,
+)
 
 PATH = "/_local_aws/maintenance"
 FILE = "jobs.json"
 EVERY_SECONDS = 3 * 3600
-_ARN = r"(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+)"
-_TABLE = rf"/tables/{_ARN}/(?P<namespace>[^/]+)/(?P<table>[^/]+)"
+TABLE_JOBS = ("icebergCompaction", "icebergSnapshotManagement")
+BUCKET_JOB = ("icebergUnreferencedFileRemoval",)
+JOBS = ("icebergSnapshotManagement", "icebergCompaction", "icebergUnreferencedFileRemoval")
+STRATEGIES = ("auto", "binpack", "sort", "z-order")
+_MOST = 2**31 - 1
+_LIMITS = {
+    "targetFileSizeMB": (64, 512),
+    "minSnapshotsToKeep": (1, _MOST),
+    "maxSnapshotAgeHours": (1, _MOST),
+    "unreferencedDays": (1, _MOST),
+    "nonCurrentDays": (1, _MOST),
+}
 
 log = logging.getLogger(__name__)
 
-Parts = Mapping[str, str]
-Handler = Callable[[Request, Parts], Awaitable[Response]]
 
-
-class Maintenance:
+class Maintenance(Service):
     """The maintenance part of the S3 Tables API (a `Service`).
 
     Args:
@@ -58,24 +75,23 @@ class Maintenance:
         self._file = state_dir / "maintenance" / FILE
         self._tasks: set[asyncio.Task[Any]] = set()
         self._one_at_a_time = asyncio.Lock()
-        routes: Iterable[tuple[str, str, Handler]] = (
-            ("PUT", rf"{_TABLE}/maintenance/(?P<job>[^/]+)", self._put_for_table),
-            ("PUT", rf"/buckets/{_ARN}/maintenance/(?P<job>[^/]+)", self._put_for_bucket),
-            ("GET", rf"{_TABLE}/maintenance-job-status", self._get_status),
-            ("POST", PATH, self._run_now),
+        self._routes = Routes(
+            (
+                ("PUT", rf"/tables/{TABLE}/maintenance/(?P<job>[^/]+)", self._put_for_table),
+                ("PUT", rf"/buckets/{ARN}/maintenance/(?P<job>[^/]+)", self._put_for_bucket),
+                ("GET", rf"/tables/{TABLE}/maintenance-job-status", self._get_status),
+                ("POST", PATH, self._run_now),
+            )
         )
-        self._routes = [(method, re.compile(path), handle) for method, path, handle in routes]
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """Whether this is a call about maintenance."""
-        return any(verb == method and pattern.fullmatch(path) for verb, pattern, _ in self._routes)
+        return self._routes.find(method, path) is not None
 
-    async def handle(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response | None:
         """Answer a call about maintenance."""
-        for method, pattern, handle in self._routes:
-            if method == request.method and (match := pattern.fullmatch(request.path)):
-                return await handle(request, match.groupdict())
-        raise AwsError("UnknownOperationException", f"{request.method} {request.path}")
+        found = self._routes.find(request.method, request.path)
+        return await found[0](request, found[1]) if found else None
 
     async def start(self) -> None:
         """Begin to run the jobs on schedule."""
@@ -178,18 +194,18 @@ class Maintenance:
             outcomes = dict(answer["outcomes"])
             status = {job: _status(outcome, ran_at) for job, outcome in outcomes.items()}
             kept = {"status": kept.get("status", {}) | status, "noncurrent": answer["noncurrent"]}
-            write_json(self._file, (read_json(self._file)) | {arn: kept})
+            write_json(self._file, read_json(self._file) | {arn: kept})
             return outcomes
 
     def _read(self, table_arn: str) -> dict[str, Any]:
-        return dict((read_json(self._file)).get(table_arn, {}))
+        return dict(read_json(self._file).get(table_arn, {}))
 
     # What ministack knows -----------------------------------------------------------------------
 
     async def _settings(self, table: TableName) -> dict[str, Any]:
         """The settings of each job, those of the table bucket among them."""
         bucket = quote(table.bucket_arn, safe="")
-        of_table = await self._ask(f"/tables/{bucket}/{table.namespace}/{table.name}/maintenance")
+        of_table = await self._ask(f"{table.path}/maintenance")
         of_bucket = await self._ask(f"/buckets/{bucket}/maintenance")
         return dict(of_table["configuration"]) | dict(of_bucket["configuration"])
 
@@ -215,3 +231,33 @@ def _status(outcome: Mapping[str, Any], ran_at: str) -> dict[str, str]:
             "failureMessage": str(outcome["failureMessage"]),
         }
     return {"status": "Successful", "lastRunTimestamp": ran_at}
+
+
+def check_settings(job: str, value: Mapping[str, Any], jobs: Collection[str]) -> None:
+    """Refuse settings that S3 Tables refuses.
+
+    Args:
+        job: The `type` of the call.
+        value: Its `value`: status and settings.
+        jobs: The types that the call takes.
+
+    Raises:
+        AwsError: BadRequestException, with what is wrong.
+    """
+    if job not in jobs:
+        raise _refused(f"The maintenance type {job!r} is none of {', '.join(jobs)}.")
+    if value.get("status") not in ("enabled", "disabled", None):
+        raise _refused(f"The maintenance status {value['status']!r} is neither enabled nor disabled.")
+    settings = value.get("settings") or {}
+    if any(name != job for name in settings):
+        raise _refused(f"The settings are those of {', '.join(settings)}, the maintenance type is {job}.")
+    for name, given in (settings.get(job) or {}).items():
+        if name == "strategy" and given not in STRATEGIES:
+            raise _refused(f"The compaction strategy {given!r} is none of {', '.join(STRATEGIES)}.")
+        least, most = _LIMITS.get(name, (None, None))
+        if least is not None and most is not None and not least <= int(given) <= most:
+            raise _refused(f"{name} is {given}; it can be {least} to {most}.")
+
+
+def _refused(message: str) -> AwsError:
+    return AwsError("BadRequestException", message)

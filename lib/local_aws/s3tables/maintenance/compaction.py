@@ -16,22 +16,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyiceberg.expressions import AlwaysTrue
-from pyiceberg.io.pyarrow import (
-    ArrowScan,
-    _get_parquet_writer_kwargs,
-    compute_statistics_plan,
-    data_file_statistics_from_parquet_metadata,
-    parquet_path_to_id_mapping,
-    schema_to_pyarrow,
-)
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.io.pyarrow import ArrowScan, ParquetFormatWriter, schema_to_pyarrow
+from pyiceberg.manifest import DataFile, DataFileContent
 from pyiceberg.table import FileScanTask, Table
 from pyiceberg.table.sorting import NullOrder, SortDirection
 from pyiceberg.typedef import Record
 
 from local_aws.s3tables.maintenance.replacement import ReplaceConflictError, Replacement, commit_replacement
+from local_aws.s3tables.snapshots import data_file
 
 MEBIBYTE = 2**20
 SMALL = 0.75
@@ -81,9 +74,7 @@ def compact(table: Table, *, target_bytes: int, strategy: str = "auto") -> Compa
             return Compacted(0, 0, None)
         added = [file for group in groups for file in rewrite(table, group, target_bytes, order)]
         replacement = Replacement(
-            {task.file.file_path for group in groups for task in group.tasks},
-            live_delete_files(table),
-            added,
+            {task.file.file_path for group in groups for task in group.tasks}, live_delete_files(table), added
         )
         try:
             snapshot_id = commit_replacement(table, replacement)
@@ -191,48 +182,25 @@ class OpenFile:
     def __init__(self, table: Table, group: Group, *, is_sorted: bool) -> None:
         self._table, self._group, self._is_sorted = table, group, is_sorted
         name = f"00000-{uuid.uuid4()}-compacted.parquet"
-        self._path = table.location_provider().new_data_location(data_folder(table, group) + name)
-        self._output = table.io.new_output(self._path)
-        self._stream = self._output.create(overwrite=True)
-        self._writer = pq.ParquetWriter(
-            self._stream,
-            schema_to_pyarrow(table.schema(), include_field_ids=True),
-            store_decimal_as_integer=True,
-            **_get_parquet_writer_kwargs(table.properties),
-        )
+        path = table.location_provider().new_data_location(data_folder(table, group) + name)
+        self._output = table.io.new_output(path)
+        self._writer = ParquetFormatWriter(self._output, table.schema(), table.properties)
 
     @property
     def size_bytes(self) -> int:
         """What is written so far."""
-        return int(self._stream.tell())
+        return 0 if self._writer._fos is None else int(self._writer._fos.tell())
 
     def write(self, rows: pa.Table) -> None:
         """Write a row group."""
-        self._writer.write_table(rows)
+        self._writer.write(rows)
 
     def finish(self) -> DataFile:
         """Close the file, and describe it."""
-        with self._stream:
-            self._writer.close()
-        statistics = data_file_statistics_from_parquet_metadata(
-            parquet_metadata=self._writer.writer.metadata,
-            stats_columns=compute_statistics_plan(self._table.schema(), self._table.properties),
-            parquet_column_mapping=parquet_path_to_id_mapping(self._table.schema()),
-        )
-        file = DataFile.from_args(
-            content=DataFileContent.DATA,
-            file_path=self._path,
-            file_format=FileFormat.PARQUET,
-            partition=self._group.partition,
-            file_size_in_bytes=len(self._output),
-            sort_order_id=self._table.sort_order().order_id if self._is_sorted else None,
-            spec_id=self._group.spec_id,
-            equality_ids=None,
-            key_metadata=None,
-            **statistics.to_serialized_dict(),
-        )
-        file.spec_id = self._group.spec_id
-        return file
+        statistics = self._writer.close()
+        order_id = self._table.sort_order().order_id if self._is_sorted else None
+        partition, spec_id = self._group.partition, self._group.spec_id
+        return data_file(self._output.location, len(self._output), partition, spec_id, statistics, order_id)
 
 
 def data_folder(table: Table, group: Group) -> str:

@@ -17,6 +17,8 @@ from pyiceberg.manifest import ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH
 
+from local_aws.wire import bucket_and_key
+
 _FORBIDDEN_PREFIX = "history.expire."
 _COLLECTED = "gc.enabled"
 
@@ -134,14 +136,14 @@ def remove_unreferenced(
             since[name] = now
     due = sorted(name for name, moment in since.items() if now - moment >= timedelta(days=noncurrent_days))
     for name in due:
-        bucket, _, key = name.removeprefix("s3://").partition("/")
+        bucket, key = bucket_and_key(name)
         s3.delete_object(Bucket=bucket, Key=key)
     return Removal(due, {name: moment for name, moment in since.items() if name not in due})
 
 
 def objects(s3: Any, location: str) -> Iterable[tuple[str, datetime]]:
     """The objects under a table's location, and when they were written."""
-    bucket, _, prefix = location.removeprefix("s3://").partition("/")
+    bucket, prefix = bucket_and_key(location)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/"):
         for item in page.get("Contents", []):
             yield f"s3://{bucket}/{item['Key']}", item["LastModified"]

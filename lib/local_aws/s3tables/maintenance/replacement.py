@@ -8,39 +8,16 @@ Source: Apache Iceberg, "Iceberg Table Spec", Snapshots and Sequence Numbers.
 from __future__ import annotations
 
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.manifest import (
-    DataFile,
-    ManifestContent,
-    ManifestEntry,
-    ManifestEntryStatus,
-    ManifestFile,
-    ManifestWriter,
-    write_manifest,
-    write_manifest_list,
-)
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
-from pyiceberg.table.refs import MAIN_BRANCH
-from pyiceberg.table.snapshots import (
-    Operation,
-    Snapshot,
-    SnapshotSummaryCollector,
-    Summary,
-    update_snapshot_summaries,
-)
-from pyiceberg.table.update import (
-    AddSnapshotUpdate,
-    AssertRefSnapshotId,
-    AssertTableUUID,
-    SetSnapshotRefUpdate,
-)
+from pyiceberg.table.snapshots import Operation, SnapshotSummaryCollector, Summary, update_snapshot_summaries
 
-from local_aws.firehose.append import CODEC
+from local_aws.s3tables.snapshots import NewSnapshot
 
 ATTEMPTS = 20
 PAUSE_SECONDS = 0.02
@@ -95,55 +72,21 @@ class _Commit:
 
     def __init__(self, table: Table, replacement: Replacement, known: Entries) -> None:
         self._table, self._replacement, self._known = table, replacement, known
-        self._snapshot_id = table.metadata.new_snapshot_id()
-        self._sequence_number = table.metadata.next_sequence_number()
+        self._new = NewSnapshot(table, table.io.new_output)
         self._removed: list[DataFile] = []
 
     def run(self) -> int:
         """Write manifests and manifest list, and commit."""
         manifests = [*self._added(), *self._rest()]
-        location = self._write_list(manifests)
-        snapshot = {
-            "snapshot-id": self._snapshot_id,
-            "parent-snapshot-id": self._table.metadata.current_snapshot_id,
-            "manifest-list": location,
-            "sequence-number": self._sequence_number,
-            "summary": self._summary(),
-            "schema-id": self._table.metadata.current_schema_id,
-        }
-        branch = {"ref-name": MAIN_BRANCH, "type": "branch", "snapshot-id": self._snapshot_id}
-        parent = {"ref": MAIN_BRANCH, "snapshot-id": self._table.metadata.current_snapshot_id}
-        self._table.catalog.commit_table(
-            self._table,
-            (
-                AssertTableUUID(uuid=self._table.metadata.table_uuid),
-                AssertRefSnapshotId.model_validate(parent),
-            ),
-            (
-                AddSnapshotUpdate(snapshot=Snapshot.model_validate(snapshot)),
-                SetSnapshotRefUpdate.model_validate(branch),
-            ),
-        )
+        self._new.commit(self._new.described(manifests, self._summary()))
         self._table.refresh()
-        return self._snapshot_id
+        return self._new.id
 
     def _added(self) -> Iterable[ManifestFile]:
         by_spec: dict[int, list[DataFile]] = defaultdict(list)
         for data_file in self._replacement.added:
             by_spec[data_file.spec_id].append(data_file)
-        for spec_id, data_files in by_spec.items():
-            with self._writer(spec_id) as writer:
-                for data_file in data_files:
-                    writer.add(
-                        ManifestEntry.from_args(
-                            status=ManifestEntryStatus.ADDED,
-                            snapshot_id=self._snapshot_id,
-                            sequence_number=None,
-                            file_sequence_number=None,
-                            data_file=data_file,
-                        )
-                    )
-            yield writer.to_manifest_file()
+        return [self._new.manifest_of(spec_id, data_files) for spec_id, data_files in by_spec.items()]
 
     def _rest(self) -> list[ManifestFile]:
         """The manifests that stay, and for each spec one that says what goes and what was beside it."""
@@ -178,7 +121,7 @@ class _Commit:
             self._removed.append(entry.data_file)
 
     def _rewrite(self, spec_id: int, entries: Iterable[ManifestEntry]) -> ManifestFile:
-        with self._writer(spec_id) as writer:
+        with self._new.manifest_writer(spec_id) as writer:
             for entry in entries:
                 if entry.data_file.file_path in self._replacement.data_files:
                     self._removed.append(entry.data_file)
@@ -200,28 +143,3 @@ class _Commit:
             Summary(Operation.OVERWRITE, **collector.build()), base.summary if base else None
         )
         return Summary(Operation.REPLACE, **summed.additional_properties)
-
-    def _writer(self, spec_id: int) -> ManifestWriter:
-        location = self._table.location_provider().new_metadata_location(f"{uuid.uuid4()}-m0.avro")
-        return write_manifest(
-            format_version=self._table.format_version,
-            spec=self._table.specs()[spec_id],
-            schema=self._table.schema(),
-            output_file=self._table.io.new_output(location),
-            snapshot_id=self._snapshot_id,
-            avro_compression=CODEC,
-        )
-
-    def _write_list(self, manifests: list[ManifestFile]) -> str:
-        name = f"snap-{self._snapshot_id}-0-{uuid.uuid4()}.avro"
-        location = self._table.location_provider().new_metadata_location(name)
-        with write_manifest_list(
-            format_version=self._table.format_version,
-            output_file=self._table.io.new_output(location),
-            snapshot_id=self._snapshot_id,
-            parent_snapshot_id=self._table.metadata.current_snapshot_id,
-            sequence_number=self._sequence_number,
-            avro_compression=CODEC,
-        ) as writer:
-            writer.add_manifests(manifests)
-        return location

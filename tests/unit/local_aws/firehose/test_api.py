@@ -12,7 +12,7 @@ import pytest
 
 from local_aws.firehose.api import TARGET, Firehose
 from local_aws.firehose.stream.checkpoint import Checkpoint
-from local_aws.firehose.stream.journal import JournalReader
+from local_aws.firehose.stream.journal import JournalSource
 from local_aws.wire import AwsError, Request, Response, json_response
 
 
@@ -76,7 +76,7 @@ def put(firehose: Firehose, *data: bytes, name: str = "orders") -> Any:
 
 
 def journalled(tmp_path: Path, folder: str = "orders@1500000") -> list[bytes]:
-    reader = JournalReader(tmp_path / "firehose" / folder, 0)
+    reader = JournalSource(tmp_path / "firehose" / folder, 0)
     reader.poll()
     return reader.take(2**40).data
 

@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 import pytest
 
-from local_aws.s3tables.errors import IcebergError
 from local_aws.s3tables.metadata import (
     apply_commit,
     create_metadata,
@@ -18,6 +17,7 @@ from local_aws.s3tables.metadata import (
     parse_metadata,
     without_history,
 )
+from local_aws.wire import IcebergError
 
 LOCATION = "s3://lake/raw/t"
 SCHEMA = {

@@ -1,4 +1,4 @@
-"""What `cloudformation_gaps` relies on in ministack, and that it is the version this was read in."""
+"""What `seams.cloudformation` relies on in ministack, and that it is the version this was read in."""
 
 from __future__ import annotations
 

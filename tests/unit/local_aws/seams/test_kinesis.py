@@ -19,7 +19,7 @@ from local_aws.seams import dynamodb as dynamodb_seam
 from local_aws.seams import kinesis as kinesis_seam
 from local_aws.seams.dynamodb import KinesisChange
 from local_aws.streams import record_log
-from local_aws.streams.shard_log import BYTES_PER_CALL, ShardLog
+from local_aws.streams.shard_log import ShardLog
 
 ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/changes"
 HOUR_SECONDS = 3_600
@@ -162,13 +162,6 @@ def test_an_iterator_keeps_its_place_when_earlier_records_expire(monkeypatch: py
     put(b"new 0", b"new 1")
     assert shard()["records"].first == 10
     assert next(read(key, 100))[0] == [b"new 0", b"new 1"]
-
-
-def test_one_answer_holds_ten_mebibytes_at_most() -> None:
-    log = ShardLog()
-    for number in range(3):
-        log.hold(record_log.Held(0.0, str(number), "k", bytes(BYTES_PER_CALL // 2)))
-    assert [len(log.read(position, 100)) for position in range(3)] == [2, 2, 1]
 
 
 def test_shards_are_saved_and_restored_with_their_places() -> None:

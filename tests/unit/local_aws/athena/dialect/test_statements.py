@@ -1,16 +1,13 @@
+"""What kind of statement it is, what is none, and where parameters go."""
+
 from __future__ import annotations
 
 import pytest
-import sqlglot
 
-from local_aws.athena.api.prepared import split_values
-from local_aws.athena.dialect.dialect import AthenaSql, to_duckdb
-from local_aws.athena.dialect.errors import QueryError, StatementError, from_duckdb, position
-from local_aws.athena.dialect.formats import joda_to_strftime, mysql_to_strftime
+from local_aws.athena.dialect.dialect import AthenaSql
+from local_aws.athena.dialect.errors import QueryError, StatementError
 from local_aws.athena.dialect.statements import kind_of, read, without_comments
-from local_aws.athena.dialect.translate import rewrite
 from local_aws.athena.dialect.validate import parse
-from local_aws.athena.typed.precision import Look, look_of
 
 
 @pytest.mark.parametrize(
@@ -97,89 +94,3 @@ def test_parameters_take_their_places() -> None:
 def test_a_parameter_is_never_sql() -> None:
     tree = read("SELECT ?", ["(SELECT 1 FROM secrets)"])
     assert tree.sql() == "SELECT '(SELECT 1 FROM secrets)'"
-
-
-def test_values_of_using() -> None:
-    values = split_values("'a,b', ARRAY[1, 2], 'it''s'")
-    assert [value.strip() for value in values] == ["'a,b'", "ARRAY[1, 2]", "'it''s'"]
-
-
-@pytest.mark.parametrize(
-    ("sql", "duckdb_sql"),
-    [
-        (
-            "SELECT approx_distinct(x) FILTER (WHERE y) FROM t",
-            "SELECT approx_count_distinct(x) FILTER(WHERE y) FROM t",
-        ),
-        ("SELECT map_agg(a, b) OVER () FROM t", "SELECT trino_map_of_pairs(list(row(a, b)) OVER ()) FROM t"),
-        ("SELECT a[1] FROM t", "SELECT a[1] FROM t"),
-        ("SELECT max_by(a, b) FROM t", "SELECT arg_max_null(a, b) FROM t"),
-        ('SELECT "$path" FROM t', 'SELECT "filename" FROM t'),
-        (
-            "SELECT lag(a) IGNORE NULLS OVER (ORDER BY b) FROM t",
-            "SELECT lag(a IGNORE NULLS) OVER (ORDER BY b) FROM t",
-        ),
-        ("SELECT json_size(j, '$[\"a b\"].c')", "SELECT trino_json_size(j, '$.\"a b\".c')"),
-    ],
-)
-def test_rewrite(sql: str, duckdb_sql: str) -> None:
-    written = to_duckdb(rewrite(sqlglot.parse_one(sql, dialect=AthenaSql)))
-    assert written.replace('"', "") == duckdb_sql.replace('"', "")
-
-
-def test_names_stand_in_quotes() -> None:
-    tree = sqlglot.parse_one("SELECT lambda.qualify FROM pivot AS lambda", dialect=AthenaSql)
-    assert to_duckdb(tree) == 'SELECT "lambda"."qualify" FROM "pivot" AS "lambda"'
-
-
-@pytest.mark.parametrize(
-    ("function", "code"),
-    [
-        ("list_sum", "FUNCTION_NOT_FOUND"),
-        ("soundex", "NOT_SUPPORTED"),
-        ("trino_divide", "FUNCTION_NOT_FOUND"),
-    ],
-)
-def test_functions_without_a_row_do_not_run(function: str, code: str) -> None:
-    with pytest.raises(QueryError, match=f"{code}: line 2:2: Function '{function}'"):
-        rewrite(sqlglot.parse_one(f"SELECT\n {function}(x)", dialect=AthenaSql))
-
-
-def test_position_is_the_first_letter() -> None:
-    tree = sqlglot.parse_one("SELECT a,\n  some.col FROM t", dialect=AthenaSql)
-    assert position(tree.expressions[1]) == "line 2:3: "
-
-
-def test_duckdbs_errors_lose_their_words() -> None:
-    error = from_duckdb(Exception('Catalog Error: Table with name x does not exist!\nDid you mean "y"?'))
-    assert str(error) == "TABLE_NOT_FOUND: Table 'x' does not exist"
-    assert from_duckdb(Exception("Something: else\nmore")).code == "GENERIC_INTERNAL_ERROR"
-
-
-def test_formats() -> None:
-    assert mysql_to_strftime("%Y-%m-%d %H:%i:%s %p 100%%") == "%Y-%m-%d %H:%M:%S %p 100%%"
-    assert joda_to_strftime("yyyy-MM-dd''HH'o''clock' mm") == "%Y-%m-%d'%Ho'clock %M"
-    with pytest.raises(QueryError, match="Date format not supported: %D"):
-        mysql_to_strftime("%D")
-    with pytest.raises(QueryError, match="Invalid format: 'GG'"):
-        joda_to_strftime("GG")
-
-
-@pytest.mark.parametrize(
-    ("sql", "look"),
-    [
-        ("SELECT at FROM t", Look(6)),
-        ("SELECT * FROM t", Look(6)),
-        ("SELECT max(date_trunc('hour', at)) FROM t", Look(6)),
-        ("SELECT CAST(at AS timestamp) FROM t", Look(3)),
-        ("SELECT now()", Look(3)),
-        ("SELECT TIMESTAMP '2026-01-01 00:00:00.123456'", Look(6)),
-        ("WITH c AS (SELECT from_unixtime(x) AS at FROM t) SELECT at FROM c", Look(3)),
-        ("SELECT at FROM (SELECT at FROM t) s", Look(6)),
-        ('SELECT at FROM "t$snapshots"', Look(3)),
-        ("SELECT at AT TIME ZONE 'Asia/Tokyo' FROM t", Look(6, "Asia/Tokyo", "timestamp with time zone")),
-        ("SELECT INTERVAL '1' MONTH", Look(3, "", "interval year to month")),
-    ],
-)
-def test_look_of_a_column(sql: str, look: Look) -> None:
-    assert look_of(sqlglot.parse_one(sql, dialect=AthenaSql), 0, "at") == look

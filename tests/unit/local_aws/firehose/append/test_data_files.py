@@ -17,8 +17,7 @@ from pyiceberg.types import LongType, NestedField, StringType, StructType, Times
 
 from local_aws.firehose.append import data_files
 from local_aws.firehose.append.appender import TableAppender
-from local_aws.firehose.append.data_files import DataFiles
-from local_aws.firehose.append.memory_files import MemoryFile, store
+from local_aws.firehose.append.data_files import DataFiles, MemoryFile, store
 
 SCHEMA = Schema(
     NestedField(1, "id", LongType(), required=True),

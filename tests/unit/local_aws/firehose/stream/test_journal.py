@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from local_aws.firehose.stream import journal
 from local_aws.firehose.stream.checkpoint import Checkpoint, Plan, load_checkpoint, stream_folders
 from local_aws.firehose.stream.journal import (
-    JournalReader,
+    JournalSource,
     JournalWriter,
     remove_segments,
     segments,
@@ -24,7 +24,7 @@ from local_aws.server import saved_state
 
 
 def read_all(folder: Path, position: int = 0) -> list[bytes]:
-    reader = JournalReader(folder, position)
+    reader = JournalSource(folder, position)
     reader.poll()
     return reader.take(2**40).data
 
@@ -38,7 +38,7 @@ def test_what_is_appended_is_read_in_order_by_any_number_of_writers(
     tmp_path_factory: pytest.TempPathFactory, puts: list[list[bytes]], split: int
 ) -> None:
     folder = tmp_path_factory.mktemp("journal")
-    reader = JournalReader(folder, 0)
+    reader = JournalSource(folder, 0)
     read: list[bytes] = []
     for part in (puts[:split], puts[split:]):
         writer = JournalWriter(folder)
@@ -59,7 +59,7 @@ def test_every_record_keeps_the_arrival_of_its_put(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path)
     writer.append([b"a", b"b"], 100)
     writer.append([b"c"], 200)
-    reader = JournalReader(tmp_path, 0)
+    reader = JournalSource(tmp_path, 0)
     reader.poll()
     assert reader.waiting_since_ms == 100
     assert reader.take(2**20).arrived_ms == [100, 100, 200]
@@ -70,7 +70,7 @@ def test_take_stops_at_a_size_and_at_a_position(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path)
     for number in range(6):
         writer.append([b"x" * 100, str(number).encode()], 0)
-    reader = JournalReader(tmp_path, 0)
+    reader = JournalSource(tmp_path, 0)
     reader.poll()
     assert len(reader.take(1)) == 2
     assert len(reader.take(250)) == 4
@@ -126,7 +126,7 @@ def test_committed_segments_are_removed_and_positions_go_on(
     writer = JournalWriter(tmp_path)
     for number in range(10):
         writer.append([bytes(40), bytes([number])], 0)
-    reader = JournalReader(tmp_path, 0)
+    reader = JournalSource(tmp_path, 0)
     reader.poll()
     reader.take(2**20)
     remove_segments(tmp_path, 20)

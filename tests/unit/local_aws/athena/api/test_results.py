@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_aws.athena.api.pages import Page, joined, read_page, row_of_record
+from local_aws.athena.api.results import Page, joined, read_page, row_of_record
 from local_aws.athena.statements.results import Row, write_csv
 
 TEXTS = (
-    st.none() | st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(['","', '"', "\\", "\n"])
+    st.none()
+    | st.text(st.characters(codec="utf-8"), max_size=6)
+    | st.sampled_from([",", '","', '"', "\\", "\n"])
 )
 ROWS = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(TEXTS, min_size=width, max_size=width)))
 

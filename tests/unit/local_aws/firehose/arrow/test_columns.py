@@ -22,8 +22,8 @@ from pyiceberg.types import (
 )
 
 from local_aws.firehose.arrow import rows as json_rows
+from local_aws.firehose.arrow.columns import TypedRecords
 from local_aws.firehose.arrow.rows import RowConverter
-from local_aws.firehose.arrow.typed_records import TypedRecords
 
 FIELDS = pa.schema([("a", pa.large_string()), ("n", pa.int64()), ("d", pa.float64()), ("b", pa.bool_())])
 SCHEMA = Schema(

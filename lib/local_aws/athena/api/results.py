@@ -1,7 +1,7 @@
-"""The pages of `GetQueryResults`: records of a CSV result become rows of JSON.
+"""Results: objects on S3, through ministack in this process, and the pages of `GetQueryResults`.
 
-A record without NULLs, quotes inside and letters that JSON escapes is turned over as it stands; most are so,
-and a page has a thousand of them.
+Records of a CSV become rows of JSON. A record without NULLs, quotes inside and letters that JSON escapes is
+turned over as it stands; most are so, and a page has a thousand of them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import orjson
 
+from local_aws.athena.dialect import QueryError
+from local_aws.wire import Request, Response, Upstream, signature
+
 FIELD = re.compile(r'"((?:[^"]|"")*)"|([^",\n]*)')
-PLAIN = rb'"[^"\\\x00-\x1f]*"'
+PLAIN = rb'"(?!,")[^"\\\x00-\x1f]*"'  # a value that is a comma looks like the mark between two values
 PLAIN_RECORD = re.compile(PLAIN + rb"(?:," + PLAIN + rb")*")
 
 
@@ -85,3 +89,39 @@ def fields(record: str) -> Iterator[str | None]:
         assert found is not None  # noqa: S101 - the pattern matches nothing, too
         yield found[1].replace('""', '"') if found[1] is not None else None
         position = found.end() + 1
+
+
+class ResultObjects:
+    """Puts and gets objects by their addresses, `s3://bucket/key`.
+
+    Args:
+        upstream: ministack.
+        region: The region of the buckets.
+    """
+
+    def __init__(self, upstream: Upstream, region: str) -> None:
+        self._upstream, self._region = upstream, region
+
+    async def put(self, address: str, body: bytes, kind: str) -> None:
+        """Writes an object of a content type.
+
+        Raises:
+            QueryError: INVALID_OUTPUT_LOCATION, where S3 refuses it.
+        """
+        response = await self._send(
+            "PUT", address, body, {"content-type": kind, "content-length": str(len(body))}
+        )
+        if response.status >= 300:
+            code = re.search(rb"<Code>(.*?)</Code>", response.body)
+            reason = code[1].decode() if code else str(response.status)
+            raise QueryError("INVALID_OUTPUT_LOCATION", f"Unable to write the result to {address}: {reason}")
+
+    async def get(self, address: str) -> bytes | None:
+        """An object's content, or None where there is no such object."""
+        response = await self._send("GET", address, b"", {})
+        return response.body if response.status == 200 else None
+
+    async def _send(self, method: str, address: str, body: bytes, headers: dict[str, str]) -> Response:
+        path = f"/{address.removeprefix('s3://')}"
+        common = {"host": "localhost", "authorization": signature("s3", self._region)}
+        return await self._upstream(Request(method, path, quote(path), {}, common | headers, body))
