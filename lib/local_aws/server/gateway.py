@@ -28,6 +28,7 @@ from local_aws.kinesis import Kinesis
 from local_aws.s3tables import AROUND_TABLES, GlueCatalogs, IcebergRest, IcebergTables, S3Tables
 from local_aws.s3tables.maintenance import Maintenance
 from local_aws.seams import cloudformation, dynamodb, persistence
+from local_aws.server.visitors import refusal, without_sharing
 from local_aws.wire import (
     AwsError,
     Request,
@@ -151,8 +152,12 @@ class Gateway:
         """Serve one ASGI scope."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._http(scope, receive, send)
+            return
+        refused = refusal(scope["headers"])
+        if scope["type"] == "http":
+            await (send_response(send, refused.response()) if refused else self._http(scope, receive, send))
+        elif refused:
+            await send({"type": f"{scope['type']}.close", "code": 1008})
         else:
             await self._ministack.app(scope, receive, send)
 
@@ -164,12 +169,12 @@ class Gateway:
             return
         service = next((s for s in self._services if s.claims(method, path, target)), None)
         if service is None:
-            await self._ministack.app(scope, receive, send)
+            await self._ministack.app(scope, receive, unshared(send))
             return
         body = await read_body(receive)
         response = await answer(service, request_from_scope(scope, body))
         if response is None:
-            await self._ministack.app(scope, replay(body), send)
+            await self._ministack.app(scope, replay(body), unshared(send))
         else:
             await send_response(send, response)
 
@@ -207,6 +212,17 @@ class Gateway:
             await send(message)
 
         await self._ministack.app(scope, receive, services_start_last)
+
+
+def unshared(send: Send) -> Send:
+    """A `send` whose answers no page of another site may read."""
+
+    async def sent(message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": without_sharing(message.get("headers", ()))}
+        await send(message)
+
+    return sent
 
 
 def memory_bytes() -> int:

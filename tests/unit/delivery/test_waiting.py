@@ -50,8 +50,13 @@ def test_duplicates_do_not_end_it() -> None:
 
 
 def test_what_is_there_already_is_counted_once() -> None:
-    assert wait([10], [10], wanted=10)[2] == 1
+    assert wait([10, 10], [10], wanted=10)[2] == 1
     assert wait([10], [], wanted=0)[2] == 0
+
+
+def test_what_arrives_between_the_look_and_the_count_is_in_the_log_that_is_returned() -> None:
+    found, left, counted = wait([0, 10], [10], wanted=10)
+    assert (found.metadata_location, left, counted) == ("v10", 0, 1)
 
 
 def test_the_deadline() -> None:

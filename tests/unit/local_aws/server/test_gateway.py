@@ -31,7 +31,13 @@ class Echo:
         body = (await receive())["body"]
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         seen = {"path": scope["path"], "body": body.decode(), "host": headers.get("host")}
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", b"text/x")]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"Content-Type", b"text/x"), (b"Access-Control-Allow-Origin", b"*")],
+            }
+        )
         await send({"type": "http.response.body", "body": orjson.dumps(seen)})
 
 
@@ -75,16 +81,26 @@ def gateway(*services: Parrot, echo: Echo | None = None) -> Gateway:
     )
 
 
-def ask(app: Any, path: str, body: bytes = b"", *, target: str = "") -> tuple[int, dict[str, Any]]:
+def ask(
+    app: Any, path: str, body: bytes = b"", *, target: str = "", given: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, Any]]:
+    sent = messages(app, path, body, {"x-amz-target": target} | dict(given or {"host": "127.0.0.1:4566"}))
+    return sent[0]["status"], orjson.loads(sent[1]["body"])
+
+
+def messages(
+    app: Any, path: str, body: bytes, given: Mapping[str, str], kind: str = "http"
+) -> list[Mapping[str, Any]]:
+    """What the gateway sends to a request with such headers."""
     sent: list[Mapping[str, Any]] = []
 
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    headers = [(b"x-amz-target", target.encode()), (b"host", b"127.0.0.1:4566")]
-    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "headers": headers}
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
+    scope = {"type": kind, "method": "POST", "path": path, "raw_path": path.encode(), "headers": headers}
     asyncio.run(app(scope, replay(body), send))
-    return sent[0]["status"], orjson.loads(sent[1]["body"])
+    return sent
 
 
 @pytest.mark.parametrize("path", ["/elsewhere", "/parrot/pass"])
@@ -180,3 +196,61 @@ def test_a_service_that_fails_neither_hides_nor_spreads() -> None:
 def test_buckets_called_iceberg_something_are_addressed_by_host(path: str, seen: tuple[str, str]) -> None:
     _, answer = ask(by_host(Echo()), path)
     assert (answer["path"], answer["host"]) == seen
+
+
+HERE = {"host": "127.0.0.1:4566"}
+PROGRAMS = [
+    HERE,
+    {"host": "localhost:4566"},
+    {"host": "LOCALHOST"},
+    {"host": "[::1]:4566"},
+    {"host": "my.bucket-1.s3.localhost:4566"},
+    HERE | {"origin": "http://127.0.0.1:4566", "sec-fetch-site": "same-origin"},
+    HERE | {"sec-fetch-site": "none"},
+    {"user-agent": "a client of HTTP/1.0 names no host"},
+]
+PAGES = [
+    {"host": "evil.example"},
+    {"host": "evil.example:4566"},
+    {"host": "127.0.0.1.evil.example"},
+    {"host": "localhost.evil.example:4566"},
+    {"host": "evillocalhost"},
+    {"host": "localhost@evil.example"},
+    {"host": "localhost:4566\n"},
+    {"host": ""},
+    {"host": "10.0.0.7:4566"},
+    HERE | {"origin": "https://evil.example"},
+    HERE | {"origin": "null"},
+    HERE | {"origin": ""},
+    HERE | {"origin": "http://["},
+    HERE | {"origin": "http://localhost:4566"},
+    HERE | {"origin": "http://127.0.0.1:8888"},
+    HERE | {"Origin": "https://EVIL.example"},
+    HERE | {"sec-fetch-site": "cross-site"},
+    HERE | {"sec-fetch-site": "same-site"},
+    {"origin": "http://127.0.0.1:4566"},
+]
+
+
+@pytest.mark.parametrize("given", PROGRAMS)
+def test_programs_of_this_machine_pass(given: dict[str, str]) -> None:
+    assert ask(gateway(), "/elsewhere", given=given)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/elsewhere", "/parrot", "/_local_aws/health"])
+@pytest.mark.parametrize("given", PAGES)
+def test_pages_of_other_sites_are_refused_at_every_path(given: dict[str, str], path: str) -> None:
+    status, answer = ask(gateway(Parrot([])), path, b"hello", given=given)
+    assert (status, answer["__type"]) == (403, "AccessDeniedException")
+    assert "hello" not in str(answer)
+
+
+@pytest.mark.parametrize("given", PAGES)
+def test_nor_do_they_get_a_connection_of_another_kind(given: dict[str, str]) -> None:
+    assert messages(gateway(), "/", b"", given, "websocket") == [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.parametrize("path", ["/elsewhere", "/parrot", "/parrot/pass"])
+def test_no_answer_lets_another_site_read_it(path: str) -> None:
+    start = messages(gateway(Parrot([])), path, b"", HERE)[0]
+    assert not [name for name, _ in start["headers"] if name.lower().startswith(b"access-control-")]
