@@ -178,7 +178,7 @@ def reset(state_dir: Path) -> None:
     """Stop the local AWS and delete all its state.
 
     Args:
-        state_dir: Folder of its state; what else lies there is left.
+        state_dir: Folder of its state; other files in it are kept.
 
     Raises:
         LocalAwsError: The folder is not one that the local AWS has used.
@@ -267,7 +267,7 @@ def _died(state_dir: Path) -> LocalAwsError:
         msg = f"The local AWS is not installed for {python}: there is no module {missing}."
         return LocalAwsError(msg, hint="Install it: pip install 'dynaberg[local]'")
     msg = f"The local AWS ended while it started. The end of {state_dir / 'local-aws.log'}:\n{tail}"
-    return LocalAwsError(msg, hint="Fix what the log says, or begin anew with `python -m local_aws reset`.")
+    return LocalAwsError(msg, hint="Fix what the log says, or start again with `python -m local_aws reset`.")
 
 
 def _log_tail(state_dir: Path, lines: int = 15) -> str:

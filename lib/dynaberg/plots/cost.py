@@ -71,6 +71,6 @@ def _title(wide: pd.DataFrame, assumed: set[str]) -> str:
     """The finding: what our own patterns cost, and the largest part of the most expensive one."""
     known = wide.loc[[name for name in wide.index if name not in assumed]]
     totals = known.sum(axis=1).sort_values(ascending=False)
-    dearest = known.loc[totals.index[0]]
+    highest = known.loc[totals.index[0]]
     costs = ", ".join(rf"{_NAMES.get(str(name), name)}: \${total:,.0f}" for name, total in totals.items())
-    return f"{costs} a month; {dearest.max() / dearest.sum():.0%} of the first is for {dearest.idxmax()}"
+    return f"{costs} a month; {highest.max() / highest.sum():.0%} of the first is for {highest.idxmax()}"

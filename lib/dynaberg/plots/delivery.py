@@ -85,5 +85,6 @@ def plot_failures(failed: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(visible=False, axis="y")
     count = "1 change waits" if len(failed) == 1 else f"{len(failed):,} changes wait"
-    title = f"{count} to be replayed, most for {left.idxmax()}"
+    share = "all" if left.max() == len(failed) else "most"
+    title = f"{count} to be replayed, {share} for {left.idxmax()}"
     return finish(ax, title, x="changes", y="", counts="x")

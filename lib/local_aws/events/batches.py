@@ -35,7 +35,7 @@ class BatchDelivery:
         mapping: What to retry, halve and discard by.
         invoke: Invokes the function with an event.
         discard: Reports a batch that is given up.
-        tell: Told what came of each invocation, for `LastProcessingResult`.
+        tell: Receives the outcome of each invocation, for `LastProcessingResult`.
         stopping: Set when no invocation may begin any more.
     """
 

@@ -38,7 +38,7 @@ class QueueReader:
         upstream: Where the queue is.
         mapping: What goes where.
         invoke: Invokes the function with an event.
-        tell: Told what came of each invocation, for `LastProcessingResult`.
+        tell: Receives the outcome of each invocation, for `LastProcessingResult`.
     """
 
     def __init__(

@@ -78,7 +78,7 @@ class StreamReader:
         mapping: What goes where.
         stream: The stream.
         position: Where to begin.
-        keep: Told the position below which everything is done with.
+        keep: Receives the position below which everything is done with.
         delivery: Delivers a batch.
         disturb: Changes batches before they are delivered, for tests of failure.
     """

@@ -94,7 +94,7 @@ def hand_on_events_as_they_are() -> None:
     """Let a function's process be sent the events of `invoke_function`, and hand on what it returns unread.
 
     ministack writes an event and reads the answer to it in one thread; `unread` remembers in between that
-    the event was not read, so that whoever waits takes bytes.
+    the event was not read, so that the waiting caller gets bytes.
     """
     from ministack.core import lambda_runtime
 

@@ -163,7 +163,9 @@ def test_what_is_protected_is_not_removed_until_it_is_told(
 ) -> None:
     deploy.enable_cdc(session, replace(deployed, protect=True), ITEMS)
     before = cleanup.list_resources(session, deployed)
-    with pytest.raises(SettingsError, match="'accessed-foundation' is protected") as caught:
+    with pytest.raises(
+        SettingsError, match="'accessed-foundation' and its DynamoDB table are protected"
+    ) as caught:
         cleanup.clean_up(session, deployed, confirm="accessed")
     assert "wb.enable_cdc()" in caught.value.hint
     assert cleanup.list_resources(session, deployed).equals(before)

@@ -214,7 +214,7 @@ def test_the_picture_says_where_changes_wait() -> None:
     ax = plot_failures(frame)
     assert ax.get_title() == "3 changes wait to be replayed, most for B"
     assert [text.get_text().strip() for text in ax.texts] == ["1", "2"]
-    assert plot_failures(frame.head(1)).get_title() == "1 change waits to be replayed, most for A"
+    assert plot_failures(frame.head(1)).get_title() == "1 change waits to be replayed, all for A"
     assert plot_failures(frame.head(0)).get_title() == "Nothing failed, or all of it was replayed"
 
 

@@ -228,7 +228,7 @@ class Operations:
         return answer
 
     async def _file(self, execution: Execution) -> Path:
-        """The rows at hand, fetched from S3 again where they were evicted."""
+        """The cached rows, fetched from S3 again where they were evicted."""
         file = execution.file
         assert file is not None  # noqa: S101 - a result with rows has had a file
         if not file.exists():

@@ -51,7 +51,7 @@ def at_version(generator: DuckDBGenerator, node: exp.Version) -> str:
 
 
 def ignore_nulls(generator: DuckDBGenerator, node: exp.IgnoreNulls) -> str:
-    """`lag(x, 1 IGNORE NULLS)`: DuckDB has it inside the brackets."""
+    """`lag(x, 1 IGNORE NULLS)`: DuckDB puts it inside the brackets."""
     return generator.sql(node, "this").removesuffix(")") + " IGNORE NULLS)"
 
 

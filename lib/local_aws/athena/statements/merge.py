@@ -1,7 +1,7 @@
 """MERGE: in one transaction, rows to change are picked, their old versions deleted, the new ones inserted.
 
 DuckDB's own MERGE takes a single action on an Iceberg table. Here every row of the join gets the first WHEN
-clause whose condition holds, as Trino has it; a step without rows is left out, so that a merge that changes
+clause whose condition holds, as in Trino; a step without rows is left out, so that a merge that changes
 nothing makes no snapshot. A target row that several source rows match is an error, as in Trino.
 """
 

@@ -1,4 +1,4 @@
-"""A query: translated to a plan, and run, its texts written to a file at hand."""
+"""A query: translated to a plan, and run, its texts written to a local file."""
 
 from __future__ import annotations
 

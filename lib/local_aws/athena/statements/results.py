@@ -77,7 +77,7 @@ def as_text_query(sql: str, kinds: Sequence[DuckType], looks: Sequence[Look]) ->
 
 
 def header(columns: Sequence[str]) -> bytes:
-    """The first line of the CSV object; the file at hand goes without."""
+    """The first line of the CSV object; the local file has none."""
     return (",".join(quoted(column) for column in columns) + "\n").encode()
 
 
@@ -88,7 +88,7 @@ def write_text(path: Path, rows: Sequence[Row]) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """A result that is at hand as rows."""
+    """A result that is in memory as rows."""
     with path.open("w", newline="", encoding="utf-8") as file:
         for row in rows:
             file.write(",".join("" if value is None else quoted(value) for value in row) + "\n")

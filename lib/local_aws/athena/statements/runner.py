@@ -54,7 +54,7 @@ class Runner:
         self._cursors: dict[str, duckdb.DuckDBPyConnection] = {}
 
     def run(self, execution: Execution) -> Outcome:
-        """Runs a statement; its file lies in the scratch folder then.
+        """Runs a statement; its file is then in the scratch folder.
 
         Raises:
             QueryError: What Athena would say.
@@ -125,7 +125,7 @@ class Runner:
         raise QueryError("NOT_SUPPORTED", f"{kind.name} is not supported locally yet")
 
     def _plan(self, context: Context, execution: Execution, tree: exp.Expr) -> Plan:
-        """The plan of a query, the one at hand where it was asked before and no table has changed."""
+        """The plan of a query, the cached one if it ran before and no table has changed."""
         asked = execution.statement, execution.values, execution.catalog, execution.database
         known = self._plans.get(asked)
         if known is not None and known.holds(context.tables):
@@ -143,7 +143,7 @@ def as_written(execution: Execution) -> exp.Expr | None:
 
 
 def again_after_conflict(change: Callable[[], Outcome]) -> Outcome:
-    """Runs a statement once more where another writer committed first; its answer is worked out anew.
+    """Runs a statement once more where another writer committed first; its answer is computed again.
 
     Raises:
         QueryError: ICEBERG_COMMIT_ERROR, where others were first every time.

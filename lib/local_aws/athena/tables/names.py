@@ -160,7 +160,7 @@ def pin(context: Context, node: exp.Table) -> None:
 
 
 def replace_by_rows(context: Context, node: exp.Table, rows: pa.Table) -> None:
-    """Puts rows at hand in the place of a table, under a name that is never used again."""
+    """Puts rows in memory in the place of a table, under a name that is never used again."""
     view = f"{VIEW}{next(VIEWS)}"
     context.cursor.register(view, rows)
     alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name, quoted=True))
@@ -168,5 +168,5 @@ def replace_by_rows(context: Context, node: exp.Table, rows: pa.Table) -> None:
 
 
 def is_view(node: exp.Table) -> bool:
-    """Whether a table of a translated query stands for rows at hand."""
+    """Whether a table of a translated query is rows in memory."""
     return node.name.startswith(VIEW)

@@ -66,7 +66,7 @@ def texts_of(tables: Tables, query: Node) -> Texts:
 def put_scans(tables: Tables, query: Node) -> bool:
     """Puts a scan in the place of each table's name; False where there is no such table.
 
-    Rows at hand do not outlast a second try, so that names do for a query that has any.
+    Rows in memory do not outlast a second try, so that names do for a query that has any.
     """
     paths = [column for column in query.find_all(exp.Column) if column.meta.get(SHOWS_PATH)]
     for column in paths:

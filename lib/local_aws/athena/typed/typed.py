@@ -79,7 +79,7 @@ SCOPES = (exp.Select, exp.Values, exp.Unnest)
 
 
 def in_operands(node: Node) -> list[Node]:
-    """The value and what it is compared with; of many literals one of each kind tells all."""
+    """The value and what it is compared with; of many literals, one of each kind is enough."""
     kinds: dict[tuple[bool, bool], Node] = {}
     others = []
     for value in node.expressions:

@@ -136,7 +136,7 @@ class StreamDelivery(threading.Thread):
         self._woken.set()
 
     def run(self) -> None:
-        """Deliver until stopped; what fails is noted and begun again from the checkpoint."""
+        """Deliver until stopped; what fails is noted and started again from the checkpoint."""
         pauses = pauses_seconds()
         while not self._stopping.is_set():
             try:

@@ -115,7 +115,7 @@ class DeliveryConfig:
 
 
 def normalize(description: Mapping[str, Any]) -> dict[str, Any]:
-    """A DeliveryStreamDescription in AWS's words, whoever made the stream."""
+    """A DeliveryStreamDescription in AWS's words, for a stream of any creator."""
     destinations = [
         destination | {"IcebergDestinationDescription": normalize_iceberg(iceberg)}
         if (iceberg := destination.get("IcebergDestinationDescription"))

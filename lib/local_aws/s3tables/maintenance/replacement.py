@@ -1,6 +1,6 @@
 """One Iceberg `replace` snapshot: other files, the same rows.
 
-It conflicts as Iceberg has it: appends of others stay, and the replacement is built anew on top of them; a
+Conflicts are those of Iceberg: appends of others stay, and the replacement is built again on top of them; a
 delete of a row in a file that is replaced makes it void.
 Source: Apache Iceberg, "Iceberg Table Spec", Snapshots and Sequence Numbers.
 """
