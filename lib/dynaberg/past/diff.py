@@ -59,7 +59,8 @@ def changes_between(table: Table, a: Moment, b: Moment, *, key: Sequence[str] = 
 
 def _key(table: Table, given: Sequence[str]) -> tuple[str, ...]:
     name, columns = table.name()[-1], [field.name for field in table.schema().fields]
-    key = tuple(given) or tuple(table.schema().identifier_field_names())
+    identifiers = table.schema().identifier_field_names()  # a set, whose order is chance
+    key = tuple(given) or tuple(column for column in columns if column in identifiers)
     if not key:
         msg = f"Table {name!r} has no identifier fields, so its rows cannot be matched."
         raise SettingsError(msg, hint=f"Name the columns that identify a row: key=({columns[0]!r}, …).")

@@ -81,3 +81,15 @@ def test_rows_by_position(table: Table, file: DataFile, caplog: pytest.LogCaptur
 
 def test_only_columns_that_repeat_are_read_as_dictionaries(table: Table, file: DataFile) -> None:
     assert diff._repetitive_columns(table, file.file_path) == ("status", "rare", "kind")
+
+
+def test_the_key_has_the_order_of_the_columns(tmp_path: Path) -> None:
+    names = ["zone", "id", "at", "kind", "b", "a", "version"]
+    fields = [NestedField(i, name, LongType(), required=True) for i, name in enumerate(names, 1)]
+    schema = Schema(*fields, NestedField(9, "amount", LongType()), identifier_field_ids=list(range(1, 8)))
+    metadata = new_table_metadata(
+        schema, UNPARTITIONED_PARTITION_SPEC, UNSORTED_SORT_ORDER, tmp_path.as_uri(), {}
+    )
+    table = Table(("space", "t"), metadata, "", PyArrowFileIO(), NoopCatalog("none"))
+    assert diff._key(table, ()) == tuple(names)
+    assert diff._key(table, ("a", "b")) == ("a", "b")
