@@ -14,7 +14,6 @@ from dynaberg.contracts.attributes import (
     readers_of,
     unmapped_of,
 )
-from dynaberg.contracts.column_types import ParsedType
 from dynaberg.contracts.contract import (
     CURRENT_COLUMNS_AFTER,
     LOG_COLUMNS,
@@ -35,7 +34,6 @@ __all__ = [
     "MISFITS",
     "Column",
     "Contract",
-    "ParsedType",
     "canonical_json",
     "check_keys",
     "column_reader",

@@ -15,7 +15,7 @@ from dynaberg.contracts import CURRENT_COLUMNS_AFTER
 from dynaberg.errors import NotFoundError
 from dynaberg.layers import gained_columns, latest_changes
 from dynaberg.past.snapshots import Moment, require_moment, resolve_snapshot
-from dynaberg.sql import query
+from dynaberg.sql import query, read_columns
 
 if TYPE_CHECKING:
     import boto3
@@ -53,7 +53,7 @@ def state_as_of(
         columns: Columns of the current table to read; all by default.
 
     Returns:
-        One row per item, with the columns of the current table.
+        One row per item, with the columns of the current table; lists, maps and structs with exact values.
 
     Raises:
         SettingsError: `when` has no time zone.
@@ -76,15 +76,12 @@ def state_as_of(
         gained=gained_columns(log, contract),
         condition="moment <= ?",
     )
-    statement = f"SELECT {_listed(chosen)} FROM (\n{latest}\n) WHERE operation <> 'REMOVE'"  # noqa: S608
-    found = query(session, settings, statement, [when]).df
+    fields = {field.name: field for field in (*contract.current_schema().fields, *log.schema().fields)}
+    source = f"(\n{latest}\n) WHERE operation <> 'REMOVE'"
+    found = read_columns(session, settings, [fields[name] for name in chosen], source, [when])
     if found.empty:
         _check_begun(session, settings, contract, when)
     return found
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
 
 
 def _check_begun(session: boto3.Session, settings: Settings, contract: Contract, when: datetime) -> None:
@@ -119,6 +116,9 @@ def read_as_of(
         when: Timezone-aware moment, or a snapshot id; naive values are rejected.
         columns: Columns to read; all by default.
 
+    Returns:
+        The rows; lists, maps and structs as lists and dicts of exact values.
+
     Raises:
         SettingsError: `when` has no time zone.
         NotFoundError: `when` precedes the first snapshot, or a column does not exist.
@@ -127,11 +127,10 @@ def read_as_of(
         >>> read_as_of(session, settings, table, datetime.now(timezone.utc) - timedelta(hours=1))
     """
     snapshot = resolve_snapshot(table, when)
-    existing = [field.name for field in table.schemas()[snapshot.schema_id or 0].fields]
-    for name in columns:
-        if name != "*" and name not in existing:
+    existing = {field.name: field for field in table.schemas()[snapshot.schema_id or 0].fields}
+    chosen = [name for asked in columns for name in (existing if asked == "*" else [asked])]
+    for name in chosen:
+        if name not in existing:
             raise NotFoundError.among("column", name, existing)
-    selected = ", ".join("*" if name == "*" else f'"{name}"' for name in columns)
-    name = table.name()[-1]
-    sql = f'SELECT {selected} FROM "{name}" FOR VERSION AS OF {snapshot.snapshot_id}'  # noqa: S608
-    return query(session, settings, sql).df
+    source = f'"{table.name()[-1]}" FOR VERSION AS OF {snapshot.snapshot_id} AS rows_of_table'
+    return read_columns(session, settings, [existing[name] for name in chosen], source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
@@ -17,17 +16,17 @@ from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.functions.conversion import LEFT_OUT
 from dynaberg.layers import NO_SEQUENCE_NUMBER, REPAIR_PREFIX, sort_changes
 from dynaberg.past.snapshots import committed_at
-from dynaberg.sql import query
+from dynaberg.sql import query, revive, selected
 
 if TYPE_CHECKING:
     import boto3
     import pandas as pd
     from pyiceberg.catalog import Catalog
+    from pyiceberg.types import IcebergType
 
-    from dynaberg.contracts import Column, Contract, ParsedType
+    from dynaberg.contracts import Column, Contract
     from dynaberg.settings import Settings
 
-_NESTED = ("list", "map", "struct")
 _COLUMNS = ["changed_at", "operation", "attribute", "before", "after", "received_at", "sequence_number"]
 # What a value of a key may be in Python; numbers may come from a DataFrame.
 _KEY_VALUES: dict[str, tuple[type, ...]] = {
@@ -92,11 +91,11 @@ def _read_versions(
     session: boto3.Session, settings: Settings, contract: Contract, key: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     _check_key(contract, key)
-    columns = ", ".join(_selected(column.name, column.parsed_type) for column in contract.columns)
+    columns = ", ".join(selected(name, kind) for name, kind in _types(contract).items())
     condition = " AND ".join(f'"{name}" = ?' for name in contract.key)
     sql = (
         'SELECT "$path" AS path, change_id, operation, changed_at, sequence_number, received_at, old_image, '
-        f'unmapped, {columns}\nFROM "{contract.log_name}"\nWHERE {condition}'
+        f'unmapped, {columns}\nFROM "{contract.log_name}" AS rows_of_log\nWHERE {condition}'
     )
     found = query(session, settings, sql, [key[name] for name in contract.key]).df
     if found.empty:
@@ -159,10 +158,10 @@ def _open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
     return catalog.open_catalog(session, settings)
 
 
-def _selected(name: str, parsed: ParsedType) -> str:
-    """A column as the statement reads it; Athena writes nested values as text that only JSON makes exact."""
-    nested = isinstance(parsed, dict) and next(iter(parsed)) in _NESTED
-    return f'json_format(CAST("{name}" AS JSON)) AS "{name}"' if nested else f'"{name}"'
+def _types(contract: Contract) -> dict[str, IcebergType]:
+    """The types of the contract's columns by name, in order."""
+    schema = contract.current_schema()
+    return {column.name: schema.find_type(column.name) for column in contract.columns}
 
 
 def _changed_attributes(
@@ -208,40 +207,17 @@ def _read(read: Callable[[Any], Any], column: Column, attribute: Any) -> Any:
 def _after(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:
     if version["operation"] == "REMOVE":
         return {}
-    columns = {column.name: _revive(column.parsed_type, version[column.name]) for column in contract.columns}
+    types = _types(contract)
+    columns = {c.name: _revive(c, types[c.name], version[c.name]) for c in contract.columns}
     unmapped = _by_column(contract, json.loads(version["unmapped"] or "{}"))
     present = {name: value for name, value in columns.items() if value is not None}
     return unmapped | present
 
 
-def _revive(parsed: ParsedType, value: Any) -> Any:
+def _revive(column: Column, kind: IcebergType, value: Any) -> Any:
     """A column's value from the result; nested ones come as JSON text."""
-    nested = isinstance(parsed, dict) and next(iter(parsed)) in _NESTED
     if value is None:
         return None
-    if parsed == "json":
-        return reader_for(parsed)(json.loads(value))
-    return _from_json(parsed, json.loads(value, parse_float=Decimal)) if nested else value
-
-
-def _from_json(parsed: ParsedType, value: Any) -> Any:
-    """A nested value from the JSON that Athena casts it to."""
-    if value is None:
-        return None
-    match parsed:
-        case {"list": inner}:
-            return [_from_json(inner, item) for item in value]
-        case {"map": inner}:
-            return {name: _from_json(inner, item) for name, item in value.items()}
-        case {"struct": dict(members)}:
-            return {name: _from_json(inner, value.get(name)) for name, inner in members.items()}
-        case {"decimal": _}:
-            return Decimal(value)
-        case "date":
-            return date.fromisoformat(value)
-        case "timestamptz":
-            return datetime.fromisoformat(value.replace(" UTC", "+00:00"))
-        case "binary":
-            return base64.b64decode(value)
-        case _:
-            return value
+    if column.parsed_type == "json":
+        return reader_for(column.parsed_type)(json.loads(value))
+    return value if kind.is_primitive else revive(kind, value)

@@ -1,4 +1,4 @@
-"""Profiles: columns by one statement, files and partitions from metadata, and how far columns drifted.
+"""Profiles: columns by Athena statements, files and partitions from metadata, and how far columns drifted.
 
 Public: the four calls of a table.
 """

@@ -1,17 +1,17 @@
-"""Profiles of columns: all columns of a table in one Athena statement."""
+"""Profiles of columns: all columns of a small table in one Athena statement, those of a wide one in parts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterator, Sequence
-from datetime import date
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dynaberg.contracts import LOG_COLUMNS
+from dynaberg.errors import QueryCancelledError, QueryError
 from dynaberg.past import Moment, resolve_snapshot
-from dynaberg.profile.histograms import SHARES, histogram, histogram_of_counts
+from dynaberg.profile.histograms import SHARES, from_sketch, histogram, histogram_of_counts
 from dynaberg.profile.paths import Path, paths
-from dynaberg.sql import query
+from dynaberg.profile.statement import COUNTABLE, MEASURES, TOLD, is_number, length, statement
+from dynaberg.sql import query, quote
 
 if TYPE_CHECKING:
     import boto3
@@ -21,27 +21,18 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 Counts = list[tuple[str, int]]
+Ask = Callable[[Sequence[Path], Sequence[str]], dict[str, Any]]
 
 _QUANTILES = {"approx_p25": 0.25, "approx_p50": 0.5, "approx_p75": 0.75}
 _METRICS = ("nulls", "approx_distinct", "min", *_QUANTILES, "max", "mean")
-# Those that have an order; all their values are returned if there are few.
-_COUNTABLE: dict[str, Callable[[str], Any]] = {"int": int, "date": date.fromisoformat}
-_TOLD, _MOST_COUNTED = 5, 400
-# Athena's sketch accepts only numbers, so moments become seconds; dates become timestamps first.
-_MOMENTS = {
-    "date": "to_unixtime(CAST({0} AS timestamp))",
-    "timestamp": "to_unixtime({0})",
-    "timestamptz": "to_unixtime({0})",
-}
-_INTEGERS, _FLOATS = ("int", "long"), ("float", "double")
-# Columns of these types may have frequent values; key columns have none.
-_FREQUENT, _UNIQUE = ("string", "boolean", "int", "date"), ("sequence_number", *LOG_COLUMNS)
+# Far below Athena's 262,144: a short statement is planned quickly, and few columns fail together.
+_MOST_CHARACTERS = 14_000
 
 
 def profile_columns(
     session: boto3.Session, settings: Settings, table: Table, *, snapshot: Moment | None = None
 ) -> pd.DataFrame:
-    """Profile the columns of a table in one Athena statement; nested ones by path.
+    """Profile the columns of a table, nested ones by path; a wide table in several Athena statements.
 
     Rows, nulls, min, max, mean and the most frequent values are exact. Approximate values say so in their
     names: on Athena, distinct counts have a standard error of 2.3 %, and quantiles and histograms come from a
@@ -49,6 +40,10 @@ def profile_columns(
     Source: Trino documentation, "Aggregate functions". Where `top` is given, every value was counted, and the
     distinct count is exact, too; so is the histogram of a column of whole numbers or dates with at most 400
     different values.
+
+    What Athena cannot compute for a column is missing, and the rest of the profile is there: the mean of
+    numbers that overflow, the histogram of values without an order. Quantiles of floats are those of their
+    finite numbers.
 
     Below a struct are its fields (`place.city`), below a list `length` and `element`, below a map `length`,
     `key` and `value`; for elements, keys and values, `rows` is their number.
@@ -74,166 +69,96 @@ def profile_columns(
     """
     import pandas as pd
 
-    fields = table.schema().fields
+    fields, keys = table.schema().fields, table.schema().identifier_field_names()
     version = ""
     if snapshot is not None:
         chosen = resolve_snapshot(table, snapshot)
-        version = f" FOR VERSION AS OF {chosen.snapshot_id}"
+        version = _version(chosen.snapshot_id)
         fields = table.schemas()[chosen.schema_id or 0].fields
-    source, profiled = f'"{table.name()[-1]}"{version}', paths(fields)
-    found = query(session, settings, _statement(profiled, source, table.schema().identifier_field_names())).df
-    values: Any = found.astype(object).iloc[0].to_dict()
-    counts = _read_counts(values.get("counts"))
-    frame = pd.DataFrame(
-        [_profile(i, path, values, counts.get(i, [])) for i, path in enumerate(profiled)], dtype=object
-    )
+    parts = list(_parts(paths(fields)))
+
+    def ask(part: Sequence[Path], measures: Sequence[str]) -> dict[str, Any]:
+        source = f"{quote(table.name()[-1])}{version}"
+        found = query(session, settings, statement(part, source, keys, measures)).df
+        values: Any = found.astype(object).iloc[0].to_dict()
+        return dict(values)
+
+    lines: list[dict[str, Any]] = []
+    for part in parts:
+        if len(parts) > 1 and not version:
+            version = _newest(table)
+        lines += _lines(ask, part)
+    frame = pd.DataFrame(lines, dtype=object)
     return frame.astype({"rows": "Int64", "nulls": "Int64", "approx_distinct": "Int64"})
 
 
-def _statement(profiled: Sequence[Path], source: str, keys: set[str]) -> str:
-    """One row of aggregates: those of the rows, of the elements of each array, and of the values' counts."""
-    unique = {*keys, *_UNIQUE}
-    frequent = {
-        index: path
-        for index, path in enumerate(profiled)
-        if path.type in _FREQUENT and path.name not in unique and not path.nested
-    }
-    arrays = list(dict.fromkeys(path.array for path in profiled))
-    scans = [_scan(profiled, array, source, number, frequent) for number, array in enumerate(arrays)]
-    selected = ",\n  ".join(
-        ["*", *(part for index, path in enumerate(profiled) for part in _unpacked(index, path))]
-    )
-    if not frequent:
-        return _BESIDE.format(selected=selected, scans="\nCROSS JOIN ".join(scans))
-    in_rows = {index: path for index, path in frequent.items() if not path.array}
-    ordered = [f"'{index}'" for index, path in frequent.items() if path.type in _COUNTABLE]
-    kept = f" OR different <= {_MOST_COUNTED} AND place IN ({', '.join(ordered)})" if ordered else ""
-    of_counts = ",\n  ".join(
-        [
-            _KEPT_COUNTS.format(told=_TOLD, or_kept=kept),
-            *(part for index in in_rows for part in _from_counts(index, in_rows[index])),
-        ]
-    )
-    counted = _COUNTED.format(counts=_counts(frequent, source))
-    scans.append(f"(SELECT {of_counts}\nFROM ranked) AS counts_of_values")
-    return counted + _BESIDE.format(selected=selected, scans="\nCROSS JOIN ".join(scans))
+def _version(snapshot_id: int) -> str:
+    return f" FOR VERSION AS OF {snapshot_id}"
 
 
-def _scan(profiled: Sequence[Path], array: str, source: str, number: int, frequent: Container[int]) -> str:
-    """The aggregates over the rows, or over the elements of one array."""
-    indexes = [index for index, path in enumerate(profiled) if path.array == array]
-    rows = [f'count(*) AS "rows_{index}"' for index in indexes]
-    aggregates = [
-        part
-        for index in indexes
-        for part in _aggregates(index, profiled[index], is_counted=not array and index in frequent)
-    ]
-    selected = ",\n  ".join([*rows, *aggregates])
-    return f"(SELECT {selected}\nFROM {source}{_unnested(array)}) AS scan_{number}"
+def _newest(table: Table) -> str:
+    """The newest snapshot: several statements have to see the same rows."""
+    current = table.catalog.load_table(table.name()).current_snapshot()
+    return _version(current.snapshot_id) if current else ""
 
 
-def _unnested(array: str) -> str:
-    return f' CROSS JOIN UNNEST({array}) AS u("value")' if array else ""
+def _parts(profiled: Sequence[Path]) -> Iterator[list[Path]]:
+    """The paths, as many at a time as one statement profiles."""
+    part: list[Path] = []
+    characters = 0
+    for path in profiled:
+        added = length(path)
+        if part and characters + added > _MOST_CHARACTERS:
+            yield part
+            part, characters = [], 0
+        part.append(path)
+        characters += added
+    yield part
 
 
-def _counts(frequent: dict[int, Path], source: str) -> str:
-    """How often each value occurs: those of the rows in one scan, those of each array in a separate one."""
-    in_rows = {index: path for index, path in frequent.items() if not path.array}
-    others = "".join(f", NULL AS v{index}" for index in in_rows)
-    parts = [
-        f"SELECT '{index}' AS place, CAST({path.expression} AS varchar) AS value, count(*) AS n{others}\n"  # noqa: S608
-        f"  FROM {source}{_unnested(path.array)} WHERE {path.expression} IS NOT NULL GROUP BY 1, 2"
-        for index, path in frequent.items()
-        if path.array
-    ]
-    if in_rows:
-        counted = _ROWS_COUNTED.format(
-            places=" ".join(f"WHEN v{index} IS NOT NULL THEN '{index}'" for index in in_rows),
-            values=", ".join([*(f"CAST(v{index} AS varchar)" for index in in_rows), "NULL"]),
-            names="".join(f", v{index}" for index in in_rows),
-            sets=", ".join(f"(v{index})" for index in in_rows),
-            columns=", ".join(f"{path.expression} AS v{index}" for index, path in in_rows.items()),
-            source=source,
-        )
-        parts.insert(0, counted)
-    return "\n  UNION ALL ".join(parts)
+def _lines(ask: Ask, part: Sequence[Path]) -> list[dict[str, Any]]:
+    """The profile of some paths; one that Athena cannot profile whole has fewer measures."""
+    try:
+        return _profiles(part, ask(part, MEASURES))
+    except QueryCancelledError:
+        raise
+    except QueryError:
+        if len(part) > 1:
+            half = len(part) // 2
+            return _lines(ask, part[:half]) + _lines(ask, part[half:])
+    return _profiles(part, _fewer(ask, part))
 
 
-# One scan counts the values of all columns: in each grouping set all columns but one are NULL.
-_ROWS_COUNTED = """\
-SELECT CASE {places} END AS place, coalesce({values}) AS value, count(*) AS n{names}
-  FROM (SELECT {columns} FROM {source}) AS rows_of_table GROUP BY GROUPING SETS ({sets})"""
-_BESIDE = "SELECT {selected}\nFROM {scans}"
-# Each is named once: Athena runs a WITH query as often as it is named.
-_COUNTED = """\
-WITH counted AS (
-  {counts}
-), ranked AS (
-  SELECT *, row_number() OVER (PARTITION BY place ORDER BY n DESC, value) AS number,
-    count(*) OVER (PARTITION BY place) AS different
-  FROM counted WHERE place IS NOT NULL
-)
-"""
-_KEPT_COUNTS = (
-    "json_format(CAST(array_agg(ARRAY[place, value, CAST(n AS varchar)]) "
-    'FILTER (WHERE number <= {told}{or_kept}) AS json)) AS "counts"'
-)
+def _fewer(ask: Ask, part: Sequence[Path]) -> dict[str, Any]:
+    """What can be computed for a path; if even its nulls cannot be counted, the fault is another one."""
+    for measures in (["order"], []):
+        try:
+            return ask(part, measures)
+        except QueryCancelledError:
+            raise
+        except QueryError:
+            if not measures:
+                raise
+    raise AssertionError
 
 
-def _from_counts(index: int, path: Path) -> Iterator[str]:
-    """The metrics that follow from the counts of a column's values: each value occurs once, with its rows."""
-    yield f'coalesce(sum(n) FILTER (WHERE v{index} IS NOT NULL), 0) AS "valid_{index}"'
-    yield f'count(v{index}) AS "approx_distinct_{index}"'
-    yield f'min(v{index}) AS "min_{index}"'
-    yield f'max(v{index}) AS "max_{index}"'
-    if path.type in _INTEGERS:
-        valid = f"sum(n) FILTER (WHERE v{index} IS NOT NULL)"
-        yield f'CAST(sum(v{index} * n) AS double) / {valid} AS "mean_{index}"'
+def _profiles(part: Sequence[Path], values: dict[str, Any]) -> list[dict[str, Any]]:
+    counts = _read_counts(values.get("counts"))
+    return [_profile(index, path, values, counts.get(index, [])) for index, path in enumerate(part)]
 
 
-def _read_counts(text: str | None) -> dict[int, Counts]:
+def _read_counts(text: Any) -> dict[int, Counts]:
     """The values of each column with their rows, by its place, the most frequent first."""
     counts: dict[int, Counts] = {}
-    for place, value, count in json.loads(text or "[]"):
+    for place, value, count in json.loads(text if isinstance(text, str) else "[]"):
         counts.setdefault(int(place), []).append((value, int(count)))
     return {place: sorted(values, key=lambda pair: (-pair[1], pair[0])) for place, values in counts.items()}
 
 
-def _aggregates(index: int, path: Path, *, is_counted: bool) -> Iterator[str]:
-    """What a scan computes for one path, each named by metric and position; the counts give some of it."""
-    name, kind = path.expression, path.type
-    if not is_counted:
-        yield f'count_if({name} IS NULL) AS "nulls_{index}"'
-    if path.nested or kind == "binary":
-        return
-    if not is_counted:
-        yield f'approx_distinct({name}) AS "approx_distinct_{index}"'
-        yield f'min({name}) AS "min_{index}"'
-        yield f'max({name}) AS "max_{index}"'
-    if _is_number(kind):
-        # Athena's sketch accepts only bigint and double.
-        yield _sketch(f"CAST({name} AS {'bigint' if kind in _INTEGERS else 'double'})", index)
-        if not is_counted:
-            yield f'avg({name}) AS "mean_{index}"'
-    elif kind in _MOMENTS:
-        yield _sketch(_MOMENTS[kind].format(name), index)
-
-
-def _sketch(value: str, index: int) -> str:
-    shares = ", ".join(f"{share}e0" for share in SHARES)
-    return f'approx_percentile({value}, ARRAY[{shares}]) AS "quantiles_{index}"'
-
-
-def _unpacked(index: int, path: Path) -> Iterator[str]:
-    """The quantiles one by one; those of a decimal are decimals again."""
-    for metric, share in _QUANTILES.items() if _is_number(path.type) else ():
-        quantile = f'"quantiles_{index}"[{SHARES.index(share) + 1}]'
-        shown = f"CAST({quantile} AS {path.type})" if path.type.startswith("decimal") else quantile
-        yield f'{shown} AS "{metric}_{index}"'
-
-
-def _is_number(kind: str) -> bool:
-    return kind in _INTEGERS + _FLOATS or kind.startswith("decimal")
+def _read_quantiles(text: Any) -> list[float]:
+    """The values at `SHARES` of the rows; JSON has no number that is infinite."""
+    found: list[Any] = json.loads(text) if isinstance(text, str) else []
+    return [float(value) if isinstance(value, str) else value for value in found]
 
 
 def _profile(index: int, path: Path, found: dict[str, Any], counts: Counts) -> dict[str, Any]:
@@ -248,9 +173,13 @@ def _profile(index: int, path: Path, found: dict[str, Any], counts: Counts) -> d
     if values["approx_distinct"] is not None:
         values["approx_distinct"] = min(values["approx_distinct"], values["rows"] - values["nulls"])
     filled = values["rows"] - (values["nulls"] or 0)
-    if path.type in _COUNTABLE and counts and sum(count for _, count in counts) == filled:
-        bins = histogram_of_counts({_COUNTABLE[path.type](value): count for value, count in counts})
+    quantiles = _read_quantiles(found.get(f"quantiles_{index}"))
+    if quantiles and is_number(path.type):
+        read = from_sketch(values["min"], values["max"])
+        values |= {metric: read(quantiles[SHARES.index(share)]) for metric, share in _QUANTILES.items()}
+    if path.type in COUNTABLE and counts and sum(count for _, count in counts) == filled:
+        bins = histogram_of_counts({COUNTABLE[path.type](value): count for value, count in counts})
     else:
-        bins = histogram(values["min"], values["max"], found.get(f"quantiles_{index}"), filled)
-    told = {"top": counts[:_TOLD], "approx_histogram": bins}
+        bins = histogram(values["min"], values["max"], quantiles, filled)
+    told = {"top": counts[:TOLD], "approx_histogram": bins}
     return {"column": path.name, "type": path.type, **values, **told}

@@ -86,9 +86,17 @@ def _row(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict
     }
     for metric, short in _METRICS.items():
         old, new = before.get(metric), after.get(metric)
-        change = new - old if old is not None and new is not None else None
+        change = _change(old, new)
         row |= {f"{short}_before": old, f"{short}_after": new, f"{short}_change": change}
     return row
+
+
+def _change(old: Any, new: Any) -> Any:
+    """The difference, if both are there and of types that have one: a column may have changed its type."""
+    try:
+        return new - old
+    except (ArithmeticError, TypeError):
+        return None
 
 
 def _null_share(line: Mapping[str, Any]) -> float:
@@ -136,11 +144,12 @@ def _top_shares(
 
 
 def _quantiles(line: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Points of the distribution: a value, and the share of values up to it."""
+    """Points of the distribution that are known: a finite value, and the share of values up to it."""
     shares = {"min": 0.0, "approx_p25": 0.25, "approx_p50": 0.5, "approx_p75": 0.75, "max": 1.0}
     if line.get("approx_p50") is None:
         return []
-    return [(float(line[name]), share) for name, share in shares.items()]
+    known = {name: float(line[name]) for name in shares if line.get(name) is not None}
+    return [(value, shares[name]) for name, value in known.items() if math.isfinite(value)]
 
 
 def _cumulative(points: list[tuple[float, float]], edges: list[float]) -> list[float]:

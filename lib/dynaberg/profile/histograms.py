@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,10 @@ PARTS = 20
 SHARES = tuple(part / PARTS for part in range(1, PARTS))
 
 Bin = tuple[Any, Any, int]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A double has more digits before the point than a decimal of 38.
+_WIDE = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
 def histogram_of_counts(counts: Mapping[Any, int]) -> list[Bin]:
@@ -37,8 +41,18 @@ def histogram_of_counts(counts: Mapping[Any, int]) -> list[Bin]:
     for value, count in counts.items():
         place = (value - least) // unit // width
         rows[place] = rows.get(place, 0) + count
-    bounds = {place: least + place * width * unit for place in rows}
-    return [(bounds[place], bounds[place] + width * unit, rows[place]) for place in sorted(rows)]
+    return [
+        (_shifted(least, place * width, unit), _shifted(least, (place + 1) * width, unit), rows[place])
+        for place in sorted(rows)
+    ]
+
+
+def _shifted(least: Any, steps: int, unit: Any) -> Any:
+    """A bound; the calendar ends with the year 9999."""
+    try:
+        return least + steps * unit
+    except OverflowError:
+        return date.max
 
 
 def histogram(least: Any, greatest: Any, quantiles: Sequence[float] | None, rows: int) -> list[Bin]:
@@ -63,9 +77,8 @@ def histogram(least: Any, greatest: Any, quantiles: Sequence[float] | None, rows
     """
     if not quantiles or not rows or least is None or _is_endless(least) or _is_endless(greatest):
         return []
-    read = _reader(least)
-    inner = [min(max(read(value), least), greatest) for value in quantiles]
-    bounds = [least, *_never_falling(inner), greatest]
+    inner = map(from_sketch(least, greatest), quantiles)
+    bounds = [least, *_never_falling(list(inner)), greatest]
     ends = [round(rows * part / PARTS) for part in range(PARTS + 1)]
     counts = [after - before for before, after in pairwise(ends)]
     return list(_merged(zip(pairwise(bounds), counts, strict=True)))
@@ -75,15 +88,34 @@ def _is_endless(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
+def from_sketch(least: Any, greatest: Any) -> Callable[[float], Any]:
+    """The function that turns a number from the sketch into a value of the column's type, within its range.
+
+    Args:
+        least: The smallest value: a number, a date or a moment.
+        greatest: The largest value.
+    """
+    read = _reader(least)
+    if _is_endless(least) or _is_endless(greatest):
+        return read
+
+    def value(number: float) -> Any:
+        try:
+            return min(max(read(number), least), greatest)
+        except OverflowError:
+            return least if number < 0 else greatest
+
+    return value
+
+
 def _reader(least: Any) -> Callable[[float], Any]:
-    """The function that turns a number from the sketch into a value of the column's type."""
     if isinstance(least, Decimal):
         unit = Decimal(1).scaleb(int(least.as_tuple().exponent))
-        return lambda value: Decimal(repr(value)).quantize(unit)
+        return lambda value: Decimal(repr(value)).quantize(unit, context=_WIDE)
     if isinstance(least, datetime):
         return lambda value: _moment(value, like=least)
     if isinstance(least, date):
-        return lambda value: datetime.fromtimestamp(value, UTC).date()
+        return lambda value: (_EPOCH + timedelta(seconds=value)).date()
     return type(least)
 
 
@@ -91,7 +123,8 @@ def _moment(seconds: float, like: datetime) -> Any:
     """A moment of the type that pandas returns, with a zone if the column has one."""
     import pandas as pd
 
-    return pd.Timestamp(seconds, unit="s", tz="UTC" if like.tzinfo else None).round("us")
+    moment = _EPOCH + timedelta(seconds=seconds)
+    return pd.Timestamp(moment if like.tzinfo else moment.replace(tzinfo=None))
 
 
 def _never_falling(values: Sequence[Any]) -> Iterator[Any]:

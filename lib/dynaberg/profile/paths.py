@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dynaberg.sql import quote
+
 if TYPE_CHECKING:
     from pyiceberg.types import IcebergType, NestedField
 
@@ -36,11 +38,6 @@ def paths(fields: Sequence[NestedField]) -> list[Path]:
         fields: Columns of an Iceberg schema.
     """
     return [path for field in fields for path in _of_rows(field.name, quote(field.name), field.field_type)]
-
-
-def quote(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _of_rows(name: str, value: str, kind: IcebergType) -> Iterator[Path]:

@@ -1,9 +1,12 @@
 """Athena through PyAthena: statements with bound parameters, exact types, helpful error messages.
 
-Public: `query`, its result, and `commit` for statements that change a table.
+Public: `query`, its result, and `commit` for statements that change a table; for statements of our own
+`read_columns`, and nested columns one by one by `selected` and `revive`.
 """
 
+from dynaberg.sql.nested import quote, revive, selected
 from dynaberg.sql.query import commit, query
+from dynaberg.sql.reading import read_columns
 from dynaberg.sql.result import QueryResult
 
-__all__ = ["QueryResult", "commit", "query"]
+__all__ = ["QueryResult", "commit", "query", "quote", "read_columns", "revive", "selected"]

@@ -16,14 +16,17 @@ _TOKEN = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (?P<name>:[A-Za-z_]\w*) | (?P<place>\?)""",
     re.DOTALL | re.VERBOSE,
 )
+# Athena API Reference, StartQueryExecution: an execution parameter has at most 1,024 characters.
+_MOST_BYTES = 1_024
 _AWARE_HINT = "Give it a time zone: datetime(…, tzinfo=timezone.utc), or datetime.now(timezone.utc)."
 
 
 def bind(sql: str, params: Mapping[str, Any] | Sequence[Any] | None) -> tuple[str, list[str]]:
     """The statement with `?` placeholders, and one literal for each.
 
-    Athena binds the literals (`ExecutionParameters` of StartQueryExecution); no value becomes part of the
-    statement. Source: Amazon Athena User Guide, "Use parameterized queries".
+    Athena binds the literals (`ExecutionParameters` of StartQueryExecution). Only a literal that is too long
+    for that takes the place of its `?`: it is a literal either way. Source: Amazon Athena User Guide, "Use
+    parameterized queries".
 
     Args:
         sql: One statement; `:name` stands for a parameter of a mapping, `?` for one of a sequence.
@@ -42,7 +45,28 @@ def bind(sql: str, params: Mapping[str, Any] | Sequence[Any] | None) -> tuple[st
     if isinstance(params, str):
         msg = f"`params` is the text {params!r}, but values by name or by position are expected."
         raise QueryError(msg, hint='Write {"id": …} for `:id`, or […] for `?`.')
-    return _bind_names(sql, params) if isinstance(params, Mapping) else _bind_places(sql, params or ())
+    if isinstance(params, Mapping):
+        return _write_long(*_bind_names(sql, params))
+    return _write_long(*_bind_places(sql, params or ()))
+
+
+def _write_long(statement: str, literals: list[str]) -> tuple[str, list[str]]:
+    """The statement with the literals that Athena does not bind, and the others."""
+    if all(len(each.encode()) <= _MOST_BYTES for each in literals):
+        return statement, literals
+    left = iter(literals)
+    bound: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        if not match["place"]:
+            return match[0]
+        written = next(left)
+        if len(written.encode()) > _MOST_BYTES:
+            return written
+        bound.append(written)
+        return "?"
+
+    return _TOKEN.sub(replace, statement), bound
 
 
 def _bind_names(sql: str, params: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -54,6 +78,9 @@ def _bind_names(sql: str, params: Mapping[str, Any]) -> tuple[str, list[str]]:
         names.append(match["name"][1:])
         return "?"
 
+    if any(match["place"] for match in _TOKEN.finditer(sql)):
+        msg = "The statement has a question mark as a placeholder, but the values have names."
+        raise QueryError(msg, hint="Write :name for each value, or pass the values as a list.")
     rewritten = _TOKEN.sub(replace, sql)
     for name in names:
         if name not in params:
@@ -105,7 +132,17 @@ def _moment(value: datetime) -> str:
     if value.utcoffset() is None:
         msg = f"{value.isoformat()} has no time zone, so the moment is ambiguous."
         raise QueryError(msg, hint=_AWARE_HINT)
-    return f"TIMESTAMP '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC'"
+    # Only a Timestamp of pandas has them.
+    beyond: int = getattr(value, "nanosecond", 0)
+    nanoseconds = f"{beyond:03d}" if beyond else ""
+    try:
+        clock = value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    except OverflowError:
+        msg = f"{value.isoformat()} is not within the years 1 to 9999 in UTC."
+        raise QueryError(
+            msg, hint="Bind a moment that is a day further from the end of the calendar."
+        ) from None
+    return f"TIMESTAMP '{clock}{nanoseconds} UTC'"
 
 
 def _decimal(value: Decimal) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws
 from dynaberg.errors import DynabergError, QueryCancelledError, QueryError
+from dynaberg.sql.exact import exactly, forget_tables
 from dynaberg.sql.parameters import bind
-from dynaberg.sql.refusals import explain
+from dynaberg.sql.refusals import check_length, explain
 from dynaberg.sql.result import QueryResult
-from dynaberg.sql.types import ResultColumn, to_frame
+from dynaberg.sql.types import AS_TEXT, ResultColumn, to_frame
 
 if TYPE_CHECKING:
     import boto3
@@ -52,6 +54,9 @@ def query(
 
     Interrupting the kernel stops the query on the server too.
 
+    Lists, maps and structs that a SELECT from one table names are read exactly. If a statement computes or
+    joins them, they stay Athena's text, and the result says so: nothing is guessed.
+
     Args:
         session: Open boto3 session.
         settings: Their `name` is the workgroup's; the tables are in their `namespace`.
@@ -70,16 +75,58 @@ def query(
     Example:
         >>> query(session, settings, "SELECT * FROM transactions WHERE status = :s", {"s": "APPROVED"}).df
     """
+    statement, literals = bind(sql, params)
+    exact = exactly(session, settings, statement)
+    if exact is None:
+        found = run(session, settings, statement, literals, progress=progress, timeout=timeout)
+        if AS_TEXT in found.df.attrs:
+            forget_tables(session, settings)
+        return found
+    try:
+        found = run(session, settings, exact.statement, literals, progress=progress, timeout=timeout)
+    except QueryCancelledError:
+        raise
+    except QueryError:
+        # What is wrong is shown in the statement as it was written.
+        return run(session, settings, statement, literals, progress=progress, timeout=timeout)
+    width = len(found.columns) - len(exact.added)
+    df = exact.revived(found.df, found.columns)
+    return replace(found, df=df, columns=found.columns[:width], sql=statement)
+
+
+def run(
+    session: boto3.Session,
+    settings: Settings,
+    statement: str,
+    literals: Sequence[str] = (),
+    *,
+    progress: bool = True,
+    timeout: float = 1800,
+) -> QueryResult:
+    """Run a statement as it is; nested columns stay Athena's text.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        statement: One statement with `?` for each literal.
+        literals: What Athena binds.
+        progress: Whether a query of more than half a second shows the bytes scanned so far.
+        timeout: Deadline in seconds, after which the query is stopped.
+
+    Raises:
+        QueryError: Athena refused the statement, or it is too long for Athena.
+        QueryCancelledError: The query was stopped, by an interrupt or by the deadline.
+    """
     from pyathena.error import Error
 
-    statement, literals = bind(sql, params)
+    check_length(statement)
     connection = open_connection(session, settings)
     cursor = connection.cursor()
 
     def wait(query_id: str) -> None:
         _wait(connection.client, query_id, progress, timeout)
 
-    binding: Any = {"parameters": literals, "paramstyle": "qmark"} if literals else {}
+    binding: Any = {"parameters": [*literals], "paramstyle": "qmark"} if literals else {}
     try:
         cursor.execute(statement, on_start_query_execution=wait, **binding)
     except Error as error:
@@ -105,7 +152,7 @@ def open_connection(session: boto3.Session, settings: Settings) -> Connection[Cu
     from pyathena.converter import Converter
 
     class Text(Converter):
-        """Leaves the values as Athena writes them; `athena_types` turns whole columns at once."""
+        """Leaves the values as Athena writes them; `types` turns whole columns at once."""
 
         def convert(self, type_: str, value: str | None, type_hint: str | None = None) -> str | None:
             return value

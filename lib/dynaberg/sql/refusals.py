@@ -21,6 +21,25 @@ _QUOTED = re.compile(r"'([^']*)'")
 
 Names = Callable[[], Iterable[str]]
 
+_MOST_BYTES = 262_144
+
+
+def check_length(statement: str) -> None:
+    """Refuse a statement that Athena would not take, before it is sent.
+
+    Source: Amazon Athena User Guide, "Service Quotas": a query string has at most 262,144 bytes.
+
+    Args:
+        statement: The statement as it is sent.
+
+    Raises:
+        QueryError: It is too long.
+    """
+    length = len(statement.encode())
+    if length > _MOST_BYTES:
+        msg = f"The statement has {length:,} bytes; Athena takes at most {_MOST_BYTES:,}."
+        raise QueryError(msg, hint="Ask in several statements: fewer columns, or fewer values, at a time.")
+
 
 def explain(session: boto3.Session, settings: Settings, statement: str, error: Exception) -> QueryError:
     """The error that says where a statement failed and what to do.

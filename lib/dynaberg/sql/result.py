@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from dynaberg import prices
+from dynaberg.sql.types import AS_TEXT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,9 +23,9 @@ class QueryResult:
     """The result of a query.
 
     Attributes:
-        df: The rows, with exact types (`athena_types.to_frame`).
+        df: The rows, with exact types (`types.to_frame`).
         columns: Athena's description of each column.
-        sql: The statement, as it was sent.
+        sql: The statement with its placeholders; what was sent may select nested columns as JSON too.
         query_id: Athena's id of this execution.
         runtime_ms: Total execution time in milliseconds, as Athena counts it.
         bytes_scanned: Bytes that Athena read, which is what it bills.
@@ -56,18 +57,24 @@ class QueryResult:
         bill = f" for ${self.cost_usd.normalize():f}" if self.console_url else ""
         return f"{rows} in {self.runtime_ms:,} ms, {size} scanned{bill}"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line for each column that stays text, with what to do about it."""
+        return tuple(self.df.attrs.get(AS_TEXT, {}).values())
+
     def __len__(self) -> int:
         return len(self.df)
 
     def __repr__(self) -> str:
-        return f"{self.df.to_string(max_rows=_DISPLAYED_ROWS)}\n{self.summary}"
+        return "\n".join([self.df.to_string(max_rows=_DISPLAYED_ROWS), *self.notes, self.summary])
 
     def _repr_html_(self) -> str:
         words = html.escape(self.summary)
         if self.console_url:
             link = f'<a href="{html.escape(self.console_url)}">query {html.escape(self.query_id)}</a>'
             words = f"{html.escape(self._measured)} ({link})"
-        footer = f'<div style="opacity:0.7;font-size:85%">{words}</div>'
+        notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
+        footer = f'{notes}<div style="opacity:0.7;font-size:85%">{words}</div>'
         return self.df.to_html(max_rows=_DISPLAYED_ROWS, border=0, escape=True) + footer
 
 

@@ -80,7 +80,7 @@ class IcebergTable:
         past.remove_bookmark(self.current, name)
 
     def profile_columns(self, *, snapshot: Moment | None = None) -> pd.DataFrame:
-        """Profile the columns in one Athena statement.
+        """Profile the columns with Athena: in one statement, or in several for a wide table.
 
         Args:
             snapshot: Timezone-aware moment, snapshot id or bookmark; by default the current snapshot.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dynaberg import past
+from dynaberg import layers, past
 from dynaberg.errors import NotFoundError, SettingsError
 
 NINE = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -78,6 +78,32 @@ def test_any_microsecond_is_exact(log: Any) -> None:
     assert list(state(pipeline, chosen[-1]).columns) == [
         field.name for field in pipeline.load("transactions").schema().fields
     ]
+
+
+ODD = ["red, green", "007", "null", "true", "a=b", "[x]", "", "1e5", "a\nb", '"', None]
+
+
+def test_texts_in_lists_maps_and_structs_are_exact(make_pipeline: Callable[[str], Any]) -> None:
+    """Athena's own text of them cannot be read back."""
+    pipeline = make_pipeline("quoted")
+    written = {
+        "tags": ODD,
+        "prices": {"": "0.10", "a=b, c": "12345678.90", "null": None},
+        "place": {"city": "Main St 1, Apt 4", "zip": 3000},
+    }
+    pipeline.send([{**change(random.Random(1), 1, NINE), "operation": "INSERT", **written}])
+    layers.refresh(pipeline.session, pipeline.settings, pipeline.contract)
+    table = pipeline.load("transactions")
+    for frame in (
+        state(pipeline, NINE),
+        state(pipeline, NINE, columns=["place", "tags", "prices"]),
+        past.read_as_of(pipeline.session, pipeline.settings, table, table.current_snapshot().snapshot_id),
+        past.read_as_of(pipeline.session, pipeline.settings, table, datetime.now(UTC), columns=[*written]),
+    ):
+        row = frame.iloc[0]
+        assert row["tags"] == ODD
+        assert row["prices"] == {"": Decimal("0.10"), "a=b, c": Decimal("12345678.90"), "null": None}
+        assert row["place"] == written["place"]
 
 
 def test_before_the_first_change_it_is_named(log: Any) -> None:

@@ -61,6 +61,50 @@ def test_a_filter_on_the_table(ask: Ask) -> None:
     assert found.query_id in found._repr_html_()
 
 
+def test_nested_values_are_exact_or_text_and_never_guessed(story: Any, ask: Ask) -> None:
+    item = {"tags": ["x", "y"], "prices": {"a": Decimal("2.00"), "b": Decimal("0.10")}}
+    found = ask("SELECT id, tags, prices AS p, place FROM transactions WHERE id = :id", {"id": "item-07"})
+    row = found.df.iloc[0]
+    assert sorted(row["tags"]) == item["tags"]
+    assert row["p"] == item["prices"]
+    assert row["place"] == {"city": "Bern", "zip": 3000}
+    assert [column.type for column in found.columns] == ["varchar", "array", "map", "row"]
+    assert (found.notes, found.sql) == (
+        (), "SELECT id, tags, prices AS p, place FROM transactions WHERE id = ?",
+    )  # fmt: skip
+    joined = ask("SELECT t.tags FROM transactions t JOIN transactions u ON t.id = u.id ORDER BY t.id LIMIT 2")
+    assert {type(value) for value in joined.df["tags"]} == {str}
+    assert "CAST(tags AS JSON)" in joined.notes[0]
+    assert joined.notes[0] in repr(joined)
+    before = ask(f"SELECT id, place FROM transactions FOR VERSION AS OF {story.first} WHERE id = 'item-02'")
+    assert before.df["place"].tolist() == [{"city": "Bern", "zip": 3000}]
+
+
+def test_a_query_of_plain_columns_is_sent_as_it_is(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask("SELECT id FROM transactions LIMIT 1")
+    with pytest.raises(QueryError) as caught:
+        ask("SELECT amuont, tags\nFROM transactions")
+    assert "   1 | SELECT amuont, tags\n              ^" in caught.value.message
+
+
+HOUR = "VALUES TIMESTAMP '2026-10-25 00:30:00 UTC', TIMESTAMP '2026-10-25 01:30:00 UTC'"
+
+
+def test_a_clock_that_comes_twice_is_no_moment(ask: Ask) -> None:
+    found = ask(f"SELECT at, at AT TIME ZONE 'Europe/Berlin' AS here FROM ({HOUR}) AS t (at) ORDER BY at")
+    assert [str(moment) for moment in found.df["at"].dt.tz_convert("Europe/Berlin")] == [
+        "2026-10-25 02:30:00+02:00", "2026-10-25 02:30:00+01:00",
+    ]  # fmt: skip
+    assert {value[:16] for value in found.df["here"]} == {"2026-10-25 02:30"}
+    assert "here is text" in found.notes[0]
+
+
+def test_a_key_of_two_thousand_bytes_finds_its_row(ask: Ask) -> None:
+    key = "it's ? — " * 180
+    found = ask("SELECT :key AS k, length(:key) AS n, :one AS one", {"key": key, "one": 1}).df
+    assert found.iloc[0].tolist() == [key, len(key), 1]
+
+
 def test_a_large_result_is_read_whole_and_unchanged(ask: Ask) -> None:
     sql = """
         SELECT x,

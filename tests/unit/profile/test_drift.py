@@ -108,3 +108,19 @@ def test_compaction_packs_small_files_and_applies_deletes() -> None:
     }  # fmt: skip
     assert found.loc["b", "files_after"] == 1
     assert compaction_saving(files.iloc[:0]).empty
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, None])
+def test_values_that_are_no_numbers(odd: float | None) -> None:
+    usual = {"column": "x", "mean": 2.0, "approx_p25": 1.0, "approx_p50": 2.0, "approx_p75": 3.0}
+    line = {**usual, "min": odd, "max": odd, "mean": odd}
+    for before, after in ((line, {**usual, "min": 0.0, "max": 4.0}), (usual, line), (line, line)):
+        found = drift(profile(before), profile(after)).iloc[0]
+        assert math.isfinite(found["distance"])
+        assert found["measured_on"] == "quantiles"
+    assert drift(profile(line), profile(line))["distance"].tolist() == [0]
+
+
+def test_a_column_that_changed_its_type_has_no_change() -> None:
+    whole, exact = {"column": "x", "mean": 2.0}, {"column": "x", "mean": Decimal("2.5")}
+    assert drift(profile(whole), profile(exact)).iloc[0]["mean_change"] is None

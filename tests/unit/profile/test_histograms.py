@@ -109,3 +109,19 @@ def test_without_values_or_order_there_is_none() -> None:
     assert histogram("a", "b", None, 5) == []
     assert histogram(float("-inf"), 1.0, quantiles, 5) == []
     assert histogram(1.0, float("nan"), quantiles, 5) == []
+
+
+def test_the_ends_of_the_calendar_and_of_decimals() -> None:
+    quantiles = [-62135596800.0, *[0.0] * 17, 253402300800.0]
+    for least, greatest in (
+        (date.min, date.max),
+        (pd.Timestamp("0001-01-01"), pd.Timestamp("9999-12-31 23:59:59")),
+    ):
+        found = histogram(least, greatest, quantiles, 40)
+        assert (found[0][0], found[-1][1]) == (least, greatest)
+        assert sum(rows for *_, rows in found) == 40
+    found = histogram_of_counts({date.min: 1, date.max: 2})
+    assert [rows for *_, rows in found] == [1, 2]
+    widest = Decimal("9" * 38)
+    found = histogram(Decimal(0), widest, [1e38] * 19, 40)
+    assert found[-1][:2] == (widest, widest)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dynaberg.errors import QueryError
@@ -29,6 +30,9 @@ LITERALS = [
         datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=timezone(timedelta(hours=2))),
         "TIMESTAMP '2026-01-31 10:00:00.000005 UTC'",
     ),
+    (datetime(1, 1, 1, tzinfo=UTC), "TIMESTAMP '0001-01-01 00:00:00.000000 UTC'"),
+    (pd.Timestamp(1_700_000_000_123_456_000, tz="UTC"), "TIMESTAMP '2023-11-14 22:13:20.123456 UTC'"),
+    (pd.Timestamp(1_700_000_000_123_456_789, tz="UTC"), "TIMESTAMP '2023-11-14 22:13:20.123456789 UTC'"),
     (b"\x00\xff", "X'00ff'"),
     (None, "NULL"),
 ]
@@ -39,7 +43,13 @@ def test_literal(value: Any, expected: str) -> None:
     assert literal(value) == expected
 
 
-@pytest.mark.parametrize("value", [[1], {"a": 1}, object(), datetime(2026, 1, 31), Decimal("NaN")])  # noqa: DTZ001
+BEFORE_THE_YEAR_1 = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[1], {"a": 1}, object(), datetime(2026, 1, 31), Decimal("NaN"), BEFORE_THE_YEAR_1],  # noqa: DTZ001
+)
 def test_what_has_no_literal_is_refused_with_a_hint(value: Any) -> None:
     with pytest.raises(QueryError) as caught:
         literal(value)
@@ -59,6 +69,23 @@ def test_a_value_never_becomes_part_of_the_statement() -> None:
     assert literals == ["'x''; DROP TABLE t; --'"]
 
 
+def test_what_is_too_long_to_be_bound_is_written() -> None:
+    """A key of DynamoDB has up to 2,048 bytes, a parameter of Athena 1,024 characters."""
+    key = "it's ? :a -- " * 157
+    assert len(key.encode()) == 2041
+    sql = "SELECT '?' FROM t WHERE a = :a AND b = :key AND c = :a -- ?"
+    written = "'" + key.replace("'", "''") + "'"
+    assert bind(sql, {"a": 1, "key": key}) == (
+        f"SELECT '?' FROM t WHERE a = ? AND b = {written} AND c = ? -- ?",
+        ["1", "1"],
+    )
+    assert bind("SELECT ?, ?", [b"\0" * 2048, "é" * 511]) == (
+        f"SELECT X'{'00' * 2048}', ?",
+        [f"'{'é' * 511}'"],
+    )
+    assert bind("SELECT ?", ["é" * 512]) == (f"SELECT '{'é' * 512}'", [])
+
+
 def test_places_are_kept() -> None:
     assert bind("SELECT ?, '?'", [1]) == ("SELECT ?, '?'", ["1"])
     assert bind("SELECT 1", None) == ("SELECT 1", [])
@@ -74,6 +101,7 @@ def test_places_are_kept() -> None:
         ("SELECT ?", [], "1 question marks, but 0 values"),
         ("SELECT ?", [1, 2], "1 question marks, but 2 values"),
         ("SELECT ?", "x", "'x'"),
+        ("SELECT ?, :a", {"a": 1}, "question mark"),
     ],
 )
 def test_placeholders_and_values_must_meet(sql: str, params: Any, words: str) -> None:

@@ -9,10 +9,12 @@ import boto3
 import pandas as pd
 import pytest
 
+from dynaberg.errors import QueryError
 from dynaberg.settings import Settings
 from dynaberg.sql import refusals as query_errors
-from dynaberg.sql.query import _console_url
+from dynaberg.sql.query import _console_url, run
 from dynaberg.sql.result import QueryResult
+from dynaberg.sql.types import AS_TEXT
 
 
 def result(df: pd.DataFrame) -> QueryResult:
@@ -25,6 +27,23 @@ def test_the_footer_tells_rows_time_bytes_and_the_query() -> None:
     assert line in repr(shown)
     assert line in shown._repr_html_()
     assert len(shown) == 2
+
+
+def test_what_stays_text_is_told() -> None:
+    frame = pd.DataFrame({"tags": ["[a, b]"]})
+    assert result(frame).notes == ()
+    frame.attrs[AS_TEXT] = {"tags": "tags is Athena's text"}
+    shown = result(frame)
+    assert shown.notes == ("tags is Athena's text",)
+    assert "tags is Athena's text\n1 row in" in repr(shown)
+    assert "<div>tags is Athena&#x27;s text</div>" in shown._repr_html_()
+
+
+def test_a_statement_that_is_too_long_is_not_sent() -> None:
+    session: Any = None
+    with pytest.raises(QueryError, match="262,147 bytes; Athena takes at most 262,144") as caught:
+        run(session, Settings(), "SELECT '" + "é" * 131_069 + "'")
+    assert "several statements" in caught.value.hint
 
 
 def test_on_aws_the_footer_tells_the_bill_and_leads_to_the_console() -> None:
