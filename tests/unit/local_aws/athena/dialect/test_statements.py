@@ -94,3 +94,17 @@ def test_parameters_take_their_places() -> None:
 def test_a_parameter_is_never_sql() -> None:
     tree = read("SELECT ?", ["(SELECT 1 FROM secrets)"])
     assert tree.sql() == "SELECT '(SELECT 1 FROM secrets)'"
+
+
+def test_a_statement_too_large_for_the_validator_is_still_read() -> None:
+    columns = [f'"c{number}"' for number in range(1_000)]
+    assignments = ", ".join(f"{column} = s.{column}" for column in columns)
+    merge = (
+        f"MERGE INTO t USING s ON t.c0 = s.c0 WHEN MATCHED THEN UPDATE SET {assignments} "
+        f"WHEN NOT MATCHED THEN INSERT ({', '.join(columns)}) VALUES ({', '.join(columns)})"
+    )
+    assert parse(merge).key == "merge"
+    with pytest.raises(StatementError, match="Only one sql statement is allowed"):
+        parse(f"{merge}; DROP TABLE t")
+    with pytest.raises(StatementError, match="mismatched input"):
+        parse(f"{merge} WHEN")
