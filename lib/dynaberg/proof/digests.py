@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaberg.contracts import MISFITS, canonical_json, column_reader, readers_of, unmapped_of
 from dynaberg.layers import latest_changes
+from dynaberg.sql import array_of
 
 if TYPE_CHECKING:
     from dynaberg.contracts import Column, Contract
@@ -50,7 +51,7 @@ _MANY_ITEMS = 50_000
 CURRENT, LOG = "current", "log"
 # Each text with its length before it, so that no two rows have the same text.
 _FRAMED = """\
-array_join(transform(ARRAY[{texts}], t -> coalesce(CAST(length(t) AS varchar) || ':' || t, '-')), '')"""
+array_join(transform({texts}, t -> coalesce(CAST(length(t) AS varchar) || ':' || t, '-')), '')"""
 _HASHED = """\
 WITH hashed AS (
   SELECT side, partition_key, key,
@@ -180,8 +181,8 @@ def _hashed(contract: Contract, snapshots: Mapping[str, int], gained: Collection
         _SIDE.format(
             side=side,
             partition_key=f'"{contract.key[0]}"',
-            key=_FRAMED.format(texts=", ".join(texts[name] for name in contract.key)),
-            row=_FRAMED.format(texts=", ".join(texts.values())),
+            key=_FRAMED.format(texts=array_of([texts[name] for name in contract.key])),
+            row=_FRAMED.format(texts=array_of([*texts.values()])),
             rows=_rows_of(side, contract, names, snapshot_id, gained),
         )
         for side, snapshot_id in snapshots.items()

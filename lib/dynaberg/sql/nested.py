@@ -97,11 +97,24 @@ def _each(array: str, kind: IcebergType, depth: int) -> str:
 
 def _unless_null(value: str, parts: Sequence[str]) -> str:
     """SQL of an array of JSON, NULL where the value is."""
+    return f"IF({value} IS NULL, NULL, CAST({array_of(parts)} AS JSON))"
+
+
+def array_of(parts: Sequence[str]) -> str:
+    """SQL of the array of some expressions, however many: Trino takes at most 254 in one constructor.
+
+    Args:
+        parts: SQL of each element, one at least.
+
+    Example:
+        >>> array_of(["a", "b"])
+        'ARRAY[a, b]'
+    """
     arrays = [
         f"ARRAY[{', '.join(parts[start : start + _MOST_IN_ARRAY])}]"
         for start in range(0, len(parts), _MOST_IN_ARRAY)
     ]
-    return f"IF({value} IS NULL, NULL, CAST({' || '.join(arrays)} AS JSON))"
+    return " || ".join(arrays)
 
 
 def revive(kind: IcebergType, text: str | None) -> Any:

@@ -1,0 +1,26 @@
+"""The statements of the digests are ones that Trino takes, however wide the table is."""
+
+from __future__ import annotations
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from dynaberg.contracts.contract import Column, Contract
+from dynaberg.proof.digests import ranges_statement, rows_statement
+
+MOST_IN_ARRAY = 254
+
+
+@pytest.mark.parametrize("width", [1, 199, 200, 253, 254, 400, 1_000])
+def test_no_array_is_too_long_and_every_column_is_in_it(width: int) -> None:
+    columns = tuple(Column(f"c{i}", "string") for i in range(width))
+    contract = Contract("wide", "source", "id", None, (Column("id", "string"), *columns))
+    for statement in (
+        ranges_statement(contract, {"current": 1, "log": 2}, 2),
+        rows_statement(contract, {"current": 1}, 2, ["ab"]),
+    ):
+        arrays = [*sqlglot.parse_one(statement, read="trino").find_all(exp.Array)]
+        assert max(len(array.expressions) for array in arrays) <= MOST_IN_ARRAY
+        compared = {column.name for array in arrays for column in array.find_all(exp.Column)}
+        assert compared == {"id", "unmapped", *(column.name for column in columns)}
