@@ -136,6 +136,14 @@ def _deploy(options: argparse.Namespace) -> int:
     return 0
 
 
+def _adopt(options: argparse.Namespace) -> int:
+    workbench = _workbench(options)
+    _show(workbench.adopt())
+    _show(workbench.integrate_analytics())
+    _show(workbench.deploy_firehose())
+    return 0
+
+
 def _tables(options: argparse.Namespace) -> int:
     from dynaberg.layers import create_tables
 
@@ -185,6 +193,7 @@ _LOCAL: dict[str, tuple[Command, str]] = {
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "walk": (_walk, "run the notebooks in order"),
     "deploy": (_deploy, "deploy the foundation, the Iceberg tables, the delivery and its alarms"),
+    "adopt": (_adopt, "deploy around an existing DynamoDB table, which is not changed but for its stream"),
     "tables": (_tables, "create the Iceberg tables, or add the contract's new columns"),
     "clean-up": (_clean_up, "remove everything that was created, including the data"),
     "doctor": (_doctor, "check every precondition and show how to fix it"),

@@ -3,6 +3,7 @@
 Public: deploying and inspecting the four stacks by name, the doctor, and the clean-up.
 """
 
+from dynaberg.deploy.adoption import adopt, refuse_adopted
 from dynaberg.deploy.cleanup import clean_up, list_resources
 from dynaberg.deploy.doctor import doctor
 from dynaberg.deploy.integration import integrate_analytics
@@ -35,6 +36,7 @@ __all__ = [
     "Pace",
     "Part",
     "access_parameters",
+    "adopt",
     "clean_up",
     "delivery_parameters",
     "deploy_firehose",
@@ -51,6 +53,7 @@ __all__ = [
     "package",
     "policy",
     "preview",
+    "refuse_adopted",
     "stack_drift",
     "stack_name",
     "stack_parameters",

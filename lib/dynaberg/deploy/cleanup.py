@@ -15,13 +15,20 @@ from tqdm.auto import tqdm
 
 from dynaberg import aws, catalog, prices
 from dynaberg.deploy import stacks
+from dynaberg.deploy.adoption import release
 from dynaberg.deploy.deployer import delete_stack
-from dynaberg.deploy.stack_state import describe_stack, refuse_protected, stack_resources
+from dynaberg.deploy.stack_state import (
+    describe_stack,
+    refuse_protected,
+    stack_parameters,
+    stack_resources,
+)
 from dynaberg.errors import DeploymentError, SettingsError
 from dynaberg.settings import Settings
 
 COLUMNS = ["kind", "name", "stack", "holds"]
 TABLE_KIND = "Iceberg table"
+ADOPTED_KIND = "adopted DynamoDB table"
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
         it costs while nothing happens; Decimal).
     """
     stacked = [row for part in stacks.PARTS for row in _stacked(session, stacks.stack_name(settings, part))]
+    stacked += _adopted(session, settings)
     known = {row[:2] for row in stacked}
     left = [row for row in _tagged(session, settings) if row[:2] not in known]
     has_bucket = any(row[0] == "AWS::S3Tables::TableBucket" for row in [*stacked, *left])
@@ -68,7 +76,8 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
     """Remove everything that was created under the settings' name, including the data.
 
     The alarms and the delivery are removed first, then tables and objects, then the foundation, then what
-    outlived its stack. If it is interrupted, run it again.
+    outlived its stack. An adopted DynamoDB table stays; what adoption switched on is switched off. If it is
+    interrupted, run it again.
 
     Args:
         session: An open session.
@@ -95,6 +104,7 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
     delete_stack(session, stacks.stack_name(settings, "access"))
     # The CDK app's own stack: the tables outlive it, and the foundation cannot be removed before it.
     delete_stack(session, f"{settings.name}-tables")
+    found.loc[found["kind"] == ADOPTED_KIND, "holds"] = release(session, settings)
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)
     delete_stack(session, stacks.stack_name(settings, "foundation"))
@@ -135,6 +145,15 @@ def _stacked(session: boto3.Session, stack_name: str) -> Iterator[tuple[str, str
         holds = _KINDS[kind].holds(session, name) if kind in _KINDS else ""
         if holds is not None:
             yield kind, name, stack_name, holds
+
+
+def _adopted(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, str, str, str]]:
+    """The table that was adopted: it belongs to somebody else, and a clean-up keeps it."""
+    name = stacks.stack_name(settings, "foundation")
+    given = stack_parameters(session, name)
+    if given.get("SourceOrigin") == stacks.ADOPTED:
+        stream = "; its stream was switched on" if given["StreamSwitchedOn"] == "true" else ""
+        yield ADOPTED_KIND, given["SourceTableName"], name, f"kept by a clean-up{stream}"
 
 
 def _tables(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, str, str, str]]:

@@ -36,7 +36,7 @@ _NOTHING_TO_DO = re.compile(r"didn't contain changes|No updates are to be perfor
 _HINTS = (
     (
         r"already exists|AlreadyExists|name exists",
-        "The name is taken. Choose another in cdk.context.json; clean_up() removes what an old run left.",
+        "The name is taken: choose another; a table can be adopted: wb.adopt(). clean_up() removes old runs.",
     ),
     (
         r"[Nn]ot authorized|AccessDenied|[Ff]orbidden",

@@ -12,6 +12,7 @@ from dynaberg.settings import Settings
 # The value of a parameter for something that this deployment does not have.
 NONE = "none"
 Outputs = Mapping[str, str]
+_NEW: Outputs = {}
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,18 @@ class Pace:
                 raise SettingsError(msg, hint=f"Use {sensible}.")
 
 
-def foundation_parameters(settings: Settings, contract: Contract) -> dict[str, str]:
-    """The foundation's parameters."""
+ADOPTION = ("SourceOrigin", "StreamSwitchedOn")
+"""The foundation's parameters that say whose the DynamoDB table is."""
+
+
+def foundation_parameters(settings: Settings, contract: Contract, before: Outputs = _NEW) -> dict[str, str]:
+    """The foundation's parameters.
+
+    Args:
+        settings: The names.
+        contract: The source table and its key.
+        before: Parameters of the foundation that is up: an adopted table stays adopted.
+    """
     partition, *sort = contract.key_attribute_types().items()
     sort_key = {"SortKeyName": sort[0][0], "SortKeyType": sort[0][1]} if sort else {}
     return {
@@ -51,6 +62,7 @@ def foundation_parameters(settings: Settings, contract: Contract) -> dict[str, s
         "StreamType": settings.stream_type,
         "RetentionHours": str(settings.retention_hours),
         "SourceTableName": contract.source_table,
+        **{name: before[name] for name in ADOPTION if before.get(name)},
         "PartitionKeyName": partition[0],
         "PartitionKeyType": partition[1],
         **sort_key,

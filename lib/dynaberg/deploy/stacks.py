@@ -33,12 +33,16 @@ from dynaberg.deploy.stack_state import (
     stack_parameters,
 )
 from dynaberg.deploy.template import TEMPLATES
+from dynaberg.errors import NotReadyError
 from dynaberg.settings import Settings
+from dynaberg.source import describe_source, start_sending, stop_sending
 
 Part = Literal["foundation", "access", "delivery", "observe"]
 # In order of deployment: when it is created, Firehose checks whether its role may read the change log.
 PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
 TAG = "dynaberg:name"
+ADOPTED = "adopted"
+"""The foundation's `SourceOrigin` of a table that somebody else created."""
 
 
 def enable_cdc(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -136,7 +140,7 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
     )
     handed_over = {name: before.get(name, "") for name in ("ForwardUntil", "TakenOverAt")}
     wanted: dict[Part, dict[str, str]] = {
-        "foundation": foundation_parameters(settings, contract),
+        "foundation": foundation_parameters(settings, contract, _foundation_before(session, settings)),
         "access": access_parameters(settings, foundation, {}),
         "delivery": delivery | handed_over | {"StreamType": settings.stream_type},
         "observe": observe_parameters(settings, foundation, found.get("delivery", {})),
@@ -219,7 +223,8 @@ def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str,
     Raises:
         NotFoundError: It is not deployed; the hint names the notebook that deploys it.
     """
-    return stack_outputs(session, stack_name(settings, part))
+    found = stack_outputs(session, stack_name(settings, part))
+    return _with_stream(session, found) if found.get("SourceOrigin") == ADOPTED else found
 
 
 def stack_name(settings: Settings, part: Part) -> str:
@@ -248,17 +253,62 @@ def _deploy(
 
 
 def _deploy_foundation(session: boto3.Session, settings: Settings, contract: Contract) -> StackResult:
-    result = _deploy(session, settings, "foundation", foundation_parameters(settings, contract))
+    before = _foundation_before(session, settings)
+    return deploy_foundation(session, settings, contract, before)
+
+
+def deploy_foundation(
+    session: boto3.Session, settings: Settings, contract: Contract, before: Mapping[str, str]
+) -> StackResult:
+    """Deploy the foundation; a table that was adopted is connected to it, and otherwise left as it is.
+
+    Args:
+        session: An open session.
+        settings: The names.
+        contract: The source table and its key.
+        before: The parameters that say whose the DynamoDB table is (`parameters.ADOPTION`).
+    """
+    adopted = before.get("SourceOrigin") == ADOPTED
+    if adopted and settings.stream_type != "kinesis":
+        disconnect_kinesis(session, settings, contract.source_table)
+    parameters = foundation_parameters(settings, contract, before)
+    result = _deploy(session, settings, "foundation", parameters)
     protect_stack(session, result.name, protect=settings.protect)
+    if adopted and "KinesisStreamArn" in result.outputs:
+        start_sending(session, contract.source_table, result.outputs["KinesisStreamArn"])
     return result
+
+
+def disconnect_kinesis(session: boto3.Session, settings: Settings, source_table: str) -> None:
+    """End the sending of an adopted table's changes to the foundation's Kinesis stream, if it has one."""
+    name = stack_name(settings, "foundation")
+    kinesis_arn = (
+        stack_outputs(session, name).get("KinesisStreamArn") if stack_exists(session, name) else None
+    )
+    if kinesis_arn:
+        stop_sending(session, source_table, kinesis_arn)
+
+
+def _foundation_before(session: boto3.Session, settings: Settings) -> dict[str, str]:
+    return stack_parameters(session, stack_name(settings, "foundation"))
 
 
 def _foundation_for(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, str]:
     """The outputs of the foundation, after it was brought to the settings' stream type."""
     found = outputs(session, settings, "foundation")
-    if found.get("StreamType") == settings.stream_type:
-        return found
-    return _deploy_foundation(session, settings, contract).outputs
+    if found.get("StreamType") != settings.stream_type:
+        _deploy_foundation(session, settings, contract)
+        found = outputs(session, settings, "foundation")
+    if "DynamoDbStreamArn" not in found:
+        msg = f"The stream of the adopted DynamoDB table {contract.source_table!r} is off."
+        raise NotReadyError(msg, hint="Switch it on with wb.adopt().")
+    return found
+
+
+def _with_stream(session: boto3.Session, found: dict[str, str]) -> dict[str, str]:
+    """The outputs of a foundation around an adopted table, with the stream that the table has now."""
+    arn = describe_source(session, found["SourceTableName"]).stream_arn
+    return ({"ChangeStreamArn": arn, "DynamoDbStreamArn": arn} if arn else {}) | found
 
 
 def _foundation_or_plan(

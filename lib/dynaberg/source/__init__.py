@@ -1,22 +1,43 @@
-"""The DynamoDB side: the items of the table, the change records of its stream, and generated traffic.
+"""The DynamoDB side: existing tables, the items of the table, its change stream, and generated traffic.
 
-Public: scans and reads by key, the change records that a stream still holds, and `generate_traffic`.
+Public: what adopting a table needs, scans and reads by key, the change records that a stream still holds, and
+`generate_traffic`.
 """
 
+from dynaberg.source.adoption import (
+    ExistingTable,
+    check_source,
+    describe_source,
+    recovers_to_a_point,
+    start_sending,
+    stop_sending,
+    stream_readers,
+    switch_off_stream,
+    switch_on_stream,
+)
 from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes
 from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample, source_size
 from dynaberg.source.traffic import TrafficReport, generate_traffic
 
 __all__ = [
+    "ExistingTable",
     "Item",
     "StreamRecord",
     "TrafficReport",
+    "check_source",
+    "describe_source",
     "generate_traffic",
     "get_items",
     "oldest_moment",
     "query_items",
     "read_changes",
+    "recovers_to_a_point",
     "scan_items",
     "scan_sample",
     "source_size",
+    "start_sending",
+    "stop_sending",
+    "stream_readers",
+    "switch_off_stream",
+    "switch_on_stream",
 ]

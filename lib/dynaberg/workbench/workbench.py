@@ -170,6 +170,20 @@ class Workbench:
         """Create the source table with its stream, the table bucket and the namespace (foundation stack)."""
         return deploy.enable_cdc(*self._place)
 
+    def adopt(self, name: str | None = None) -> pd.DataFrame:
+        """Take an existing DynamoDB table as the source, instead of creating one with `enable_cdc`.
+
+        The contract's `source_table` is described and checked. If it has no stream, the stream is switched
+        on; nothing else about it is changed, and a clean-up leaves it where it is.
+
+        Args:
+            name: Name of a table contract; by default the table of the settings.
+
+        Returns:
+            One row per subject: what, found, done.
+        """
+        return deploy.adopt(self.session, self.settings, self.table(name).contract)
+
     def integrate_analytics(self, *, data_access_role_arn: str = "") -> pd.DataFrame:
         """Create the catalog through which Athena and Firehose see table buckets, if the account has none.
 
@@ -265,7 +279,11 @@ class Workbench:
         Args:
             changes: How many change records to produce.
             seed: The same seed makes the same traffic.
+
+        Raises:
+            SettingsError: The source table was adopted; nothing was written.
         """
+        deploy.refuse_adopted(self.session, self.settings)
         report = source.generate_traffic(
             self.session, self._contract.source_table, changes=changes, seed=seed
         )

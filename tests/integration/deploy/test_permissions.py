@@ -35,7 +35,7 @@ from dynaberg.deploy.permissions import actions_of, as_list, caller_policy, stat
 from dynaberg.deploy.template import load_template, resolved_resources
 from dynaberg.functions import forwarder, redrive, resources, transform
 from dynaberg.functions.dead_letters import DeadLetter
-from dynaberg.settings import Settings
+from dynaberg.settings import STREAM_TYPES, Settings
 from dynaberg.source.change_stream import read_changes
 from local_aws import Status
 
@@ -179,6 +179,29 @@ def walk(calls: Calls, stream_type: str) -> set[str]:
     return wb.done
 
 
+def walk_adopted(calls: Calls, stream_type: str) -> set[str]:
+    """What is called for a table that existed before."""
+    name = f"adopting-{stream_type}"
+    names = {"name": name, "table_bucket_name": f"{name}-tables", "bucket_name": name}
+    settings = Settings(namespace="adopting", stream_type=stream_type, root=ROOT, **names)
+    contract = load_contract(ROOT / "data" / "tables" / "transactions.yaml")
+    contract = replace(contract, source_table=f"{name}-source")
+    wb: Any = Traced(dynaberg.Workbench(settings, boto3.Session(), contract), set())
+    with calls.paused():
+        types = contract.key_attribute_types()
+        boto3.client("dynamodb").create_table(
+            TableName=contract.source_table,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": n, "AttributeType": t} for n, t in types.items()],
+            KeySchema=[
+                {"AttributeName": n, "KeyType": k} for n, k in zip(types, ("HASH", "RANGE"), strict=True)
+            ],
+        )
+    wb.adopt()
+    wb.clean_up(confirm=name)
+    return wb.done
+
+
 def fail(calls: Calls, wb: Any) -> None:
     """Let a change fail for good, and park one."""
     with calls.paused():
@@ -237,7 +260,9 @@ def library(local_aws: Status) -> tuple[Calls, set[str]]:
     # Other tests may have made Glue's catalog, which is made only where it is absent.
     (local_aws.state_dir / "glue" / "catalogs.json").unlink(missing_ok=True)
     with recorded() as calls:
-        done = set.union(*(walk(calls, stream_type) for stream_type in ("dynamodb", "kinesis")))
+        done = set.union(
+            *(each(calls, stream_type) for each in (walk, walk_adopted) for stream_type in STREAM_TYPES)
+        )
     return calls, done
 
 

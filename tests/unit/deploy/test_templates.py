@@ -300,6 +300,8 @@ OUTPUTS = {
     "foundation": [
         "SourceTableName",
         "SourceTableArn",
+        "SourceOrigin",
+        "StreamSwitchedOn",
         "ChangeStreamArn",
         "DynamoDbStreamArn",
         "KinesisStreamArn",
