@@ -1,8 +1,9 @@
-"""From the source to the change log: waiting, freshness, failures, queues and replay.
+"""From the source to the change log: backfill, waiting, freshness, failures, queues and replay.
 
 Public: everything that a table offers of these, and the way back into the pipeline that a repair uses.
 """
 
+from dynaberg.delivery.backfill import backfill, preview_backfill
 from dynaberg.delivery.failures import failures, wait_for_failures
 from dynaberg.delivery.freshness import freshness
 from dynaberg.delivery.landings import find_landings
@@ -13,11 +14,13 @@ from dynaberg.delivery.stream_replay import replay_stream
 from dynaberg.delivery.waiting import wait_for_delivery
 
 __all__ = [
+    "backfill",
     "delivered_ids",
     "failures",
     "find_landings",
     "freshness",
     "open_reentry",
+    "preview_backfill",
     "preview_replay",
     "queue_depths",
     "replay_errors",

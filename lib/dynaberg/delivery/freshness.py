@@ -43,7 +43,7 @@ _WHOLE_SECONDS = "DynamoDB Streams rounds times down to the second: up to one se
 _STATEMENT = """\
 SELECT "$path" AS path, received_at, date_diff('millisecond', changed_at, received_at) AS lag_ms,
   count(*) AS changes, count_if(changed_at <> date_trunc('second', changed_at)) AS exact
-FROM "{log}" WHERE received_at >= :since
+FROM "{log}" WHERE received_at >= :since AND operation <> 'SNAPSHOT'
 GROUP BY 1, 2, 3"""
 
 

@@ -6,6 +6,7 @@ Public: deploying and inspecting the four stacks by name, the doctor, and the cl
 from dynaberg.deploy.adoption import adopt, refuse_adopted
 from dynaberg.deploy.cleanup import clean_up, list_resources
 from dynaberg.deploy.doctor import doctor
+from dynaberg.deploy.handover import aws_seconds
 from dynaberg.deploy.integration import integrate_analytics
 from dynaberg.deploy.packaging import package
 from dynaberg.deploy.parameters import (
@@ -37,6 +38,7 @@ __all__ = [
     "Part",
     "access_parameters",
     "adopt",
+    "aws_seconds",
     "clean_up",
     "delivery_parameters",
     "deploy_firehose",

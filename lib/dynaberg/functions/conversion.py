@@ -26,10 +26,15 @@ from .attributes import (
 from .masks import MASKS, mask_image
 from .shapes import Shapes
 
-_ROW_IMAGES = {"INSERT": "NewImage", "MODIFY": "NewImage", "REMOVE": "Keys"}
+SNAPSHOT = "SNAPSHOT"
+"""The operation of an item that a backfill read: not a change, but what the item was at that time."""
+_ROW_IMAGES = {"INSERT": "NewImage", "MODIFY": "NewImage", "REMOVE": "Keys", SNAPSHOT: "NewImage"}
 # DynamoDB Streams dates a change to the second. Kinesis records name their precision; older ones do not and
 # count milliseconds ("Working with Kinesis Data Streams and DynamoDB").
-_STREAMS_UNIT_US, _KINESIS_UNITS_US = 1_000_000, {None: 1_000, "MILLISECOND": 1_000, "MICROSECOND": 1}
+_STREAMS_UNIT_US, _KINESIS_UNITS_US = (
+    1_000_000,
+    {None: 1_000, "MILLISECOND": 1_000, "MICROSECOND": 1},
+)
 # No change is older than DynamoDB, or from a year that no timestamp can hold.
 _EARLIEST_US, _LATEST_US = 1_325_376_000_000_000, 253_402_300_799_999_999
 _SEQUENCE_DIGITS = 40

@@ -13,7 +13,7 @@ from dynaberg import catalog
 from dynaberg.contracts import MISFITS, read_any, reader_for, readers_of
 from dynaberg.delivery import find_landings
 from dynaberg.errors import NotFoundError, SettingsError
-from dynaberg.functions.conversion import LEFT_OUT
+from dynaberg.functions.conversion import LEFT_OUT, SNAPSHOT
 from dynaberg.layers import NO_SEQUENCE_NUMBER, REPAIR_PREFIX, sort_changes
 from dynaberg.past.snapshots import committed_at
 from dynaberg.sql import query, revive, selected
@@ -178,7 +178,8 @@ def _changed_attributes(
 def _before(contract: Contract, version: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
     """The item before a version: its old image, or, if it has none, the result of the version before."""
     image = json.loads(version["old_image"] or "{}")
-    if LEFT_OUT in image or version["change_id"].startswith(REPAIR_PREFIX):
+    has_none = version["operation"] == SNAPSHOT or version["change_id"].startswith(REPAIR_PREFIX)
+    if LEFT_OUT in image or has_none:
         return dict(previous)
     return _by_column(contract, image)
 

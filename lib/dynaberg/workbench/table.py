@@ -66,6 +66,26 @@ class Table(IcebergTable):
             timeout=timeout,
         )
 
+    def preview_backfill(self) -> pd.DataFrame:
+        """What `backfill` would read, and what that costs, before it reads anything."""
+        return delivery.preview_backfill(self._connection.session, self.contract)
+
+    def backfill(self, *, read_units_per_second: float | None = None) -> pd.DataFrame:
+        """Bring what was in the DynamoDB table before its stream was switched on into the change log.
+
+        It reads every item once, by a parallel scan, while changes go on; any change takes precedence over
+        what was read. If it is interrupted, run it again: it continues where it stopped. Afterwards
+        `refresh()` and `reconcile()`.
+
+        Args:
+            read_units_per_second: What the scan may consume of the table's capacity; by default half of a
+                provisioned table's, and no limit on demand.
+
+        Raises:
+            NotReadyError: The table's stream is off, or another backfill is at work.
+        """
+        return delivery.backfill(*self._place, read_units_per_second=read_units_per_second)
+
     def freshness(self, *, since: datetime | None = None) -> pd.DataFrame:
         """The lag of each hop: item → stream → Lambda → Firehose → snapshot of the change log.
 

@@ -163,6 +163,7 @@ def walk(calls: Calls, stream_type: str) -> set[str]:
     wb.generate_traffic(200)
     wb.table().wait_for_delivery()
     wb.prepare("refresh")
+    wb.table().preview_backfill(), wb.table().backfill()
     first = int(wb.table().refresh()["snapshot_id"].iloc[0])
     fail(calls, wb)
     wb.table().wait_for_failures(2, timeout=60)
