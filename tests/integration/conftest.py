@@ -15,7 +15,7 @@ import pytest
 from pyiceberg.table import Table
 
 from dynaberg import catalog, deploy, layers
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.settings import Settings
 from local_aws import Status

@@ -14,11 +14,11 @@ from dynaberg.contracts.attributes import (
     readers_of,
     unmapped_of,
 )
+from dynaberg.contracts.columns import Column
 from dynaberg.contracts.contract import (
     CURRENT_COLUMNS_AFTER,
     LOG_COLUMNS,
     LOG_KEY,
-    Column,
     Contract,
     check_keys,
     load_contract,

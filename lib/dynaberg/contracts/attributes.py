@@ -14,9 +14,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
+from dynaberg.contracts.column_types import member_of
+
 if TYPE_CHECKING:
     from dynaberg.contracts.column_types import ParsedType
-    from dynaberg.contracts.contract import Column, Contract
+    from dynaberg.contracts.columns import Column
+    from dynaberg.contracts.contract import Contract
 
 Attribute = Mapping[str, Any]
 Reader = Callable[[Any], Any]
@@ -77,7 +80,8 @@ def reader_for(parsed_type: ParsedType, *, rounds: bool = False, in_utc: bool = 
                 lambda attribute: [(name, member(item)) for name, item in attribute["M"].items()]
             )
         case {"struct": dict(members)}:
-            readers = {name: inside(inner) for name, inner in members.items()}
+            taken = {name: member_of(name, inner) for name, inner in members.items()}
+            readers = {name: (attribute, inside(inner)) for name, (attribute, inner) in taken.items()}
             return _nullable(lambda attribute: _struct(attribute["M"], readers))
         case _:
             return _nullable(_SIMPLE[str(parsed_type)])
@@ -148,7 +152,8 @@ def _leaves_members(parsed_type: Any, attribute: Attribute) -> bool:
         case {"map": inner}, "M":
             return any(_leaves_members(inner, item) for item in value.values())
         case {"struct": dict(members)}, "M":
-            return any(name not in members or _leaves_members(members[name], value[name]) for name in value)
+            named = dict(member_of(name, inner) for name, inner in members.items())
+            return any(name not in named or _leaves_members(named[name], value[name]) for name in value)
         case _:
             return False
 
@@ -199,8 +204,11 @@ def _list_reader(member: Reader) -> Reader:
     return read
 
 
-def _struct(members: Mapping[str, Attribute], readers: Mapping[str, Reader]) -> dict[str, Any]:
-    return {name: read(members[name]) if name in members else None for name, read in readers.items()}
+def _struct(members: Mapping[str, Attribute], readers: Mapping[str, tuple[str, Reader]]) -> dict[str, Any]:
+    return {
+        name: read(members[attribute]) if attribute in members else None
+        for name, (attribute, read) in readers.items()
+    }
 
 
 def _bytes(value: bytes | str) -> bytes:

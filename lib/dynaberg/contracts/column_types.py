@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from pyiceberg.types import IcebergType
 
-# JSON: "long", {"decimal": [12, 2]}, {"list": T}, {"map": T} or {"struct": {name: T, …}}.
+# JSON: "long", {"decimal": [12, 2]}, {"list": T}, {"map": T} or {"struct": {name: T, …}}. A member that takes
+# an attribute of another name is {"attribute": [attribute, T]} in place of T.
 ParsedType = str | dict[str, Any]
 
 SIMPLE_TYPES = ("string", "int", "long", "double", "boolean", "date", "timestamptz", "binary", "json")
@@ -31,7 +32,12 @@ _OTHER_DIALECTS = {
     "timestamp": "timestamptz",
     "varchar": "string",
 }
-_MEMBER = re.compile(r"\s*([a-z_][a-z0-9_]*)\s*:\s*(.+)", re.DOTALL)
+_MEMBER = re.compile(
+    r"""\s*(?P<name>[a-z_][a-z0-9_]*)
+    (?:\s+from\s+(?:"(?P<quoted>[^"]+)"|(?P<attribute>[^\s":<>(),]+)))?
+    \s*:\s*(?P<type>.+)""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def parse_type(text: Any, *, where: str) -> ParsedType:
@@ -48,12 +54,12 @@ def parse_type(text: Any, *, where: str) -> ParsedType:
         >>> parse_type("list<decimal(12,2)>", where="Column 'amounts'")
         {'list': {'decimal': [12, 2]}}
     """
-    spelled = " ".join(str(text).split())
+    spelled = str(text).strip()
     if spelled in SIMPLE_TYPES:
         return spelled
-    if match := re.fullmatch(r"decimal\((\d+) ?, ?(\d+)\)", spelled):
+    if match := re.fullmatch(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)", spelled):
         return _parse_decimal(int(match[1]), int(match[2]), spelled, where)
-    if match := re.fullmatch(r"(list|map|struct)<(.*)>", spelled):
+    if match := re.fullmatch(r"(list|map|struct)\s*<(.*)>", spelled, re.DOTALL):
         return _parse_nested(match[1], match[2], spelled, where)
     word = re.split(r"\W", spelled)[0]
     near = [_OTHER_DIALECTS[word]] if word in _OTHER_DIALECTS else get_close_matches(spelled, _SPELLINGS, n=1)
@@ -74,22 +80,44 @@ def _parse_nested(kind: str, inner: str, spelled: str, where: str) -> ParsedType
         return {"list": parse_type(parts[0], where=where)}
     if kind == "map" and len(parts) == 2 and parts[0].strip() == "string":
         return {"map": parse_type(parts[1], where=where)}
-    members = [_MEMBER.fullmatch(part) for part in parts]
-    names = [match[1] for match in members if match]
-    if kind == "struct" and len(set(names)) == len(parts):
-        return {"struct": {match[1]: parse_type(match[2], where=where) for match in members if match}}
+    members = [match for part in parts if (match := _MEMBER.fullmatch(part))]
+    attributes = {match["quoted"] or match["attribute"] or match["name"] for match in members}
+    if kind == "struct" and len({m["name"] for m in members}) == len(attributes) == len(parts):
+        return {"struct": {match["name"]: _parse_member(match, where) for match in members}}
     msg = f"{where} has the type {spelled!r}, which cannot be read."
     raise ContractError(
-        msg, hint="Write list<T>, map<string,T> or struct<name: T, …> with lower-case names, each once."
+        msg,
+        hint="Write list<T>, map<string,T> or struct<name: T, …> with lower-case names, each once. "
+        "A member may take an attribute of another name: struct<postal_code from postalCode: string>.",
     )
 
 
+def _parse_member(match: re.Match[str], where: str) -> ParsedType:
+    parsed, attribute = parse_type(match["type"], where=where), match["quoted"] or match["attribute"]
+    return parsed if attribute in (None, match["name"]) else {"attribute": [attribute, parsed]}
+
+
+def member_of(name: str, parsed: ParsedType) -> tuple[str, ParsedType]:
+    """The attribute that a member of a struct takes, and its type.
+
+    Example:
+        >>> member_of("postal_code", {"attribute": ["postalCode", "string"]})
+        ('postalCode', 'string')
+    """
+    match parsed:
+        case {"attribute": [str(attribute), inner]}:
+            return attribute, inner
+        case _:
+            return name, parsed
+
+
 def _split(inner: str) -> Iterator[str]:
-    """The parts between the commas outside brackets."""
-    depth, start = 0, 0
+    """The parts between the commas outside brackets and quotation marks."""
+    depth, start, quoted = 0, 0, False
     for position, character in enumerate(inner):
-        depth += (character in "<(") - (character in ">)")
-        if character == "," and depth == 0:
+        quoted ^= character == '"'
+        depth += 0 if quoted else (character in "<(") - (character in ">)")
+        if character == "," and depth == 0 and not quoted:
             yield inner[start:position]
             start = position + 1
     yield inner[start:]
@@ -111,7 +139,7 @@ def _to_iceberg(parsed: ParsedType, ids: Iterator[int]) -> IcebergType:
         case {"map": value}:
             return MapType(next(ids), StringType(), next(ids), _to_iceberg(value, ids), value_required=False)
         case {"struct": dict(members)}:
-            fields = ((name, _to_iceberg(member, ids)) for name, member in members.items())
+            fields = ((n, _to_iceberg(member_of(n, member)[1], ids)) for n, member in members.items())
             return StructType(
                 *(NestedField(next(ids), name, member, required=False) for name, member in fields)
             )

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from dynaberg.contracts.column_types import ParsedType, parse_type, to_iceberg_type
+from dynaberg.contracts.column_types import ParsedType, to_iceberg_type
+from dynaberg.contracts.columns import RESERVED, Column, check_name
+from dynaberg.contracts.masks import PathMask, check_path_masks, read_path_masks
 from dynaberg.errors import ContractError, NotFoundError
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
 
 T = TypeVar("T")
-MASKS = ("drop", "hash", "last4")
 LOG_KEY = ("change_id",)
 LOG_COLUMNS_BEFORE = {
     "change_id": "string",
@@ -36,7 +37,8 @@ LOG_COLUMNS_BEFORE = {
 }
 LOG_COLUMNS_AFTER = {"old_image": "string", "unmapped": "string", "deleted_by": "string"}
 CURRENT_COLUMNS_AFTER = {"changed_at": "timestamptz", "sequence_number": "string", "unmapped": "string"}
-LOG_COLUMNS = (*LOG_COLUMNS_BEFORE, *LOG_COLUMNS_AFTER)
+LOG_COLUMNS = RESERVED
+_REQUIRED_KEYS = ("source_table", "table", "key", "columns")
 _COLUMN_OPTIONS = ("description", "mask", "attribute", "round", "zone")
 _LOG_REQUIRED = ("change_id", "operation", "changed_at")
 # A DynamoDB key is a string, a number or binary; an Iceberg identifier field must not be a double.
@@ -49,44 +51,6 @@ _KEY_ATTRIBUTE_TYPES = {
     "decimal": "N",
     "binary": "B",
 }
-_NAME = re.compile(r"[a-z_][a-z0-9_]{0,254}")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table contract.
-
-    Attributes:
-        name: Name of the Iceberg column.
-        type: Type in Iceberg's spelling, such as `decimal(12,2)`, or `json`.
-        description: What the column means, in a sentence.
-        mask: None, or what the Lambda does to the value: `drop`, `hash` or `last4`.
-        attribute: Name of the DynamoDB attribute that it takes; by default the column's. Several columns may
-            take one attribute: each takes the values that fit its type.
-        round: None, or `microsecond`: moments with finer digits are rounded; otherwise they are refused.
-        zone: None, or `UTC`: moments without an offset count as UTC; otherwise they are refused.
-    """
-
-    name: str
-    type: str
-    description: str = ""
-    mask: str | None = None
-    attribute: str = ""
-    round: str | None = None
-    zone: str | None = None
-
-    def __post_init__(self) -> None:
-        """Reject what Firehose or Iceberg would refuse later with a less clear message."""
-        _check_name(self.name)
-        object.__setattr__(self, "attribute", self.name if self.attribute == "" else self.attribute)
-        _check_attribute(self)
-        _check_mask(self)
-        _check_moments(self)
-
-    @property
-    def parsed_type(self) -> ParsedType:
-        """The parsed type."""
-        return parse_type(self.type, where=f"Column {self.name!r}")
 
 
 @dataclass(frozen=True)
@@ -99,6 +63,7 @@ class Contract:
         partition_key: Column that is the DynamoDB partition key.
         sort_key: Column that is the DynamoDB sort key, or None.
         columns: The columns, in order.
+        masks: Masks of attributes that have no column, and of members inside maps.
     """
 
     table: str
@@ -106,15 +71,17 @@ class Contract:
     partition_key: str
     sort_key: str | None
     columns: tuple[Column, ...]
+    masks: tuple[PathMask, ...] = ()
 
     def __post_init__(self) -> None:
         """Reject duplicate names and invalid keys."""
-        _check_name(self.table)
+        check_name(self.table)
         _check_source_table(self.source_table)
         _check_unique(self)
         _check_shared_attributes(self)
         for name in self.key:
             _check_key(self, name)
+        check_path_masks(self.masks, self.columns, self.key_columns)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -180,6 +147,7 @@ class Contract:
             "source_table": self.source_table,
             "key": self.key,
             "columns": columns,
+            "masks": [(mask.path, mask.mask) for mask in self.masks],
         }
         return json.dumps(document, indent=1)
 
@@ -235,11 +203,14 @@ def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
 
 
 def _read_contract(document: Any) -> Contract:
-    check_keys(document, "The contract", required=("source_table", "table", "key", "columns"))
+    check_keys(document, "The contract", required=_REQUIRED_KEYS, optional=("masks",))
     key = document["key"]
     check_keys(key, "`key`", required=("partition",), optional=("sort",))
     columns = tuple(read_columns(document["columns"]))
-    return Contract(document["table"], document["source_table"], key["partition"], key.get("sort"), columns)
+    masks = tuple(read_path_masks(document.get("masks") or {}))
+    return Contract(
+        document["table"], document["source_table"], key["partition"], key.get("sort"), columns, masks
+    )
 
 
 def read_columns(columns: Any) -> Iterator[Column]:
@@ -269,50 +240,6 @@ def check_keys(mapping: Any, what: str, *, required: tuple[str, ...], optional: 
             if key in mapping:
                 hint += f' A word that YAML reads as null needs quotation marks: `{key}: "null"`.'
             raise ContractError(msg, hint=hint)
-
-
-def _check_name(name: Any) -> None:
-    if not isinstance(name, str):
-        msg = f"A name is {name!r}, because YAML reads some words as other values: no, yes, on, off, numbers."
-        raise ContractError(msg, hint='Put it in quotation marks, such as "no".')
-    if not _NAME.fullmatch(name):
-        msg = f"{name!r} cannot be the name of an Iceberg table or column that Firehose writes."
-        raise ContractError(
-            msg,
-            hint="Use lower-case letters, digits and underscores. A column may have another name than its "
-            f"attribute: `name: {_suggest_name(name)}, attribute: {name!r}`.",
-        )
-    if name in LOG_COLUMNS:
-        msg = f"{name!r} is the name of a column of the change log. Those are: {', '.join(LOG_COLUMNS)}."
-        raise ContractError(
-            msg, hint=f"Give the column another name: `name: item_{name}, attribute: {name}`."
-        )
-
-
-def _suggest_name(name: str) -> str:
-    """A name that Iceberg accepts, for one that it does not: `card_number` for `cardNumber`."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return re.sub(r"[^a-z0-9_]+", "_", words.lower()).strip("_") or "column_1"
-
-
-def _check_attribute(column: Column) -> None:
-    attribute: Any = column.attribute
-    if not isinstance(attribute, str):
-        msg = f"Column {column.name!r} takes the attribute {column.attribute!r}, which is not text in YAML."
-        raise ContractError(msg, hint='Put it in quotation marks, such as "no".')
-
-
-def _check_moments(column: Column) -> None:
-    for option, only in (("round", "microsecond"), ("zone", "UTC")):
-        value = getattr(column, option)
-        if value not in (None, only):
-            msg = f"Column {column.name!r} has `{option}: {value}`, but only `{option}: {only}` is supported."
-            raise ContractError(msg, hint=f"Write `{option}: {only}`, or remove it.")
-        if value and "timestamptz" not in column.type:
-            msg = (
-                f"Column {column.name!r} has `{option}: {value}` but holds no moments: it is a {column.type}."
-            )
-            raise ContractError(msg, hint=f"Remove `{option}`, or make it a timestamptz.")
 
 
 def _check_shared_attributes(contract: Contract) -> None:
@@ -350,15 +277,6 @@ def _check_key(contract: Contract, name: str) -> None:
     if column.mask:
         msg = f"The key column {name!r} has the mask {column.mask!r}; masked keys would not be unique."
         raise ContractError(msg, hint="Remove the mask, or use a key that is not sensitive.")
-
-
-def _check_mask(column: Column) -> None:
-    if column.mask not in (None, *MASKS):
-        msg = f"Column {column.name!r} has the mask {column.mask!r}. Masks: {', '.join(MASKS)}."
-        raise ContractError(msg, hint="Use one of them, or remove `mask`.")
-    if column.parsed_type != "string" and column.mask in ("hash", "last4"):
-        msg = f"Column {column.name!r} is a {column.type}, but the mask {column.mask!r} turns it into text."
-        raise ContractError(msg, hint="Use `mask: drop`, or make it a string column.")
 
 
 def _kind(parsed: ParsedType) -> str:

@@ -141,12 +141,23 @@ def _map_readers(inner: Any, moments: MomentRules) -> dict[str, Converter]:
 
 
 def _struct_readers(inner: dict[str, Any], moments: MomentRules) -> dict[str, Converter]:
-    members = {name: converter_for(member, moments) for name, member in inner.items()}
+    taken = {name: _member(name, member) for name, member in inner.items()}
+    members = {name: (attribute, converter_for(kind, moments)) for name, (attribute, kind) in taken.items()}
     return {
         "M": lambda items: {
-            name: convert(items[name]) for name, convert in members.items() if name in _expect(items, dict)
+            name: convert(items[attribute])
+            for name, (attribute, convert) in members.items()
+            if attribute in _expect(items, dict)
         }
     }
+
+
+def _member(name: str, parsed_type: Any) -> tuple[str, Any]:
+    """The attribute that a member of a struct takes, and its type."""
+    if isinstance(parsed_type, dict) and "attribute" in parsed_type:
+        attribute, inner = parsed_type["attribute"]
+        return attribute, inner
+    return name, parsed_type
 
 
 def _attribute_text(attribute: Any) -> str:
@@ -313,7 +324,6 @@ def has_unnamed_members(parsed_type: Any, attribute: Any) -> bool:
         case {"map": inner}, "M":
             return any(has_unnamed_members(inner, item) for item in value.values())
         case {"struct": members}, "M":
-            return any(
-                name not in members or has_unnamed_members(members[name], value[name]) for name in value
-            )
+            named = dict(_member(name, inner) for name, inner in members.items())
+            return any(name not in named or has_unnamed_members(named[name], value[name]) for name in value)
     return False

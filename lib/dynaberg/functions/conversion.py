@@ -23,7 +23,7 @@ from .attributes import (
     to_json,
     unpack,
 )
-from .masks import MASKS, mask_image
+from .masks import mask_image, mask_rules
 from .shapes import Shapes
 
 SNAPSHOT = "SNAPSHOT"
@@ -83,9 +83,8 @@ class ChangeConverter:
         self._by_attribute: dict[str, list[_Column]] = {}
         for column in self._columns:
             self._by_attribute.setdefault(column.attribute, []).append(column)
-        self._masks = {
-            c.get("attribute", c["name"]): MASKS[c["mask"]] for c in contract["columns"] if c["mask"]
-        }
+        of_columns = [([c.get("attribute", c["name"])], c["mask"]) for c in contract["columns"] if c["mask"]]
+        self._masks = mask_rules([*of_columns, *contract.get("masks", ())])
         alone = {name: (cs[0].name, cs[0].type) for name, cs in self._by_attribute.items() if len(cs) == 1}
         required = [column.attribute for column in self._columns if column.name in self._key]
         self._shapes = Shapes(alone, required=required, barred=self._masks)

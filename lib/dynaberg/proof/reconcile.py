@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaberg.contracts import canonical_json
 from dynaberg.errors import SettingsError
+from dynaberg.functions.masks import mask_image, mask_rules
 from dynaberg.proof import digests
 from dynaberg.proof.comparison import (
     EXTRA,
@@ -130,8 +131,14 @@ def _items(
         found = (key_of(item, contract) for item in drawn)
         partition_keys = list({key[0] for key in found if key is not None})
     if partition_keys is None:
-        return scan_items(session, contract.source_table), None
-    return query_items(session, contract, partition_keys), set(partition_keys)
+        return _masked(scan_items(session, contract.source_table), contract), None
+    return _masked(query_items(session, contract, partition_keys), contract), set(partition_keys)
+
+
+def _masked(items: list[Item], contract: Contract) -> list[Item]:
+    """Items as the tables hold them: what is masked inside an attribute is compared masked."""
+    rules = mask_rules((mask.path, mask.mask) for mask in contract.masks)
+    return [mask_image(item, rules) for item in items] if rules else items
 
 
 def _by_key(items: Sequence[Item], contract: Contract) -> tuple[list[Item], list[Item]]:
@@ -236,7 +243,7 @@ def _look_again(
         The remaining differences, the keys that are in flight, and the items as they are now.
     """
     contract = newer.contract
-    now = _keyed(get_items(session, contract, wanted), contract)
+    now = _keyed(_masked(get_items(session, contract, wanted), contract), contract)
     texts = _texts(now)
     moving = {key for key in wanted if seen.get(key) != texts.get(key)}
     steady = [item for key, item in now.items() if key not in moving]

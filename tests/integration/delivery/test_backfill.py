@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 import dynaberg
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.delivery.backfill import _Run, snapshot_record
 from dynaberg.delivery.backfill_manifest import Manifest
 from dynaberg.errors import NotReadyError, SettingsError

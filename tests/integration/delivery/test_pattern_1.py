@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from dynaberg import catalog, deploy, layers
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.deploy import cleanup
 from dynaberg.settings import Settings
 from local_aws import Status

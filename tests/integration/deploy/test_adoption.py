@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 import dynaberg
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.deploy import adoption
 from dynaberg.errors import (
     ContractError,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dynaberg import layers
-from dynaberg.contracts.contract import Column
+from dynaberg.contracts import Column
 from dynaberg.errors import ContractError, QueryError
 from dynaberg.sql.query import query
 

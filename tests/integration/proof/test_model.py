@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynaberg import layers
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.functions.conversion import ChangeConverter
 from dynaberg.proof.comparison import compare_items
 

@@ -15,7 +15,7 @@ import pytest
 from pyiceberg.table import Table
 
 from dynaberg import layers
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.errors import NotFoundError
 from dynaberg.layers.refresh import MERGED_SNAPSHOT

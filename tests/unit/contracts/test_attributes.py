@@ -11,6 +11,8 @@ import pytest
 from dynaberg.contracts.attributes import canonical_json, read_any, reader_for
 from dynaberg.contracts.column_types import parse_type
 
+ODD_NAMES = {"A": {"N": "1"}, "b, <c>: d": {"S": "x"}, "a": {"S": "other"}}
+
 CASES = [
     ("string", {"S": "a"}, "a"),
     ("string", {"NULL": True}, None),
@@ -26,6 +28,7 @@ CASES = [
     ("list<string>", {"L": [{"S": "a"}, {"NULL": True}]}, ["a", None]),
     ("map<string,long>", {"M": {"a": {"N": "1"}}}, [("a", 1)]),
     ("struct<a: long, b: string>", {"M": {"a": {"N": "1"}, "z": {"S": ""}}}, {"a": 1, "b": None}),
+    ('struct<a from A: long, b from "b, <c>: d": string>', {"M": ODD_NAMES}, {"a": 1, "b": "x"}),
     ("json", {"M": {"b": {"SS": ["y", "x"]}, "a": {"N": "1"}}}, '{"M":{"a":{"N":"1"},"b":{"SS":["x","y"]}}}'),
 ]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.delivery import reentry
 from dynaberg.delivery.failures import (
     Envelope,

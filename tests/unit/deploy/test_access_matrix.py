@@ -12,7 +12,7 @@ import pytest
 from cfnlint.decode.cfn_yaml import load
 
 from dynaberg import plots
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.deploy.parameters import planned_foundation
 from dynaberg.deploy.permissions import access_matrix
 from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources

@@ -13,7 +13,7 @@ import pytest
 from cfnlint.decode.cfn_yaml import load
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.deploy.permissions import POLICIES, caller_policy
 from dynaberg.deploy.stacks import PARTS
 from dynaberg.deploy.template import TEMPLATES

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.deploy.handover import OVERLAP_SECONDS, WITHOUT_END, handover_steps
 from dynaberg.functions.conversion import ChangeConverter
 from dynaberg.functions.handover import Handover, read_handover

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.functions import forwarder, resources, transform
 
 COLUMNS = {

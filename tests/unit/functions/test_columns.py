@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynaberg.contracts import Column, Contract
 from dynaberg.contracts.attributes import column_reader, key_attribute
-from dynaberg.contracts.contract import Column, Contract
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.conversion import LEFT_OUT, MAX_ROW_BYTES, ChangeConverter
 
@@ -59,6 +59,18 @@ def test_columns_take_attributes_of_other_names() -> None:
         assert (found["operation"], found["item_operation"]) == ("INSERT", "SELL")
         assert json.loads(found["old_image"]) == image | extra
         assert json.loads(found["unmapped"] or "{}") == extra
+
+
+def test_a_member_of_a_struct_takes_an_attribute_of_another_name() -> None:
+    to_columns = converter(ID, Column("place", 'struct<zip from zipCode: long, a from "a: b": string>'))
+    place = {"M": {"zipCode": {"N": "3000"}, "a: b": {"S": "x"}}}
+    found = row(to_columns, {"id": {"S": "1"}, "place": place})
+    assert found["place"] == {"zip": 3000, "a": "x"}
+    assert found["unmapped"] is None
+    place["M"]["zip"] = {"N": "1"}
+    found = row(to_columns, {"id": {"S": "1"}, "place": place})
+    assert found["place"]["zip"] == 3000
+    assert json.loads(found["unmapped"]) == {"place": place}
 
 
 def test_a_mask_goes_by_the_attribute() -> None:

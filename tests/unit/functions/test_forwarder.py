@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.functions import dead_letters, delivery, forwarder, resources
 from dynaberg.functions.dead_letters import UnkeptError
 from dynaberg.functions.delivery import MAX_BATCH_BYTES, MAX_RECORDS, Delivery, Refused, batches, deliver

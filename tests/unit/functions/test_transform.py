@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.functions import resources, transform
 from dynaberg.functions.conversion import ChangeConverter
 from dynaberg.functions.forwarder import convert_all

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.layers.latest import NO_SEQUENCE_NUMBER, fill_gained, latest_changes, latest_rows
 
 CONTRACT = Contract("t", "source", "id", None, (Column("id", "string"), Column("v", "long")))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from trino_sql_validator import validate
 
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.errors import NotFoundError
 from dynaberg.layers.curated import load_curated
 from dynaberg.layers.latest import NO_SEQUENCE_NUMBER

@@ -6,7 +6,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from dynaberg.contracts.contract import Column, Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.proof.digests import ranges_statement, rows_statement
 
 MOST_IN_ARRAY = 254
