@@ -205,7 +205,7 @@ def _worst(
         for number, hop in enumerate(hops)
     ]
     answer = cloudwatch.get_metric_data(StartTime=since, EndTime=end, MetricDataQueries=queries)
-    values = {hops[int(told["Id"][1:])]: told["Values"] for told in answer["MetricDataResults"]}
+    values = {hops[int(found["Id"][1:])]: found["Values"] for found in answer["MetricDataResults"]}
     return {
         hop: (f"{metrics[hop].namespace} {metrics[hop].name}", max(seen) / metrics[hop].per_second)
         for hop, seen in values.items()

@@ -81,8 +81,8 @@ def queue_depths(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     sqs = aws.client(session, "sqs")
     rows = []
     for queue, url in queue_urls(session, settings).items():
-        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names.values()))["Attributes"]
-        rows.append({"queue": queue} | {column: int(told.get(name, 0)) for column, name in names.items()})
+        counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names.values()))["Attributes"]
+        rows.append({"queue": queue} | {column: int(counts.get(name, 0)) for column, name in names.items()})
     return pd.DataFrame(rows, columns=["queue", *names])
 
 

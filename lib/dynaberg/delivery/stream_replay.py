@@ -111,8 +111,8 @@ class _Run:
         frame["changed_at"] = pd.to_datetime(frame["changed_at"], utc=True)
         groups = frame.groupby("outcome")["changed_at"]
         counted = groups.agg(changes="size", first_changed_at="min", last_changed_at="max")
-        told = pd.DataFrame(counted).reindex([REPLAYED, DELIVERED, FAILED])
-        return told.assign(changes=told["changes"].fillna(0).astype("int64")).reset_index()
+        summary = pd.DataFrame(counted).reindex([REPLAYED, DELIVERED, FAILED])
+        return summary.assign(changes=summary["changes"].fillna(0).astype("int64")).reset_index()
 
 
 def _groups(records: Iterable[StreamRecord]) -> Iterator[list[StreamRecord]]:

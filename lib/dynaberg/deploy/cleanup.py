@@ -249,8 +249,8 @@ def _empty_bucket(session: boto3.Session, name: str) -> None:
                 _check(s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True}), name)
             bar.update(len(keys))
     for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
-        for begun in page.get("Uploads", []):
-            s3.abort_multipart_upload(Bucket=name, Key=begun["Key"], UploadId=begun["UploadId"])
+        for upload in page.get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
 def _check(answer: dict[str, Any], bucket: str) -> None:

@@ -64,7 +64,7 @@ def build(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame
     """
     import pandas as pd
 
-    begun = time.monotonic()
+    started = time.monotonic()
     curated = load_curated(settings, name)
     iceberg = catalog.open_catalog(session, settings)
     exists = name in catalog.table_names(iceberg, settings)
@@ -80,7 +80,7 @@ def build(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame
         "rows": int(summary["added-records"] or 0) if summary else 0,
         "snapshot_id": snapshot.snapshot_id if snapshot else None,
         "bytes_scanned": result.bytes_scanned,
-        "seconds": round(time.monotonic() - begun, 3),
+        "seconds": round(time.monotonic() - started, 3),
     }
     return pd.DataFrame([row]).astype({"snapshot_id": "Int64"})
 

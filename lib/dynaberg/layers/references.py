@@ -80,7 +80,7 @@ def load_reference(session: boto3.Session, settings: Settings, name: str) -> pd.
     """
     import pandas as pd
 
-    begun = time.monotonic()
+    started = time.monotonic()
     reference = read_reference(settings, name)
     rows = read_rows(reference)
     table = _open_table(session, settings, reference)
@@ -95,7 +95,7 @@ def load_reference(session: boto3.Session, settings: Settings, name: str) -> pd.
         "action": action,
         "rows": len(rows),
         "snapshot_id": snapshot.snapshot_id if snapshot else None,
-        "seconds": round(time.monotonic() - begun, 3),
+        "seconds": round(time.monotonic() - started, 3),
     }
     return pd.DataFrame([row]).astype({"snapshot_id": "Int64"})
 

@@ -48,7 +48,7 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
         NotFoundError: A table does not exist.
         QueryError: Athena refused the MERGE.
     """
-    begun = time.monotonic()
+    started = time.monotonic()
     iceberg = catalog.open_catalog(session, settings)
     log = catalog.load_table(iceberg, settings, contract.log_name)
     current = catalog.load_table(iceberg, settings, contract.table)
@@ -69,7 +69,7 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
         )
         bytes_scanned = commit(session, settings, statement).bytes_scanned
     elif unmerged.snapshot_id is None or str(unmerged.snapshot_id) == merged:
-        return _report(current, current, unmerged, 0, begun)
+        return _report(current, current, unmerged, 0, started)
     after = catalog.load_table(iceberg, settings, contract.table)
     with after.transaction() as transaction:
         transaction.set_properties(
@@ -79,7 +79,7 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
                 MERGED_COLUMNS: json.dumps(_columns(contract)),
             }
         )
-    return _report(current, after, unmerged, bytes_scanned, begun)
+    return _report(current, after, unmerged, bytes_scanned, started)
 
 
 def _columns(contract: Contract) -> list[str]:
@@ -146,7 +146,7 @@ WHEN NOT MATCHED AND s.operation <> 'REMOVE' THEN INSERT ({columns}) VALUES ({va
 
 
 def _report(
-    before: Table, after: Table, unmerged: log_progress.Unmerged, bytes_scanned: int, begun: float
+    before: Table, after: Table, unmerged: log_progress.Unmerged, bytes_scanned: int, started: float
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -161,7 +161,7 @@ def _report(
         "rows_written": written,
         "rows_deleted": deleted,
         "bytes_scanned": bytes_scanned,
-        "seconds": round(time.monotonic() - begun, 3),
+        "seconds": round(time.monotonic() - started, 3),
     }
     frame = pd.DataFrame([row], dtype=object).infer_objects()
     return frame.astype({"log_snapshot_id": "Int64", "snapshot_id": "Int64", "since": "datetime64[us, UTC]"})

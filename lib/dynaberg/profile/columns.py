@@ -10,7 +10,7 @@ from dynaberg.errors import QueryCancelledError, QueryError
 from dynaberg.past import Moment, resolve_snapshot
 from dynaberg.profile.histograms import SHARES, from_sketch, histogram, histogram_of_counts
 from dynaberg.profile.paths import Path, paths
-from dynaberg.profile.statement import COUNTABLE, MEASURES, TOLD, is_number, length, statement
+from dynaberg.profile.statement import COUNTABLE, MEASURES, MOST_SHOWN, is_number, length, statement
 from dynaberg.sql import query, quote
 
 if TYPE_CHECKING:
@@ -181,5 +181,5 @@ def _profile(index: int, path: Path, found: dict[str, Any], counts: Counts) -> d
         bins = histogram_of_counts({COUNTABLE[path.type](value): count for value, count in counts})
     else:
         bins = histogram(values["min"], values["max"], quantiles, filled)
-    told = {"top": counts[:TOLD], "approx_histogram": bins}
-    return {"column": path.name, "type": path.type, **values, **told}
+    shown = {"top": counts[:MOST_SHOWN], "approx_histogram": bins}
+    return {"column": path.name, "type": path.type, **values, **shown}

@@ -14,7 +14,7 @@ MEASURES = ("sketch", "order")
 """What a statement may leave out: quantiles and mean; and distinct values, min, max, frequent values."""
 COUNTABLE: dict[str, Callable[[str], Any]] = {"int": int, "date": date.fromisoformat}
 """Types that have an order; all their values are returned if there are few."""
-TOLD, MOST_COUNTED = 5, 400
+MOST_SHOWN, MOST_COUNTED = 5, 400
 # Athena's sketch accepts only numbers, so moments become seconds; dates become timestamps first.
 _MOMENTS = {
     "date": "to_unixtime(CAST({0} AS timestamp))",
@@ -60,7 +60,7 @@ def statement(
     kept = f" OR different <= {MOST_COUNTED} AND place IN ({', '.join(ordered)})" if ordered else ""
     of_counts = ",\n  ".join(
         [
-            _KEPT_COUNTS.format(told=TOLD, or_kept=kept),
+            _KEPT_COUNTS.format(shown=MOST_SHOWN, or_kept=kept),
             *(part for index in in_rows for part in _from_counts(index, in_rows[index])),
         ]
     )
@@ -136,7 +136,7 @@ WITH counted AS (
 """
 _KEPT_COUNTS = (
     "json_format(CAST(array_agg(ARRAY[place, value, CAST(n AS varchar)]) "
-    'FILTER (WHERE number <= {told}{or_kept}) AS json)) AS "counts"'
+    'FILTER (WHERE number <= {shown}{or_kept}) AS json)) AS "counts"'
 )
 
 

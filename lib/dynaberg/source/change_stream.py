@@ -124,11 +124,11 @@ class _Wire:
     def shards(self, stream_arn: str) -> Iterator[str]:
         after: dict[str, Any] = {}
         while True:
-            told = self._client.describe_stream(StreamArn=stream_arn, **after)["StreamDescription"]
-            yield from (shard["ShardId"] for shard in told["Shards"])
-            if "LastEvaluatedShardId" not in told:
+            description = self._client.describe_stream(StreamArn=stream_arn, **after)["StreamDescription"]
+            yield from (shard["ShardId"] for shard in description["Shards"])
+            if "LastEvaluatedShardId" not in description:
                 return
-            after = {"ExclusiveStartShardId": told["LastEvaluatedShardId"]}
+            after = {"ExclusiveStartShardId": description["LastEvaluatedShardId"]}
 
     def records(self, stream_arn: str, shard: str) -> Iterator[dict[str, Any]]:
         iterator = self._client.get_shard_iterator(

@@ -1,6 +1,6 @@
 """Nested columns of a plain SELECT, read exactly in the same scan.
 
-What a plain SELECT (`plain`) names is a column of its table, whose type the table's schema tells, so the
+What a plain SELECT (`plain`) names is a column of its table, whose type the schema gives, so the
 statement can select it as JSON too (`nested`). In every other statement a nested column stays Athena's text,
 and the result says so.
 """
@@ -126,7 +126,7 @@ def _named(plain: Plain, columns: Collection[str]) -> set[str]:
 
 
 def _fields(session: boto3.Session, settings: Settings, plain: Plain) -> Sequence[NestedField] | None:
-    """The columns of a table; None if the catalog does not tell, so that Athena alone answers."""
+    """The columns of a table; None if the catalog has none, so that Athena alone answers."""
     from botocore.exceptions import BotoCoreError, ClientError
     from pyiceberg.exceptions import NoSuchTableError, RESTError
 

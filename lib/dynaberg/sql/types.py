@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NESTED = ("array", "map", "row")
 AS_TEXT = "as_text"
-"""Where `DataFrame.attrs` tells why a column is Athena's own text, by its name."""
+"""Where `DataFrame.attrs` says why a column is Athena's own text, by its name."""
 
 _MOMENTS_END = (
     "Moments go from the year 1 to 9999. Milliseconds read as seconds? Divide them: from_unixtime(x / 1000). "
@@ -99,10 +99,10 @@ def _column(text: pa.ChunkedArray, column: ResultColumn) -> tuple[pd.Series[Any]
 
 
 def _kept_as_text(text: pa.ChunkedArray, column: ResultColumn) -> str:
-    """Why a column cannot be told from its text, or nothing."""
+    """Why the value of a column cannot be read from its text, or nothing."""
     if column.type in NESTED and text.null_count < len(text):
         return (
-            f"{column.name} is Athena's text of the type {column.type}, whose parts cannot be told apart: "
+            f"{column.name} is Athena's text of the type {column.type}, whose parts cannot be separated: "
             f"name it in a SELECT from its table alone, or CAST({column.name} AS JSON)."
         )
     return _unclear_clock(text, column.name) if column.type == "timestamp with time zone" else ""

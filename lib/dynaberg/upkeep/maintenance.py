@@ -152,7 +152,7 @@ def maintain(
         >>> maintain(session, settings, table, target_mb=128)
         >>> maintain(session, settings, table, max_age_hours=720, confirm="transactions")
     """
-    begun, names = datetime.now(UTC), _names(session, settings, table)
+    started, names = datetime.now(UTC), _names(session, settings, table)
     _check(wanted)
     before = _values(_read(session, names))
     _require_confirmation(table, before, wanted, confirm)
@@ -163,7 +163,7 @@ def maintain(
     def ran() -> bool:
         found = _read(session, names)
         chosen = found[found["job"].isin([_JOBS[job] for job in jobs])]
-        return bool((chosen["last_run_at"] >= begun).all())
+        return bool((chosen["last_run_at"] >= started).all())
 
     with suppress(NotReadyError):  # as usual on AWS; the status says so
         aws.wait_for(ran, timeout=wait_seconds, what="The end of the maintenance jobs")
