@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ _PATTERNS = {
     # The names that CloudFormation derives from it must not exceed the 64 characters that Firehose accepts.
     "name": (r"[a-z][a-z0-9-]{0,24}", "1 to 25 lower-case letters, digits and hyphens, a letter first"),
 }
+SAMPLE_BUCKETS = {"table_bucket_name": "streamtablebucket", "bucket_name": "streambucket"}
+"""The sample's buckets: under a name other than the default, theirs begin with it."""
+LONGEST_BUCKET_NAME = {"table_bucket_name": 63, "bucket_name": 25}
 _ARN = r"arn:[a-z-]+:{service}:[a-z0-9-]*:\d{{12}}:{resource}/.+"
 # Optional ones: empty, or of this form.
 _ARNS = {
@@ -62,14 +66,15 @@ class Settings:
         log_retention_days: How long CloudWatch keeps the functions' logs.
         target: `local` or `aws`.
         region: AWS Region; None means the session's.
-        name: Prefix of the names of the stacks, and what a clean-up must be confirmed with.
+        name: Prefix of the names of the stacks, and what a clean-up must be confirmed with. With another name
+            than the default, the sample's buckets and its DynamoDB table have this prefix, too.
         root: The project's folder, which holds `data/` and `cdk.context.json`.
     """
 
-    table_bucket_name: str = "streamtablebucket"
+    table_bucket_name: str = SAMPLE_BUCKETS["table_bucket_name"]
     table_name: str = "transactions"
     namespace: str = "analytics"
-    bucket_name: str = "streambucket"
+    bucket_name: str = SAMPLE_BUCKETS["bucket_name"]
     stream_type: str = "dynamodb"
     retention_hours: int = 24
     alarm_email: str = ""
@@ -144,7 +149,35 @@ def load_settings(root: Path | None = None, **overrides: Any) -> Settings:
     environment = {"target": os.environ.get("DYNABERG_TARGET"), "name": os.environ.get("DYNABERG_NAME")}
     known = {"root": folder} | read_context(folder / CONTEXT_FILE)
     known |= {key: value for key, value in environment.items() if value} | given
-    return Settings(**known)
+    settings = Settings(**known)
+    return replace(
+        settings,
+        table_bucket_name=_bucket_of_name(settings, "table_bucket_name"),
+        bucket_name=_bucket_of_name(settings, "bucket_name"),
+    )
+
+
+def of_name(name: str, sample_name: str) -> str:
+    """What something of the walk is called under a name: `financial-transactions` as `ada-financial-…`.
+
+    Under the default name it keeps its name.
+    """
+    return sample_name if name == Settings.name else f"{name}-{sample_name}"
+
+
+def _bucket_of_name(settings: Settings, key: str) -> str:
+    """A bucket's name, so that two people on one account need only names of their own.
+
+    One that is not the sample's stays, and a long one is cut, with a digest that keeps it unique.
+    """
+    name, value = settings.name, str(getattr(settings, key))
+    if value != SAMPLE_BUCKETS[key]:
+        return value
+    whole, longest = of_name(name, value), LONGEST_BUCKET_NAME[key]
+    if len(whole) <= longest:
+        return whole
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{name[: longest - 7].rstrip('-')}-{digest}"
 
 
 def find_root() -> Path:

@@ -36,6 +36,24 @@ def test_the_caller_wins_over_the_environment_and_that_over_the_file(
     assert (settings.namespace, settings.target, settings.name) == ("lake", "local", "from-environment")
 
 
+def test_the_buckets_of_the_sample_follow_the_name(project: Path) -> None:
+    def buckets(**given: str) -> tuple[str, str]:
+        settings = load_settings(project, **given)
+        return settings.table_bucket_name, settings.bucket_name
+
+    assert buckets() == ("streamtablebucket", "streambucket")
+    assert buckets(name="ada") == ("ada-streamtablebucket", "ada-streambucket")
+    (project / "cdk.context.json").write_text('{"bucket_name": "mine"}')
+    assert buckets(name="ada") == ("ada-streamtablebucket", "mine")
+
+
+def test_long_names_have_buckets_of_their_own(tmp_path: Path) -> None:
+    names = [f"a-name-that-is-as-long-as-{letter}"[:24] + letter for letter in "xyz"]
+    found = {load_settings(tmp_path, name=name).bucket_name for name in names}
+    assert len(found) == 3
+    assert all(len(name) <= 25 for name in found)
+
+
 def test_the_cdks_own_keys_are_left_alone(project: Path) -> None:
     (project / "cdk.context.json").write_text(
         '{"aws:cdk:x": 1, "@aws-cdk/core:y": true, "namespace": "lake"}'

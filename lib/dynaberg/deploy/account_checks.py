@@ -9,7 +9,7 @@ import boto3
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from dynaberg import aws
-from dynaberg.contracts import load_contract
+from dynaberg.contracts import project_contract
 from dynaberg.deploy.integration import CATALOG, find_integration
 from dynaberg.deploy.permissions import caller_policy
 from dynaberg.display import mask_account
@@ -80,7 +80,7 @@ def permission_to_deploy(session: boto3.Session, settings: Settings) -> Finding:
 
 def _permission(session: boto3.Session, settings: Settings, policy: str) -> Finding:
     caller = aws.client(session, "sts").get_caller_identity()
-    contract = load_contract(settings.root / "data" / "tables" / f"{settings.table_name}.yaml")
+    contract = project_contract(settings)
     document = caller_policy(
         policy,
         settings,

@@ -14,7 +14,7 @@ import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaberg import aws, local
-from dynaberg.contracts import load_contract
+from dynaberg.contracts import project_contract
 from dynaberg.deploy import account_checks, stacks
 from dynaberg.deploy.stack_state import stack_parameters
 from dynaberg.errors import DynabergError
@@ -110,7 +110,7 @@ def _settings(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
 
 
 def _contract(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
-    contract = load_contract(settings.root / "data" / "tables" / f"{settings.table_name}.yaml")
+    contract = project_contract(settings)
     return True, f"{len(contract.columns)} columns, key {', '.join(contract.key)}", ""
 
 

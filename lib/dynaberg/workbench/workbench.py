@@ -11,7 +11,7 @@ import pandas as pd
 
 from dynaberg import aws, deploy, display, layers, source, upkeep
 from dynaberg import sql as athena
-from dynaberg.contracts import LOG_KEY, Contract, load_contract
+from dynaberg.contracts import LOG_KEY, Contract, project_contract
 from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings, check_choice, load_settings
 from dynaberg.workbench.connection import Connection
@@ -59,8 +59,8 @@ def connect(
         >>> wb.enable_cdc()
     """
     chosen = load_settings(root, target=target, region=region, **settings)
-    path = contract or chosen.root / "data" / "tables" / f"{chosen.table_name}.yaml"
-    return Workbench(chosen, aws.open_session(chosen), load_contract(path))
+    described = project_contract(chosen, contract)
+    return Workbench(chosen, aws.open_session(chosen), described)
 
 
 class Workbench:

@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+import dynaberg
 from dynaberg import aws, local
 from dynaberg.cli import main
 from dynaberg.deploy import doctor
@@ -125,3 +126,20 @@ def test_the_target_aws_is_refused_while_the_address_is_the_local_one(project: P
     assert os.environ["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
     with pytest.raises(SettingsError, match="which is this machine"):
         aws.open_session(load_settings(target="aws", region="eu-central-1"))
+
+
+def test_two_people_on_one_local_aws_need_only_names(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "cdk.context.json").write_text(json.dumps({"namespace": "shared"}))
+    (project / "data" / "tables" / "transactions.yaml").write_text(
+        (ROOT / "data" / "tables" / "transactions.yaml").read_text()
+    )
+    people = [dynaberg.connect(name=name) for name in ("ada-learns", "grace-learns")]
+    for person in people:
+        person.prepare(through="firehose")
+        person.generate_traffic(100)
+        person.table().wait_for_delivery()
+        person.table().refresh()
+    ada, grace = people
+    ada.clean_up(confirm="ada-learns")
+    assert grace.table().reconcile().matches
+    grace.clean_up(confirm="grace-learns")

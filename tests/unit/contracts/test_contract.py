@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
@@ -21,8 +22,9 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from dynaberg.contracts.contract import LOG_COLUMNS, Column, Contract, load_contract
+from dynaberg.contracts.contract import LOG_COLUMNS, Column, Contract, load_contract, project_contract
 from dynaberg.errors import ContractError, NotFoundError
+from dynaberg.settings import Settings
 from dynaberg.source.transactions_model import Transaction, merchant_categories
 
 DATA = Path(__file__).parents[3] / "data"
@@ -255,3 +257,22 @@ def test_options_of_moments_belong_to_moments() -> None:
         Column("at", "timestamptz", zone="Europe/Berlin")
     with pytest.raises(ContractError, match="holds no moments"):
         Column("amount", "decimal(12,2)", round="microsecond")
+
+
+def test_the_table_of_the_walk_follows_the_name() -> None:
+    def source(**settings: Any) -> str:
+        return project_contract(Settings(root=DATA.parent, **settings)).source_table
+
+    assert source() == "financial-transactions"
+    assert source(name="ada") == "ada-financial-transactions"
+
+
+def test_a_table_of_ones_own_keeps_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "tables" / "orders.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "source_table: Shop\ntable: orders\nkey: {partition: id}\ncolumns: [{name: id, type: string}]\n"
+    )
+    settings = Settings(root=tmp_path, name="ada", table_name="orders")
+    assert project_contract(settings).source_table == "Shop"
+    assert project_contract(settings, path).source_table == "Shop"

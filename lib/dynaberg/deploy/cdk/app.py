@@ -21,7 +21,7 @@ from aws_cdk.aws_s3_assets import Asset
 from aws_cdk.cloudformation_include import CfnInclude
 
 from dynaberg import deploy
-from dynaberg.contracts import Contract, load_contract
+from dynaberg.contracts import Contract, project_contract
 from dynaberg.deploy import (
     Pace,
     access_parameters,
@@ -74,7 +74,7 @@ def build(app: App) -> dict[str, Stack]:
         The stacks in the order in which they are deployed: foundation, tables, access, delivery, observe.
     """
     settings = settings_of(app)
-    contract = load_contract(settings.root / "data" / "tables" / f"{settings.table_name}.yaml")
+    contract = project_contract(settings)
     foundation, access, delivery = (Imports(settings, p) for p in ("foundation", "access", "delivery"))
     stacks = {
         part: Stack(app, f"{settings.name}-{part}", tags=deploy.tags(settings))
