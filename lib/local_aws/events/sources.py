@@ -26,7 +26,7 @@ from local_aws.events.mapping import EventSourceMapping, parse_mapping
 from local_aws.events.queue_reader import QueueReader
 from local_aws.events.stream_reader import StreamReader
 from local_aws.faults import Faults
-from local_aws.seams import dynamodb, functions
+from local_aws.seams import dynamodb, dynamodb_changes, dynamodb_values, functions
 from local_aws.wire import Request, Response, Upstream, json_response, signature
 
 PATH = "/2015-03-31/event-source-mappings"
@@ -93,7 +93,9 @@ class EventSources:
         dynamodb.hold_stream_records_as_json()
         dynamodb.save_stream_records()
         dynamodb.make_event_ids_cheaply()
-        dynamodb.put_changes_on_streams_quickly()
+        dynamodb_changes.record_every_write()
+        dynamodb_changes.name_users_as_the_api_does()
+        dynamodb_values.take_values_by_meaning()
         functions.hand_on_events_as_they_are()
         functions.invoke_with_events_as_they_are()
         functions.widen_the_pipes_of_functions()

@@ -1,7 +1,6 @@
 """DynamoDB to Kinesis: the record of a change as AWS puts it on a Kinesis data stream.
 
-ministack puts records in the shape of DynamoDB Streams, with the time in seconds, a key of chance and an
-event for every write, also one that changes nothing.
+ministack puts records in the shape of DynamoDB Streams, with the time in seconds and a key of chance.
 Source: Amazon DynamoDB developer guide, "Using Kinesis Data Streams to capture changes to DynamoDB".
 """
 
@@ -15,15 +14,16 @@ from typing import Any
 
 import orjson
 
+from local_aws.kinesis.time_to_live import TimeToLive
 from local_aws.seams import dynamodb, kinesis
-from local_aws.wire import AtRest, AwsError, Request, Upstream
+from local_aws.wire import AwsError, Request, Upstream
 
 TARGET = "DynamoDB_20120810.EnableKinesisStreamingDestination"
 _US_PER_UNIT = {"MICROSECOND": 1, "MILLISECOND": 1_000}
 
 
-class Kinesis(AtRest):
-    """The DynamoDB-to-Kinesis part of the gateway (a `Service`).
+class Kinesis:
+    """The DynamoDB-to-Kinesis part of the gateway, and Time to Live (a `Service`).
 
     Args:
         upstream: ministack.
@@ -31,9 +31,18 @@ class Kinesis(AtRest):
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
+        self._time_to_live = TimeToLive()
         kinesis.hold_shards_compactly()
         kinesis.save_shards_compactly()
         dynamodb.send_changes_to_kinesis(Changes())
+
+    async def start(self) -> None:
+        """Begin to remove expired items."""
+        self._time_to_live.start()
+
+    async def stop(self) -> None:
+        """Remove no more."""
+        await self._time_to_live.stop()
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """The call that ministack lets pass for any stream."""
@@ -60,8 +69,8 @@ class Changes:
     def __init__(self) -> None:
         self._last_us = 0
 
-    def __call__(self, table_name: str, change: Mapping[str, Any]) -> dynamodb.KinesisChange | None:
-        """A change for Kinesis, None where nothing changed.
+    def __call__(self, table_name: str, change: Mapping[str, Any]) -> dynamodb.KinesisChange:
+        """A change for Kinesis.
 
         Args:
             table_name: The table.
@@ -69,8 +78,6 @@ class Changes:
         """
         images = change["dynamodb"]
         old, new = images.get("OldImage"), images.get("NewImage")
-        if change["eventName"] == "MODIFY" and old == new:
-            return None
         self._last_us = max(time.time_ns() // 1_000, self._last_us + 1)
         moment_us = self._last_us
         size_bytes = item_bytes(images["Keys"]) + item_bytes(new or {}) + item_bytes(old or {})

@@ -11,12 +11,10 @@ from typing import Any
 import orjson
 
 from local_aws.seams.kinesis import put_record
-from local_aws.streams import BLOCK_RECORDS, StreamLog, StreamRecord
+from local_aws.streams import StreamLog, StreamRecord
 
-BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
 SHARED_VALUES = 20_000
 _SHARED_KINDS = ("S", "N")
-Item = Mapping[str, Any]
 _EMPTY = StreamLog()
 
 
@@ -96,47 +94,6 @@ def make_event_ids_cheaply() -> None:
     dynamodb.new_uuid = new_uuid
 
 
-def put_changes_on_streams_quickly() -> None:
-    """Put changes on the streams of their table; ministack looks for expired records at each.
-
-    Those that read a stream look for them too, so here it is done once for each block.
-    """
-    from ministack.services import dynamodb
-
-    def emit(table_name: str, event: str, old: Item | None, new: Item | None, replicate: bool = True) -> None:
-        table = dynamodb._tables.get(table_name)
-        if not table:
-            return
-        if replicate:
-            dynamodb._replicate_write(table, event, old, new)
-        specification = table.get("StreamSpecification") or {}
-        to_stream = specification.get("StreamEnabled")
-        to_kinesis = dynamodb._kinesis_destinations.get(table_name)
-        if not (to_stream or to_kinesis) or (event == "MODIFY" and old == new):
-            return
-        view = specification.get("StreamViewType", BOTH_IMAGES) if to_stream else BOTH_IMAGES
-        record = dynamodb._build_change_record(table, event, old, new, view)
-        if to_stream:
-            append(table_name, record)
-        if to_kinesis:
-            if view != BOTH_IMAGES:
-                record = dynamodb._build_change_record(table, event, old, new, BOTH_IMAGES)
-            dynamodb._fan_out_to_kinesis(table_name, record | {"eventID": dynamodb.new_uuid()})
-
-    def append(table_name: str, record: Mapping[str, Any]) -> None:
-        log = dynamodb._stream_records.get(table_name)
-        if log is None:
-            dynamodb._stream_records[table_name] = []
-            log = dynamodb._stream_records[table_name]
-        log.append(record)
-        if log.end % BLOCK_RECORDS == 0:
-            dynamodb._trim_stream_records(table_name)
-        if not dynamodb.esm_wake.is_set():
-            dynamodb.esm_wake.set()
-
-    dynamodb._emit_stream_event = emit
-
-
 def save_stream_records() -> None:
     """Save the records of DynamoDB streams with their tables, which ministack forgets on a stop.
 
@@ -211,11 +168,11 @@ class KinesisChange:
     data: Callable[[str], bytes]
 
 
-def send_changes_to_kinesis(make: Callable[[str, Mapping[str, Any]], KinesisChange | None]) -> None:
+def send_changes_to_kinesis(make: Callable[[str, Mapping[str, Any]], KinesisChange]) -> None:
     """Put the records that `make` makes on the Kinesis streams of a table, not ministack's.
 
     Args:
-        make: Called with a table's name and a change in the shape of DynamoDB Streams; None sends nothing.
+        make: Called with a table's name and a change in the shape of DynamoDB Streams.
     """
     from ministack.services import dynamodb
 
@@ -225,9 +182,9 @@ def send_changes_to_kinesis(make: Callable[[str, Mapping[str, Any]], KinesisChan
             for destination in dynamodb._kinesis_destinations.get(table_name, [])
             if destination["DestinationStatus"] == "ACTIVE"
         ]
-        made = make(table_name, change) if active else None
-        if made is None:
+        if not active:
             return
+        made = make(table_name, change)
         for destination in active:
             precision = destination.get("ApproximateCreationDateTimePrecision", "MILLISECOND")
             put_record(destination["StreamArn"], made.partition_key, made.data(precision))

@@ -52,42 +52,6 @@ def test_a_stream_is_read_by_position_past_what_has_expired() -> None:
     assert [record["n"] for record in dynamodb.stream_records_since("orders", 3, 2)] == [3, 4]
 
 
-@pytest.mark.parametrize("view", ["NEW_AND_OLD_IMAGES", "KEYS_ONLY"])
-def test_changes_reach_both_kinds_of_stream_as_ministack_puts_them(
-    monkeypatch: pytest.MonkeyPatch, view: str
-) -> None:
-    sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(dynamodb, "_fan_out_to_kinesis", lambda table_name, record: sent.append(record))
-    dynamodb._tables["orders"] = TABLE | {
-        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": view}
-    }
-    dynamodb._kinesis_destinations["orders"] = [{"DestinationStatus": "ACTIVE"}]
-    old, new = {"id": {"S": "a"}, "n": {"N": "1"}}, {"id": {"S": "a"}, "n": {"N": "2"}}
-    writes = [("INSERT", None, old), ("MODIFY", old, dict(old)), ("MODIFY", old, new), ("REMOVE", new, None)]
-
-    def told() -> list[Any]:
-        dynamodb._stream_records["orders"] = []
-        sent.clear()
-        for write in writes:
-            dynamodb._emit_stream_event("orders", *write)
-        kept = list(dynamodb._stream_records["orders"])
-        assert len({record["eventID"] for record in (*kept, *sent)}) == len(kept) + len(sent)
-        return [shape(record) for record in (*kept, *sent)]
-
-    theirs = told()
-    nothing_changed = theirs.pop(4)
-    dynamodb_seam.hold_stream_records_as_json()
-    dynamodb_seam.put_changes_on_streams_quickly()
-    assert told() == theirs
-    assert nothing_changed == ("MODIFY", {"Keys": {"id": {"S": "a"}}, "OldImage": old, "NewImage": old})
-
-
-def shape(record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """What a record says of a change, without what is different each time."""
-    images = {n: v for n, v in record["dynamodb"].items() if n in ("Keys", "OldImage", "NewImage")}
-    return record["eventName"], images
-
-
 def test_a_stream_that_was_switched_off_is_still_read() -> None:
     dynamodb_seam.hold_stream_records_as_json()
     write(change(0), change(1))
