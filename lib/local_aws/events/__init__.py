@@ -1,4 +1,4 @@
-"""Event source mappings of Lambda: streams and queues, batches, filters, failure destinations.
+"""Event source mappings of Lambda: streams and queues, batches, what failed for good.
 
 From outside: the service that polls for every mapping that is made.
 """

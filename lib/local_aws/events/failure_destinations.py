@@ -1,6 +1,5 @@
-"""OnFailure destinations: where an event source mapping reports the records that it gave up.
+"""The OnFailure destination: the bucket where an event source mapping reports the records that it gave up.
 
-A queue or a topic gets the batch's place in the stream only, a bucket the records as well.
 Source: AWS Lambda developer guide, "Retain discarded records for a DynamoDB event source in Lambda".
 """
 
@@ -8,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 
 import orjson
@@ -48,20 +46,16 @@ class Discarded:
     event: bytes
 
 
-Send = Callable[[Upstream, EventSourceMapping, Discarded, datetime], Awaitable[None]]
-
-
 async def report(upstream: Upstream, mapping: EventSourceMapping, discarded: Discarded) -> None:
     """Report a discarded batch to a mapping's destination, if it has one; tries for ten minutes."""
     if mapping.destination_arn is None:
         log.warning("%s gave up records of %s: no destination", mapping.uuid, mapping.source_arn)
         return
-    send = _SENDERS[mapping.destination_arn.split(":")[2]]
     deadline = asyncio.get_running_loop().time() + GIVE_UP_SECONDS
     pause_seconds = FIRST_PAUSE_SECONDS
     while True:
         try:
-            await send(upstream, mapping, discarded, datetime.now(UTC))
+            await send_to_bucket(upstream, mapping, discarded, datetime.now(UTC))
         except AwsError as error:
             if asyncio.get_running_loop().time() > deadline:
                 log.error("%s could not report to %s: %s", mapping.uuid, mapping.destination_arn, error)  # noqa: TRY400
@@ -95,38 +89,14 @@ def invocation_record(mapping: EventSourceMapping, discarded: Discarded, now: da
     }
 
 
-async def send_to_queue(
-    upstream: Upstream, mapping: EventSourceMapping, discarded: Discarded, now: datetime
-) -> None:
-    """Send the record to an SQS queue."""
-    name = str(mapping.destination_arn).rpartition(":")[2]
-    url = (await upstream.operation("AmazonSQS.GetQueueUrl", {"QueueName": name}))["QueueUrl"]
-    body = orjson.dumps(invocation_record(mapping, discarded, now)).decode()
-    await upstream.operation("AmazonSQS.SendMessage", {"QueueUrl": url, "MessageBody": body})
-
-
-async def send_to_topic(
-    upstream: Upstream, mapping: EventSourceMapping, discarded: Discarded, now: datetime
-) -> None:
-    """Publish the record on an SNS topic."""
-    message = orjson.dumps(invocation_record(mapping, discarded, now)).decode()
-    form = {
-        "Action": "Publish",
-        "Version": "2010-03-31",
-        "TopicArn": mapping.destination_arn,
-        "Message": message,
-    }
-    headers = {
-        "authorization": signature("sns", mapping.region),
-        "content-type": "application/x-www-form-urlencoded",
-    }
-    await succeed(upstream, Request("POST", "/", headers=headers, body=urlencode(form).encode()))
-
-
 async def send_to_bucket(
     upstream: Upstream, mapping: EventSourceMapping, discarded: Discarded, now: datetime
 ) -> None:
-    """Write the record with its payload to a bucket."""
+    """Write the record with its payload to the bucket.
+
+    Raises:
+        AwsError: The bucket did not take it.
+    """
     record = invocation_record(mapping, discarded, now) | {"payload": discarded.event.decode()}
     key = "/".join(
         (
@@ -137,18 +107,7 @@ async def send_to_bucket(
     )
     bucket = str(mapping.destination_arn).rpartition(":")[2]
     headers = {"authorization": signature("s3", mapping.region), "content-type": "application/json"}
-    await succeed(upstream, Request("PUT", f"/{bucket}/{key}", headers=headers, body=orjson.dumps(record)))
-
-
-async def succeed(upstream: Upstream, request: Request) -> None:
-    """Send a request that must succeed.
-
-    Raises:
-        AwsError: It did not.
-    """
+    request = Request("PUT", f"/{bucket}/{key}", headers=headers, body=orjson.dumps(record))
     response = await upstream(request)
     if response.status >= 300:
         raise AwsError("DestinationFailure", response.body.decode(errors="replace")[:500], response.status)
-
-
-_SENDERS: dict[str, Send] = {"sqs": send_to_queue, "sns": send_to_topic, "s3": send_to_bucket}

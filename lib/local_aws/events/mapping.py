@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local_aws.events.filters import Filter, parse_filters
-
 RETENTION_SECONDS = 24 * 60 * 60
 _BATCH_SIZE = {"dynamodb": 100, "sqs": 10}
 
@@ -28,8 +26,7 @@ class EventSourceMapping:
         age_seconds: Older records are not sent any more.
         bisect: Whether a failed batch is halved.
         reports_failures: Whether the function's answer names what failed (ReportBatchItemFailures).
-        destination_arn: Where discarded records are reported; None is nowhere.
-        filters: A record is sent if one of them matches, or if there are none.
+        destination_arn: The bucket where discarded records are reported; None is nowhere.
         concurrency: Most concurrent batches of a queue; None is as many as there are pollers.
     """
 
@@ -45,7 +42,6 @@ class EventSourceMapping:
     bisect: bool
     reports_failures: bool
     destination_arn: str | None
-    filters: tuple[Filter, ...]
     concurrency: int | None
 
     @property
@@ -68,17 +64,12 @@ class EventSourceMapping:
         """The function's name without its qualifier."""
         return self.function_arn.split(":")[6]
 
-    def wants(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record passes the filters."""
-        return not self.filters or any(accepts(record) for accepts in self.filters)
-
 
 def parse_mapping(answer: Mapping[str, Any]) -> EventSourceMapping:
     """A mapping as the Lambda API describes it; a number may be text, as CloudFormation leaves it."""
     source_arn = answer["EventSourceArn"]
     retries = int(answer.get("MaximumRetryAttempts", -1))
     age_seconds = int(answer.get("MaximumRecordAgeInSeconds", -1))
-    on_failure = (answer.get("DestinationConfig") or {}).get("OnFailure") or {}
     concurrency = (answer.get("ScalingConfig") or {}).get("MaximumConcurrency")
     return EventSourceMapping(
         uuid=answer["UUID"],
@@ -92,7 +83,29 @@ def parse_mapping(answer: Mapping[str, Any]) -> EventSourceMapping:
         age_seconds=RETENTION_SECONDS if age_seconds < 0 else age_seconds,
         bisect=str(answer.get("BisectBatchOnFunctionError", False)).lower() == "true",
         reports_failures="ReportBatchItemFailures" in (answer.get("FunctionResponseTypes") or ()),
-        destination_arn=on_failure.get("Destination"),
-        filters=parse_filters(answer.get("FilterCriteria") or {}),
+        destination_arn=destination(answer),
         concurrency=None if concurrency is None else int(concurrency),
     )
+
+
+def destination(answer: Mapping[str, Any]) -> str | None:
+    """Where discarded records are reported, None where nowhere."""
+    on_failure = (answer.get("DestinationConfig") or {}).get("OnFailure") or {}
+    arn: str | None = on_failure.get("Destination")
+    return arn
+
+
+def not_served(answer: Mapping[str, Any]) -> str | None:
+    """What a mapping asks for that is not served here, with what is; None if there is nothing."""
+    arn = destination(answer)
+    if arn and not arn.startswith("arn:aws:s3:::"):
+        return (
+            f"The local AWS does not report failed records to {arn}. "
+            "Hint: give an S3 bucket as the failure destination, `arn:aws:s3:::<name>`."
+        )
+    if (answer.get("FilterCriteria") or {}).get("Filters"):
+        return (
+            "The local AWS does not filter events (FilterCriteria). "
+            "Hint: send all records and let the function skip those that it does not want."
+        )
+    return None

@@ -132,10 +132,7 @@ class QueueReader:
 
     async def _deliver(self, messages: Sequence[Mapping[str, Any]]) -> None:
         records = [queue_record(self._mapping, message) for message in messages]
-        wanted = [record for record in records if self._mapping.wants(filterable(record))]
-        unwanted = [record for record in records if record not in wanted]
-        await self._delete(unwanted)
-        for batch in fitting(wanted):
+        for batch in fitting(records):
             await self._deliver_batch(batch)
 
     async def _deliver_batch(self, records: Sequence[Mapping[str, Any]]) -> None:
@@ -187,14 +184,6 @@ def queue_record(mapping: EventSourceMapping, message: Mapping[str, Any]) -> dic
         "eventSourceARN": mapping.source_arn,
         "awsRegion": mapping.region,
     }
-
-
-def filterable(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A record as filters see it: a body that is JSON is looked into."""
-    try:
-        return {**record, "body": orjson.loads(record["body"])}
-    except orjson.JSONDecodeError:
-        return record
 
 
 def fitting(records: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

@@ -22,12 +22,12 @@ from local_aws.cloudwatch import Metric, put_metrics
 from local_aws.events.batches import BatchDelivery
 from local_aws.events.failure_destinations import report
 from local_aws.events.invocation import invoke
-from local_aws.events.mapping import EventSourceMapping, parse_mapping
+from local_aws.events.mapping import EventSourceMapping, not_served, parse_mapping
 from local_aws.events.queue_reader import QueueReader
 from local_aws.events.stream_reader import StreamReader
 from local_aws.faults import Faults
 from local_aws.seams import dynamodb, dynamodb_changes, dynamodb_values, functions
-from local_aws.wire import Request, Response, Upstream, json_response, signature
+from local_aws.wire import AwsError, Request, Response, Upstream, json_response, signature
 
 PATH = "/2015-03-31/event-source-mappings"
 LOOK_SECONDS = 0.5
@@ -105,7 +105,13 @@ class EventSources:
         return path.startswith(PATH)
 
     async def handle(self, request: Request) -> Response:
-        """Let ministack answer, serve what it then has, and add what it does not know."""
+        """Let ministack answer, serve what it then has, and add what it does not know.
+
+        Raises:
+            AwsError: InvalidParameterValueException, for a mapping that is not served here.
+        """
+        if request.method in ("POST", "PUT") and (reason := not_served(request.json())):
+            raise AwsError("InvalidParameterValueException", reason)
         if request.method == "DELETE":
             await self._end(request.path.rstrip("/").rpartition("/")[2])
         response = await self._upstream(with_defaults(request))
@@ -159,7 +165,11 @@ class EventSources:
         found: list[EventSourceMapping] = []
         while True:
             answer = (await self._upstream(Request("GET", PATH + "/", query=query, headers=headers))).json()
-            found += [parse_mapping(m) for m in answer.get("EventSourceMappings", ()) if self._serves(m)]
+            for mapping in filter(self._serves, answer.get("EventSourceMappings", ())):
+                if reason := not_served(mapping):
+                    self._results[mapping["UUID"]] = f"PROBLEM: {reason}"
+                else:
+                    found.append(parse_mapping(mapping))
             if not answer.get("NextMarker"):
                 return found
             query = {"Marker": answer["NextMarker"]}

@@ -132,8 +132,7 @@ class StreamReader:
     def _read_some(self) -> int:
         records = self._stream.read(self._position, READ_RECORDS)
         for record in records:
-            if not self._mapping.filters or self._mapping.wants(orjson.loads(record.body)):
-                self._lane_of(record).add(record)
+            self._lane_of(record).add(record)
         if records:
             self._position = records[-1].position + 1
             self._keep_position()

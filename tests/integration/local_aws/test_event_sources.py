@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 import local_aws
 from local_aws import Status
@@ -168,8 +169,9 @@ def test_latest_begins_where_the_mapping_was_made(scene: Scene) -> None:
     assert scene.seen() == [3]
 
 
-def test_a_poison_record_is_isolated_and_reported_to_a_queue(scene: Scene) -> None:
-    url, queue_arn = scene.queue("-failed")
+def test_a_poison_record_is_isolated_and_reported(scene: Scene) -> None:
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket=scene.name)
     scene.function(failure="if 13 in numbers: raise ValueError(13)")
     scene.map(
         scene.table(),
@@ -178,15 +180,51 @@ def test_a_poison_record_is_isolated_and_reported_to_a_queue(scene: Scene) -> No
         MaximumBatchingWindowInSeconds=1,
         BisectBatchOnFunctionError=True,
         MaximumRetryAttempts=1,
-        DestinationConfig={"OnFailure": {"Destination": queue_arn}},
+        DestinationConfig={"OnFailure": {"Destination": f"arn:aws:s3:::{scene.name}"}},
     )
     scene.put(*range(20))
-    [message] = until(lambda: scene.messages(url))
+    [listed] = until(lambda: s3.list_objects_v2(Bucket=scene.name).get("Contents"))
     until(lambda: set(scene.seen()) == set(range(20)))
+    message = json.loads(s3.get_object(Bucket=scene.name, Key=listed["Key"])["Body"].read())
     assert message["requestContext"]["condition"] == "RetryAttemptsExhausted"
     assert message["DDBStreamBatchInfo"]["batchSize"] == 1
     assert message["responseContext"]["functionError"] == "Unhandled"
-    assert "payload" not in message
+
+
+TOPIC_ARN = "arn:aws:sns:us-east-1:000000000000:failed"
+
+
+def test_a_mapping_that_is_not_served_is_refused(scene: Scene) -> None:
+    scene.function()
+    stream_arn = scene.table()
+    with pytest.raises(ClientError, match="Hint: give an S3 bucket"):
+        scene.map(
+            stream_arn,
+            StartingPosition="TRIM_HORIZON",
+            DestinationConfig={"OnFailure": {"Destination": TOPIC_ARN}},
+        )
+    assert scene.functions.list_event_source_mappings(EventSourceArn=stream_arn)["EventSourceMappings"] == []
+    template = {
+        "Resources": {
+            "Mapping": {
+                "Type": "AWS::Lambda::EventSourceMapping",
+                "Properties": {
+                    "EventSourceArn": stream_arn,
+                    "FunctionName": scene.name,
+                    "StartingPosition": "TRIM_HORIZON",
+                    "DestinationConfig": {"OnFailure": {"Destination": TOPIC_ARN}},
+                },
+            }
+        }
+    }
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(StackName=scene.name, TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=scene.name)
+    [mapping] = scene.functions.list_event_source_mappings(EventSourceArn=stream_arn)["EventSourceMappings"]
+    scene.uuids.append(mapping["UUID"])
+    scene.put(1)
+    until(lambda: "Hint: give an S3 bucket" in scene.result())
+    assert scene.seen() == []
 
 
 def test_partial_failures_are_retried_and_a_bucket_gets_the_records(scene: Scene) -> None:

@@ -346,13 +346,6 @@ def test_expired_records_are_skipped() -> None:
     assert function.handled == list(range(20, 50))
 
 
-def test_filtered_records_are_done_with() -> None:
-    function = Function()
-    criteria = {"Filters": [{"Pattern": orjson.dumps({"n": [{"numeric": [">=", 8]}]}).decode()}]}
-    assert read_stream(Changes(changes(10, keys=1)), function, 0.2, FilterCriteria=criteria) == 10
-    assert function.handled == [8, 9]
-
-
 @dataclass
 class LateChanges(Changes):
     """A stream whose second half comes a little later."""

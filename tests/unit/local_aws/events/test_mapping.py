@@ -1,14 +1,12 @@
-"""What a mapping is set to, and which records it wants."""
+"""What a mapping is set to, and what is not served."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import pytest
 
-from local_aws.events.filters import parse_filters
-from local_aws.events.mapping import EventSourceMapping, parse_mapping
+from local_aws.events.mapping import EventSourceMapping, not_served, parse_mapping
 
 STREAM_ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000"
 DESCRIBED = {
@@ -24,34 +22,6 @@ def mapping(**settings: Any) -> EventSourceMapping:
     return parse_mapping(DESCRIBED | settings)
 
 
-INSERT = {"eventName": "INSERT", "dynamodb": {"NewImage": {"state": {"S": "OPEN"}, "size": {"N": "5"}}}}
-
-
-@pytest.mark.parametrize(
-    ("pattern", "wanted"),
-    [
-        ({"eventName": ["INSERT", "MODIFY"]}, True),
-        ({"eventName": ["REMOVE"]}, False),
-        ({"eventName": [{"prefix": "INS"}]}, True),
-        ({"eventName": [{"suffix": "ERT"}]}, True),
-        ({"eventName": [{"equals-ignore-case": "insert"}]}, True),
-        ({"eventName": [{"anything-but": ["REMOVE"]}]}, True),
-        ({"eventName": [{"anything-but": ["INSERT"]}]}, False),
-        ({"dynamodb": {"NewImage": {"state": {"S": ["OPEN"]}}}}, True),
-        ({"dynamodb": {"NewImage": {"state": {"S": [{"exists": True}]}}}}, True),
-        ({"dynamodb": {"NewImage": {"gone": {"S": [{"exists": False}]}}}}, True),
-        ({"dynamodb": {"OldImage": {"state": {"S": ["OPEN"]}}}}, False),
-        ({"dynamodb": {"NewImage": {"size": {"N": [{"numeric": [">", 1]}]}}}}, False),  # DynamoDB's are text
-        ({"$or": [{"eventName": ["REMOVE"]}, {"eventName": ["INSERT"]}]}, True),
-        ({"eventName": ["INSERT"], "awsRegion": ["eu-west-1"]}, False),
-    ],
-)
-def test_filters(pattern: dict[str, Any], wanted: bool) -> None:
-    criteria = {"Filters": [{"Pattern": orjson.dumps(pattern).decode()}]}
-    assert mapping(FilterCriteria=criteria).wants(INSERT) is wanted
-    assert parse_filters(criteria) == parse_filters(criteria)
-
-
 def test_a_mapping_is_read_as_lambda_describes_it() -> None:
     plain = mapping()
     assert (plain.retries, plain.age_seconds, plain.lanes, plain.bisect) == (None, 86_400, 1, False)
@@ -59,3 +29,33 @@ def test_a_mapping_is_read_as_lambda_describes_it() -> None:
     assert (templated.batch_size, templated.retries, templated.bisect) == (50, 3, True)
     assert not mapping(State="Disabled").enabled
     assert mapping(ParallelizationFactor=2) != plain
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, None),
+        ({"FilterCriteria": {"Filters": []}}, None),
+        ({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::errors"}}}, None),
+        (
+            {
+                "DestinationConfig": {
+                    "OnFailure": {"Destination": "arn:aws:sns:us-east-1:000000000000:failed"}
+                }
+            },
+            "000000000000:failed. Hint: give an S3 bucket",
+        ),
+        (
+            {
+                "DestinationConfig": {
+                    "OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:failed"}
+                }
+            },
+            "000000000000:failed. Hint: give an S3 bucket",
+        ),
+        ({"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}}, "Hint: send all records"),
+    ],
+)
+def test_what_is_not_served_says_what_is(settings: dict[str, Any], reason: str | None) -> None:
+    found = not_served(DESCRIBED | settings)
+    assert found is None if reason is None else reason in str(found)

@@ -24,7 +24,7 @@ def numbers(draw: Callable[..., Any], least: int = -130, most: int = 125) -> Dec
     digits = draw(st.integers(1, 10**38 - 1))
     leading = draw(st.integers(least, most))
     value = Decimal(digits).scaleb(leading - len(str(digits)) + 1, EXACT)
-    return draw(st.sampled_from([value, -value, Decimal(0)]))
+    return draw(st.sampled_from([value, value.copy_negate(), Decimal(0)]))
 
 
 @st.composite
