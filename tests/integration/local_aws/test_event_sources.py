@@ -183,7 +183,7 @@ def test_a_poison_record_is_isolated_and_reported(scene: Scene) -> None:
         DestinationConfig={"OnFailure": {"Destination": f"arn:aws:s3:::{scene.name}"}},
     )
     scene.put(*range(20))
-    [listed] = until(lambda: s3.list_objects_v2(Bucket=scene.name).get("Contents"))
+    [listed] = until(lambda: s3.list_objects_v2(Bucket=scene.name).get("Contents"), timeout=60)
     until(lambda: set(scene.seen()) == set(range(20)))
     message = json.loads(s3.get_object(Bucket=scene.name, Key=listed["Key"])["Body"].read())
     assert message["requestContext"]["condition"] == "RetryAttemptsExhausted"
