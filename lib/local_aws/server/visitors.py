@@ -1,8 +1,11 @@
-"""Who may ask: programs on this machine, and no web page of another site that its user has open.
+"""Who may ask: programs on this machine, and no web page that its user has open.
 
-A browser names the page that asks in `Origin`, and says in `Sec-Fetch-Site` how far away it is (the Fetch
-standard, and Fetch Metadata Request Headers of the W3C). `Host` is what a name was that leads here: a page
-that makes its own name lead to 127.0.0.1 gives itself away by it (DNS rebinding).
+One request is enough to run code here: a stack with a function and a custom resource fits into an address
+(`GET /?Action=CreateStack&TemplateBody=…`). So browsers are not served at all, not even where no page seems
+to ask: an address bar that follows a redirect sends `Sec-Fetch-Site: none`, a page that lies in a bucket
+`same-origin`, and an old browser's `<img>` nothing but its `User-Agent`. A page can change none of these.
+`Host` is the name that led here: a page that makes its own name lead to 127.0.0.1 gives itself away by it
+(DNS rebinding).
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 # Buckets addressed by name are hosts below `localhost`, which never leaves the machine (RFC 6761).
 _HERE = re.compile(r"(?:127\.0\.0\.1|\[::1\]|(?:[a-z0-9_-]+\.)*localhost)(?::\d+)?", re.ASCII)
-_NEAR = {"same-origin", "none"}
+# Not `sec-fetch-mode`: the fetch of Node.js sends it.
+_SENT_BY_BROWSERS = {"origin": "", "sec-fetch-site": "", "sec-fetch-dest": "", "user-agent": "mozilla/"}
 
 
 def refusal(headers: Headers) -> AwsError | None:
@@ -29,16 +33,14 @@ def refusal(headers: Headers) -> AwsError | None:
         >>> refusal([(b"host", b"127.0.0.1:4566")]) is None
         True
     """
-    given = [(name.lower().decode("latin-1"), value.decode("latin-1").lower()) for name, value in headers]
-    hosts = [value for name, value in given if name == "host"]
-    for host in hosts:
-        if not _HERE.fullmatch(host):
-            return _denied(f"The host {host!r} is not this machine.", "Address it as 127.0.0.1 or localhost.")
-    for name, value in given:
-        if name == "origin" and value.partition("://")[2] not in hosts:
-            return _denied(f"A web page of {value!r} asks.", "Only programs may use the local AWS.")
-        if name == "sec-fetch-site" and value not in _NEAR:
-            return _denied(f"A web page asks ({value}).", "Only programs may use the local AWS.")
+    for given, content in headers:
+        name, value = given.decode("latin-1").lower(), content.decode("latin-1").lower()
+        if name == "host" and not _HERE.fullmatch(value):
+            return _denied(f"The host {value!r} is not this machine.", "Address it as 127.0.0.1 or localhost.")
+        beginning = _SENT_BY_BROWSERS.get(name)
+        if beginning is not None and value.startswith(beginning):
+            hint = "Only programs may use the local AWS; a program should name itself in User-Agent."
+            return _denied(f"A browser asks ({name}: {value}).", hint)
     return None
 
 
@@ -48,4 +50,4 @@ def without_sharing(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 
 def _denied(message: str, hint: str) -> AwsError:
-    return AwsError("AccessDeniedException", f"{message} {hint}", 403)
+    return AwsError("AccessDeniedException", f"{message} Hint: {hint}", 403)

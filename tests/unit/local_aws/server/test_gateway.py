@@ -205,10 +205,14 @@ PROGRAMS = [
     {"host": "LOCALHOST"},
     {"host": "[::1]:4566"},
     {"host": "my.bucket-1.s3.localhost:4566"},
-    HERE | {"origin": "http://127.0.0.1:4566", "sec-fetch-site": "same-origin"},
-    HERE | {"sec-fetch-site": "none"},
     {"user-agent": "a client of HTTP/1.0 names no host"},
+    HERE | {"user-agent": "Boto3/1.40.0 md/Botocore#1.40.0 ua/2.1 os/linux lang/python#3.11"},
+    HERE | {"user-agent": "aws-sdk-js/3.600.0 ua/2.0 os/linux lang/js md/nodejs#20"},
+    HERE | {"user-agent": "node", "sec-fetch-mode": "cors"},
+    HERE | {"user-agent": "PyIceberg/0.12", "x-note": "Mozilla/5.0"},
+    HERE | {"user-agent": "duckdb/v1.5.5(linux_amd64)"},
 ]
+BROWSER = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36"}
 PAGES = [
     {"host": "evil.example"},
     {"host": "evil.example:4566"},
@@ -219,6 +223,8 @@ PAGES = [
     {"host": "localhost:4566\n"},
     {"host": ""},
     {"host": "10.0.0.7:4566"},
+    {"host": "0.0.0.0:4566"},
+    {"host": "[::ffff:127.0.0.1]:4566"},
     HERE | {"origin": "https://evil.example"},
     HERE | {"origin": "null"},
     HERE | {"origin": ""},
@@ -228,6 +234,15 @@ PAGES = [
     HERE | {"Origin": "https://EVIL.example"},
     HERE | {"sec-fetch-site": "cross-site"},
     HERE | {"sec-fetch-site": "same-site"},
+    # A page that lies in a bucket.
+    HERE | {"sec-fetch-site": "same-origin"},
+    HERE | {"origin": "http://127.0.0.1:4566", "sec-fetch-site": "same-origin"},
+    # An address bar that follows a redirect, a link in a mail.
+    HERE | {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-user": "?1"},
+    HERE | {"sec-fetch-dest": "image"},
+    # An image or a form of a page, in a browser that sends neither.
+    HERE | BROWSER,
+    HERE | {"User-Agent": "MOZILLA/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/15.6 Safari/605.1.15"},
     {"origin": "http://127.0.0.1:4566"},
 ]
 
