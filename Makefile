@@ -92,6 +92,11 @@ spark: $(READY) ## Install Spark (350 MB; Java runs it) and test the snippets of
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[spark]'
 	@$(BIN)/python -m pytest -q tests/integration/sql/test_engines.py
 
+.PHONY: browser
+browser: $(READY) ## Install Playwright (55 MB; chromium is Debian's) and test that no web page gets in
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[browser]'
+	@$(BIN)/python -m pytest -q tests/browser
+
 .PHONY: bench
 bench: $(READY) ## Run every benchmark and print its figures
 	@export TQDM_DISABLE=1; for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
