@@ -59,7 +59,7 @@ class Site(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.note(self.path)
 
-    do_OPTIONS = do_PUT = do_DELETE = do_POST
+    do_OPTIONS = do_PUT = do_DELETE = do_POST  # noqa: N815
 
     def note(self, what: str) -> None:
         self.noted.add(f"{self.command} {what}")
