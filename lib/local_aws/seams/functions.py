@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import re
 import threading
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ import orjson
 
 from local_aws.wire import Response
 
+BLOCK_BYTES = 4096
 PIPE_BYTES = 2**20
 _INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _RETURNED = '{"status": "ok", "result": '
@@ -110,6 +113,21 @@ def hand_on_events_as_they_are() -> None:
         return json.loads(text)
 
     lambda_runtime.json = SimpleNamespace(dumps=dumps, loads=loads, JSONDecodeError=json.JSONDecodeError)
+
+
+def count_the_files_of_packages() -> None:
+    """Let each file of a package count for a block of the disk, so that a package has at most 64,000."""
+    from ministack.services import lambda_svc
+
+    def unzipped_size(zip_data: bytes | None) -> int:
+        try:
+            with zipfile.ZipFile(io.BytesIO(zip_data or b"")) as package:
+                sizes = [file.file_size for file in package.infolist()]
+        except (zipfile.BadZipFile, NotImplementedError):
+            return 0
+        return max(sum(sizes), len(sizes) * BLOCK_BYTES)
+
+    lambda_svc._unzipped_size = unzipped_size
 
 
 def widen_the_pipes_of_functions() -> None:

@@ -27,7 +27,7 @@ from local_aws.firehose.api import Firehose
 from local_aws.kinesis import Kinesis
 from local_aws.s3tables import AROUND_TABLES, GlueCatalogs, IcebergRest, IcebergTables, S3Tables
 from local_aws.s3tables.maintenance import Maintenance
-from local_aws.seams import cloudformation, dynamodb, persistence
+from local_aws.seams import cloudformation, dynamodb, functions, persistence
 from local_aws.server.visitors import refusal, without_sharing
 from local_aws.wire import (
     AwsError,
@@ -274,6 +274,7 @@ def create_app(
     ministack = Ministack(by_host(persistence.application()), region)
     persistence.write_state_files_quickly()
     dynamodb.share_equal_values()
+    functions.count_the_files_of_packages()
     faults, tables = Faults(ministack), IcebergTables(ministack)
     services: list[Service] = [
         IcebergRest(tables, region, endpoint),

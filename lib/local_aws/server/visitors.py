@@ -36,7 +36,8 @@ def refusal(headers: Headers) -> AwsError | None:
     for given, content in headers:
         name, value = given.decode("latin-1").lower(), content.decode("latin-1").lower()
         if name == "host" and not _HERE.fullmatch(value):
-            return _denied(f"The host {value!r} is not this machine.", "Address it as 127.0.0.1 or localhost.")
+            hint = "Address it as 127.0.0.1 or localhost."
+            return _denied(f"The host {value!r} is not this machine.", hint)
         beginning = _SENT_BY_BROWSERS.get(name)
         if beginning is not None and value.startswith(beginning):
             hint = "Only programs may use the local AWS; a program should name itself in User-Agent."

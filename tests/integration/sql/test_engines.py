@@ -21,7 +21,7 @@ from dynaberg.contracts.contract import load_contract
 from dynaberg.settings import Settings
 from dynaberg.source.transactions_model import plan_changes
 from local_aws import Status
-from local_aws.athena.tables.engine import authorization, load_extension
+from local_aws.athena.tables.engine import load_extension
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "lib" / "dynaberg" / "pages" / "engines.md").read_text(encoding="utf-8")
@@ -69,9 +69,6 @@ def test_duckdb_reads_what_athena_reads(
     connection = duckdb.connect(config={"extension_directory": str(tmp_path)})
     for extension in ("httpfs", "avro", "iceberg"):
         load_extension(connection, extension)
-    headers = f"MAP {{'Authorization': '{authorization(local_aws.region)}'}}"
-    scope = f"{local_aws.endpoint}/iceberg"
-    connection.execute(f"CREATE SECRET tables (TYPE HTTP, SCOPE '{scope}', EXTRA_HTTP_HEADERS {headers})")
     answers = []
     for statement in statements("duckdb"):
         if text := local_spelling(statement, local_aws):

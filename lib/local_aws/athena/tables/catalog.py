@@ -15,8 +15,9 @@ from pyiceberg.table import Table
 from sqlglot import exp
 
 from local_aws.athena.dialect import QueryError
-from local_aws.athena.tables.engine import CATALOG_PREFIX, authorization
+from local_aws.athena.tables.engine import CATALOG_PREFIX
 from local_aws.s3tables import IcebergTables, TableName, bucket_arn
+from local_aws.wire import signature
 
 ANSWER_SECONDS = 30
 
@@ -51,7 +52,6 @@ class Catalogs:
                 "type": "rest",
                 "uri": f"{self._endpoint}/iceberg",
                 "warehouse": bucket_arn(bucket, self._region),
-                "header.Authorization": authorization(self._region),
                 "s3.endpoint": self._endpoint,
                 "s3.access-key-id": "test",
                 "s3.secret-access-key": "test",
@@ -72,7 +72,7 @@ class Catalogs:
             QueryError: CATALOG_NOT_FOUND.
         """
         arn = quote(bucket_arn(catalog.removeprefix(CATALOG_PREFIX), self._region), safe="")
-        headers = {"Authorization": authorization(self._region)}
+        headers = {"Authorization": signature("s3tables", self._region)}
         if not requests.get(f"{self._endpoint}/buckets/{arn}", headers=headers, timeout=30).ok:
             self._open.pop(catalog, None)
             raise QueryError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' not found")

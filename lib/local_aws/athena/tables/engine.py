@@ -14,24 +14,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import duckdb
 
 from local_aws.athena.dialect import QueryError, definitions, literal
 from local_aws.athena.tables.object_files import ObjectFiles, address_macro
 from local_aws.s3tables import bucket_arn
-from local_aws.wire import ENGINE_HEADER, signature
+from local_aws.seams import s3
+from local_aws.wire import ENGINE_HEADER
 
 CATALOG_PREFIX = "s3tablescatalog/"
 EXTENSIONS = ("avro", "httpfs", "iceberg")
 MEMORY_LIMIT = "512MB"
 THREADS = 2
-
-
-def authorization(region: str) -> str:
-    """The header by which the local AWS knows region and service; nobody checks the signature."""
-    return signature("s3tables", region)
 
 
 class Engine:
@@ -118,6 +113,7 @@ class Engine:
             "allocator_background_threads": True,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "allow_persistent_secrets": False,
             "python_enable_replacements": False,
             "enable_external_file_cache": False,
             "prefetch_all_parquet_files": True,
@@ -127,21 +123,23 @@ class Engine:
             connection.execute(f"SET GLOBAL {key} = {setting(value)}")
         for name in EXTENSIONS:
             load_extension(connection, name)
-        self._add_secrets(connection)
-        for definition in (*definitions(), address_macro()):
-            connection.execute(definition)
-        return connection
-
-    def _add_secrets(self, connection: duckdb.DuckDBPyConnection) -> None:
-        host = urlsplit(self._endpoint).netloc
-        connection.execute(
-            "CREATE SECRET objects (TYPE S3, KEY_ID 'test', SECRET 'test', URL_STYLE 'path', USE_SSL false, "
-            f"ENDPOINT '{host}', REGION '{self._region}')"
-        )
         connection.execute(
             f"CREATE SECRET tables (TYPE HTTP, SCOPE '{self._endpoint}/iceberg', "
-            f"EXTRA_HTTP_HEADERS MAP {{'Authorization': '{authorization(self._region)}', "
-            f"'{ENGINE_HEADER}': 'duckdb'}})"
+            f"EXTRA_HTTP_HEADERS MAP {{'{ENGINE_HEADER}': 'duckdb'}})"
+        )
+        for definition in (*definitions(), address_macro()):
+            connection.execute(definition)
+        self._lock_up(connection)
+        return connection
+
+    def _lock_up(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leaves no way to other files and hosts, whatever a statement or the metadata of a table names."""
+        folders = (str(self.scratch), str(s3.objects_folder()), "s3://", bucket_arn("", self._region))
+        connection.execute(
+            f"SET GLOBAL allowed_directories = [{', '.join(map(literal, folders))}]; "
+            "SET GLOBAL enable_external_access = false; "
+            "SET GLOBAL allowed_configs = ['enable_profiling', 'profiling_coverage']; "
+            "SET GLOBAL lock_configuration = true"
         )
 
 

@@ -7,6 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -118,3 +119,41 @@ def test_a_position_is_kept_where_ministack_saves_it() -> None:
     position.set(12)
     assert lambda_svc.get_state()["dynamodb_stream_positions"].get_scoped(ACCOUNT, REGION, "a-mapping") == 12
     lambda_svc._dynamodb_stream_positions.pop_scoped(ACCOUNT, REGION, "a-mapping")
+
+
+@pytest.mark.parametrize(
+    ("files", "refused"),
+    [
+        ({"index.py": 1, "large": 200 * 2**20}, False),
+        ({"index.py": 1, "large": 251 * 2**20}, True),
+        ({f"{number}.py": 0 for number in range(60_000)}, False),
+        ({f"{number}.py": 0 for number in range(70_000)}, True),
+    ],
+)
+def test_a_package_is_as_large_as_lambda_allows_and_has_no_endless_number_of_files(
+    monkeypatch: pytest.MonkeyPatch, files: dict[str, int], refused: bool
+) -> None:
+    class Package:
+        def __init__(self, file: object) -> None:
+            self.files = [SimpleNamespace(filename=name, file_size=size) for name, size in files.items()]
+
+        def infolist(self) -> list[Any]:
+            return self.files
+
+        def __enter__(self) -> Package:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing was opened."""
+
+    monkeypatch.setattr(lambda_svc, "_unzipped_size", lambda_svc._unzipped_size)
+    functions_seam.count_the_files_of_packages()
+    monkeypatch.setattr(zipfile, "ZipFile", Package)
+    answer = lambda_svc._validate_total_unzipped_size(b"a package", [])
+    assert (answer is not None and answer[0] == 400) == refused
+
+
+def test_what_is_no_package_has_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lambda_svc, "_unzipped_size", lambda_svc._unzipped_size)
+    functions_seam.count_the_files_of_packages()
+    assert [lambda_svc._unzipped_size(package) for package in (None, b"", b"PK\x05\x06")] == [0, 0, 0]
