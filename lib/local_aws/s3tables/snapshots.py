@@ -47,7 +47,16 @@ def data_file(
     statistics: DataFileStatistics,
     sort_order_id: int | None = None,
 ) -> DataFile:
-    """What a manifest says of a Parquet file with rows."""
+    """What a manifest says of a Parquet file with rows.
+
+    pyiceberg cuts long text for its bounds; where no true bound remains that can be written, there is none.
+    """
+    for aggregate in statistics.column_aggregates.values():
+        for bound in ("min", "max"):
+            try:
+                getattr(aggregate, f"{bound}_as_bytes")()
+            except (ValueError, OverflowError):
+                setattr(aggregate, f"current_{bound}", None)
     file = DataFile.from_args(
         content=DataFileContent.DATA,
         file_path=path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ class MemoryCatalog(NoopCatalog):
             requirement.validate(self.metadata)
         self.metadata = update_table_metadata(self.metadata, updates)
         return CommitTableResponse.model_validate({"metadata": self.metadata, "metadata-location": "x"})
+
+
+@pytest.fixture(scope="session")
+def make_catalog() -> Callable[[Path], MemoryCatalog]:
+    """Makes the catalog of a folder, for tests that hypothesis repeats."""
+    return MemoryCatalog
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ checkpoint, finds its snapshot and appends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -115,13 +115,19 @@ class TableBucket:
         return answer.get("metadataLocation")
 
 
-def append_once(appender: TableAppender, files: Sequence[NewDataFile], summary: dict[str, str]) -> bool:
+def append_once(
+    appender: TableAppender,
+    files: Sequence[NewDataFile],
+    summary: dict[str, str],
+    within: Collection[str] = (),
+) -> bool:
     """Append data files in one snapshot, unless the table already holds the flush.
 
     Args:
         appender: The table as it is now.
         files: The files, made for its layout.
         summary: What the snapshot's summary is to say; names the flush.
+        within: The flushes that this one is a part of.
 
     Returns:
         Whether a snapshot was committed.
@@ -129,7 +135,7 @@ def append_once(appender: TableAppender, files: Sequence[NewDataFile], summary: 
     Raises:
         CommitFailedException: Somebody else changed the table meanwhile.
     """
-    if summary[FLUSH_PROPERTY] in appender.flushes:
+    if not appender.flushes.isdisjoint((summary[FLUSH_PROPERTY], *within)):
         return False
     appender.append(files, summary)
     return True

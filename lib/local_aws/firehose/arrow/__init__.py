@@ -4,5 +4,6 @@ From outside: the converter of rows, and its errors.
 """
 
 from local_aws.firehose.arrow.rows import RowConverter
+from local_aws.firehose.arrow.values import MismatchError
 
-__all__ = ["RowConverter"]
+__all__ = ["MismatchError", "RowConverter"]

@@ -28,6 +28,8 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from local_aws.firehose.arrow.values import MOMENTS_US
+
 Row = dict[str, Any]
 Finish = Callable[[pa.Array], pa.Array | None]
 
@@ -123,8 +125,17 @@ def at_once(name: str, ways: list[Way], rows: list[Row]) -> pa.Array | None:
 def finished(way: Way, read: pa.Array) -> pa.Array | None:
     """The column of what was read for a way; None where it is not of its kind."""
     with suppress(pa.ArrowException):
-        return way.finish(read)
+        array = way.finish(read)
+        return array if array is None or in_calendar(array) else None
     return None
+
+
+def in_calendar(values: pa.Array) -> bool:
+    """Whether all moments and dates are of the years 1 to 9999; True for all else."""
+    if not pa.types.is_temporal(values.type):
+        return True
+    found = pc.min_max(values.cast(pa.timestamp("us")).cast(pa.int64())).as_py().values()
+    return all(value is None or value in MOMENTS_US for value in found)
 
 
 def kinds(name: str, rows: list[Row]) -> set[type]:

@@ -52,6 +52,8 @@ ISO_MOMENT = re.compile(
 ISO_TIME = re.compile(r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.(?:[0-9]{3}|[0-9]{6}))?)?")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+MOMENTS_US = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""Epoch microseconds of the years 1 to 9999: no reader knows another."""
 TRUTH = {"true": True, "false": False}
 
 
@@ -175,11 +177,11 @@ def moment_converter(*, zoned: bool) -> Convert:
     """
     whole_number = whole_number_converter(64)
 
-    def convert(value: Any) -> Any:
+    def read(value: Any) -> int:
         match = ISO_MOMENT.fullmatch(value) if type(value) is str else None
         if match is None:
             try:
-                return whole_number(value)
+                return int(whole_number(value))
             except MismatchError as error:
                 raise mismatch(value, "epoch microseconds or an ISO moment") from error
         if match["zone"] and not zoned:
@@ -190,6 +192,12 @@ def moment_converter(*, zoned: bool) -> Convert:
         except (ValueError, OverflowError) as error:
             raise mismatch(value, "a moment") from error
         return whole + int((match["fraction"] or "0").ljust(6, "0"))
+
+    def convert(value: Any) -> int:
+        moment_us = read(value)
+        if moment_us in MOMENTS_US:
+            return moment_us
+        raise mismatch(value, "a moment of the years 1 to 9999")
 
     return convert
 

@@ -6,20 +6,39 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import boto3
 import orjson
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from pyiceberg.exceptions import BadRequestError, CommitFailedException, NoSuchTableError, RESTError
+from requests.exceptions import RequestException
 
 from local_aws.firehose.append import TableBucket
 from local_aws.firehose.delivery.buffer import DeliveryBuffer, Metrics
-from local_aws.firehose.delivery.error_records import FailedRecord
 from local_aws.firehose.stream import DeliveryConfig, normalize, read_config
 
+TROUBLE = (
+    CommitFailedException,
+    NoSuchTableError,
+    RESTError,
+    RequestException,
+    BotoCoreError,
+    ClientError,
+    OSError,
+)
+
 log = logging.getLogger(__name__)
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether an error may pass by itself: somebody else committed, a service, a bucket or a table is away.
+
+    All others are the records' own: they come again, however long one waits.
+    """
+    return isinstance(error, TROUBLE) and not isinstance(error, BadRequestError)
 
 
 class DeliveryClients:
@@ -71,6 +90,14 @@ class DeliveryClients:
             return None
         return read_config(normalize(answer["DeliveryStreamDescription"]))
 
+    def report_error(self, config: DeliveryConfig, error: Exception) -> None:
+        """Log what holds a delivery up. Only an outage is described: other errors may show values."""
+        described = {"message": str(error)} if is_outage(error) else {}
+        try:
+            self._log(config, [{"errorCode": type(error).__name__} | described])
+        except (BotoCoreError, ClientError) as trouble:
+            log.info("%s: not logged: %s", config.name, trouble)
+
     def report(self, config: DeliveryConfig, buffer: DeliveryBuffer, of_source: Metrics) -> None:
         """Publish the metrics of a flush, and log its failures; what is not taken is let go."""
         dimensions = [{"Name": "DeliveryStreamName", "Value": config.name}]
@@ -80,18 +107,16 @@ class DeliveryClients:
         ]
         try:
             self.client("cloudwatch").put_metric_data(Namespace="AWS/Firehose", MetricData=metrics)
-            if buffer.failures and config.log_group and config.log_stream:
-                self._log(config.log_group, config.log_stream, config.arn, buffer.failures)
+            # One event for each error code; messages stay in the error bucket, since they may hold values.
+            counts = Counter(failure.code for failure in buffer.failures)
+            self._log(config, [{"errorCode": code, "failedRecords": n} for code, n in counts.items()])
         except (BotoCoreError, ClientError) as error:
             log.warning("%s: not reported: %s", config.name, error)
 
-    def _log(self, group: str, stream: str, arn: str, failures: Sequence[FailedRecord]) -> None:
-        """One event for each error code; messages stay in the error bucket, since they may hold values."""
-        now_ms = round(time.time() * 1000)
-        counts = Counter(failure.code for failure in failures)
-        messages = [
-            orjson.dumps({"deliveryStreamARN": arn, "errorCode": code, "failedRecords": count}).decode()
-            for code, count in counts.items()
-        ]
-        events = [{"timestamp": now_ms, "message": message} for message in messages]
-        self.client("logs").put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+    def _log(self, config: DeliveryConfig, told: Sequence[Mapping[str, Any]]) -> None:
+        """Write events to the stream's log, if it has one."""
+        now_ms, stream = round(time.time() * 1000), {"deliveryStreamARN": config.arn}
+        events = [{"timestamp": now_ms, "message": orjson.dumps(stream | one).decode()} for one in told]
+        if events and config.log_group and config.log_stream:
+            where = {"logGroupName": config.log_group, "logStreamName": config.log_stream}
+            self.client("logs").put_log_events(**where, logEvents=events)

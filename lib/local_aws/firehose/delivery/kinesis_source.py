@@ -93,6 +93,9 @@ class KinesisSource:
         stream_arn: The stream.
         start_ms: Where shards without a position begin, epoch milliseconds.
         position: Sequence number of the last delivered record, by shard.
+
+    Attributes:
+        refused: Whether the last look did not reach the end of every shard.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class KinesisSource:
         self._idle_seconds = BUSY_SECONDS
         self._behind_ms = 0
         self._places = itertools.count()
+        self.refused = False
 
     @property
     def waiting_bytes(self) -> int:
@@ -131,7 +135,7 @@ class KinesisSource:
     def poll(self) -> None:
         """Fetch from every shard of which not enough is fetched already."""
         self._list_shards()
-        found = 0
+        found, self.refused = 0, False
         for shard in self._shards.values():
             if not shard.closed and shard.fetched_bytes < AHEAD_BYTES:
                 found += self._fetch(shard)
@@ -157,6 +161,19 @@ class KinesisSource:
     def again(self, position: Mapping[str, str]) -> KinesisSource:
         """The same stream from an earlier position on."""
         return KinesisSource(self._client, self._stream_arn, self._start_ms, position)
+
+    def middle(self, end: Mapping[str, str]) -> dict[str, str] | None:
+        """A position halfway to another one; None where there is one record between them."""
+        probe, positions = self.again(self.position), [dict[str, str]()]
+        while probe.position != end:
+            probe.poll()
+            if len(probe.take(1, end)):
+                positions.append(probe.position)
+            elif probe.refused:
+                time.sleep(BUSY_SECONDS)
+            else:
+                break
+        return positions[len(positions) // 2] if len(positions) > 2 else None
 
     def committed(self, position: object) -> None:
         """Nothing to do: Kinesis keeps records for as long as its retention says."""
@@ -188,9 +205,10 @@ class KinesisSource:
             iterator = shard.iterator or self._iterator(shard)
             answer = self._client.get_records(ShardIterator=iterator, Limit=RECORDS_PER_FETCH)
         except self._client.exceptions.ExpiredIteratorException:
-            shard.iterator = None
+            shard.iterator, self.refused = None, True
             return 0
         except self._client.exceptions.ProvisionedThroughputExceededException:
+            self.refused = True
             return 0
         fetched = [
             Fetched(
@@ -205,6 +223,7 @@ class KinesisSource:
         for record in sorted(fetched, key=lambda record: int(record.sequence_number)):
             shard.add(record)
         self._behind_ms = max(self._behind_ms, answer["MillisBehindLatest"])
+        self.refused |= answer["MillisBehindLatest"] > 0
         shard.iterator = answer.get("NextShardIterator")
         shard.closed = shard.iterator is None
         return len(answer["Records"])

@@ -6,15 +6,13 @@ import logging
 import math
 import threading
 import time
-import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import orjson
-from botocore.exceptions import BotoCoreError, ClientError
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError
-from requests.exceptions import RequestException
+from pyiceberg.exceptions import NoSuchTableError
 
 from local_aws.firehose.append import (
     FLUSH_PROPERTY,
@@ -24,28 +22,16 @@ from local_aws.firehose.append import (
     Target,
     append_once,
 )
-from local_aws.firehose.delivery.buffer import DeliveryBuffer, Metrics, TableBuffer
+from local_aws.firehose.arrow import MismatchError
+from local_aws.firehose.delivery.buffer import UNWRITABLE, DeliveryBuffer, Metrics, TableBuffer, words
+from local_aws.firehose.delivery.clients import DeliveryClients, is_outage
 from local_aws.firehose.delivery.error_records import error_objects
 from local_aws.firehose.delivery.transformation import Routed, route_directly, transform
 from local_aws.firehose.stream import DeliveryConfig, Destination, Plan, Position, Records, load_checkpoint
 
-if TYPE_CHECKING:
-    from local_aws.firehose.delivery.clients import DeliveryClients
-
 CHUNK_BYTES = 2**20
 COALESCE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 5.0
-
-TROUBLE = (
-    CommitFailedException,
-    NoSuchTableError,
-    RESTError,
-    RequestException,
-    BotoCoreError,
-    ClientError,
-    OSError,
-)
-"""What may pass by itself: somebody else committed, a service is away, a bucket or table is missing."""
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +63,10 @@ class Source(Protocol):
     def idle_seconds(self) -> float:
         """How long to wait before the next look, if nobody calls."""
 
+    @property
+    def refused(self) -> bool:
+        """Whether the last look was refused, so that there may be more than it found."""
+
     def poll(self) -> None:
         """Look for new records."""
 
@@ -85,6 +75,9 @@ class Source(Protocol):
 
     def again(self, position: Any) -> Source:
         """The same source from an earlier position on."""
+
+    def middle(self, end: Any) -> Any:
+        """A position halfway to another one; None where there is one record between them."""
 
     def committed(self, position: Any) -> None:
         """Everything before a position is delivered and need not be kept."""
@@ -123,6 +116,8 @@ class StreamDelivery(threading.Thread):
         self._buffer = DeliveryBuffer()
         self._buckets: dict[str, TableBucket] = {}
         self._given_up: dict[Destination, str] = {}
+        self._failure: Exception | None = None
+        self._suspect: Plan | None = None
         self._woken = threading.Event()
         self._stopping = threading.Event()
 
@@ -140,7 +135,10 @@ class StreamDelivery(threading.Thread):
         pauses = pauses_seconds()
         while not self._stopping.is_set():
             try:
-                self._deliver_plan()
+                if self._divide():
+                    pauses = pauses_seconds()
+                while self._checkpoint.plan:
+                    self._deliver(self._checkpoint.plan)
                 self._read_and_flush()
                 pauses = pauses_seconds()
             except StoppedError:
@@ -151,13 +149,27 @@ class StreamDelivery(threading.Thread):
             except Exception as error:
                 log.exception("%s: delivery failed", self.folder.name)
                 self._note_error(error)
+                if type(error) is type(self._failure) and not is_outage(error):
+                    self._suspect = self._checkpoint.plan or Plan.up_to(self._source.position)
+                self._failure = error
                 self._begin_again()
-                self._stopping.wait(next(pauses))
+                if self._suspect is None:
+                    self._stopping.wait(next(pauses))
 
     def _begin_again(self) -> None:
         """Forget what was read since the checkpoint; it is still in the source."""
         self._buffer = DeliveryBuffer()
         self._source = self._source.again(self._checkpoint.committed)
+
+    def _divide(self) -> bool:
+        """Halve a flush that failed twice in the same way, or refuse its only record."""
+        plan, self._suspect = self._suspect, None
+        if plan is None or plan.refusal or plan.end == self._source.position:
+            return False
+        middle = self._source.middle(plan.end)
+        refused = replace(plan, refusal=words(self._failure)) if self._failure else plan
+        self._save(plan=refused if middle is None else plan.halved(middle))
+        return True
 
     def _read_and_flush(self) -> None:
         """Read for as long as records come fast, then a flush where one is due."""
@@ -199,20 +211,25 @@ class StreamDelivery(threading.Thread):
         """Take the rest of what is due, and deliver it."""
         while self._source.waiting_bytes and not self._full():
             self._read(self._portion_bytes)
-        self._save(plan=Plan(uuid.uuid4().hex, self._source.position))
-        self._deliver_plan()
+        plan = Plan.up_to(self._source.position)
+        self._save(plan=plan)
+        self._deliver(plan)
 
-    def _read(self, limit_bytes: int, end: Position | None = None) -> bool:
+    def _read(self, limit_bytes: int, plan: Plan | None = None) -> bool:
         """Take a portion from the source into the buffer; False where there is none."""
-        before = self._source.waiting_bytes
+        before, position = self._source.waiting_bytes, self._source.position
         since_ms = self._source.waiting_since_ms
-        records = self._source.take(limit_bytes, end)
-        if self._source.waiting_bytes == before:
+        records = self._source.take(limit_bytes, plan.end if plan else None)
+        if self._source.position == position:
             return False
-        routed = self._route(records)
-        self._buffer.failures += routed.failures
-        for destination, portion in routed.by_destination.items():
-            self._convert(destination, portion)
+        if plan and plan.refusal:
+            destination = self.config.destination(None, None) or Destination("", "", self.config.error_prefix)
+            self._buffer.fail(destination, records, UNWRITABLE, plan.refusal)
+        else:
+            routed = self._route(records)
+            self._buffer.failures += routed.failures
+            for destination, portion in routed.by_destination.items():
+                self._convert(destination, portion)
         self._buffer.records += len(records)
         self._buffer.size_bytes += before - self._source.waiting_bytes
         self._buffer.since_ms = self._buffer.since_ms or since_ms
@@ -236,6 +253,9 @@ class StreamDelivery(threading.Thread):
             message = f"Table {destination.database}.{destination.table} does not exist."
             buffer.fail(destination, records, "Iceberg.NoSuchTable", message)
             return
+        except MismatchError as error:
+            buffer.fail(destination, records, UNWRITABLE, words(error))
+            return
         buffer.add(destination, records, target)
 
     def _bucket(self) -> TableBucket:
@@ -244,15 +264,16 @@ class StreamDelivery(threading.Thread):
             self._buckets[arn] = self._clients.table_bucket(arn)
         return self._buckets[arn]
 
-    def _deliver_plan(self) -> None:
-        """Do the planned flush, if there is one; after a restart its records are read again first."""
-        plan = self._checkpoint.plan
-        if plan is None:
-            return
-        found = True
-        while found and self._source.position != plan.end:
+    def _deliver(self, plan: Plan) -> None:
+        """Do a planned flush; after a restart its records are read again first."""
+        while self._source.position != plan.end:
             self._source.poll()
-            found = self._read(self._chunk_bytes, plan.end)
+            if self._read(self._chunk_bytes, plan):
+                continue
+            if not self._source.refused:
+                log.error("%s: not all records of a flush are there any more", self.folder.name)
+                break
+            self._pause(self._source.idle_seconds)
         tables = self._buffer.tables.items()
         snapshots = sum(self._append(destination, table, plan) for destination, table in tables)
         self._write_failures(plan)
@@ -273,8 +294,10 @@ class StreamDelivery(threading.Thread):
         target = table.target
         while True:
             try:
-                return append_once(target.appender, files, summary)
-            except TROUBLE as error:
+                return append_once(target.appender, files, summary, plan.within)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
                 self._note_error(error)
                 if time.monotonic() > deadline:
                     self._given_up[destination] = f"Not committed in {self.config.retry_seconds} s: {error}"
@@ -303,7 +326,9 @@ class StreamDelivery(threading.Thread):
         for pause_seconds in pauses_seconds():
             try:
                 self._clients.client("s3").put_object(Bucket=self.config.error_bucket, Key=key, Body=body)
-            except TROUBLE as error:
+            except Exception as error:
+                if not is_outage(error):
+                    raise
                 self._note_error(error)
                 self._pause(pause_seconds)
             else:
@@ -312,7 +337,9 @@ class StreamDelivery(threading.Thread):
     def _finish(self, plan: Plan, snapshots: int) -> None:
         """The flush is done: commit its position."""
         total = self._checkpoint.snapshots + snapshots
-        self._save(committed=plan.end, plan=None, snapshots=total, last_error=None)
+        self._save(committed=plan.end, plan=plan.following, snapshots=total, last_error=None)
+        if plan.following is None:
+            self._failure = None
         self._source.committed(plan.end)
         buffer, self._buffer = self._buffer, DeliveryBuffer()
         self._given_up.clear()
@@ -323,10 +350,11 @@ class StreamDelivery(threading.Thread):
             raise StoppedError
 
     def _note_error(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
+        text = words(error)
         if text != self._checkpoint.last_error:
             log.warning("%s: %s", self.folder.name, text)
             self._save(last_error=text)
+            self._clients.report_error(self.config, error)
 
     def _save(self, **changes: Any) -> None:
         self._checkpoint = self._checkpoint.but(**changes)

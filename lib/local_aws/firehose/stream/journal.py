@@ -12,13 +12,14 @@ changed once they were closed, so `saved_state` can keep the last clean state of
 from __future__ import annotations
 
 import io
+import logging
 import os
 import struct
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
@@ -28,6 +29,8 @@ MAGIC = b"FHJ1"
 HEADER = struct.Struct("<4sIQIQI")
 SEGMENT_BYTES = 8 * 2**20
 SEGMENT_SUFFIX = ".segment"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Records:
     def __len__(self) -> int:
         return len(self.data)
 
+    def halves(self) -> Iterator[Records]:
+        """The first half, and the second."""
+        middle = len(self) // 2
+        for part in (slice(middle), slice(middle, None)):
+            yield Records(self.data[part], self.arrived_ms[part])
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -58,6 +67,8 @@ class Frame:
         segment: The file that holds it.
         offset: Where its payload begins in that file.
         checksum: CRC-32 of the payload.
+        begin: The first of its records that is wanted.
+        stop: The first that is not; None wants all.
     """
 
     first: int
@@ -67,6 +78,8 @@ class Frame:
     segment: Path
     offset: int
     checksum: int
+    begin: int = 0
+    stop: int | None = None
 
     @property
     def end(self) -> int:
@@ -77,10 +90,11 @@ class Frame:
         """Read the records from the open segment; an empty list where the payload is damaged."""
         payload = os.pread(file.fileno(), self.size_bytes, self.offset)
         if zlib.crc32(payload) != self.checksum:
+            log.error("%s: %d records are damaged at byte %d", self.segment, self.count, self.offset)
             return []
         lengths = struct.unpack_from(f"<{self.count}I", payload)
         ends = accumulate(lengths, initial=4 * self.count)
-        return [payload[start:end] for start, end in pairwise(ends)]
+        return [payload[start:end] for start, end in pairwise(ends)][self.begin : self.stop]
 
 
 def segments(folder: Path) -> list[Path]:
@@ -186,6 +200,7 @@ class JournalSource:
     """
 
     idle_seconds = 1.0
+    refused = False
 
     def __init__(self, folder: Path, position: int) -> None:
         self.folder = folder
@@ -214,18 +229,29 @@ class JournalSource:
 
         Args:
             limit_bytes: Where to stop.
-            end: Position where to stop, if earlier.
+            end: Position where to stop, if earlier; it may lie within a frame.
         """
         frames: list[Frame] = []
         size_bytes = 0
-        while self._frames and (end is None or self._frames[0].end <= end):
-            if frames and size_bytes + self._frames[0].size_bytes > limit_bytes:
+        while self._frames and (end is None or self.position < end):
+            frame = self._frames[0]
+            if frames and size_bytes + frame.size_bytes > limit_bytes:
                 break
-            frames.append(self._frames.popleft())
-            size_bytes += frames[-1].size_bytes
+            if end is not None and end < frame.end:
+                frames.append(replace(frame, stop=end - frame.first))
+                self._frames[0] = replace(frame, begin=end - frame.first)
+                self.position = end
+            else:
+                frames.append(self._frames.popleft())
+                size_bytes += frame.size_bytes
+                self.position = frame.end
         self.waiting_bytes -= size_bytes
-        self.position = frames[-1].end if frames else self.position
         return read_frames(frames)
+
+    def middle(self, end: int) -> int | None:
+        """The position halfway to another one; None where there is one record between them."""
+        middle = (self.position + end) // 2
+        return middle if middle > self.position else None
 
     def again(self, position: int) -> JournalSource:
         """The same journal from an earlier position on."""
@@ -254,7 +280,7 @@ class JournalSource:
             for frame in scan(self._segment, self._offset):
                 self._offset = frame.offset + frame.size_bytes
                 if frame.end > self.position:
-                    self._frames.append(frame)
+                    self._frames.append(replace(frame, begin=max(0, self.position - frame.first)))
                     self.waiting_bytes += frame.size_bytes
 
 

@@ -1,22 +1,33 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, NoSuchTableError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyiceberg.exceptions import (
+    BadRequestError,
+    CommitFailedException,
+    CommitStateUnknownException,
+    NoSuchTableError,
+)
 from pyiceberg.io.pyarrow import PyArrowLocalFileSystem
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField, StringType
 
 from local_aws.firehose.append.appender import TableAppender
+from local_aws.firehose.append.data_files import DataFiles
 from local_aws.firehose.append.sink import Target, layout_of
 from local_aws.firehose.arrow.rows import RowConverter
+from local_aws.firehose.delivery import stream
 from local_aws.firehose.delivery.stream import StreamDelivery
 from local_aws.firehose.stream.checkpoint import load_checkpoint
 from local_aws.firehose.stream.config import DeliveryConfig, Destination
@@ -50,6 +61,7 @@ class Services:
     catalog: Any
     objects: dict[str, bytes] = field(default_factory=dict)
     reports: list[tuple[int, int]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     before_commit: list[Callable[[], BaseException]] = field(default_factory=list)
     after_commit: list[Callable[[], BaseException]] = field(default_factory=list)
     missing: bool = False
@@ -63,6 +75,9 @@ class Services:
 
     def report(self, config: DeliveryConfig, buffer: Any, of_source: Any) -> None:
         self.reports.append((buffer.records, len(buffer.failures)))
+
+    def report_error(self, config: DeliveryConfig, error: Exception) -> None:
+        self.errors.append(type(error).__name__)
 
     def table_bucket(self, arn: str) -> Services:
         self.target_now: Target | None = None
@@ -204,6 +219,117 @@ def test_after_the_retry_duration_records_are_in_the_error_bucket(
 
 class KilledError(BaseException):
     """Ends a delivery as a kill does: without another word."""
+
+
+class MortalDelivery(StreamDelivery):
+    """Is killed before or after it stores what a test names, and stops when all is delivered."""
+
+    saves: Iterator[int]
+    deaths: Sequence[int]
+    end: int
+
+    def _save(self, **changes: Any) -> None:
+        number = next(self.saves)
+        if 2 * number in self.deaths:
+            raise KilledError
+        super()._save(**changes)
+        if 2 * number + 1 in self.deaths:
+            raise KilledError
+        if self._checkpoint.committed == self.end:
+            self._stopping.set()
+
+
+def deliver_and_die(folder: Path, services: Any, end: int, deaths: Sequence[int]) -> None:
+    """Deliver a journal, begun again after each kill."""
+    saves = itertools.count()
+    while load_checkpoint(folder).committed != end:
+        source = JournalSource(folder, cast("int", load_checkpoint(folder).committed))
+        delivery = MortalDelivery(folder, CONFIG, source, services)
+        delivery.saves, delivery.deaths, delivery.end = saves, deaths, end
+        with suppress(KilledError):
+            delivery.run()
+
+
+POISON = b"poison"
+
+
+def poison_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
+    convert = RowConverter.convert
+
+    def fail(converter: RowConverter, data: Any) -> Any:
+        if any(POISON in record for record in data):
+            raise OverflowError("date value out of range")
+        return convert(converter, data)
+
+    monkeypatch.setattr(RowConverter, "convert", fail)
+
+
+def poison_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = DataFiles._write_row_groups
+
+    def fail(files: DataFiles, batches: Any) -> None:
+        if any(POISON.decode() in batch["city"].to_pylist() for batch in batches):
+            raise ValueError("no such partition")
+        write(files, batches)
+
+    monkeypatch.setattr(DataFiles, "_write_row_groups", fail)
+
+
+def poison_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    append = TroubledAppender.append
+
+    def refuse(appender: TroubledAppender, files: Any, properties: dict[str, str]) -> None:
+        if any(POISON in file.content.content.to_pybytes() for file in files):
+            raise BadRequestError("ValidationException: no")
+        append(appender, files, properties)
+
+    monkeypatch.setattr(TroubledAppender, "append", refuse)
+
+
+def poison_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    route = stream.route_directly
+
+    def fail(records: Any, config: DeliveryConfig) -> Any:
+        if any(POISON in record for record in records.data):
+            raise RuntimeError("a bug")
+        return route(records, config)
+
+    monkeypatch.setattr(stream, "route_directly", fail)
+
+
+@pytest.mark.parametrize("poison", [poison_conversion, poison_files, poison_commit, poison_reading])
+@settings(max_examples=15, deadline=None)
+@given(
+    puts=st.lists(st.lists(st.sampled_from(["Bern", "Bern", "poison"]), min_size=1, max_size=6), max_size=4),
+    deaths=st.lists(st.integers(0, 40), max_size=3),
+)
+def test_bad_records_stop_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_catalog: Callable[[Path], Any],
+    poison: Callable[[pytest.MonkeyPatch], None],
+    puts: list[list[str]],
+    deaths: list[int],
+) -> None:
+    folder = tmp_path_factory.mktemp("bad")
+    catalog = make_catalog(folder / "table")
+    catalog.create(Schema(NestedField(1, "id", LongType()), NestedField(2, "city", StringType())))
+    services, numbers = Services(catalog), itertools.count()
+    writer = JournalWriter(folder / "orders@1")
+    for put in puts:
+        writer.append([b'{"id": %d, "city": "%s"}' % (next(numbers), city.encode()) for city in put], 7)
+    writer.close()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        poison(monkeypatch)
+        deliver_and_die(folder / "orders@1", services, writer.position, deaths)
+    cities = [city for put in puts for city in put]
+    bad = [number for number, city in enumerate(cities) if city == "poison"]
+    assert services.ids() == [number for number in range(len(cities)) if number not in bad]
+    assert [(code, json.loads(raw)["id"]) for code, raw in services.failed()] == [
+        ("Iceberg.UnwritableRecord", number) for number in bad
+    ]
+    snapshots = catalog.load_table().snapshots()
+    positions = [int(snapshot.summary["firehose.position"]) for snapshot in snapshots if snapshot.summary]
+    assert positions == sorted(set(positions))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
