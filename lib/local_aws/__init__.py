@@ -33,7 +33,10 @@ from local_aws.server import process, saved_state
 
 __all__ = ["LocalAwsError", "Status", "env", "reset", "start", "status", "stop"]
 
-_OURS = ("state", "s3", "clean", "clean.new", "firehose", "glue", "duckdb", "athena", "maintenance")
+_OURS = (
+    *("state", "s3", "firehose", "glue", "maintenance", "duckdb", "athena"),
+    *("clean", "clean.new", "checkpoint"),
+)
 _OUR_FILES = (
     "clean.json",
     "gateway.json",
@@ -74,6 +77,9 @@ class Status:
         restored_from: When the state it began from was saved.
         memory_bytes: Resident memory of all its processes.
         code: Digest of the code that it began with; empty where it is too old to say.
+        damaged: A file of a newer checkpoint, which was passed over for `restored_from`.
+        checkpoint_at: When its state was last kept aside since; a kill goes back to that.
+        checkpoint_error: Why the last attempt at that failed, in a sentence.
     """
 
     endpoint: str
@@ -86,6 +92,9 @@ class Status:
     restored_from: datetime | None
     memory_bytes: int
     code: str
+    damaged: str | None = None
+    checkpoint_at: datetime | None = None
+    checkpoint_error: str | None = None
 
     @property
     def is_current(self) -> bool:
@@ -94,7 +103,12 @@ class Status:
 
 
 def start(
-    state_dir: Path, *, port: int = DEFAULT_PORT, region: str = "us-east-1", timeout_seconds: float = 30
+    state_dir: Path,
+    *,
+    port: int = DEFAULT_PORT,
+    region: str = "us-east-1",
+    checkpoint_seconds: float = 45,
+    timeout_seconds: float = 30,
 ) -> Status:
     """Start the local AWS, or find the one that runs on this state folder.
 
@@ -105,6 +119,7 @@ def start(
         state_dir: Folder of its state; made where it is missing.
         port: TCP port on 127.0.0.1.
         region: AWS Region to play.
+        checkpoint_seconds: How often its state is kept aside while it changes: what a kill may cost.
         timeout_seconds: How long to wait for it, in seconds.
 
     Returns:
@@ -125,6 +140,7 @@ def start(
         _check_state(state_dir)
         _check_port(port)
         options = ["--state-dir", str(state_dir), "--port", str(port), "--region", region]
+        options += ["--checkpoint-seconds", str(checkpoint_seconds)]
         pid = process.spawn(options, state_dir / "local-aws.log")
         return _wait_for_health(state_dir, pid, deadline)
 
@@ -168,10 +184,10 @@ def status(state_dir: Path) -> Status | None:
     health = _health(recorded["port"])
     if health is None or health.get("pid") != recorded["pid"] or health["stopping"]:
         return None
-    known = {"code": ""} | recorded | health | {"state_dir": state_dir}
-    for name in ("started_at", "restored_from"):
-        known[name] = known[name] and datetime.fromisoformat(known[name])
-    return Status(**{field.name: known[field.name] for field in fields(Status)})
+    known: dict[str, Any] = {"code": ""} | recorded | health | {"state_dir": state_dir}
+    for name in ("started_at", "restored_from", "checkpoint_at"):
+        known[name] = datetime.fromisoformat(known[name]) if known.get(name) else None
+    return Status(**{field.name: known[field.name] for field in fields(Status) if field.name in known})
 
 
 def reset(state_dir: Path) -> None:
@@ -214,8 +230,10 @@ def _only_one(state_dir: Path, deadline: float) -> Iterator[None]:
 def _check_state(state_dir: Path) -> None:
     damaged = saved_state.damaged_file(state_dir)
     if damaged:
-        msg = f"The state folder of the local AWS is damaged: {damaged} is not JSON. Nothing was deleted."
+        msg = f"The state of the local AWS is damaged: {damaged} is not as it was saved. Nothing was deleted."
         hint = "Put the file back from a copy, or delete all state with `python -m local_aws reset`."
+        if earlier := saved_state.earlier(state_dir):
+            hint += f" Or go back to what it was at {earlier}: delete {state_dir / saved_state.MARK}."
         raise LocalAwsError(msg, hint=hint)
 
 

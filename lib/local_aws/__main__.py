@@ -53,6 +53,12 @@ def describe(status: Status) -> str:
         "clean": f"It began from the state saved at {saved}.",
         "unclean": f"It had not been stopped cleanly: it began from the state saved at {saved}.",
     }[status.restored]
+    if status.damaged:
+        origin += f" A later checkpoint is damaged: {status.damaged}."
+    if status.checkpoint_at:
+        origin += f" A kill would go back to {status.checkpoint_at}."
+    if status.checkpoint_error:
+        origin += f" {status.checkpoint_error}"
     memory = status.memory_bytes / 2**20
     return f"{status.endpoint} ({status.region}), process {status.pid}, {memory:.0f} MiB\n{origin}"
 

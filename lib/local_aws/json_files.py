@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,21 @@ def read_json(path: Path) -> Any:
         return {}
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
+def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = False) -> None:
+    """Write a JSON file whole or not at all; a durable one survives the loss of power, too."""
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(content), encoding="utf-8")
+    if durable:
+        synchronize(draft)
     draft.replace(path)
+    if durable:
+        synchronize(path.parent)
+
+
+def synchronize(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -18,17 +17,46 @@ def application() -> Any:
 
 
 def write_state_files_quickly() -> None:
-    """Write ministack's state with orjson, where that writes the same; a stop would take half a minute."""
+    """Write ministack's state with orjson, where that writes the same, and only the files that change."""
     from ministack.core import persistence
 
     options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
-    def dump(state: Any, file: IO[str], default: Callable[[Any], Any]) -> None:
+    def save_state(service: str, data: Any) -> None:
+        state = {"__ministack_format__": persistence._state_format_version(service), "payload": data}
         try:
-            text = orjson.dumps(state, default=default, option=options).decode()
-        except TypeError:
-            json.dump(state, file, default=default)
-        else:
-            file.write(text)
+            try:
+                content = orjson.dumps(state, persistence._json_default, options)
+            except TypeError:
+                content = json.dumps(state, default=persistence._json_default).encode()
+            replace(Path(persistence.STATE_DIR) / f"{service}.json", content)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            persistence.logger.exception("%s is not saved: %s", service, error)
 
-    persistence.json = SimpleNamespace(dump=dump, load=json.load, JSONDecodeError=json.JSONDecodeError)
+    persistence.save_state = save_state
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole, unless that is what it holds."""
+    if path.exists() and path.stat().st_size == len(content) and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".json.tmp")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def save_everything() -> None:
+    """Let ministack write the state of all its services, as it does when it stops."""
+    from ministack import app
+    from ministack.core import persistence
+
+    persistence.save_all(app._build_persistence_save_dict())
+
+
+def is_deploying() -> bool:
+    """Whether CloudFormation has a stack in hand: after a restart nobody would go on with it."""
+    from ministack.services import cloudformation
+
+    states = {stack["StackStatus"] for _, stack in cloudformation._stacks.all_items()}
+    return any(state.endswith("_IN_PROGRESS") for state in states - {"REVIEW_IN_PROGRESS"})

@@ -2,14 +2,17 @@
 
 ministack keeps its state in memory and writes it as JSON files on a clean stop; objects of S3 it writes at
 once. So after a kill the two would not fit: a table that was dropped would be back, its files not. Hence
-every start keeps the last clean state aside, as hard links (ministack replaces files, it never writes into
-one), and a start that finds no mark of a clean stop goes back to what was kept.
+all of it is kept aside together, at the start and at every checkpoint while it runs, as hard links (files
+are replaced, never written into). There are two places for that, and the older one is overwritten, so that
+one is whole at any moment. A start that finds no mark of a clean stop goes back to the newest whole one.
 
     <state folder>/state  s3       ministack's
                    firehose        the journals of the delivery streams
                    maintenance     what the maintenance jobs came to
+                   glue            the federated catalogs
                    clean.json      the mark of a clean stop; absent while running
-                   clean/          the last clean state: the folders above, clean.json
+                   clean/  checkpoint/
+                                   kept aside: the folders above, with clean.json as the mark of a whole one
                    gateway.json    where the running one is
                    local-aws.log
 
@@ -20,15 +23,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from local_aws.json_files import read_json, write_json
+from local_aws.json_files import read_json, synchronize, write_json
 
 MARK = "clean.json"
-KEPT = "clean"
-_FOLDERS = ("state", "s3", "firehose", "maintenance")
+KEPT = ("clean", "checkpoint")
+_FOLDERS = ("state", "s3", "firehose", "maintenance", "glue")
 
 
 @dataclass(frozen=True)
@@ -36,33 +42,81 @@ class Restored:
     """What a start began from.
 
     Attributes:
-        kind: `empty`, `clean` (the state of the last stop) or `unclean` (the one before it was lost).
+        kind: `empty`, `clean` (the state of the last stop) or `unclean` (what came after that was lost).
         saved_at: When that state was saved; None for an empty one.
+        damaged: A file of a newer checkpoint, which was passed over for it.
     """
 
     kind: str
     saved_at: datetime | None
+    damaged: Path | None = None
+
+
+class Checkpoint:
+    """The state that is being kept aside: links at once, made to last by `finish`.
+
+    Args:
+        state_dir: The state folder; nothing may change in it meanwhile.
+        saved_at: When the state was as it is.
+    """
+
+    def __init__(self, state_dir: Path, saved_at: datetime | None) -> None:
+        newest = kept(state_dir)
+        last = newest[0] if newest else state_dir / KEPT[1]
+        self._mark = {"saved_at": saved_at and saved_at.isoformat(), "number": number(last) + 1}
+        self._folder = next(state_dir / name for name in KEPT if state_dir / name != last)
+        (self._folder / MARK).unlink(missing_ok=True)
+        self._new: list[Path] = []
+        for name in _FOLDERS:
+            self._new += mirror(state_dir / name, self._folder / name)
+
+    def finish(self) -> None:
+        """Wait until it is on the disk, and mark it as whole."""
+        for path in self._new:
+            synchronize(path)
+        write_json(self._folder / MARK, self._mark | {"files": checksums(self._folder)}, durable=True)
 
 
 def restore(state_dir: Path) -> Restored:
-    """Bring the state folder to its last clean state, and keep that aside."""
-    kept = state_dir / KEPT
-    if not (state_dir / MARK).exists() and (kept / MARK).exists():
-        for name in _FOLDERS:
-            shutil.rmtree(state_dir / name, ignore_errors=True)
-            link_tree(kept / name, state_dir / name)
-        return Restored("unclean", saved_at(kept))
-    if not (state_dir / MARK).exists():
-        write_json(state_dir / MARK, {"saved_at": None})
-    moment = saved_at(state_dir)
-    new = state_dir / f"{KEPT}.new"
-    shutil.rmtree(new, ignore_errors=True)
-    for name in _FOLDERS:
-        link_tree(state_dir / name, new / name)
-    link_file(str(state_dir / MARK), str(new / MARK))
-    shutil.rmtree(kept, ignore_errors=True)
-    new.rename(kept)
-    return Restored("clean" if moment else "empty", moment)
+    """Bring the state folder to its last whole state, and keep that aside.
+
+    Raises:
+        ValueError: Nothing that was kept is whole; names the damaged file.
+    """
+    found, damaged = kept(state_dir), None
+    if not found or (state_dir / MARK).exists():
+        if not (state_dir / MARK).exists():
+            write_json(state_dir / MARK, {"saved_at": None})
+        moment = saved_at(state_dir)
+        Checkpoint(state_dir, moment).finish()
+        return Restored("clean" if moment else "empty", moment)
+    for folder in found:
+        if (flaw := flaw_of(folder)) is None:
+            for name in _FOLDERS:
+                if (folder / name).exists():
+                    mirror(folder / name, state_dir / name)
+            return Restored("unclean", saved_at(folder), damaged)
+        damaged = damaged or flaw
+    raise ValueError(f"{damaged} is damaged")
+
+
+def kept(state_dir: Path) -> list[Path]:
+    """What is kept aside and marked as whole, the newest first."""
+    marked = [state_dir / name for name in KEPT if (state_dir / name / MARK).exists()]
+    return sorted(marked, key=number, reverse=True)
+
+
+def number(folder: Path) -> int:
+    """The number of what is kept in a folder; they count up."""
+    return int(mark_of(folder).get("number", 0))
+
+
+def mark_of(folder: Path) -> dict[str, Any]:
+    """What the mark in a folder says; nothing where it is damaged."""
+    try:
+        return dict(read_json(folder / MARK))
+    except ValueError:
+        return {}
 
 
 def mark_running(state_dir: Path) -> None:
@@ -72,27 +126,36 @@ def mark_running(state_dir: Path) -> None:
 
 def mark_saved(state_dir: Path) -> None:
     """Note that everything in memory was saved: the next start is a clean one."""
-    sizes = {path.name: path.stat().st_size for path in sorted((state_dir / "state").glob("*.json"))}
-    write_json(state_dir / MARK, {"saved_at": datetime.now(UTC).isoformat(), "bytes": sizes})
+    write_json(state_dir / MARK, {"saved_at": datetime.now(UTC).isoformat(), "files": checksums(state_dir)})
+
+
+def checksums(folder: Path) -> dict[str, int]:
+    """The CRC-32 of every state file of ministack in a folder."""
+    return {path.name: zlib.crc32(path.read_bytes()) for path in sorted((folder / "state").glob("*.json"))}
+
+
+def flaw_of(folder: Path) -> Path | None:
+    """The first file of a saved state that is not as it was saved, None where all are."""
+    try:
+        saved = read_json(folder / MARK).get("files", {})
+    except ValueError:
+        return folder / MARK
+    found = checksums(folder)
+    flawed = (name for name in sorted(saved) if found.get(name) != saved[name])
+    return next((folder / "state" / name for name in flawed), None)
 
 
 def damaged_file(state_dir: Path) -> Path | None:
-    """The first state file that is not JSON, None where all are well.
+    """A damaged file of the state that a start would begin from, None where there is a whole one."""
+    if (state_dir / MARK).exists():
+        return flaw_of(state_dir)
+    flaws = [flaw_of(folder) for folder in kept(state_dir)]
+    return flaws[0] if flaws and all(flaws) else None
 
-    A file as long as it was when it was saved is taken for whole: reading them all takes seconds.
-    """
-    folder = state_dir if (state_dir / MARK).exists() else state_dir / KEPT
-    try:
-        sizes = read_json(folder / MARK).get("bytes", {})
-    except ValueError:
-        return folder / MARK
-    for path in sorted((folder / "state").glob("*.json")):
-        if path.stat().st_size != sizes.get(path.name):
-            try:
-                read_json(path)
-            except ValueError:
-                return path
-    return None
+
+def earlier(state_dir: Path) -> datetime | None:
+    """What a start would go back to, were there no clean stop; None where nothing is whole."""
+    return next((saved_at(folder) for folder in kept(state_dir) if flaw_of(folder) is None), None)
 
 
 def saved_at(folder: Path) -> datetime | None:
@@ -101,16 +164,52 @@ def saved_at(folder: Path) -> datetime | None:
     return datetime.fromisoformat(moment) if moment else None
 
 
-def link_tree(source: Path, target: Path) -> None:
-    """Copy a folder by hard links, by content where the file system has none; no folder is an empty one."""
+def mirror(source: Path, target: Path) -> list[Path]:
+    """Let a folder hold the same files as another, as links; returns what is new in it.
+
+    In the order of names, so that a journal's segments come before the checkpoint that lets them go. Files
+    that go away meanwhile are passed over.
+    """
     target.mkdir(parents=True, exist_ok=True)
-    if source.exists():
-        shutil.copytree(source, target, copy_function=link_file, dirs_exist_ok=True)
+    there = {entry.name: entry for entry in os.scandir(target)}
+    new: list[Path] = []
+    for entry in sorted(os.scandir(source) if source.exists() else [], key=lambda entry: entry.name):
+        old, path = there.pop(entry.name, None), target / entry.name
+        if old and (old.is_dir() != entry.is_dir() or not (old.is_dir() or is_same(entry, old))):
+            remove(old)
+            old = None
+        if entry.is_dir():
+            new += mirror(Path(entry.path), path)
+        elif old is None:
+            with suppress(FileNotFoundError):
+                link_file(entry.path, str(path))
+                new.append(path)
+    for entry in there.values():
+        remove(entry)
+    return new
+
+
+def remove(entry: os.DirEntry[str]) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if entry.is_dir():
+        shutil.rmtree(entry.path)
+    else:
+        Path(entry.path).unlink()
+
+
+def is_same(one: os.DirEntry[str], other: os.DirEntry[str]) -> bool:
+    """Whether two entries are one file, or, where there are no links, a file and its copy."""
+    if one.inode() == other.inode():
+        return True
+    stats = one.stat(), other.stat()
+    return stats[0].st_size == stats[1].st_size and stats[0].st_mtime_ns == stats[1].st_mtime_ns
 
 
 def link_file(source: str, target: str) -> None:
     """Link a file, or copy it."""
     try:
         os.link(source, target)
+    except FileNotFoundError:
+        raise
     except OSError:
         shutil.copy2(source, target)

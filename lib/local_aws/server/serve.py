@@ -10,8 +10,10 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +21,10 @@ from typing import Any
 
 from local_aws.environment import DEFAULT_PORT, HOST, env
 from local_aws.json_files import write_json
+from local_aws.seams import persistence
 from local_aws.server import process, saved_state
+
+log = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.0005
 """How long a thread may hold the interpreter while another wants it. With Python's own 5 ms, what a function
@@ -43,20 +48,88 @@ def server_environment(state_dir: Path, port: int, region: str) -> dict[str, str
     }
 
 
+DEPLOYMENT_SECONDS = 10.0
+"""How long a checkpoint waits for CloudFormation."""
+READS = re.compile(r"(?:^|\.)(?:BatchGet|Describe|Get|Head|List|Lookup|Query|Scan)[A-Za-z]*$")
+
+
 class SaveErrors(logging.Handler):
-    """Counts what ministack could not save; it only logs that."""
+    """Keeps what ministack could not save; it only logs that."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.count = 0
+        self.last: str | None = None
         logging.getLogger("persistence").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count one."""
-        self.count += 1
+        """Keep one."""
+        self.last = record.getMessage()
 
 
-async def serve(state_dir: Path, about: Mapping[str, Any]) -> None:
+def may_write(scope: Mapping[str, Any]) -> bool:
+    """Whether a request may change something."""
+    if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        return False
+    targets = [value for name, value in scope["headers"] if name.lower() == b"x-amz-target"]
+    return not (targets and READS.search(targets[0].decode("latin-1")))
+
+
+class Checkpoints:
+    """Keeps the state aside while it changes.
+
+    Args:
+        app: The application, called through this object, which sees what may change the state.
+        state_dir: The state folder.
+        about: What health says of this process; learns how the last checkpoint went.
+        errors: What ministack could not save.
+    """
+
+    def __init__(self, app: Any, state_dir: Path, about: dict[str, Any], errors: SaveErrors) -> None:
+        self._app, self._state_dir, self._about, self._errors = app, state_dir, about, errors
+        self._changed = True
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        self._changed = self._changed or may_write(scope)
+        await self._app(scope, receive, send)
+
+    async def run(self, pause_seconds: float) -> None:
+        """Keep the state aside again and again."""
+        while True:
+            await asyncio.sleep(pause_seconds)
+            deadline = time.monotonic() + DEPLOYMENT_SECONDS
+            while persistence.is_deploying() and time.monotonic() < deadline:
+                await asyncio.sleep(0.1)
+            if self._changed:
+                await self._take()
+
+    async def _take(self) -> None:
+        """Keep the state aside: all of it between two requests, then the waiting for the disk in a thread."""
+        now, self._changed = datetime.now(UTC), False
+        began = time.perf_counter()
+        try:
+            checkpoint = self._begin(now)
+            held_seconds = time.perf_counter() - began
+            await asyncio.to_thread(checkpoint.finish)
+        except OSError as error:
+            self._changed = True
+            text = f"No checkpoint could be made at {now:%Y-%m-%d %H:%M:%S} UTC: {error}."
+            log.warning("%s The last one stays.", text)
+            self._about["checkpoint_error"] = text
+        else:
+            seconds = {"held": round(held_seconds, 3), "all": round(time.perf_counter() - began, 3)}
+            took = {"checkpoint_at": now.isoformat(), "checkpoint_seconds": seconds}
+            self._about.update(took, checkpoint_error=None)
+
+    def _begin(self, now: datetime) -> saved_state.Checkpoint:
+        self._errors.last = None
+        persistence.save_everything()
+        if self._errors.last:
+            raise OSError(self._errors.last)
+        return saved_state.Checkpoint(self._state_dir, now)
+
+
+async def serve(state_dir: Path, about: dict[str, Any], checkpoint_seconds: float) -> None:
     """Serve until SIGTERM or SIGINT, then save the state."""
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
@@ -77,19 +150,23 @@ async def serve(state_dir: Path, about: Mapping[str, Any]) -> None:
     errors = SaveErrors()
 
     def on_saved() -> None:
-        if not errors.count:
+        if not errors.last:
             saved_state.mark_saved(state_dir)
 
     app = create_app(state_dir, about, lambda: saved_state.mark_running(state_dir), on_saved)
+    checkpoints = Checkpoints(app, state_dir, about, errors)
+    taking = asyncio.create_task(checkpoints.run(checkpoint_seconds))
 
     async def wait_for_stop() -> None:
         await stopping.wait()
         await app.stop_services()
+        taking.cancel()
+        errors.last = None
 
-    await hypercorn_serve(app, config, shutdown_trigger=wait_for_stop)  # type: ignore[arg-type]
+    await hypercorn_serve(checkpoints, config, shutdown_trigger=wait_for_stop)
 
 
-def run(state_dir: Path, port: int, region: str) -> None:
+def run(state_dir: Path, port: int, region: str, checkpoint_seconds: float) -> None:
     """Restore the state, then serve; one server at a time on a state folder."""
     started_at = datetime.now(UTC)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -102,8 +179,11 @@ def run(state_dir: Path, port: int, region: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit(f"A local AWS runs on {state_dir} already.")
-    restored = saved_state.restore(state_dir)
-    about = {
+    try:
+        restored = saved_state.restore(state_dir)
+    except (OSError, ValueError) as error:
+        sys.exit(f"The local AWS cannot begin from what is in {state_dir}: {error}.")
+    about: dict[str, Any] = {
         "pid": os.getpid(),
         "port": port,
         "endpoint": f"http://{HOST}:{port}",
@@ -111,12 +191,13 @@ def run(state_dir: Path, port: int, region: str) -> None:
         "started_at": started_at.isoformat(),
         "restored": restored.kind,
         "restored_from": restored.saved_at and restored.saved_at.isoformat(),
+        "damaged": restored.damaged and str(restored.damaged),
         "code": process.code_digest(),
     }
     record = state_dir / "gateway.json"
     write_json(record, about)
     try:
-        asyncio.run(serve(state_dir, about))
+        asyncio.run(serve(state_dir, about, checkpoint_seconds))
     finally:
         record.unlink(missing_ok=True)
 
@@ -127,9 +208,10 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--checkpoint-seconds", type=float, default=45)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run(options.state_dir.resolve(), options.port, options.region)
+    run(options.state_dir.resolve(), options.port, options.region, options.checkpoint_seconds)
 
 
 if __name__ == "__main__":

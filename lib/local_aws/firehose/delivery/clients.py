@@ -116,7 +116,7 @@ class DeliveryClients:
     def _log(self, config: DeliveryConfig, told: Sequence[Mapping[str, Any]]) -> None:
         """Write events to the stream's log, if it has one."""
         now_ms, stream = round(time.time() * 1000), {"deliveryStreamARN": config.arn}
-        events = [{"timestamp": now_ms, "message": orjson.dumps(stream | one).decode()} for one in told]
+        events = [{"timestamp": now_ms, "message": orjson.dumps({**stream, **one}).decode()} for one in told]
         if events and config.log_group and config.log_stream:
             where = {"logGroupName": config.log_group, "logStreamName": config.log_stream}
             self.client("logs").put_log_events(**where, logEvents=events)

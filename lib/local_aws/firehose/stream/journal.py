@@ -5,8 +5,8 @@ put is one frame in a segment. A record's position counts from zero and never re
 
 A frame that was not written to its end is no frame: its put was never acknowledged. Every writer starts
 a new segment, so such a torn tail stays behind and is skipped. A write reaches the operating system
-before it is acknowledged, so it survives the death of either process (not the loss of power). Files are never
-changed once they were closed, so `saved_state` can keep the last clean state of a journal by hard links.
+before it is acknowledged, so it survives the death of either process (not the loss of power). What has a
+second name is never written again, so `saved_state` can keep a journal aside by hard links.
 """
 
 from __future__ import annotations
@@ -176,7 +176,12 @@ class JournalWriter:
             self._file = None
 
     def _segment(self) -> io.FileIO:
-        if self._file is None or self._size_bytes >= SEGMENT_BYTES:
+        """The segment in hand; one that is full, or kept aside by a link, is never written again."""
+        if (
+            self._file is None
+            or self._size_bytes >= SEGMENT_BYTES
+            or os.fstat(self._file.fileno()).st_nlink > 1
+        ):
             self.close()
             segment = segment_path(self.folder, self.position)
             segment.unlink(missing_ok=True)
