@@ -116,7 +116,7 @@ def save_stream_records() -> None:
             state["tables"].set_scoped(*scope, saved)
         logs = dynamodb._stream_records._data.items()
         return state | {
-            "stream_records": [[*scope, log.to_json()] for scope, log in logs],
+            "stream_records": [[*scope, log.saved()] for scope, log in logs],
             "stream_trimmed": [[*scope, count] for scope, count in dynamodb._stream_trimmed._data.items()],
             "stream_sequence": dynamodb._stream_seq_counter,
         }
@@ -124,7 +124,10 @@ def save_stream_records() -> None:
     def load_persisted_state(data: Any) -> Any:
         restore(data)
         for *scope, records in data.get("stream_records", ()):
-            dynamodb._stream_records.set_scoped(*scope, StreamLog(orjson.loads(records)))
+            # Until 0.2.0 they were saved as JSON text.
+            old = isinstance(records, str)
+            log = StreamLog(orjson.loads(records)) if old else StreamLog().restore(records)
+            dynamodb._stream_records.set_scoped(*scope, log)
         for *scope, count in data.get("stream_trimmed", ()):
             dynamodb._stream_trimmed.set_scoped(*scope, count)
         dynamodb._stream_seq_counter = data.get("stream_sequence", 0)

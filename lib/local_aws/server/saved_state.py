@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,8 +62,8 @@ class Checkpoint:
     """
 
     def __init__(self, state_dir: Path, saved_at: datetime | None) -> None:
-        newest = kept(state_dir)
-        last = newest[0] if newest else state_dir / KEPT[1]
+        whole = [folder for folder in kept(state_dir) if mark_of(folder) is not None]
+        last = whole[0] if whole else state_dir / KEPT[1]
         self._mark = {"saved_at": saved_at and saved_at.isoformat(), "number": number(last) + 1}
         self._folder = next(state_dir / name for name in KEPT if state_dir / name != last)
         (self._folder / MARK).unlink(missing_ok=True)
@@ -83,21 +84,24 @@ def restore(state_dir: Path) -> Restored:
     Raises:
         ValueError: Nothing that was kept is whole; names the damaged file.
     """
-    found, damaged = kept(state_dir), None
+    found = kept(state_dir)
     if not found or (state_dir / MARK).exists():
         if not (state_dir / MARK).exists():
             write_json(state_dir / MARK, {"saved_at": None})
         moment = saved_at(state_dir)
         Checkpoint(state_dir, moment).finish()
         return Restored("clean" if moment else "empty", moment)
-    for folder in found:
-        if (flaw := flaw_of(folder)) is None:
-            for name in _FOLDERS:
-                if (folder / name).exists():
-                    mirror(folder / name, state_dir / name)
-            return Restored("unclean", saved_at(folder), damaged)
-        damaged = damaged or flaw
-    raise ValueError(f"{damaged} is damaged")
+    flaws = {folder: flaw_of(folder) for folder in found}
+    whole = next((folder for folder in found if flaws[folder] is None), None)
+    if whole is None:
+        raise ValueError(f"{flaws[found[0]]} is damaged")
+    for folder in found[: found.index(whole)]:
+        # The next checkpoint is written over it, and not over the whole one.
+        (folder / MARK).unlink()
+    for name in _FOLDERS:
+        if (whole / name).exists():
+            mirror(whole / name, state_dir / name)
+    return Restored("unclean", saved_at(whole), flaws[found[0]])
 
 
 def kept(state_dir: Path) -> list[Path]:
@@ -107,16 +111,18 @@ def kept(state_dir: Path) -> list[Path]:
 
 
 def number(folder: Path) -> int:
-    """The number of what is kept in a folder; they count up."""
-    return int(mark_of(folder).get("number", 0))
+    """The number of what is kept in a folder: they count up. One that cannot be read may be the newest."""
+    mark = mark_of(folder)
+    return sys.maxsize if mark is None else int(mark.get("number", 0))
 
 
-def mark_of(folder: Path) -> dict[str, Any]:
-    """What the mark in a folder says; nothing where it is damaged."""
+def mark_of(folder: Path) -> dict[str, Any] | None:
+    """What the mark in a folder says; None where it is damaged."""
     try:
-        return dict(read_json(folder / MARK))
+        mark = read_json(folder / MARK)
     except ValueError:
-        return {}
+        return None
+    return mark if isinstance(mark, dict) else None
 
 
 def mark_running(state_dir: Path) -> None:
@@ -136,11 +142,10 @@ def checksums(folder: Path) -> dict[str, int]:
 
 def flaw_of(folder: Path) -> Path | None:
     """The first file of a saved state that is not as it was saved, None where all are."""
-    try:
-        saved = read_json(folder / MARK).get("files", {})
-    except ValueError:
+    mark = mark_of(folder)
+    if mark is None:
         return folder / MARK
-    found = checksums(folder)
+    saved, found = mark.get("files", {}), checksums(folder)
     flawed = (name for name in sorted(saved) if found.get(name) != saved[name])
     return next((folder / "state" / name for name in flawed), None)
 
@@ -160,7 +165,7 @@ def earlier(state_dir: Path) -> datetime | None:
 
 def saved_at(folder: Path) -> datetime | None:
     """When the state in a folder was saved, by its mark."""
-    moment = read_json(folder / MARK).get("saved_at")
+    moment = (mark_of(folder) or {}).get("saved_at")
     return datetime.fromisoformat(moment) if moment else None
 
 

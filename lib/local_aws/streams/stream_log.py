@@ -54,10 +54,6 @@ class StreamLog(RecordLog):
         """How many of the first records may go, older than a moment in epoch seconds; blocks go whole."""
         return self.since(oldest) - self.first
 
-    def to_json(self) -> str:
-        """All records as a JSON list."""
-        return b"".join((b"[", b",".join(record.body for record in self.held(0)), b"]")).decode()
-
     def shown(self, held: Held) -> Mapping[str, Any]:
         """A record as it is delivered."""
         record: Mapping[str, Any] = orjson.loads(held.body)

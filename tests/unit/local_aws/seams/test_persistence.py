@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from ministack.core import persistence
 from ministack.core.responses import AccountRegionScopedDict
+from ministack.services import cloudformation
 
 from local_aws.seams import persistence as persistence_seam
 
@@ -23,6 +25,7 @@ def test_a_state_file_says_what_ministacks_own_says(
 ) -> None:
     monkeypatch.setattr(persistence, "PERSIST_STATE", True)
     monkeypatch.setattr(persistence, "STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(persistence, "save_state", persistence.save_state)
     scoped = AccountRegionScopedDict()
     scoped.set_scoped(ACCOUNT, REGION, "orders", value)
 
@@ -34,3 +37,29 @@ def test_a_state_file_says_what_ministacks_own_says(
     persistence_seam.write_state_files_quickly()
     (tmp_path / "dynamodb.json").unlink()
     assert saved() == theirs
+
+
+def test_a_state_file_that_says_the_same_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(persistence, "STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(persistence, "save_state", persistence.save_state)
+    persistence_seam.write_state_files_quickly()
+    persistence.save_state("dynamodb", {"tables": [1]})
+    first = (tmp_path / "dynamodb.json").stat().st_ino
+    persistence.save_state("dynamodb", {"tables": [1]})
+    assert (tmp_path / "dynamodb.json").stat().st_ino == first
+    kept = tmp_path / "kept"
+    kept.hardlink_to(tmp_path / "dynamodb.json")
+    persistence.save_state("dynamodb", {"tables": [2]})
+    assert orjson.loads((tmp_path / "dynamodb.json").read_bytes())["payload"] == {"tables": [2]}
+    assert orjson.loads(kept.read_bytes())["payload"] == {"tables": [1]}
+
+
+@pytest.mark.parametrize(("status", "busy"), [("CREATE_COMPLETE", False), ("UPDATE_IN_PROGRESS", True)])
+def test_a_stack_in_hand_is_seen(monkeypatch: pytest.MonkeyPatch, status: str, busy: bool) -> None:
+    stacks = AccountRegionScopedDict()
+    stacks.set_scoped(ACCOUNT, REGION, "stack", {"StackStatus": status})
+    stacks.set_scoped(ACCOUNT, REGION, "planned", {"StackStatus": "REVIEW_IN_PROGRESS"})
+    monkeypatch.setattr(cloudformation, "_stacks", stacks)
+    assert persistence_seam.is_deploying() is busy

@@ -1,12 +1,23 @@
-"""The last clean state survives an unclean end, whole."""
+"""The last state that was kept aside survives an unclean end, whole."""
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from local_aws.server import saved_state
+from local_aws.server.saved_state import Checkpoint
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def write(state_dir: Path, **contents: str) -> None:
@@ -67,11 +78,13 @@ def test_a_start_that_failed_changes_nothing(saved: Path) -> None:
     assert saved_state.restore(saved).kind == "clean"
 
 
-def test_a_file_shorter_than_it_was_saved_is_damaged(saved: Path) -> None:
+def test_a_file_other_than_it_was_saved_is_damage(saved: Path) -> None:
     write(saved, **{"state__a.json": "[1, 2]"})
     saved_state.mark_saved(saved)
     assert saved_state.damaged_file(saved) is None
-    write(saved, **{"state__a.json": "[1,"})
+    write(saved, **{"state__a.json": "[1, 3]"})
+    assert saved_state.damaged_file(saved) == saved / "state" / "a.json"
+    (saved / "state" / "a.json").unlink()
     assert saved_state.damaged_file(saved) == saved / "state" / "a.json"
 
 
@@ -85,3 +98,135 @@ def test_damage_while_running_does_not_matter(saved: Path) -> None:
 def test_a_damaged_mark_is_damage(saved: Path) -> None:
     (saved / "clean.json").write_text("{")
     assert saved_state.damaged_file(saved) == saved / "clean.json"
+
+
+@pytest.fixture
+def running(saved: Path) -> Path:
+    """The same folder, running again, with a state file of ministack."""
+    write(saved, **{"state__a.json": "[0]"})
+    saved_state.mark_saved(saved)
+    saved_state.restore(saved)
+    saved_state.mark_running(saved)
+    return saved
+
+
+Change = tuple[str, str | None]
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["state__a.json", "s3__b__x", "s3__b__y", "s3__b__y.tmp", "s3__c"]),
+        st.none() | st.sampled_from(["1", "2", "longer"]),
+    ),
+    max_size=6,
+)
+
+
+def change(state_dir: Path, changes: Sequence[Change]) -> None:
+    """Write files, or remove them."""
+    for name, content in changes:
+        if content is None:
+            (state_dir / name.replace("__", "/")).unlink(missing_ok=True)
+        else:
+            write(state_dir, **{name: content})
+
+
+@settings(max_examples=40, deadline=None)
+@given(rounds=st.lists(CHANGES, min_size=1, max_size=4), lost=CHANGES, linked=st.booleans())
+def test_a_kill_goes_back_to_the_last_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[list[Change]], lost: list[Change], linked: bool
+) -> None:
+    state_dir = tmp_path_factory.mktemp("kept")
+    saved_state.restore(state_dir)
+    saved_state.mark_running(state_dir)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if not linked:
+            monkeypatch.setattr(os, "link", no_links)
+        for number, changes in enumerate(rounds):
+            change(state_dir, changes)
+            Checkpoint(state_dir, NOON + timedelta(minutes=number)).finish()
+        before, last = read(state_dir), NOON + timedelta(minutes=len(rounds) - 1)
+        change(state_dir, lost)
+        Checkpoint(state_dir, NOON + timedelta(days=1))  # it is killed before that is finished
+        for _ in range(2):
+            change(state_dir, lost)
+            restored = saved_state.restore(state_dir)
+            assert (restored.kind, restored.saved_at, read(state_dir)) == ("unclean", last, before)
+
+
+def no_links(source: Any, target: Any) -> None:
+    raise OSError(errno.EPERM, "This file system has no links")
+
+
+def test_a_checkpoint_costs_what_changed(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        write(running, **{f"s3__000__b__{number}": "x"})
+    for _ in range(2):
+        Checkpoint(running, NOON).finish()
+    linked: list[str] = []
+    link = os.link
+    monkeypatch.setattr(os, "link", lambda source, target: (linked.append(source), link(source, target)))
+    write(running, s3__000__b__7="y")
+    Checkpoint(running, NOON).finish()
+    assert linked == [str(running / "s3" / "000" / "b" / "7")]
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, running: Path) -> None:
+    def refuse(source: Any, target: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(shutil, "copy2", refuse)
+
+
+def read_only(monkeypatch: pytest.MonkeyPatch, running: Path) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+
+
+def disk_that_fails_at_the_end(monkeypatch: pytest.MonkeyPatch, running: Path) -> None:
+    def fail(_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+
+@pytest.mark.parametrize("trouble", [full_disk, read_only, disk_that_fails_at_the_end])
+def test_the_last_checkpoint_stays_where_none_can_be_made(
+    running: Path, trouble: Callable[[pytest.MonkeyPatch, Path], None]
+) -> None:
+    for minute in (1, 2):
+        write(running, **{"state__a.json": f"[{minute}]", "s3__000__b__x": f"{minute}"})
+        Checkpoint(running, NOON + timedelta(minutes=minute)).finish()
+    before = read(running)
+    write(running, **{"state__a.json": "[3]", "s3__000__b__x": "3"})
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        trouble(monkeypatch, running)
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"device|system|error"):
+                Checkpoint(running, NOON + timedelta(minutes=3)).finish()
+    restored = saved_state.restore(running)
+    assert (restored.saved_at, read(running)) == (NOON + timedelta(minutes=2), before)
+
+
+@pytest.mark.parametrize("damaged", ["state/a.json", "clean.json"])
+@pytest.mark.parametrize("content", [b"", b"[9]", b"\0" * 40])
+def test_a_damaged_checkpoint_is_passed_over(running: Path, damaged: str, content: bytes) -> None:
+    contents = []
+    for minute in (1, 2):
+        write(running, **{"state__a.json": f"[{minute}]"})
+        Checkpoint(running, NOON + timedelta(minutes=minute)).finish()
+        contents.append(read(running))
+    newest, older = saved_state.kept(running)
+    (newest / damaged).write_bytes(content)
+    assert saved_state.damaged_file(running) is None
+    restored = saved_state.restore(running)
+    assert (restored.saved_at, restored.damaged) == (NOON + timedelta(minutes=1), newest / damaged)
+    assert read(running) == contents[0]
+    Checkpoint(running, NOON)
+    assert saved_state.kept(running) == [older]
+    (older / "state" / "a.json").write_bytes(b"[8]")
+    assert saved_state.damaged_file(running) == older / "state" / "a.json"
+    with pytest.raises(ValueError, match=r"a\.json is damaged"):
+        saved_state.restore(running)

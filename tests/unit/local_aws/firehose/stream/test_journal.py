@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -214,3 +215,45 @@ def test_a_segment_that_is_kept_aside_is_never_written_again(tmp_path: Path) -> 
     JournalWriter(folder).append([b"new"], 0)
     assert kept.stat().st_size == 10
     assert read_all(folder) == [b"new"]
+
+
+def test_a_segment_in_hand_that_is_kept_aside_is_not_written_on(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    writer = JournalWriter(folder)
+    for number in range(3):
+        writer.append([b"%d" % number], 0)
+    os.link(segments(folder)[0], tmp_path / "kept.segment")
+    before = (tmp_path / "kept.segment").read_bytes()
+    for number in range(3, 6):
+        writer.append([b"%d" % number], 0)
+    assert (tmp_path / "kept.segment").read_bytes() == before
+    assert len(segments(folder)) == 2
+    assert read_all(folder) == [b"%d" % number for number in range(6)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    puts=st.lists(st.integers(1, 5), max_size=6),
+    ends=st.lists(st.integers(0, 30), max_size=5),
+    limit_bytes=st.integers(1, 100),
+)
+def test_a_plan_may_end_within_a_put(
+    tmp_path_factory: pytest.TempPathFactory, puts: list[int], ends: list[int], limit_bytes: int
+) -> None:
+    folder, numbers = tmp_path_factory.mktemp("journal"), itertools.count()
+    writer = JournalWriter(folder)
+    for count in puts:
+        writer.append([b"%d" % next(numbers) for _ in range(count)], 7)
+    reader: JournalSource = JournalSource(folder, 0)
+    taken: list[int] = []
+    for end in sorted(min(end, writer.position) for end in [*ends, 30]):
+        reader = reader.again(reader.position) if end % 2 else reader
+        reader.poll()
+        middle = reader.middle(end)
+        assert middle is None if end - reader.position < 2 else reader.position < middle < end
+        while reader.position < end:
+            records = reader.take(limit_bytes, end)
+            assert len(records.data) == len(records.arrived_ms) > 0
+            taken += map(int, records.data)
+        assert taken == list(range(end))
+    assert reader.waiting_bytes == 0
