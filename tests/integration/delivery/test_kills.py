@@ -1,0 +1,120 @@
+"""The whole local AWS is killed while changes are on their way; what is left fits together, and goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+import local_aws
+from dynaberg import deploy, layers
+from dynaberg.contracts.contract import Column, Contract
+from dynaberg.delivery.waiting import wait_for_delivery
+from dynaberg.proof.reconcile import reconcile
+from dynaberg.settings import Settings
+from dynaberg.sql.query import query
+from local_aws import Status
+
+KILLS = 3
+CHECKPOINT_SECONDS = 0.7
+CONTRACT = Contract("things", "killed-source", "id", None, (Column("id", "string"), Column("v", "long")))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Status]:
+    """A local AWS of its own, at which this process's clients are pointed."""
+    status = local_aws.start(tmp_path / "state", port=free_port(), checkpoint_seconds=CHECKPOINT_SECONDS)
+    for name, value in local_aws.env(status.endpoint, status.region).items():
+        monkeypatch.setenv(name, value)
+    yield status
+    local_aws.stop(tmp_path / "state")
+
+
+class Writer(threading.Thread):
+    """Changes items of a DynamoDB table until nobody answers any more."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(daemon=True)
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
+        self.dynamodb = boto3.client("dynamodb", config=config)
+        self.random = random.Random(seed)
+
+    def run(self) -> None:
+        """Put and delete."""
+        with suppress(BotoCoreError, ClientError):
+            while True:
+                key = {"id": {"S": f"item-{self.random.randrange(60)}"}}
+                if self.random.random() < 0.2:
+                    self.dynamodb.delete_item(TableName=CONTRACT.source_table, Key=key)
+                else:
+                    item = key | {"v": {"N": str(self.random.randrange(10**9))}}
+                    self.dynamodb.put_item(TableName=CONTRACT.source_table, Item=item)
+                time.sleep(0.002)
+
+
+def kill(status: Status) -> None:
+    """Kill the server and all that it started, at once."""
+    os.killpg(status.pid, signal.SIGKILL)
+    while local_aws.server.process.is_alive(status.pid):
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("stream_type", ["dynamodb", "kinesis"])
+def test_after_each_kill_all_parts_are_of_one_moment_and_go_on(
+    server: Status, tmp_path: Path, stream_type: str
+) -> None:
+    session, rng = boto3.Session(), random.Random(stream_type)
+    names: dict[str, Any] = {"name": "killed", "table_name": "things", "namespace": "killed"}
+    settings = Settings(table_bucket_name="killed-tables", stream_type=stream_type, root=tmp_path, **names)
+    (tmp_path / "data" / "sql" / "curated").mkdir(parents=True)
+    deploy.enable_cdc(session, settings, CONTRACT)
+    layers.create_tables(session, settings, CONTRACT)
+    deploy.deploy_firehose(session, settings, CONTRACT, buffer_seconds=0)
+    while (server_now := local_aws.status(server.state_dir)) is None or server_now.checkpoint_at is None:
+        time.sleep(0.1)
+    for number in range(KILLS):
+        writer = Writer(number)
+        writer.start()
+        time.sleep(1 + 2 * rng.random())
+        with suppress(Exception):  # a refresh may be under way when it is killed
+            threading.Timer(rng.random(), kill, (server,)).start()
+            layers.refresh(session, settings, CONTRACT)
+        writer.join()
+        killed_at = datetime.now(UTC)
+        server = local_aws.start(server.state_dir, port=server.port, checkpoint_seconds=CHECKPOINT_SECONDS)
+        assert server.restored == "unclean"
+        assert server.restored_from is not None
+        assert killed_at - server.restored_from < timedelta(seconds=30)
+        check(session, settings)
+
+
+def check(session: boto3.Session, settings: Settings) -> None:
+    """What is in the change log came from the stream; all of it arrives, once; the tables match."""
+    sql = 'SELECT change_id, count(*) AS n FROM "things_changes" GROUP BY change_id'
+    wait_for_delivery(session, settings, CONTRACT, timeout=90, progress=False)
+    layers.refresh(session, settings, CONTRACT)
+    report = reconcile(session, settings, CONTRACT)
+    assert report.matches, report.summary
+    items = session.client("dynamodb").scan(TableName=CONTRACT.source_table)["Items"]
+    rows = query(session, settings, 'SELECT id, v FROM "things"', progress=False).df
+    assert dict(rows.itertuples(index=False)) == {item["id"]["S"]: int(item["v"]["N"]) for item in items}
+    assert len(query(session, settings, sql, progress=False).df) > 0
