@@ -28,7 +28,7 @@ from dynaberg.delivery.failures import (
 from dynaberg.delivery.queues import held_messages, remove
 from dynaberg.delivery.reentry import Convert, delivered_ids, deployed_converter, open_reentry
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.functions.conversion import TOO_LARGE, changed_at_us
+from dynaberg.functions.conversion import MAX_ROW_BYTES, TOO_LARGE, changed_at_us
 
 if TYPE_CHECKING:
     import boto3
@@ -160,7 +160,7 @@ def _plan_all(envelopes: Iterable[Envelope], convert: Convert, known: set[str | 
                 outcomes.append(DELIVERED)
                 continue
             try:
-                rows.append(change.raw if is_change_row(document) else convert(document))
+                rows.append(_fitting(change.raw) if is_change_row(document) else convert(document))
             except ConversionError as error:
                 errors[place] = error
                 outcomes.append(NEVER if error.kind == TOO_LARGE else FAILED)
@@ -168,6 +168,14 @@ def _plan_all(envelopes: Iterable[Envelope], convert: Convert, known: set[str | 
                 outcomes.append(REPLAYED)
                 known.add(id_of(document))
         yield Plan(envelope, tuple(outcomes), tuple(rows), errors)
+
+
+def _fitting(row: bytes) -> bytes:
+    """A change row as it is, if Firehose accepts it; a call that holds a larger one is refused as a whole."""
+    if len(row) > MAX_ROW_BYTES:
+        message = f"Its row has {len(row):,} bytes, but Firehose accepts only {MAX_ROW_BYTES:,}"
+        raise ConversionError(TOO_LARGE, message)
+    return row
 
 
 def changed_at(document: Any) -> datetime | None:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from dynaberg import aws, catalog, deploy
 from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
 from dynaberg.source import read_changes
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.1, 2.0, 1.3
 # "DynamoDB Streams Limits": a stream keeps a change for 24 hours.
 _STREAM_HOURS = 24
+# Firehose repeats an error that holds it up, though not at once.
+_LOG_SECONDS = 300
 
 
 def wait_for_delivery(
@@ -56,8 +60,8 @@ def wait_for_delivery(
         One row: table, changes, snapshots (of the change log), snapshot_id, seconds.
 
     Raises:
-        NotReadyError: The deadline passed; the message says how many are missing, the hint says where to
-            look.
+        NotReadyError: The deadline passed; the message says how many are missing and what Firehose's log
+            last said, the hint says where to look.
         NotFoundError: The change log, the source table or its stream does not exist.
         SettingsError: `expected` without a `since` that has a time zone.
 
@@ -255,9 +259,37 @@ def _missing(
 ) -> NotReadyError:
     msg = f"{missing:,} of {wanted:,} changes are not in {contract.log_name!r} after {timeout:g} seconds."
     log_group = f"/aws/lambda/{settings.name}-forwarder"
-    errors = _failed_deliveries(session, settings)
-    hint = f"{errors} The forwarder's log is {log_group}; Firehose's is /aws/kinesisfirehose/{settings.name}."
-    return NotReadyError(msg, hint=hint)
+    errors, last = _failed_deliveries(session, settings), _last_error(session, settings, timeout)
+    return NotReadyError(f"{msg} {last}", hint=f"{errors} The forwarder's log is {log_group}.")
+
+
+def _last_error(session: boto3.Session, settings: Settings, timeout: float) -> str:
+    """What Firehose last wrote to its log, in a sentence.
+
+    Source: "Monitor Amazon Data Firehose Using CloudWatch Logs", Amazon Data Firehose Developer Guide.
+    """
+    logs, group = aws.client(session, "logs"), f"/aws/kinesisfirehose/{settings.name}"
+    since_ms = round((time.time() - timeout - _LOG_SECONDS) * 1000)
+    try:
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since_ms)
+        events = [event for page in pages for event in page["events"]]
+    except ClientError as error:
+        return f"Firehose's log {group} could not be read: {error.response['Error']['Code']}."
+    if not events:
+        return f"Firehose has written no error to its log {group} meanwhile."
+    event = max(events, key=lambda event: event["timestamp"])
+    moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+    return f"The last error of the delivery, of {moment:%H:%M:%S} UTC: {_told(event['message'])} ({group})."
+
+
+def _told(message: str) -> str:
+    """An error of Firehose's log: its code, and its message or the number of records, if it has them."""
+    try:
+        told = json.loads(message)
+        number = f"{told['failedRecords']:,} records" if "failedRecords" in told else None
+        return ": ".join(str(part) for part in (told["errorCode"], told.get("message", number)) if part)
+    except (KeyError, TypeError, ValueError):
+        return message
 
 
 def _failed_deliveries(session: boto3.Session, settings: Settings) -> str:
@@ -267,7 +299,10 @@ def _failed_deliveries(session: boto3.Session, settings: Settings) -> str:
     except (DynabergError, KeyError):
         return "There is no error bucket: deploy the pipeline with wb.enable_cdc() and wb.deploy_firehose()."
     pages = aws.client(session, "s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+    try:
+        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+    except ClientError as error:
+        return f"The error bucket {bucket} could not be read: {error.response['Error']['Code']}."
     if not keys:
         return f"The error bucket {bucket} is empty, so they are still on their way or were not picked up."
     return f"The error bucket holds {len(keys)} objects, the latest s3://{bucket}/{max(keys)}."

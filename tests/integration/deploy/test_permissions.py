@@ -286,6 +286,7 @@ AFTER_AN_ACCIDENT = {
     "cloudformation:ContinueUpdateRollback": "continue_update_rollback",
     "cloudformation:DescribeEvents": "describe_events",
     "kinesis:DeleteStream": "delete_stream",
+    "logs:FilterLogEvents": "filter_log_events",
     "s3:DeleteBucket": "delete_bucket",
     "s3tables:DeleteTableBucket": "delete_table_bucket",
 }

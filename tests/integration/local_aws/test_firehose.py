@@ -259,6 +259,29 @@ def test_records_that_cannot_be_delivered_are_in_the_error_bucket(lake: Lake) ->
     }
 
 
+def test_what_nobody_can_write_stops_nothing(lake: Lake) -> None:
+    table, stream = lake.table(), lake.stream()
+    put(stream, {"id": 0})
+    bad = [
+        b'{"id": 1, "at": 1800000000000000000}',  # in the year 59010
+        b'{"id": 2, "at": "9999-12-31T23:59:59-05:00"}',
+        b'{"id": 3, "amount": %s}' % (b"1" * 5_000),  # more digits than Python reads
+        b'{"id": 4, "at": -62135596800000001}',
+    ]
+    edges = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
+    bounds = ["\ud7ff" * 20, "\U0010ffff" * 20, "e\u0301\u2022" * 9]
+    good = [*({"id": 10 + n, "at": at} for n, at in enumerate(edges))]
+    good += [{"id": 20 + n, "at": edges[0], "note": note} for n, note in enumerate(bounds)]
+    put(stream, good[0], *bad, *good[1:])
+    lake.wait(stream, 1 + len(bad) + len(good))
+    put(stream, {"id": 99})
+    lake.wait(stream, 2 + len(bad) + len(good))
+    assert ids(table) == Counter([0, 99, *(row["id"] for row in good)])
+    assert [base64.b64decode(record["rawData"]) for _, record in lake.error_records()] == bad
+    rows = table.scan(f"note == '{bounds[0]}'").to_arrow().to_pylist()
+    assert [row["note"] for row in rows] == bounds[:1]
+
+
 def test_a_missing_table_sends_everything_to_the_error_bucket(lake: Lake) -> None:
     stream = lake.stream("missing")
     put(stream, {"id": 1}, {"id": 2})

@@ -27,6 +27,7 @@ from dynaberg.delivery.queues import DEAD_LETTERS, PARKED, Message
 from dynaberg.delivery.reentry import row_converter
 from dynaberg.delivery.replay import Plan, _archived_body, _plan_all, changed_at
 from dynaberg.errors import NotReadyError
+from dynaberg.functions.conversion import MAX_ROW_BYTES
 from dynaberg.functions.dead_letters import DeadLetter
 from dynaberg.functions.handover import Handover
 from dynaberg.plots import plot_failures
@@ -80,6 +81,18 @@ def test_each_change_has_its_outcome() -> None:
     assert first.rows[1] == row, "a change row is sent as it is"
     assert first.errors[1].code == "Conversion.NotDynamoDbJson"
     assert second.outcomes == ("in the log already",), "two objects hold it, it is sent once"
+
+
+def test_what_firehose_can_never_take_is_named_and_not_sent() -> None:
+    large = "x" * MAX_ROW_BYTES
+    row = row_converter(CONTRACT)(record("row"))
+    grown = json.dumps(json.loads(row) | {"change_id": "grown", "id": large}).encode()
+    image = {"id": {"S": "a"}, "n": {"N": "1"}, "more": {"S": large}}
+    [plan] = plans(envelope(*(error_line(d) for d in (record("a", NewImage=image), grown, record("b"), row))))
+    assert plan.outcomes == ("never fits", "never fits", "replayed", "replayed")
+    assert [json.loads(sent)["change_id"] for sent in plan.rows] == ["b", "row"]
+    assert [error.code for error in plan.errors.values()] == ["Conversion.TooLarge"] * 2
+    assert all(f"accepts only {MAX_ROW_BYTES:,}" in error.message for error in plan.errors.values())
 
 
 @pytest.mark.parametrize("raw", [b"no JSON", b"[1]", b'"text"', b"null", b'{"change_id":null}', b"\xff"])

@@ -9,9 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tqdm import tqdm
 
+from dynaberg import aws
 from dynaberg.delivery import waiting
+from dynaberg.settings import Settings
 
 
 def log(records: int) -> Any:
@@ -71,3 +74,49 @@ def test_only_the_ids_of_a_page_are_parsed() -> None:
     refused = {"status_code": 400, "body": b'{"__type": "ExpiredIteratorException"}'}
     waiting._keep_ids(refused)
     assert refused["body"] == b'{"__type": "ExpiredIteratorException"}'
+
+
+class Logs:
+    """A CloudWatch Logs client over two pages of events, or one that refuses."""
+
+    def __init__(self, messages: list[str], refusal: str = "") -> None:
+        self.messages, self.refusal = messages, refusal
+
+    def get_paginator(self, name: str) -> Logs:
+        assert name == "filter_log_events"
+        return self
+
+    def paginate(self, logGroupName: str, startTime: int) -> list[dict[str, Any]]:  # noqa: N803
+        if self.refusal:
+            raise ClientError({"Error": {"Code": self.refusal, "Message": ""}}, "FilterLogEvents")
+        assert logGroupName == "/aws/kinesisfirehose/orders"
+        assert 0 < time.time() * 1000 - startTime < 400_000
+        events = [{"timestamp": 1_000 * n, "message": text} for n, text in enumerate(self.messages)]
+        return [{"events": events[1:]}, {"events": events[:1]}]
+
+
+@pytest.mark.parametrize(
+    ("messages", "refusal", "told"),
+    [
+        (
+            ['{"errorCode": "Old"}', '{"errorCode": "S3.AccessDenied", "message": "No."}'],
+            "",
+            "of 00:00:01 UTC: S3.AccessDenied: No. (",
+        ),
+        (
+            ['{"errorCode": "Iceberg.InvalidJson", "failedRecords": 2000}'],
+            "",
+            "Iceberg.InvalidJson: 2,000 records",
+        ),
+        (['{"errorCode": "OverflowError"}'], "", "UTC: OverflowError ("),
+        (["in words"], "", "UTC: in words ("),
+        ([], "", "has written no error"),
+        ([], "AccessDeniedException", "could not be read: AccessDeniedException"),
+    ],
+)
+def test_the_last_error_of_the_delivery_is_named(
+    monkeypatch: pytest.MonkeyPatch, messages: list[str], refusal: str, told: str
+) -> None:
+    monkeypatch.setattr(aws, "client", lambda session, name: Logs(messages, refusal))
+    session: Any = None
+    assert told in waiting._last_error(session, Settings(name="orders"), timeout=60)

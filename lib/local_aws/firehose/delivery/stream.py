@@ -32,6 +32,7 @@ from local_aws.firehose.stream import DeliveryConfig, Destination, Plan, Positio
 CHUNK_BYTES = 2**20
 COALESCE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 5.0
+NOTE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ class StreamDelivery(threading.Thread):
         self._buckets: dict[str, TableBucket] = {}
         self._given_up: dict[Destination, str] = {}
         self._failure: Exception | None = None
+        self._noted = 0.0
         self._suspect: Plan | None = None
         self._woken = threading.Event()
         self._stopping = threading.Event()
@@ -350,8 +352,9 @@ class StreamDelivery(threading.Thread):
             raise StoppedError
 
     def _note_error(self, error: Exception) -> None:
-        text = words(error)
-        if text != self._checkpoint.last_error:
+        text, now = words(error), time.monotonic()
+        if text != self._checkpoint.last_error or now > self._noted + NOTE_SECONDS:
+            self._noted = now
             log.warning("%s: %s", self.folder.name, text)
             self._save(last_error=text)
             self._clients.report_error(self.config, error)
