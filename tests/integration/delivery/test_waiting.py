@@ -21,12 +21,13 @@ def test_the_last_error_of_the_delivery_is_named(make_pipeline: Callable[[str], 
     stream = deploy.outputs(session, settings, "delivery")["DeliveryStreamName"]
     session.client("s3").delete_bucket(Bucket=bucket)
     session.client("firehose").put_record(DeliveryStreamName=stream, Record={"Data": b"no change row"})
-    time.sleep(1)
+    logs, deadline = session.client("logs"), time.monotonic() + 30
+    while not logs.filter_log_events(logGroupName=f"/aws/kinesisfirehose/{settings.name}")["events"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     began = datetime.now(UTC)
     pipeline.write({"id": {"S": "a"}, "at": {"N": "1"}})
-    with pytest.raises(
-        NotReadyError, match=r"1 of 1 changes .*ClientError: .*NoSuchBucket.*kinesisfirehose"
-    ) as late:
+    with pytest.raises(NotReadyError, match=r"1 of 1 changes .*: NoSuchBucket.*firehose") as late:
         wait_for_delivery(session, settings, contract, expected=1, since=began, timeout=4, progress=False)
     assert f"The error bucket {bucket} could not be read: NoSuchBucket." in late.value.hint
     session.client("s3").create_bucket(Bucket=bucket)

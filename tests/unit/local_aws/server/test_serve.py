@@ -1,0 +1,131 @@
+"""Checkpoints are taken while something changes, and what hinders one is said in a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_aws.seams import persistence
+from local_aws.server import saved_state
+from local_aws.server.serve import Checkpoints, SaveErrors, may_write
+
+
+def request(method: str, target: str = "", kind: str = "http") -> dict[str, Any]:
+    """The ASGI scope of a request."""
+    headers = [(b"X-Amz-Target", target.encode())] if target else []
+    return {"type": kind, "method": method, "headers": headers}
+
+
+@pytest.mark.parametrize(
+    ("scope", "writes"),
+    [
+        (request("GET"), False),
+        (request("HEAD"), False),
+        (request("PUT"), True),
+        (request("DELETE"), True),
+        (request("POST"), True),
+        (request("POST", "DynamoDB_20120810.Query"), False),
+        (request("POST", "DynamoDB_20120810.BatchGetItem"), False),
+        (request("POST", "DynamoDB_20120810.TransactWriteItems"), True),
+        (request("POST", "DynamoDBStreams_20120810.GetRecords"), False),
+        (request("POST", "Kinesis_20131202.ListShards"), False),
+        (request("POST", "Firehose_20150804.DescribeDeliveryStream"), False),
+        (request("POST", "Firehose_20150804.PutRecordBatch"), True),
+        (request("POST", "AmazonAthena.StartQueryExecution"), True),
+        (request("GET", kind="lifespan"), False),
+    ],
+)
+def test_requests_that_only_read_are_known(scope: dict[str, Any], writes: bool) -> None:
+    assert may_write(scope) is writes
+
+
+@pytest.fixture
+def saves(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What ministack does when it is to save its state."""
+    made: list[Callable[[], None]] = []
+    monkeypatch.setattr(persistence, "save_everything", lambda: [save() for save in made])
+    monkeypatch.setattr(persistence, "is_deploying", lambda: False)
+    return made
+
+
+@pytest.fixture
+def errors() -> Iterator[SaveErrors]:
+    made = SaveErrors()
+    yield made
+    logging.getLogger("persistence").removeHandler(made)
+
+
+class App:
+    """An application that answers nothing."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Do nothing."""
+
+
+def taken(checkpoints: Checkpoints, *scopes: dict[str, Any]) -> None:
+    """Let requests come, and the time pass for a checkpoint."""
+
+    async def live() -> None:
+        for scope in scopes:
+            await checkpoints(scope, None, None)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(checkpoints.run(0.1), 0.6)
+
+    asyncio.run(live())
+
+
+def test_a_checkpoint_is_taken_only_where_something_may_have_changed(
+    tmp_path: Path, saves: list[Callable[[], None]], errors: SaveErrors
+) -> None:
+    made: list[str] = []
+    saves.append(lambda: made.append("saved"))
+    about: dict[str, Any] = {}
+    checkpoints = Checkpoints(App(), tmp_path, about, errors)
+    taken(checkpoints)
+    assert made == ["saved"], "what was before the first request is kept, too"
+    taken(checkpoints, request("GET"), request("POST", "DynamoDB_20120810.Scan"))
+    assert made == ["saved"]
+    taken(checkpoints, request("PUT"))
+    assert made == ["saved", "saved"]
+    assert about["checkpoint_at"] == str(saved_state.mark_of(saved_state.kept(tmp_path)[0])["saved_at"])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("where", ["ministack", "links"])
+def test_a_checkpoint_that_fails_is_said_and_taken_again(
+    tmp_path: Path,
+    saves: list[Callable[[], None]],
+    errors: SaveErrors,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "a.json").write_text("[1]")
+    about: dict[str, Any] = {}
+    checkpoints = Checkpoints(App(), tmp_path, about, errors)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        if where == "ministack":
+            saves.append(lambda: logging.getLogger("persistence").error("dynamodb is not saved: disk full"))
+        else:
+            disk.setattr(os, "link", full)
+            disk.setattr(saved_state.shutil, "copy2", full)
+        taken(checkpoints)
+    told = about["checkpoint_error"]
+    assert told.startswith("No checkpoint could be made at 2")
+    assert told.endswith(("dynamodb is not saved: disk full.", "No space left on device."))
+    assert saved_state.kept(tmp_path) == []
+    saves.clear()
+    taken(checkpoints)
+    assert about["checkpoint_error"] is None
+    assert len(saved_state.kept(tmp_path)) == 1
