@@ -201,6 +201,52 @@ def test_a_throttled_shard_is_read_at_the_next_look() -> None:
     assert source.take(2**20).data == [b"0"]
 
 
+def test_a_look_that_did_not_reach_every_end_is_told() -> None:
+    client: Any = Kinesis({"a": [b"0", b"1"], "b": []}, page=1)
+    client.throttles = 1
+    source = KinesisSource(client, "arn", START_MS, {})
+    looks = []
+    for _ in range(4):
+        source.poll()
+        looks.append(source.refused)
+    assert looks == [True, True, False, False]
+    client.expired = {"a:2"}
+    source.poll()
+    assert source.refused
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 6), min_size=1, max_size=3),
+    take=st.integers(0, 12),
+    throttles=st.integers(0, 2),
+)
+def test_a_plan_is_halved_until_one_record_is_left(sizes: list[int], take: int, throttles: int) -> None:
+    client: Any = Kinesis({f"s{s}": [b"%d/%d" % (s, n) for n in range(size)] for s, size in enumerate(sizes)})
+    source = KinesisSource(client, "arn", START_MS, {})
+    source.poll()
+    while source.waiting_bytes and take:
+        source.take(1)
+        take -= 1
+    begin, everything = source.position, KinesisSource(client, "arn", START_MS, {})
+    drain(everything)
+    end, halves = everything.position, 0
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("local_aws.firehose.delivery.kinesis_source.BUSY_SECONDS", 0)
+        while True:
+            client.throttles = throttles
+            middle = source.again(begin).middle(end)
+            count = len(drain(source.again(begin), end=end))
+            if middle is None:
+                break
+            first = len(drain(source.again(begin), end=middle))
+            assert first in (count // 2, (count + 1) // 2)
+            assert len(drain(source.again(middle), end=end)) == count - first
+            end, halves = middle, halves + 1
+    assert count <= 1
+    assert halves <= 5
+
+
 def test_a_full_shard_does_not_keep_another_from_its_planned_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local_aws.firehose.delivery.kinesis_source.AHEAD_BYTES", 20)
     client: Any = Kinesis({"a": [b"aaaaaaaaaa"] * 9, "b": [b"b"] * 4}, page=9)

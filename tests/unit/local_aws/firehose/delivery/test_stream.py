@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import requests
+from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyiceberg.exceptions import (
@@ -18,6 +20,8 @@ from pyiceberg.exceptions import (
     CommitFailedException,
     CommitStateUnknownException,
     NoSuchTableError,
+    ServerError,
+    ServiceUnavailableError,
 )
 from pyiceberg.io.pyarrow import PyArrowLocalFileSystem
 from pyiceberg.schema import Schema
@@ -29,7 +33,7 @@ from local_aws.firehose.append.sink import Target, layout_of
 from local_aws.firehose.arrow.rows import RowConverter
 from local_aws.firehose.delivery import stream
 from local_aws.firehose.delivery.stream import StreamDelivery
-from local_aws.firehose.stream.checkpoint import load_checkpoint
+from local_aws.firehose.stream.checkpoint import Plan, load_checkpoint
 from local_aws.firehose.stream.config import DeliveryConfig, Destination
 from local_aws.firehose.stream.journal import JournalSource, JournalWriter, segments
 
@@ -348,6 +352,44 @@ def test_a_flush_that_a_kill_interrupted_is_done_again_exactly(
     wait(folder, later)
     assert services.ids() == [1, 2, 3]
     assert services.failed() == [("Iceberg.InvalidJson", b"bad")]
+
+
+class ThrottledSource(JournalSource):
+    """Is refused when it first looks."""
+
+    def poll(self) -> None:
+        if not self.refused:
+            self.refused = True
+            return
+        super().poll()
+
+
+def test_a_planned_flush_waits_for_a_source_that_is_throttled(folder: Path, services: Services) -> None:
+    end = write(folder, row(1), row(2))
+    load_checkpoint(folder).but(plan=Plan.up_to(end)).store(folder)
+    delivery = MortalDelivery(folder, CONFIG, ThrottledSource(folder, 0), cast("Any", services))
+    delivery.saves, delivery.deaths, delivery.end = itertools.count(), (), end
+    delivery.run()
+    assert services.ids() == [1, 2]
+
+
+def test_an_outage_is_waited_for_and_puts_nothing_aside(folder: Path, services: Services) -> None:
+    services.before_commit = [
+        cast("Any", trouble)
+        for trouble in (
+            CommitFailedException,
+            ServerError,
+            ServiceUnavailableError,
+            lambda: requests.ConnectionError("refused"),
+            lambda: EndpointConnectionError(endpoint_url="x"),
+            lambda: ClientError({"Error": {"Code": "SlowDown", "Message": ""}}, "PutObject"),
+        )
+    ] * 2
+    end = write(folder, row(1), row(2))
+    deliver_and_die(folder, services, end, ())
+    assert (services.ids(), services.failed()) == ([1, 2], [])
+    assert len(services.catalog.load_table().snapshots()) == 1
+    assert len(services.errors) >= 6
 
 
 def test_a_schema_that_changes_between_reading_and_commit_is_followed(
