@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from pyiceberg.expressions import EqualTo
 from pyiceberg.io.pyarrow import PyArrowFileIO, PyArrowLocalFileSystem
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
@@ -52,6 +53,31 @@ def rows(*numbers: int) -> pa.RecordBatch:
 @pytest.fixture
 def make(memory_catalog: Any) -> Callable[[PartitionSpec], TableAppender]:
     return lambda spec: TableAppender(memory_catalog.create(SCHEMA, spec), PyArrowLocalFileSystem())
+
+
+@pytest.mark.parametrize(
+    ("text", "upper"),
+    [
+        ("\ud7ff" * 20, None),  # what comes next are halves of characters
+        ("\U0010ffff" * 20, None),
+        ("a" * 15 + "\ud7ff" * 5, None),
+        ("a" * 20, b"a" * 15 + b"b"),
+        ("\ud7ff" * 16, "\ud7ff".encode() * 16),
+    ],
+)
+def test_a_bound_that_cannot_be_written_is_left_out(
+    memory_catalog: Any, text: str, upper: bytes | None
+) -> None:
+    table = memory_catalog.create(Schema(NestedField(1, "text", StringType())))
+    files = DataFiles(table)
+    files.add(pa.RecordBatch.from_pylist([{"text": text}], pa.schema([("text", pa.large_string())])))
+    appender = TableAppender(table, PyArrowLocalFileSystem())
+    [file] = files.finish()
+    assert file.entry.lower_bounds == {1: text[:16].encode()}
+    assert (file.entry.upper_bounds or {}).get(1) == upper
+    appender.append([file], {})
+    found = memory_catalog.load_table().scan(EqualTo("text", text)).to_arrow()
+    assert found.to_pylist() == [{"text": text}]
 
 
 @pytest.mark.parametrize("row_group_bytes", [1, 2**30])

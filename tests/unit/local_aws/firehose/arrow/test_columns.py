@@ -110,7 +110,7 @@ PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "count": st.none() | st.integers(-(2**63), 2**63 - 1),
     "ratio": st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70),
     "day": st.none() | st.dates().map(str),
-    "at": st.none() | st.integers(-(2**55), 2**55),
+    "at": st.none() | st.integers(-(2**55), 2**55) | st.integers(-(2**63), 2**63 - 1),
     "done": st.none() | st.booleans(),
 }
 ODD = st.sampled_from(

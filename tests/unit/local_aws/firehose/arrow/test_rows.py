@@ -63,6 +63,36 @@ def refuses(kind: IcebergType, value: str) -> None:
     assert (values, failures) == ([], {0: TYPE_MISMATCH})
 
 
+FIRST_US, LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+ZONED, PLAIN = TimestamptzType(), TimestampType()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "fits"),
+    [
+        *((kind, str(value), True) for kind in (ZONED, PLAIN) for value in (FIRST_US, LAST_US)),
+        *((kind, str(value), False) for kind in (ZONED, PLAIN) for value in (FIRST_US - 1, LAST_US + 1)),
+        *((kind, str(1_800_000_000_000_000_000), False) for kind in (ZONED, PLAIN)),
+        (ZONED, '"9999-12-31T23:59:59.999999Z"', True),
+        (ZONED, '"9999-12-31T23:59:59-05:00"', False),
+        (ZONED, '"0001-01-01T00:00:00+01:00"', False),
+        (PLAIN, '"0000-01-01T00:00:00"', False),
+        (DateType(), '"9999-12-31"', True),
+        (DateType(), '"0001-01-01"', True),
+        (DateType(), '"0000-12-31"', False),
+    ],
+)
+def test_moments_and_dates_are_of_the_years_1_to_9999(kind: IcebergType, value: str, fits: bool) -> None:
+    within: list[tuple[IcebergType, str]] = [
+        (kind, value),
+        (ListType(2, kind), f"[{value}]"),
+        (StructType(NestedField(2, "m", kind)), f'{{"m": {value}}}'),
+    ]
+    for each, literal in within:
+        values, failures = convert(each, literal)
+        assert (len(values), failures) == ((1, {}) if fits else (0, {0: TYPE_MISMATCH}))
+
+
 @st.composite
 def decimal_and_type(draw: st.DrawFn) -> tuple[Decimal, int, int]:
     precision = draw(st.integers(1, 38))
