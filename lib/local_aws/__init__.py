@@ -168,7 +168,7 @@ def stop(state_dir: Path, *, timeout_seconds: float = 60) -> bool:
     os.kill(pid, signal.SIGKILL)
     process.ends(pid, time.monotonic() + 10)
     msg = f"The local AWS (process {pid}) did not stop within {timeout_seconds:g} s and was killed."
-    raise LocalAwsError(msg, hint="Start it again: it begins from its last clean state and says so.")
+    raise LocalAwsError(msg, hint="Start it again: it begins from its last checkpoint and says so.")
 
 
 def status(state_dir: Path) -> Status | None:

@@ -73,7 +73,7 @@ class Checkpoint:
 
     def finish(self) -> None:
         """Wait until it is on the disk, and mark it as whole."""
-        for path in self._new:
+        for path in (*self._new, *dict.fromkeys(path.parent for path in self._new)):
             synchronize(path)
         write_json(self._folder / MARK, self._mark | {"files": checksums(self._folder)}, durable=True)
 

@@ -2,7 +2,7 @@
 
 One process delivers all streams, a thread each. Its standard input is the line to the gateway. Where that
 ends without a `FINISH`, the gateway died: then the worker ends at once, since the next gateway goes back to
-the last clean state.
+the last checkpoint.
 """
 
 from __future__ import annotations
