@@ -563,7 +563,7 @@ def test_buffers_outlive_a_stop_and_go_back_with_the_tables_after_a_kill(
 ) -> None:
     state_dir, port = tmp_path / "state", free_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    status = local_aws.start(state_dir, port=port)
+    status = local_aws.start(state_dir, port=port, checkpoint_seconds=3600)
     try:
         lake = make_lake(status)
         table = lake.table()
@@ -573,7 +573,7 @@ def test_buffers_outlive_a_stop_and_go_back_with_the_tables_after_a_kill(
         lake.wait(quick, 1)
         local_aws.stop(state_dir)
 
-        local_aws.start(state_dir, port=port)
+        local_aws.start(state_dir, port=port, checkpoint_seconds=3600)
         assert lake.progress(slow)["buffered_records"] == 1
         put(quick, {"id": 3})
         put(slow, *({"id": n, "note": "x" * 5000} for n in range(10, 230)))
@@ -582,7 +582,7 @@ def test_buffers_outlive_a_stop_and_go_back_with_the_tables_after_a_kill(
         assert ids(table) == Counter([1, 2, 3, *range(10, 230)])
         os.kill(json.loads((state_dir / "gateway.json").read_text())["pid"], signal.SIGKILL)
 
-        assert local_aws.start(state_dir, port=port).restored == "unclean"
+        assert local_aws.start(state_dir, port=port, checkpoint_seconds=3600).restored == "unclean"
         table = lake.catalog.load_table(("ns", "log"))
         assert (lake.progress(quick)["position_written"], lake.progress(slow)["position_written"]) == (1, 1)
         put(slow, *({"id": n, "note": "x" * 5000} for n in range(300, 520)))

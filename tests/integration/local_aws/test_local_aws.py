@@ -114,15 +114,18 @@ def listening(pid: int) -> set[tuple[str, int]]:
     }
 
 
+def start(state_dir: Path) -> Status:
+    """Start without checkpoints."""
+    return local_aws.start(state_dir, port=free_port(), checkpoint_seconds=3600)
+
+
 def start_twice_at_once(state_dir: Path) -> list[Status]:
-    port, answers = free_port(), list[Status]()
-    starts = [
-        threading.Thread(target=lambda: answers.append(local_aws.start(state_dir, port=port))) for _ in "ab"
-    ]
-    for start in starts:
-        start.start()
-    for start in starts:
-        start.join()
+    answers = list[Status]()
+    starts = [threading.Thread(target=lambda: answers.append(start(state_dir))) for _ in "ab"]
+    for each in starts:
+        each.start()
+    for each in starts:
+        each.join()
     return answers
 
 
@@ -140,7 +143,7 @@ def stop_seconds(status: Status) -> float:
 def test_a_life_with_a_clean_stop_and_a_kill(state_dir: Path) -> None:
     status, other = start_twice_at_once(state_dir)
     assert (status.pid, status.restored) == (other.pid, "empty")
-    assert local_aws.start(state_dir, port=free_port()).pid == status.pid
+    assert start(state_dir).pid == status.pid
     assert listening(status.pid) == {("127.0.0.1", status.port)}
     assert 0 < status.memory_bytes < 2**30
     arn = fill(status)
@@ -150,7 +153,7 @@ def test_a_life_with_a_clean_stop_and_a_kill(state_dir: Path) -> None:
     assert stop_seconds(status) < 45
     assert not local_aws.stop(state_dir)
 
-    status = local_aws.start(state_dir, port=free_port())
+    status = start(state_dir)
     assert status.restored == "clean"
     assert found(status, arn) == before
     client(status, "dynamodb").put_item(TableName="things", Item={"id": {"S": "after"}})
@@ -163,7 +166,7 @@ def test_a_life_with_a_clean_stop_and_a_kill(state_dir: Path) -> None:
     os.kill(status.pid, signal.SIGKILL)
     assert local_aws.status(state_dir) is None
 
-    status = local_aws.start(state_dir, port=free_port())
+    status = start(state_dir)
     assert (status.restored, status.restored_from) == ("unclean", saved_at)
     assert found(status, arn) == before
     assert client(status, "s3").get_object(Bucket="things", Key="before")["Body"].read() == b"1"
