@@ -72,9 +72,10 @@ class Checkpoint:
             self._new += mirror(state_dir / name, self._folder / name)
 
     def finish(self) -> None:
-        """Wait until it is on the disk, and mark it as whole."""
-        for path in (*self._new, *dict.fromkeys(path.parent for path in self._new)):
-            synchronize(path)
+        """Wait until the state of ministack is on the disk, and mark it all as whole."""
+        for path in self._new:
+            if path.parent == self._folder / "state":
+                synchronize(path)
         write_json(self._folder / MARK, self._mark | {"files": checksums(self._folder)}, durable=True)
 
 
