@@ -41,6 +41,7 @@ from local_aws.wire import (
 
 if TYPE_CHECKING:
     from pyiceberg.table import CommitTableRequest
+    from pyiceberg.table.metadata import TableMetadata
 
 _PREFIX = (
     r"/iceberg/v1/(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+|\d{12}:s3tablescatalog/[^/]+)"
@@ -150,7 +151,8 @@ class IcebergRest(AtRest):
 
     async def _commit(self, request: Request, parts: Parts) -> Response:
         table = table_name(parts)
-        stored = (await self._commit_all(self._signed({table: request.json()}, request)))[table]
+        changes = await self._prepared({table: request.json()}, request)
+        stored = (await self._commit_all(changes))[table]
         return self._table_response(stored, minimal=request.headers.get("prefer") == MINIMAL)
 
     async def _commit_transaction(self, request: Request, parts: Parts) -> Response:
@@ -160,17 +162,35 @@ class IcebergRest(AtRest):
             if table in changes:
                 raise IcebergError(400, "BadRequestException", f"Table {table} is in the transaction twice.")
             changes[table] = change
-        await self._commit_all(self._signed(changes, request))
+        await self._commit_all(await self._prepared(changes, request))
         return Response(204)
 
-    def _signed(self, changes: Mapping[TableName, Any], request: Request) -> Mapping[TableName, Any]:
-        """Changes as they came; those of Athena with its query's id in the summary of each snapshot."""
+    async def _prepared(
+        self, changes: Mapping[TableName, Any], request: Request
+    ) -> Mapping[TableName, Any]:
+        """Changes as they came; Athena's name its query in each snapshot, whose bounds of text are valid."""
         for table, change in changes.items() if ENGINE_HEADER in request.headers else ():
-            query_id = self._tables.query_writing(table)
-            for update in change.get("updates", []) if query_id else ():
-                if update.get("action") == "add-snapshot":
+            query_id, stored = self._tables.query_writing(table), await self._tables.find(table)
+            for update in change.get("updates", []):
+                if update.get("action") != "add-snapshot":
+                    continue
+                if query_id:
                     update["snapshot"].setdefault("summary", {})[QUERY_PROPERTY] = query_id
+                if stored:
+                    await self._make_bounds_valid(stored.metadata, update["snapshot"])
         return changes
+
+    async def _make_bounds_valid(self, metadata: TableMetadata, described: Any) -> None:
+        from pyiceberg.table.snapshots import Snapshot
+
+        from local_aws.s3tables.bounds import new_manifests, valid_files
+
+        snapshot = Snapshot.model_validate(described)
+        files = {snapshot.manifest_list: await self._tables.read_object(snapshot.manifest_list)}
+        for manifest in new_manifests(files[snapshot.manifest_list], snapshot):
+            files[manifest.manifest_path] = await self._tables.read_object(manifest.manifest_path)
+        for location, content in (await asyncio.to_thread(valid_files, files, metadata, snapshot)).items():
+            await self._tables.write_object(location, content)
 
     async def _commit_all(self, changes: Mapping[TableName, Any]) -> dict[TableName, StoredTable]:
         """Commit to some tables, all or none: every change is checked before the first is stored."""

@@ -10,9 +10,14 @@ from typing import Any
 import boto3
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
 from pyiceberg.catalog import load_catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.expressions import EqualTo
+from pyiceberg.manifest import DataFileContent
 
 BUCKET, NAMESPACE = "dml-lake", "shop"
 CATALOG = f"s3tablescatalog/{BUCKET}"
@@ -321,3 +326,48 @@ def test_workgroups_with_kms_may_not_write(shop: Shop, stock: str) -> None:
         ]
     assert execution["Status"]["StateChangeReason"].startswith("NOT_SUPPORTED: DML on S3 Tables")
     assert len(shop.rows(stock)) == 3
+
+
+def text_bounds_are_true(shop: Shop, table: str, column: str) -> None:
+    """Every file's bounds of a column are UTF-8 and enclose its values; every reader opens the table."""
+    loaded = shop.catalog.load_table((NAMESPACE, table))
+    assert loaded.inspect.files().num_rows > 0
+    field = loaded.schema().find_field(column).field_id
+    for task in loaded.scan().plan_files():
+        assert task.file.content == DataFileContent.DATA
+        with loaded.io.new_input(task.file.file_path).open() as stream:
+            values = [v.encode() for v in parquet.read_table(stream)[column].to_pylist() if v is not None]
+        lower, upper = (bounds.get(field) for bounds in (task.file.lower_bounds, task.file.upper_bounds))
+        for bound in filter(None, (lower, upper)):
+            bound.decode()
+        assert lower is None or all(lower <= value for value in values)
+        assert upper is None or all(value <= upper for value in values)
+    value = values[0]
+    assert loaded.scan(row_filter=EqualTo(column, value.decode())).to_arrow().num_rows > 0
+    for kind in ("files", "partitions", "manifests"):
+        assert shop.run(f'SELECT * FROM "{table}${kind}"')["Status"]["State"] == "SUCCEEDED"
+
+
+LETTERS = st.sampled_from("aA\x7fé\u07ff•日\ud7ff\ue000\uffff\U0001f600\U0010ffff")
+TEXTS = st.lists(st.text(LETTERS, min_size=1, max_size=20), min_size=3, max_size=3, unique=True)
+
+
+@settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=TEXTS)
+@example(texts=["AAAAAAAAAAAAAAA• a bullet", "日本語のとても長い題名です", "\U0010ffff" * 9])
+@example(texts=["\ud7ff" * 9, "a" + "\ud7ff" * 9, "b" * 20])
+def test_bounds_of_text_are_whole_characters(shop: Shop, texts: list[str]) -> None:
+    first, second, third = (f"'{text}'" for text in texts)
+    for table in ("words", "copied"):
+        shop.change(f"DROP TABLE IF EXISTS {table}")
+    shop.change(f"CREATE TABLE words (id bigint, word string) {ICEBERG}")
+    shop.change(f"INSERT INTO words VALUES (1, {first}), (2, {second})")
+    shop.change(
+        f"MERGE INTO words w USING (VALUES (1, {third}), (3, {first})) AS s(id, word) ON w.id = s.id "
+        "WHEN MATCHED THEN UPDATE SET word = s.word "
+        "WHEN NOT MATCHED THEN INSERT (id, word) VALUES (s.id, s.word)"
+    )
+    shop.change("CREATE TABLE copied WITH (partitioning = ARRAY['word']) AS SELECT * FROM words")
+    for table in ("words", "copied"):
+        text_bounds_are_true(shop, table, "word")
+    assert sorted(row[1] for row in shop.rows("words")) == sorted([texts[2], texts[1], texts[0]])
