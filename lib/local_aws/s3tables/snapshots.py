@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 from pyiceberg.io import OutputFile
 from pyiceberg.io.fileformat import DataFileStatistics
@@ -67,10 +68,33 @@ def data_file(
         spec_id=spec_id,
         equality_ids=None,
         key_metadata=None,
-        **statistics.to_serialized_dict(),
+        **serialized(statistics),
     )
     file.spec_id = spec_id
     return file
+
+
+def serialized(statistics: DataFileStatistics) -> dict[str, Any]:
+    """Statistics as a manifest has them, without bounds of text that cannot be written.
+
+    pyiceberg raises the last character of a bound, and after U+D7FF it makes half a pair of that.
+    """
+    try:
+        return statistics.to_serialized_dict()
+    except UnicodeEncodeError:
+        known = statistics.column_aggregates.items()
+        return replace(
+            statistics, column_aggregates={i: one for i, one in known if has_bounds(one)}
+        ).to_serialized_dict()
+
+
+def has_bounds(aggregate: Any) -> bool:
+    """Whether the upper bound of a column can be written."""
+    try:
+        aggregate.max_as_bytes()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class NewSnapshot:

@@ -111,7 +111,7 @@ TIME = [
 
 JSON = [
     row("json_parse", "an error where it is not JSON", "(t) := json(t)"),
-    row("json_format", "", "(j) := CAST(json(j) AS VARCHAR)"),
+    row("json_format", "", "(j) := CAST(j AS VARCHAR)"),
     row("json_extract", "NULL where the text is not JSON", "(j, p) := CASE WHEN json_valid(j) THEN json_extract(j, p) END"),
     row("json_extract_scalar", "NULL for objects and arrays", "(j, p) := CASE WHEN json_valid(j) THEN CASE WHEN json_type(j, p) NOT IN ('OBJECT', 'ARRAY', 'NULL') THEN json_extract_string(j, p) END END"),
     row("json_array_length", "NULL for others", "(j) := CASE WHEN json_type(j) = 'ARRAY' THEN CAST(json_array_length(j) AS BIGINT) END"),

@@ -21,9 +21,7 @@ MACROS = [
         WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'Infinity' ELSE '-Infinity' END
         WHEN x = 0 OR (abs(x) >= 0.001 AND abs(x) < 10000000) THEN CAST(x AS VARCHAR)
         ELSE CASE WHEN x < 0 THEN '-' ELSE '' END || trino_scientific(CAST(abs(x) AS VARCHAR)) END"""),
-    row("timestamp_text", "with a number of digits of the second", """(x, digits) := CASE
-        WHEN digits = 0 THEN strftime(x, '%Y-%m-%d %H:%M:%S') WHEN digits <= 3 THEN strftime(x, '%Y-%m-%d %H:%M:%S.%g')
-        ELSE strftime(x, '%Y-%m-%d %H:%M:%S.%f') END"""),
+    row("timestamp_text", "with a number of digits of the second", "(x, digits) := rtrim(left(strftime(x, '%Y-%m-%d %H:%M:%S.%f'), 20 + digits), '.')"),
     row("most_frequent", "the n entries of a map of counts that have the highest", """(m, n) := map_from_entries(
         list_transform(list_slice(list_reverse_sort(list_transform(map_entries(m), lambda e: {'c': e.value, 'k': e.key})),
         1, n), lambda e: {'key': e.k, 'value': CAST(e.c AS BIGINT)}))"""),
@@ -34,21 +32,39 @@ MACROS = [
         ELSE CASE WHEN epoch_ms(x) < 0 THEN '-' ELSE '' END || abs(epoch_ms(x)) // 86400000 || ' '
              || strftime(make_timestamp((abs(epoch_ms(x)) % 86400000) * 1000), '%H:%M:%S.%g') END"""),
     row("binary_text", "bytes in pairs", "(x) := rtrim(regexp_replace(lower(hex(x)), '(..)', '\\1 ', 'g'))"),
-    row("varchar", "CAST AS VARCHAR", "(x, digits) := CAST(x AS VARCHAR)",
-        "(x DOUBLE, digits) := trino_double_text(x)", "(x FLOAT, digits) := trino_double_text(x)",
-        "(x BIGINT, digits) := CAST(x AS VARCHAR)", "(x HUGEINT, digits) := CAST(x AS VARCHAR)",
-        "(x TIMESTAMP, digits) := trino_timestamp_text(x, digits)", "(x DATE, digits) := CAST(x AS VARCHAR)",
-        "(x TIMESTAMPTZ, digits) := trino_timestamp_text(x, digits) || ' UTC'",
-        "(x JSON, digits) := json_extract_string(x, '$')"),
     row("nonzero", "a divisor", "(x) := CASE WHEN x = 0 THEN CAST('DIVISION_BY_ZERO' AS BIGINT) ELSE x END"),
+    row("nonzero_decimal", "a divisor in its own type", "(x) := [x][CASE WHEN x = 0 THEN CAST('DIVISION_BY_ZERO' AS BIGINT) ELSE 1 END]"),
     row("divide", "whole numbers give whole numbers", "(a, b) := a / b",
         "(a INTEGER, b INTEGER) := a // trino_nonzero(b)", "(a BIGINT, b BIGINT) := a // trino_nonzero(b)",
         "(a HUGEINT, b HUGEINT) := a // trino_nonzero(b)", "(a DOUBLE, b DOUBLE) := a / b"),
     row("modulo", "the remainder, with the sign of the dividend", "(a, b) := a % trino_nonzero(b)",
         "(a DOUBLE, b DOUBLE) := a % b", "(a INTEGER, b INTEGER) := a % trino_nonzero(b)",
         "(a BIGINT, b BIGINT) := a % trino_nonzero(b)"),
-    row("decimal_divide", "smallest units by smallest units, rounded half away from zero",
-        "(n, d) := sign(n) * sign(d) * ((abs(n) * 2 + abs(d)) // (abs(trino_nonzero(d)) * 2))"),
+    row("half_up", "a quotient from its whole part and the remainder", "(q, r, d) := q + CAST(r >= d - r AS UTINYINT)"),
+    row("decimal_divide", "smallest units by smallest units, rounded half away from zero", """(n, d) := sign(n) * sign(d)
+        * trino_half_up(abs(n) // abs(trino_nonzero(d)), abs(n) % abs(trino_nonzero(d)), abs(d))"""),
+    row("times_ten", "modulo d, both of at most 127 bits", "(r, d) := (((r * 2 % d) * 2 % d + r) % d) * 2 % d"),
+    row("digit", "r * 10 by d, where r is less than d", """(r, d) := (r * 2 // d) * 4 + ((r * 2 % d) * 2 // d) * 2
+        + (((r * 2 % d) * 2 % d + r) // d) * 2 + (((r * 2 % d) * 2 % d + r) % d) * 2 // d"""),
+    row("long_division", "quotient and remainder of n * 10 ** k, which may be wider than 128 bits, by d", """(n, d, k) := list_reduce(
+        list_prepend([n // d, n % d], list_transform(range(k), lambda i: [n, d])),
+        lambda s, i: [s[1] * 10 + trino_digit(s[2], d), trino_times_ten(s[2], d)])"""),
+    row("unsigned", "", "(x) := CAST(abs(x) AS UHUGEINT)"),
+    row("ten_to", "a power of ten", "(k) := CAST(rpad('1', CAST(k + 1 AS INTEGER), '0') AS HUGEINT)"),
+    row("long_divide", "n * 10 ** k by d, rounded half away from zero", """(n, d, k) := CASE
+        WHEN length(CAST(abs(n) AS VARCHAR)) + k <= 38 THEN trino_decimal_divide(n * trino_ten_to(k), d)
+        ELSE sign(n) * sign(d) * list_transform([trino_long_division(trino_unsigned(n), trino_unsigned(trino_nonzero(d)), k)],
+            lambda t: CAST(trino_half_up(t[1], t[2], trino_unsigned(d)) AS HUGEINT))[1] END"""),
+    row("long_modulo", "n * 10 ** j modulo d * 10 ** k, one of which is 0", """(n, d, j, k) := CASE
+        WHEN length(CAST(abs(trino_nonzero(d)) AS VARCHAR)) + k > 38 THEN n
+        ELSE list_transform([trino_unsigned(d * trino_ten_to(k))], lambda u: sign(n) * CAST(list_reduce(
+            list_prepend(trino_unsigned(n) % u, list_transform(range(j), lambda i: u)), lambda r, i: trino_times_ten(r, u)) AS HUGEINT))[1] END"""),
+    row("average", "of a sum in two parts, the first of which counts 10 ** 19 times", """(front, back, n) := list_transform(
+        [[front // n * CAST('10000000000000000000' AS HUGEINT), front % n * CAST('10000000000000000000' AS HUGEINT) + back]],
+        lambda t: list_transform([[t[1] + t[2] // n, t[2] % n]], lambda q: q[1]
+            + CASE WHEN 2 * abs(q[2]) > n OR (2 * abs(q[2]) = n AND sign(q[2]) * sign(q[1]) >= 0) THEN sign(q[2]) ELSE 0 END)[1])[1]"""),
+    row("decimal_text", "smallest units as a decimal's text", """(x, scale) := CASE WHEN x < 0 THEN '-' ELSE '' END
+        || regexp_replace(lpad(CAST(abs(x) AS VARCHAR), CAST(greatest(scale + 1, length(CAST(abs(x) AS VARCHAR))) AS INTEGER), '0'), '(.{' || scale || '})$', '.\\1')"""),
     row("subscript", "an array's element; beyond it an error", """(x, i) := CASE
         WHEN x IS NULL OR i IS NULL THEN NULL
         WHEN i < 1 OR i > len(x) THEN x[CAST('SUBSCRIPT ' || i || ' > ' || len(x) AS BIGINT)] ELSE x[i] END"""),

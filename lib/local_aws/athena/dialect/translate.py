@@ -140,8 +140,9 @@ def without_marks(node: Node) -> Node:
 def change_cast(node: exp.Cast) -> Node:
     """A cast with Trino's rounding, truncation and text."""
     to, value = node.to, node.this
+    shown = exp.Literal.number(node.meta.get("digits", 6))
     if to.this == T.JSON:
-        return call("to_json", value)
+        return call("trino_json", value, shown)
     from_json = is_json(value)
     if from_json and to.this in (T.VARCHAR, T.TEXT):
         return call("json_extract_string", value, exp.Literal.string("$"))
@@ -159,8 +160,8 @@ def change_cast(node: exp.Cast) -> Node:
 
 def text_cast(node: exp.Cast, to: exp.DataType) -> Node:
     """CAST AS VARCHAR, cut to its length."""
-    shown = exp.Literal.number(node.meta.get("digits", 6))
-    text: Node = node if isinstance(node, exp.TryCast) else call("trino_varchar", node.this, shown)
+    # Nothing fails to become text.
+    text: Node = call("trino_varchar", node.this, exp.Literal.number(node.meta.get("digits", 6)))
     if not to.expressions:
         return text
     length = to.expressions[0].copy()
@@ -196,7 +197,7 @@ JSON_CALLS = {
     "trino_json_parse",
     "trino_json_extract",
     "trino_json_array_get",
-    "to_json",
+    "trino_json",
 }
 
 

@@ -45,7 +45,7 @@ PRECISION = {
     "timestamp": 3,
     "timestamp with time zone": 3,
 }
-WHOLE_DIGITS = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 38}
+WHOLE_DIGITS = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 19}
 FAMILIES = {
     **dict.fromkeys(
         (

@@ -9,65 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from local_aws.athena.dialect import DuckType, literal, quoted
-from local_aws.athena.typed import Look
+from local_aws.athena.dialect import DuckType, quoted
+from local_aws.athena.typed import Look, text_of
 
 Row = list[str | None]
-NESTED = Look(6)
-
-TEXTS = {
-    "DOUBLE": "trino_double_text({0})",
-    "FLOAT": "trino_double_text({0})",
-    "HUGEINT": "CAST(CAST({0} AS BIGINT) AS VARCHAR)",
-    "BLOB": "trino_binary_text({0})",
-    "TIMESTAMP": "trino_timestamp_text({0}, {digits})",
-    "TIMESTAMP_MS": "trino_timestamp_text(CAST({0} AS TIMESTAMP), {digits})",
-    "TIMESTAMP_S": "trino_timestamp_text(CAST({0} AS TIMESTAMP), {digits})",
-    "TIMESTAMP_NS": "trino_timestamp_text(CAST({0} AS TIMESTAMP), {digits})",
-    "TIMESTAMP WITH TIME ZONE": "(trino_timestamp_text({0}, {digits}) || ' UTC')",
-    "TIME": "(strftime(DATE '2000-01-01' + {0}, '%H:%M:%S.%g'))",
-    "INTERVAL": "trino_interval_text({0})",
-    "VARCHAR": "{0}",
-}
-
-
-def text_of(value: str, kind: DuckType, look: Look = NESTED, depth: int = 0) -> str:
-    """The SQL that writes a value as Athena's result text.
-
-    Args:
-        value: SQL of the value.
-        kind: Its DuckDB type.
-        look: Digits and zone of timestamps.
-        depth: How many arrays and maps stand around it; names the lambda's variable.
-    """
-    variable = f"e{depth}"
-
-    def inner(part: str, child: DuckType) -> str:
-        return f"coalesce({text_of(part, child, look, depth + 1)}, 'null')"
-
-    children = [child for _, child in kind.children]
-    if kind.kind == "list":
-        texts = f"list_transform({value}, lambda {variable}: {inner(variable, children[0])})"
-        return f"('[' || array_to_string({texts}, ', ') || ']')"
-    if kind.kind == "map":
-        entry = " || '=' || ".join(
-            inner(f"{variable}.{part}", c) for part, c in zip(("key", "value"), children, strict=True)
-        )
-        texts = f"list_transform(map_entries({value}), lambda {variable}: {entry})"
-        return f"('{{' || array_to_string({texts}, ', ') || '}}')"
-    if kind.kind == "struct":
-        fields = [
-            literal((name or f"field{i}") + "=")
-            + " || "
-            + inner(f"struct_extract_at({value}, {i + 1})", child)
-            for i, (name, child) in enumerate(kind.children)
-        ]
-        joined = " || ', ' || ".join(fields)
-        return f"CASE WHEN {value} IS NOT NULL THEN '{{' || {joined} || '}}' END"
-    template = TEXTS.get(kind.text, "CAST({0} AS VARCHAR)")
-    zone = f" || ' {look.zone}'" if look.zone and kind.text == "TIMESTAMP" else ""
-    return template.replace("{0}", value).replace("{digits}", str(look.digits)) + zone
-
 
 def as_text_query(sql: str, kinds: Sequence[DuckType], looks: Sequence[Look]) -> str:
     """A query whose columns are the texts of another's, in its order."""

@@ -4,8 +4,8 @@ From outside: the checks and rewrites of a query whose tables are known, and the
 """
 
 from local_aws.athena.typed.naming import output_names, refuse_aliases
-from local_aws.athena.typed.precision import Look
 from local_aws.athena.typed.scopes import named_cte, only_nulls
+from local_aws.athena.typed.texts import Look, text_of
 
 __all__ = [
     "Look",
@@ -14,6 +14,7 @@ __all__ = [
     "output_names",
     "precision",
     "refuse_aliases",
+    "text_of",
     "typed",
     "unnest",
 ]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sqlglot import exp
 
 from local_aws.athena.typed.scopes import named_cte, outermost
+from local_aws.athena.typed.texts import Look
 
 Node = exp.Expr
 T = exp.DataType.Type
@@ -27,27 +27,13 @@ MILLISECONDS = {
 }
 TIMES = (T.TIMESTAMP, T.TIMESTAMPTZ, T.TIME)
 TEXTS = (T.VARCHAR, T.TEXT, T.CHAR)
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a column of the result is written.
-
-    Attributes:
-        digits: Digits of a second.
-        zone: The zone that stands behind a timestamp, where it is not UTC.
-        type: The type's name, where DuckDB's type does not say.
-    """
-
-    digits: int = 3
-    zone: str = ""
-    type: str = ""
+WRITTEN = (*TEXTS, T.JSON)
 
 
 def annotate(tree: Node) -> None:
     """Notes how many digits a CAST AS VARCHAR has to write, and what `typeof` cannot see in DuckDB's type."""
-    for cast in tree.find_all(exp.Cast):
-        if cast.to.this in TEXTS:
+    for cast in tree.find_all(exp.Cast, exp.TryCast):
+        if cast.to.this in WRITTEN:
             select = cast.find_ancestor(exp.Select)
             cast.meta["digits"] = digits(cast.this, select)
     for call in tree.find_all(exp.Anonymous):
@@ -108,12 +94,25 @@ def digits(node: Node, select: exp.Select | None) -> int:
         return max(found, default=6)
     if isinstance(node, (exp.CurrentTimestamp, exp.Localtimestamp)):
         return 3
+    if isinstance(node, exp.Identifier):
+        return variable_digits(node, select)
     if isinstance(node, exp.Anonymous) and node.name.lower() in MILLISECONDS:
         return 3
     if isinstance(node, exp.Subquery):
         inner = outer_select(node)
         return digits(inner.expressions[0].unalias(), inner) if inner else 3
     return max((digits(child, select) for child in node.iter_expressions()), default=0)
+
+
+def variable_digits(node: exp.Identifier, select: exp.Select | None) -> int:
+    """Digits of a lambda's variable: those of the arrays that the lambda is for."""
+    function = node.find_ancestor(exp.Lambda)
+    while function is not None and node.name not in [p.name for p in function.expressions]:
+        function = function.find_ancestor(exp.Lambda)
+    if function is None or function.parent is None:
+        return 0
+    sources = [a for a in function.parent.expressions if not isinstance(a, exp.Lambda)]
+    return max((digits(source, select) for source in sources), default=0)
 
 
 def literal_digits(text: str) -> int:

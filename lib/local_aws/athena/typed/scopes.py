@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import duckdb
 from sqlglot import exp
@@ -43,12 +43,51 @@ SCOPE_ORDER = {"with_": 0, "from_": 1, "joins": 2, "laterals": 3}
 
 def operand_types(select: exp.Select, operands: Sequence[Node], describe: Describe) -> list[str | None]:
     """The types of expressions in the scope of a SELECT; what stands there twice is asked for once."""
-    known: dict[Node, str | None] = {operand: literal_type(operand) for operand in operands}
+    asked = [bound(operand) for operand in operands]
+    known: dict[Node, str | None] = {operand: literal_type(operand) for operand in asked}
     unknown = [operand for operand, kind in known.items() if kind is None]
     for has_aggregate in (False, True):
         group = [node for node in unknown if contains_aggregate(node) is has_aggregate]
         known.update(zip(group, described(select, group, describe), strict=True))
-    return [known[operand] for operand in operands]
+    return [known[operand] for operand in asked]
+
+
+def bound(node: Node) -> Node:
+    """An expression without the variables of the lambdas around it: each is an element of its array."""
+    around: list[exp.Lambda] = []
+    outer = node.parent
+    while outer is not None and not isinstance(outer, exp.Select):
+        around += [outer] if isinstance(outer, exp.Lambda) else []
+        outer = outer.parent
+    variables: dict[str, Node] = {}
+    for function in reversed(around):
+        called = function.parent
+        if called is None:
+            continue
+        source, *others = [argument for argument in called.expressions if argument is not function]
+        array = exp.Paren(this=substituted(source, variables))
+        values = [exp.Bracket(this=array, expressions=[exp.Literal.number(1)])]
+        if called.name == "list_reduce":
+            values.insert(0, exp.Paren(this=substituted(others[0], variables)))
+        else:
+            values.append(exp.cast(exp.Literal.number(1), "BIGINT"))
+        variables |= zip((p.name.lower() for p in function.expressions), values, strict=False)
+    return substituted(node, variables) if variables else node
+
+
+def substituted(node: Node, variables: Mapping[str, Node]) -> Node:
+    """A copy of an expression with values for the variables of lambdas."""
+    copied = exp.Paren(this=node.copy())
+    for name in list(copied.find_all(exp.Identifier)):
+        if name.arg_key == "this" and isinstance(name.parent, exp.Column):
+            continue
+        is_member = name.arg_key == "expression" and isinstance(name.parent, exp.Dot)
+        is_name = is_member or isinstance(name.parent, (exp.Lambda, exp.Alias, exp.TableAlias, exp.Table))
+        value = variables.get(name.name.lower())
+        if value is not None and (not is_name or name.arg_key == "this" and isinstance(name.parent, exp.Lambda)):
+            name.replace(value.copy())
+    inner: Node = copied.this
+    return inner
 
 
 def literal_type(node: Node) -> str | None:

@@ -9,11 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import sqlglot
 from sqlglot import exp
 
-from local_aws.athena.dialect import FUNCTIONS, MACROS, QueryError, call, decimal_type, family, text_name
-from local_aws.athena.typed.decimals import apply_division, average
+from local_aws.athena.dialect import (
+    FUNCTIONS,
+    MACROS,
+    DecimalType,
+    DuckSql,
+    QueryError,
+    call,
+    decimal_type,
+    family,
+    parse_type,
+    text_name,
+    to_duckdb,
+)
+from local_aws.athena.typed.decimals import (
+    SUMMED,
+    apply_arithmetic,
+    average,
+    cast,
+    decimal_operation,
+    in_common,
+)
 from local_aws.athena.typed.scopes import Describe, operand_types, selects, visible_ctes
+from local_aws.athena.typed.texts import JSON, Look, text_of
 from local_aws.athena.typed.type_checks import (
     COMPARISONS,
     CONDITIONS,
@@ -62,10 +83,13 @@ def levels(root: Node) -> Iterator[list[Node]]:
     """The typed expressions of a SELECT or VALUES, without those of what is inside; innermost first."""
     by_height: dict[int, list[Node]] = {}
 
-    def visit(node: Node) -> int:
+    def visit(node: Node, floor: int = 0) -> int:
         if isinstance(node, SCOPES) and node is not root:
-            return 0
-        height = max((visit(child) for child in node.iter_expressions()), default=0)
+            return floor
+        later = typed_later(node)
+        earlier = [child for child in node.iter_expressions() if all(child is not one for one in later)]
+        height = max((visit(child, floor) for child in earlier), default=floor)
+        height = max((visit(child, height) for child in later), default=height)
         if type(node) in RULES and OPERANDS[type(node)](node):
             height += 1
             by_height.setdefault(height, []).append(node)
@@ -73,6 +97,13 @@ def levels(root: Node) -> Iterator[list[Node]]:
 
     visit(root)
     yield from (by_height[height] for height in sorted(by_height))
+
+
+def typed_later(node: Node) -> list[Node]:
+    """What must wait for its neighbors: a lambda for its array, an aggregate for what stands around it."""
+    if isinstance(node, (exp.Window, exp.Filter)):
+        return [node.this]
+    return [child for child in node.expressions if isinstance(child, exp.Lambda)]
 
 
 SCOPES = (exp.Select, exp.Values, exp.Unnest)
@@ -110,21 +141,91 @@ def apply_subscript(node: Node, types: Sequence[str | None]) -> None:
 SUBSCRIPTS = {"[]": "trino_subscript", "MAP": "trino_map_subscript", "STRUCT": "struct_extract_at"}
 
 
+def whole_aggregate(node: Node) -> Node:
+    """An aggregate with its FILTER and OVER."""
+    parent = node.parent
+    is_within = isinstance(parent, (exp.Filter, exp.Window)) and node.arg_key == "this"
+    return whole_aggregate(parent) if is_within and parent else node
+
+
 def apply_average(node: Node, types: Sequence[str | None]) -> None:
     """The average of decimals is a decimal of the same type."""
-    kind = decimal_type(types[0])
-    if kind is not None and types[0] and types[0].startswith("DECIMAL"):
-        target = node.parent if isinstance(node.parent, (exp.Filter, exp.Window)) else node
-        if isinstance(target.parent, exp.Window) and target.arg_key == "this":
-            target = target.parent
+    target, kind = whole_aggregate(node), decimal_type(types[0])
+    if kind is not None and is_decimal(types[0]):
         target.replace(average(target, kind))
+    elif types[0] == "FLOAT":
+        target.replace(exp.cast(target.copy(), "FLOAT"))
 
 
-def apply_round(node: Node, types: Sequence[str | None]) -> None:
-    """A decimal rounded to some digits keeps its scale and gains a digit in front."""
+def apply_sum(node: Node, types: Sequence[str | None]) -> None:
+    """The sum of whole numbers is a bigint, that of decimals has at most 38 digits."""
+    target, kind = whole_aggregate(node), decimal_type(types[0])
+    if kind is not None and is_decimal(types[0]):
+        # DuckDB sums to a little beyond 38 digits; only an operator looks.
+        zero = cast(exp.Literal.number(0), DecimalType(38, kind.scale))
+        if kind.precision > SUMMED:
+            target.replace(exp.Paren(this=exp.Add(this=target.copy(), expression=zero)))
+    elif kind is not None or types[0] == "FLOAT":
+        target.replace(exp.cast(target.copy(), "BIGINT" if kind else "FLOAT"))
+
+
+def apply_percentile(node: Node, types: Sequence[str | None]) -> None:
+    """Percentiles are of bigints, reals and doubles; a decimal becomes a double."""
+    wanted = "DOUBLE" if is_decimal(types[0]) else "BIGINT" if decimal_type(types[0]) else None
+    if wanted:
+        node.expressions[0].replace(exp.cast(node.expressions[0].copy(), wanted))
+
+
+def apply_rounding(node: Node, types: Sequence[str | None]) -> None:
+    """What rounding leaves of a decimal's digits."""
     kind = decimal_type(types[0])
-    if kind is not None and types[0] and types[0].startswith("DECIMAL") and len(node.expressions) == 2:
-        node.replace(exp.cast(node.copy(), f"DECIMAL({min(kind.precision + 1, 38)}, {kind.scale})"))
+    if kind is None or not is_decimal(types[0]):
+        return
+    name, has_digits = str(node.this).lower(), len(node.expressions) == 2
+    front = kind.precision - kind.scale
+    if has_digits:
+        left = DecimalType(min(kind.precision + (name == "round"), 38), kind.scale)
+    elif name == "trunc":
+        left = DecimalType(max(front, 1), 0)
+    else:
+        left = DecimalType(min(front + min(kind.scale, 1), 38), 0)
+    node.replace(cast(node, left))
+
+
+def apply_text(node: Node, types: Sequence[str | None]) -> None:
+    """CAST AS VARCHAR and AS JSON, by the type of the value."""
+    is_json = node.this == "trino_json"
+    word = "json" if is_json else "varchar"
+    if types[0] is None:
+        message = f"CAST AS {word.upper()}: the local Athena cannot tell the type of the value"
+        raise QueryError("NOT_SUPPORTED", message, node)
+    kind = parse_type({"TEXT LITERAL": "VARCHAR", "NULL": '"NULL"'}.get(types[0], types[0]))
+    value, look = to_duckdb(node.expressions[0]), Look(int(node.expressions[1].name))
+    if is_json:
+        text = f"CAST({text_of(value, kind, look, JSON)} AS JSON)"
+    elif kind.text == "JSON":
+        text = f"json_extract_string({value}, '$')"
+    elif kind.kind != "plain" or kind.text == "BLOB":
+        raise QueryError("TYPE_MISMATCH", f"Cannot cast {text_name(kind.text)} to varchar", node)
+    else:
+        text = text_of(value, kind, look)
+    node.replace(sqlglot.parse_one(text, dialect=DuckSql))
+
+
+def apply_cast(node: Node, types: Sequence[str | None]) -> None:
+    """A double becomes the decimal that its shortest text is, as in Java."""
+    if types[0] in ("FLOAT", "DOUBLE"):
+        node.set("this", exp.cast(node.this.copy(), "VARCHAR"))
+
+
+def cast_operands(node: Node) -> list[Node]:
+    """What is cast to a decimal."""
+    return [node.this] if node.to.this == exp.DataType.Type.DECIMAL else []
+
+
+def is_decimal(kind: str | None) -> bool:
+    """Whether a type is a decimal by its name."""
+    return kind is not None and kind.startswith("DECIMAL")
 
 
 def apply_call(node: Node, types: Sequence[str | None]) -> None:
@@ -228,6 +329,9 @@ def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
         exp.Paren(this=o.copy()) if isinstance(o, exp.Binary) else o.copy() for o in node.expressions
     )
     result: Node = exp.Paren(this=kind(this=left, expression=right))
+    numbers = [decimal_type(t) for t in types]
+    if any(map(is_decimal, types)) and numbers[0] and numbers[1]:
+        result = decimal_operation(result.this, numbers[0], numbers[1])
     if {family(t or "") for t in types} in ({"time", "number"}, {"time", "text"}):
         sign = "+" if kind is exp.Add else "-"
         message = f"Cannot apply operator: {text_name(types[0] or '')} {sign} {text_name(types[1] or '')}"
@@ -239,22 +343,25 @@ def apply_interval_sum(node: Node, types: Sequence[str | None]) -> None:
     node.replace(result)
 
 
+ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
 CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {
     "trino_plus": apply_interval_sum,
     "trino_minus": apply_interval_sum,
     "avg": apply_average,
-    "round": apply_round,
+    "sum": apply_sum,
+    "approx_quantile": apply_percentile,
+    **dict.fromkeys(("round", "trunc", "ceil", "ceiling", "floor"), apply_rounding),
     "coalesce": apply_case,
     "date_sub": refuse_text,
     "trino_from_unixtime": refuse_text,
     "typeof": apply_typeof,
+    **dict.fromkeys(("trino_varchar", "trino_json"), apply_text),
     "concat_ws": apply_concat_ws,
     "trino_cardinality": apply_cardinality,
     "reverse": apply_reverse,
 }
 RULES: Mapping[type[Node], Callable[[Node, Sequence[str | None]], None]] = {
-    exp.Div: apply_division,
-    exp.Mod: apply_division,
+    **dict.fromkeys(ARITHMETIC, apply_arithmetic),
     exp.Bracket: apply_subscript,
     exp.Anonymous: apply_call,
     exp.In: apply_in,
@@ -262,16 +369,17 @@ RULES: Mapping[type[Node], Callable[[Node, Sequence[str | None]], None]] = {
     exp.Case: apply_case,
     exp.If: apply_condition,
     exp.DPipe: apply_concat,
+    **dict.fromkeys((exp.Cast, exp.TryCast), apply_cast),
     **dict.fromkeys(COMPARISONS, apply_comparison),
     **dict.fromkeys(CONDITIONS, apply_condition),
 }
 OPERANDS: Mapping[type[Node], Callable[[Node], list[Node]]] = {
-    exp.Div: both,
-    exp.Mod: both,
+    **dict.fromkeys(ARITHMETIC, both),
     exp.Bracket: lambda node: [node.this, node.expressions[0]],
     exp.Case: case_results,
     exp.If: condition_operands,
     exp.DPipe: both,
+    **dict.fromkeys((exp.Cast, exp.TryCast), cast_operands),
     exp.Anonymous: call_operands,
     exp.In: in_operands,
     exp.Between: lambda node: [node.this, node.args["low"], node.args["high"]],
