@@ -5,10 +5,11 @@ From outside: parsing, the translation that needs no types, types and their name
 
 from local_aws.athena.dialect.dialect import DuckSql, call, literal, quoted, to_duckdb
 from local_aws.athena.dialect.errors import QueryCancelled, QueryError, StatementError, from_duckdb
+from local_aws.athena.dialect.formats import offset_minutes, wall_clock
 from local_aws.athena.dialect.functions import FUNCTIONS, definitions
 from local_aws.athena.dialect.macros import MACROS
 from local_aws.athena.dialect.statements import kind_of, read, without_comments
-from local_aws.athena.dialect.translate import HIDDEN_COLUMN, SHOWS_PATH, rewrite
+from local_aws.athena.dialect.translate import HIDDEN_COLUMN, SHOWS_PATH, WALL_CLOCK, rewrite
 from local_aws.athena.dialect.types import (
     WHOLE_DIGITS,
     DecimalType,
@@ -27,6 +28,7 @@ __all__ = [
     "HIDDEN_COLUMN",
     "MACROS",
     "SHOWS_PATH",
+    "WALL_CLOCK",
     "WHOLE_DIGITS",
     "DecimalType",
     "DuckSql",
@@ -43,6 +45,7 @@ __all__ = [
     "from_duckdb",
     "kind_of",
     "literal",
+    "offset_minutes",
     "outside",
     "parse_type",
     "quoted",
@@ -50,5 +53,6 @@ __all__ = [
     "rewrite",
     "text_name",
     "to_duckdb",
+    "wall_clock",
     "without_comments",
 ]

@@ -6,7 +6,7 @@ import re
 
 from sqlglot import exp
 
-from local_aws.athena.dialect.dialect import call
+from local_aws.athena.dialect.dialect import call, literal
 from local_aws.athena.dialect.errors import QueryError
 
 DIRECTIVE = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])")
@@ -91,6 +91,20 @@ def joda_piece(piece: str) -> str:
     if piece not in JODA:
         raise QueryError("INVALID_FUNCTION_ARGUMENT", f"Invalid format: '{piece}' is not supported locally")
     return JODA[piece]
+
+
+def offset_minutes(zone: str) -> int | None:
+    """The minutes of `+02:00`; None for the name of a zone."""
+    found = re.fullmatch(r"([+-])(\d\d?)(?::?(\d\d))?", zone)
+    return int(f"{found[1]}{int(found[2]) * 60 + int(found[3] or 0)}") if found else None
+
+
+def wall_clock(moment: str, zone: str) -> str:
+    """The SQL of the wall clock of a moment; DuckDB knows no offsets as zones."""
+    minutes = offset_minutes(zone)
+    if minutes is None:
+        return f"({moment}) AT TIME ZONE {literal(zone)}"
+    return f"(({moment}) AT TIME ZONE 'UTC' + INTERVAL '{minutes}' MINUTE)"
 
 
 def format_call(node: exp.Anonymous) -> exp.Expr:

@@ -104,9 +104,9 @@ TIME = [
     row("from_iso8601_timestamp", "with time zone", "(t) := CAST(t AS TIMESTAMPTZ)"),
     row("from_iso8601_timestamp_nanos", "with time zone", "(t) := CAST(t AS TIMESTAMPTZ)"),
     row("from_iso8601_date", "", "(t) := CAST(t AS DATE)"),
-    row("to_iso8601", "", "(x) := strftime(x, '%Y-%m-%dT%H:%M:%S.%g')", "(x DATE) := CAST(x AS VARCHAR)", "(x TIMESTAMP) := strftime(x, '%Y-%m-%dT%H:%M:%S.%g')", "(x TIMESTAMPTZ) := strftime(x, '%Y-%m-%dT%H:%M:%S.%g') || 'Z'"),
-    row("at_timezone", "the wall clock there", "(x, z) := CAST(x AS TIMESTAMPTZ) AT TIME ZONE z"),
-    row("with_timezone", "the moment of a wall clock", "(x, z) := CAST(x AS TIMESTAMP) AT TIME ZONE z"),
+    row("to_iso8601", "", "(x, digits) := CAST(x AS VARCHAR)", "(x DATE, digits) := CAST(x AS VARCHAR)", "(x TIMESTAMP, digits) := replace(trino_timestamp_text(x, digits), ' ', 'T')", "(x TIMESTAMPTZ, digits) := replace(trino_timestamp_text(x, digits), ' ', 'T') || 'Z'"),
+    row("at_timezone", "the zone is shown", "(x, z) := CAST(x AS TIMESTAMPTZ)"),
+    row("with_timezone", "the first moment of a wall clock", "(x, z) := trino_moment(CAST(x AS TIMESTAMP), z)"),
 ]  # fmt: skip
 
 JSON = [

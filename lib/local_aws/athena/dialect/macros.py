@@ -22,6 +22,16 @@ MACROS = [
         WHEN x = 0 OR (abs(x) >= 0.001 AND abs(x) < 10000000) THEN CAST(x AS VARCHAR)
         ELSE CASE WHEN x < 0 THEN '-' ELSE '' END || trino_scientific(CAST(abs(x) AS VARCHAR)) END"""),
     row("timestamp_text", "with a number of digits of the second", "(x, digits) := rtrim(left(strftime(x, '%Y-%m-%d %H:%M:%S.%f'), 20 + digits), '.')"),
+    row("moment", "the first at which clocks of a zone show a time", """(x, z) := CASE
+        WHEN (x AT TIME ZONE z - INTERVAL 1 HOUR) AT TIME ZONE z = x THEN x AT TIME ZONE z - INTERVAL 1 HOUR
+        WHEN (x AT TIME ZONE z - INTERVAL 30 MINUTE) AT TIME ZONE z = x THEN x AT TIME ZONE z - INTERVAL 30 MINUTE
+        ELSE x AT TIME ZONE z END"""),
+    row("difference", "of a zone's clocks from UTC at a moment", "(m, z) := (m AT TIME ZONE z) - (m AT TIME ZONE 'UTC')"),
+    row("moved", "the moment of a wall clock that was worked out of a moment: with the same offset where it holds", """(x, z, m) := CASE
+        WHEN ((x - trino_difference(CAST(m AS TIMESTAMPTZ), z)) AT TIME ZONE 'UTC') AT TIME ZONE z = x
+        THEN (x - trino_difference(CAST(m AS TIMESTAMPTZ), z)) AT TIME ZONE 'UTC' ELSE trino_moment(x, z) END"""),
+    row("offset", "`+02:00`", """(m, z) := CASE WHEN trino_difference(m, z) < INTERVAL 0 HOUR THEN '-' ELSE '+' END
+        || strftime(make_timestamp(CAST(abs(epoch(trino_difference(m, z))) AS BIGINT) * 1000000), '%H:%M')"""),
     row("most_frequent", "the n entries of a map of counts that have the highest", """(m, n) := map_from_entries(
         list_transform(list_slice(list_reverse_sort(list_transform(map_entries(m), lambda e: {'c': e.value, 'k': e.key})),
         1, n), lambda e: {'key': e.k, 'value': CAST(e.c AS BIGINT)}))"""),

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from local_aws.athena.dialect.dialect import call
 from local_aws.athena.dialect.errors import QueryError
-from local_aws.athena.dialect.formats import format_call
+from local_aws.athena.dialect.formats import format_call, offset_minutes
 
 Node = exp.Expr
 
@@ -142,6 +142,23 @@ def mod_shape(node: exp.Anonymous) -> Node:
     return exp.Mod(this=left, expression=right)
 
 
+def zone_shape(node: exp.Anonymous) -> Node:
+    """A function with a time zone; DuckDB knows no offsets as zones."""
+    name = str(node.this).lower()
+    zone = node.expressions[1]
+    minutes = offset_minutes(zone.name) if isinstance(zone, exp.Literal) else None
+    if minutes is None:
+        node.set("this", "trino_with_timezone" if name == "with_timezone" else name)
+        return node
+    if name == "trino_offset":
+        return zone
+    clock = exp.Paren(this=exp.cast(node.expressions[0], "TIMESTAMP"))
+    earlier = exp.Interval(this=exp.Literal.string(str(minutes)), unit=exp.var("MINUTE"))
+    return exp.AtTimeZone(
+        this=exp.Paren(this=exp.Sub(this=clock, expression=earlier)), zone=exp.Literal.string("UTC")
+    )
+
+
 SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "reduce": reduce_shape,
     "concat": concat_shape,
@@ -155,6 +172,7 @@ SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "mod": mod_shape,
     "min_by": extreme_shape,
     "zip_with": zip_with_shape,
+    **dict.fromkeys(("with_timezone", "trino_moved", "trino_offset"), zone_shape),
     "map_filter": map_lambda("filter", ""),
     "transform_keys": map_lambda("lambda", "value"),
     "transform_values": map_lambda("key", "lambda"),

@@ -15,7 +15,7 @@ from trino_sql_validator import validate
 
 from local_aws.athena.dialect.dialect import DuckSql, call
 from local_aws.athena.dialect.errors import QueryError
-from local_aws.athena.dialect.formats import joda_to_strftime, mysql_to_strftime
+from local_aws.athena.dialect.formats import joda_to_strftime, mysql_to_strftime, offset_minutes
 from local_aws.athena.dialect.functions import FUNCTIONS
 from local_aws.athena.dialect.shapes import SHAPES, null_if_any_is
 from local_aws.athena.dialect.spellings import Function
@@ -41,6 +41,8 @@ HIDDEN_COLUMN = "filename"
 """DuckDB's name of `"$path"`."""
 SHOWS_PATH = "shows_path"
 """Marks the columns that were `"$path"`, for a table may have a column of DuckDB's name."""
+WALL_CLOCK = "wall_clock"
+"""Marks the AT TIME ZONE that is a wall clock; those of a statement are moments."""
 WHOLE_NUMBERS = {T.TINYINT, T.SMALLINT, T.INT, T.BIGINT}
 NULL_IF_ANY_IS = {"greatest", "least"}
 
@@ -266,9 +268,18 @@ def change_local_now(node: exp.Localtimestamp) -> Node:
 
 
 def change_at_time_zone(node: exp.AtTimeZone) -> Node:
-    """The wall clock in a zone; a timestamp without zone is first a moment in UTC."""
-    node.set("this", exp.Paren(this=exp.Cast(this=node.this, to=exp.DataType.build("TIMESTAMPTZ"))))
-    return node
+    """A moment, which has no zone in DuckDB, or the wall clock in one."""
+    moment = exp.Paren(this=exp.Cast(this=node.this, to=exp.DataType.build("TIMESTAMPTZ")))
+    if not node.meta.get(WALL_CLOCK):
+        return moment
+    zone = node.args["zone"]
+    minutes = offset_minutes(zone.name) if isinstance(zone, exp.Literal) else None
+    if minutes is None:
+        node.set("this", moment)
+        return node
+    clock = exp.AtTimeZone(this=moment, zone=exp.Literal.string("UTC"))
+    later = exp.Interval(this=exp.Literal.string(str(minutes)), unit=exp.var("MINUTE"))
+    return exp.Paren(this=exp.Add(this=clock, expression=later))
 
 
 def refuse_session(node: Node) -> Node:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from local_aws.athena.dialect import DuckType, QueryError, decimal_type, literal, text_name
+from local_aws.athena.dialect import DuckType, QueryError, decimal_type, literal, text_name, wall_clock
 
 TEXTS = {
     "DOUBLE": "trino_double_text({0})",
@@ -17,7 +17,6 @@ TEXTS = {
         ("TIMESTAMP_MS", "TIMESTAMP_S", "TIMESTAMP_NS"),
         "trino_timestamp_text(CAST({0} AS TIMESTAMP), {digits})",
     ),
-    "TIMESTAMP WITH TIME ZONE": "(trino_timestamp_text({0} AT TIME ZONE '{zone}', {digits}) || ' {zone}')",
     "INTERVAL": "trino_interval_text({0})",
     "VARCHAR": "{0}",
 }
@@ -48,8 +47,11 @@ def plain_text(value: str, kind: str, look: Look) -> str:
         return f"replace(CAST({value} AS VARCHAR), '.', '0.')"
     if kind == "TIME":
         return f"substr(trino_timestamp_text(DATE '2000-01-01' + {value}, {look.digits}), 12)"
-    template = TEXTS.get(kind, "CAST({0} AS VARCHAR)").replace("{digits}", str(look.digits))
-    return template.replace("{zone}", look.zone.replace("'", "''")).replace("{0}", value)
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        zone = literal(f" {look.zone}")
+        return f"(trino_timestamp_text({wall_clock(value, look.zone)}, {look.digits}) || {zone})"
+    template = TEXTS.get(kind, "CAST({0} AS VARCHAR)")
+    return template.replace("{digits}", str(look.digits)).replace("{0}", value)
 
 
 def json_text(value: str, kind: str, look: Look) -> str:

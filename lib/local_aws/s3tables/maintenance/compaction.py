@@ -23,6 +23,7 @@ from pyiceberg.table import FileScanTask, Table
 from pyiceberg.table.sorting import NullOrder, SortDirection
 from pyiceberg.typedef import Record
 
+from local_aws.s3tables import nulls as nulls
 from local_aws.s3tables.maintenance.replacement import ReplaceConflictError, Replacement, commit_replacement
 from local_aws.s3tables.snapshots import data_file
 
