@@ -172,7 +172,7 @@ SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "mod": mod_shape,
     "min_by": extreme_shape,
     "zip_with": zip_with_shape,
-    **dict.fromkeys(("with_timezone", "trino_moved", "trino_offset"), zone_shape),
+    "with_timezone": zone_shape,
     "map_filter": map_lambda("filter", ""),
     "transform_keys": map_lambda("lambda", "value"),
     "transform_values": map_lambda("key", "lambda"),

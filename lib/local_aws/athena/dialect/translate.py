@@ -17,7 +17,7 @@ from local_aws.athena.dialect.dialect import DuckSql, call
 from local_aws.athena.dialect.errors import QueryError
 from local_aws.athena.dialect.formats import joda_to_strftime, mysql_to_strftime, offset_minutes
 from local_aws.athena.dialect.functions import FUNCTIONS
-from local_aws.athena.dialect.shapes import SHAPES, null_if_any_is
+from local_aws.athena.dialect.shapes import SHAPES, null_if_any_is, zone_shape
 from local_aws.athena.dialect.spellings import Function
 
 Node = exp.Expr
@@ -65,8 +65,8 @@ def rewrite(tree: Node) -> Node:
 def change_function(node: exp.Anonymous) -> Node:
     """A function call, by its row in the table."""
     name = str(node.this).lower()
-    if name in INNER_NAMES:
-        return node
+    if name in INNER:
+        return INNER[name](node)
     if change := SHAPES.get(name):
         return change(node)
     function = FUNCTIONS.get(name)
@@ -97,7 +97,13 @@ def literal_format(node: exp.Anonymous, translate: Callable[[str], str]) -> Node
     return exp.Literal.string(translate(pattern.this))
 
 
-INNER_NAMES = {"AGG", "row"}
+INNER: Mapping[str, Callable[[exp.Anonymous], Node]] = {
+    "agg": lambda node: node,
+    "row": lambda node: node,
+    "trino_moved": zone_shape,
+    "trino_offset": zone_shape,
+}
+"""What the translation itself writes."""
 
 
 def expand_template(function: Function, node: exp.Anonymous) -> Node:
@@ -181,6 +187,14 @@ def truncated_timestamp(node: exp.Cast) -> Node:
         return node
     unit = "millisecond" if digits else "second"
     return call("date_trunc", exp.Literal.string(unit), node.copy())
+
+
+def change_literal(node: exp.Literal) -> Node:
+    """`0.05` is a decimal(2, 2); DuckDB counts the digit in front."""
+    is_fraction = not node.is_string and re.fullmatch(r"0+\.\d+", node.this)
+    if not is_fraction or isinstance(node.parent, (exp.TableSample, exp.Cast)):
+        return node
+    return exp.Cast(this=node.copy(), to=decimal_of(exp.Literal.string(node.this)))
 
 
 def decimal_of(value: Node) -> exp.DataType:
@@ -299,6 +313,7 @@ CHANGES: Mapping[type[Node], Callable[..., Node]] = {
     exp.Anonymous: change_function,
     exp.Filter: change_wrapper,
     exp.Window: change_wrapper,
+    exp.Literal: change_literal,
     exp.Cast: change_cast,
     exp.TryCast: change_cast,
     exp.Add: change_interval_sum,

@@ -78,8 +78,8 @@ def in_common(operands: Sequence[Node], types: Sequence[str | None]) -> None:
 
 
 def cast(node: Node, kind: DecimalType) -> Node:
-    """A cast to a decimal."""
-    return exp.cast(node.copy(), f"DECIMAL({kind.precision}, {kind.scale})")
+    """A cast to a decimal; sqlglot's own leaves one out that is of a decimal already."""
+    return exp.Cast(this=node.copy(), to=exp.DataType.build(f"DECIMAL({kind.precision}, {kind.scale})"))
 
 
 def apply_arithmetic(node: Node, types: Sequence[str | None]) -> None:
@@ -184,8 +184,9 @@ def to_units(operand: Node, kind: DecimalType) -> str:
     text = to_duckdb(operand)
     if kind.scale == 0:
         return f"CAST({text} AS HUGEINT)"
-    exact = f"CAST({text} AS DECIMAL({kind.precision}, {kind.scale}))"
-    if kind.precision + kind.scale + 1 <= WIDEST:
+    precision = max(kind.precision, NARROW + 1)
+    exact = f"CAST({text} AS DECIMAL({precision}, {kind.scale}))"
+    if precision + kind.scale + 1 <= WIDEST:
         return f"CAST({exact} * CAST({10**kind.scale} AS DECIMAL({kind.scale + 1}, 0)) AS HUGEINT)"
     return f"CAST(replace(CAST({exact} AS VARCHAR), '.', '') AS HUGEINT)"
 

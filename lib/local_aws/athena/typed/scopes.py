@@ -79,13 +79,14 @@ def substituted(node: Node, variables: Mapping[str, Node]) -> Node:
     """A copy of an expression with values for the variables of lambdas."""
     copied = exp.Paren(this=node.copy())
     for name in list(copied.find_all(exp.Identifier)):
-        if name.arg_key == "this" and isinstance(name.parent, exp.Column):
-            continue
-        is_member = name.arg_key == "expression" and isinstance(name.parent, exp.Dot)
-        is_name = is_member or isinstance(name.parent, (exp.Lambda, exp.Alias, exp.TableAlias, exp.Table))
+        parent = name.parent
         value = variables.get(name.name.lower())
-        if value is not None and (not is_name or name.arg_key == "this" and isinstance(name.parent, exp.Lambda)):
-            name.replace(value.copy())
+        is_column = isinstance(parent, exp.Column) and not parent.args.get("table")
+        is_value = isinstance(parent, exp.Lambda) and name.arg_key == "this"
+        is_part = is_value or not isinstance(parent, (exp.Column, exp.Lambda, exp.Alias, exp.TableAlias, exp.Table))
+        is_member = isinstance(parent, exp.Dot) and name.arg_key == "expression"
+        if value is not None and (is_column or is_part) and not is_member:
+            (parent if is_column and parent else name).replace(value.copy())
     inner: Node = copied.this
     return inner
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from local_aws.athena.dialect import QueryError, family, text_name, to_duckdb
+from local_aws.athena.typed.decimals import in_common
 from local_aws.athena.typed.scopes import Describe, only_nulls, visible_ctes
 
 Node = exp.Expr
@@ -79,12 +80,16 @@ def recursive_name(operation: exp.SetOperation) -> bool:
 def apply_comparison(node: Node, types: Sequence[str | None]) -> None:
     """Only like may be compared with like."""
     refuse_unlike(node, types[0], types[1], COMPARISONS[type(node)])
+    in_common([node.this, node.expression], types)
 
 
 def apply_in(node: Node, types: Sequence[str | None]) -> None:
     """IN and BETWEEN compare each value."""
     for other in types[1:]:
         refuse_unlike(node, types[0], other, "=" if isinstance(node, exp.In) else "BETWEEN")
+    others = node.expressions if isinstance(node, exp.In) else [node.args["low"], node.args["high"]]
+    if len(others) == len(types) - 1:
+        in_common([node.this, *others], types)
 
 
 def refuse_unlike(node: Node, left: str | None, right: str | None, operator: str) -> None:
@@ -105,12 +110,15 @@ def apply_case(node: Node, types: Sequence[str | None]) -> None:
                 f"Cannot find common type between {text_name(known[0])} and {text_name(other)}"
             )
             raise QueryError("TYPE_MISMATCH", message, node)
+    in_common(case_results(node), types)
 
 
 def case_results(node: Node) -> list[Node]:
     """The results of a CASE, or the arguments of coalesce."""
     if isinstance(node, exp.Anonymous):
         return list(node.expressions)
+    if isinstance(node, exp.If):
+        return [part for part in (node.args["true"], node.args.get("false")) if part is not None]
     return [*(branch.args["true"] for branch in node.args["ifs"]), *filter(None, [node.args.get("default")])]
 
 

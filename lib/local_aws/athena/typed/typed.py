@@ -31,7 +31,6 @@ from local_aws.athena.typed.decimals import (
     average,
     cast,
     decimal_operation,
-    in_common,
 )
 from local_aws.athena.typed.scopes import Describe, operand_types, selects, visible_ctes
 from local_aws.athena.typed.texts import JSON, Look, text_of
@@ -261,7 +260,7 @@ POSITIONS: Mapping[str, Sequence[int]] = {
     "trino_minus": (0, 1),
     "concat_ws": (1,),
     "date_sub": (1, 2),
-    "coalesce": range(100),
+    **dict.fromkeys(("coalesce", "greatest", "least"), range(100)),
 }
 
 
@@ -351,7 +350,7 @@ CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {
     "sum": apply_sum,
     "approx_quantile": apply_percentile,
     **dict.fromkeys(("round", "trunc", "ceil", "ceiling", "floor"), apply_rounding),
-    "coalesce": apply_case,
+    **dict.fromkeys(("coalesce", "greatest", "least"), apply_case),
     "date_sub": refuse_text,
     "trino_from_unixtime": refuse_text,
     "typeof": apply_typeof,

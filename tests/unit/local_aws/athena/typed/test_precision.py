@@ -6,7 +6,8 @@ import pytest
 import sqlglot
 
 from local_aws.athena.dialect.dialect import AthenaSql
-from local_aws.athena.typed.precision import Look, look_of
+from local_aws.athena.typed.precision import look_of
+from local_aws.athena.typed.texts import Look
 
 
 @pytest.mark.parametrize(
@@ -20,9 +21,12 @@ from local_aws.athena.typed.precision import Look, look_of
         ("SELECT TIMESTAMP '2026-01-01 00:00:00.123456'", Look(6)),
         ("WITH c AS (SELECT from_unixtime(x) AS at FROM t) SELECT at FROM c", Look(3)),
         ("SELECT at FROM (SELECT at FROM t) s", Look(6)),
+        ("SELECT at FROM (SELECT now() AS at UNION ALL SELECT at FROM t)", Look(6)),
+        ("SELECT at FROM (SELECT x AT TIME ZONE '+02:00' FROM t) AS s(at)", Look(6, "+02:00")),
+        ("SELECT max(at) FROM (VALUES TIMESTAMP '2026-01-01 00:00:00 Asia/Tokyo') AS s(at)", Look(3, "Asia/Tokyo")),
         ('SELECT at FROM "t$snapshots"', Look(3)),
-        ("SELECT at AT TIME ZONE 'Asia/Tokyo' FROM t", Look(6, "Asia/Tokyo", "timestamp with time zone")),
-        ("SELECT INTERVAL '1' MONTH", Look(3, "", "interval year to month")),
+        ("SELECT at AT TIME ZONE 'Asia/Tokyo' FROM t", Look(6, "Asia/Tokyo")),
+        ("SELECT INTERVAL '1' MONTH", Look(3, "UTC", "interval year to month")),
     ],
 )
 def test_look_of_a_column(sql: str, look: Look) -> None:
