@@ -93,7 +93,9 @@ def valid_files(files: Mapping[str, bytes], metadata: TableMetadata, snapshot: S
         metadata: The table's metadata.
         snapshot: The snapshot, which the table does not have yet.
     """
-    texts = {i for i, field in metadata.schema()._lazy_id_to_field.items() if field.field_type == StringType()}
+    texts = {
+        i for i, field in metadata.schema()._lazy_id_to_field.items() if field.field_type == StringType()
+    }
     manifests = list(read_manifest_list(File("", files[snapshot.manifest_list])))
     written: dict[str, bytes] = {}
     for place, manifest in enumerate(manifests):

@@ -15,12 +15,18 @@ from pyiceberg.types import ListType, MapType
 class NullKeeping(iceberg_arrow.ArrowProjectionVisitor):
     """pyiceberg's projection of a file's columns, with the nulls of lists and maps."""
 
-    def list(self, list_type: ListType, list_array: pa.Array | None, value_array: pa.Array | None) -> pa.Array | None:
+    def list(
+        self, list_type: ListType, list_array: pa.Array | None, value_array: pa.Array | None
+    ) -> pa.Array | None:
         """A list, projected."""
         return with_nulls(list_array, super().list(list_type, list_array, value_array))
 
     def map(
-        self, map_type: MapType, map_array: pa.Array | None, key_result: pa.Array | None, value_result: pa.Array | None
+        self,
+        map_type: MapType,
+        map_array: pa.Array | None,
+        key_result: pa.Array | None,
+        value_result: pa.Array | None,
     ) -> pa.Array | None:
         """A map, projected."""
         return with_nulls(map_array, super().map(map_type, map_array, key_result, value_result))

@@ -165,9 +165,7 @@ class IcebergRest(AtRest):
         await self._commit_all(await self._prepared(changes, request))
         return Response(204)
 
-    async def _prepared(
-        self, changes: Mapping[TableName, Any], request: Request
-    ) -> Mapping[TableName, Any]:
+    async def _prepared(self, changes: Mapping[TableName, Any], request: Request) -> Mapping[TableName, Any]:
         """Changes as they came; Athena's name its query in each snapshot, whose bounds of text are valid."""
         for table, change in changes.items() if ENGINE_HEADER in request.headers else ():
             query_id, stored = self._tables.query_writing(table), await self._tables.find(table)

@@ -105,7 +105,7 @@ TIME = [
     row("from_iso8601_timestamp_nanos", "with time zone", "(t) := CAST(t AS TIMESTAMPTZ)"),
     row("from_iso8601_date", "", "(t) := CAST(t AS DATE)"),
     row("to_iso8601", "", "(x, digits) := CAST(x AS VARCHAR)", "(x DATE, digits) := CAST(x AS VARCHAR)", "(x TIMESTAMP, digits) := replace(trino_timestamp_text(x, digits), ' ', 'T')", "(x TIMESTAMPTZ, digits) := replace(trino_timestamp_text(x, digits), ' ', 'T') || 'Z'"),
-    row("at_timezone", "the zone is shown", "(x, z) := CAST(x AS TIMESTAMPTZ)"),
+    row("at_timezone", "a moment, shown in the zone", "(x, z) := CAST(x AS TIMESTAMPTZ)"),
     row("with_timezone", "the first moment of a wall clock", "(x, z) := trino_moment(CAST(x AS TIMESTAMP), z)"),
 ]  # fmt: skip
 
@@ -113,7 +113,7 @@ JSON = [
     row("json_parse", "an error where it is not JSON", "(t) := json(t)"),
     row("json_format", "", "(j) := CAST(j AS VARCHAR)"),
     row("json_extract", "NULL where the text is not JSON", "(j, p) := CASE WHEN json_valid(j) THEN json_extract(j, p) END"),
-    row("json_extract_scalar", "NULL for objects and arrays", "(j, p) := CASE WHEN json_valid(j) THEN CASE WHEN json_type(j, p) NOT IN ('OBJECT', 'ARRAY', 'NULL') THEN json_extract_string(j, p) END END"),
+    row("json_extract_scalar", "NULL for objects and arrays; a number as it is written", "(j, p) := CASE WHEN json_valid(j) THEN CASE WHEN json_type(j, p) = 'DOUBLE' THEN json_extract_string(trino_quoted_numbers(j), p) WHEN json_type(j, p) NOT IN ('OBJECT', 'ARRAY', 'NULL') THEN json_extract_string(j, p) END END"),
     row("json_array_length", "NULL for others", "(j) := CASE WHEN json_type(j) = 'ARRAY' THEN CAST(json_array_length(j) AS BIGINT) END"),
     row("json_array_get", "from 0", "(j, i) := json_extract(j, CAST(i AS BIGINT))"),
     row("json_array_contains", "", "(j, x) := list_contains(json_extract(j, '$[*]'), to_json(x))"),

@@ -87,6 +87,9 @@ MACROS = [
     row("multimap_of_pairs", "a map of arrays", """(pairs) := map_from_entries(list_transform(
         list_filter(list_transform(pairs, lambda p: p[1]), lambda k, i: list_position(list_transform(pairs, lambda p: p[1]), k) = i),
         lambda k: row(k, list_transform(list_filter(pairs, lambda p: p[1] = k), lambda p: p[2]))))"""),
+    row("quoted_numbers", "JSON with its numbers as text, for DuckDB reads them as doubles", """(j) := replace(replace(replace(
+        regexp_replace(CAST(j AS VARCHAR), '("(?:[^"\\\\]|\\\\.)*")|(-?[0-9][-+.0-9eE]*)', '\\1' || chr(1) || '\\2' || chr(2), 'g'),
+        chr(1) || chr(2), ''), chr(1), '"'), chr(2), '"')"""),
     row("plus", "a date plus an interval is a date", "(a, b) := a + b",
         "(a DATE, b INTERVAL) := CAST(a + b AS DATE)", "(a INTERVAL, b DATE) := CAST(a + b AS DATE)"),
     row("minus", "a date minus an interval is a date, dates apart are days", "(a, b) := a - b",

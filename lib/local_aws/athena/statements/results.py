@@ -14,6 +14,7 @@ from local_aws.athena.typed import Look, text_of
 
 Row = list[str | None]
 
+
 def as_text_query(sql: str, kinds: Sequence[DuckType], looks: Sequence[Look]) -> str:
     """A query whose columns are the texts of another's, in its order."""
     names = [f"c{i}" for i in range(len(kinds))]

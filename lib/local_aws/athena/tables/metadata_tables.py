@@ -171,6 +171,8 @@ def manifests(table: Table) -> pa.Table:
 
 def partitions(table: Table) -> pa.Table:
     """`$partitions`: rows, files and bytes of each."""
+    if table.current_snapshot() is None:
+        return typed([], dict.fromkeys(("record_count", "file_count", "total_size"), pa.int64()))
     source = table.inspect.partitions()
     wanted = {
         "partition": "partition",

@@ -128,9 +128,7 @@ def decimal_operation(node: Node, left: DecimalType, right: DecimalType) -> Node
     return exp.Paren(this=type(node)(this=first, expression=second))
 
 
-def quotient(
-    numerator: str, divisor: str, left: DecimalType, right: DecimalType, kind: DecimalType
-) -> Node:
+def quotient(numerator: str, divisor: str, left: DecimalType, right: DecimalType, kind: DecimalType) -> Node:
     """A decimal from whole numbers: one divided by the other, in smallest units of the result."""
     more = kind.scale - left.scale + right.scale
     if left.precision + more <= WIDEST:

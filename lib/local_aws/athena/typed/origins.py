@@ -12,6 +12,15 @@ Node = exp.Expr
 Origin = tuple[Node, exp.Select | None]
 
 
+def variable_sources(name: exp.Identifier) -> list[Node]:
+    """The arrays and maps that a lambda's variable is an element of."""
+    function = name.find_ancestor(exp.Lambda)
+    while function is not None and name.name not in [parameter.name for parameter in function.expressions]:
+        function = function.find_ancestor(exp.Lambda)
+    called = function.parent if function is not None else None
+    return [a for a in called.expressions if not isinstance(a, exp.Lambda)] if called is not None else []
+
+
 def branches(query: Node | None) -> Iterator[exp.Select]:
     """The SELECTs whose rows a query gives, one for each side of its set operations."""
     while isinstance(query, (exp.Subquery, exp.Paren)):

@@ -10,7 +10,7 @@ import re
 
 from sqlglot import exp
 
-from local_aws.athena.typed.origins import branches, column_origins
+from local_aws.athena.typed.origins import branches, column_origins, variable_sources
 from local_aws.athena.typed.scopes import named_cte
 from local_aws.athena.typed.texts import Look
 from local_aws.athena.typed.zones import is_month_interval, write_zones, zone_name, zone_of
@@ -84,23 +84,12 @@ def digits(node: Node, select: exp.Select | None) -> int:
     if isinstance(node, (exp.CurrentTimestamp, exp.Localtimestamp)):
         return 3
     if isinstance(node, exp.Identifier):
-        return variable_digits(node, select)
+        return max((digits(source, select) for source in variable_sources(node)), default=0)
     if isinstance(node, exp.Anonymous) and node.name.lower() in MILLISECONDS:
         return 3
     if isinstance(node, exp.Subquery):
         return max((digits(inner.expressions[0].unalias(), inner) for inner in branches(node)), default=3)
     return max((digits(child, select) for child in node.iter_expressions()), default=0)
-
-
-def variable_digits(node: exp.Identifier, select: exp.Select | None) -> int:
-    """Digits of a lambda's variable: those of the arrays that the lambda is for."""
-    function = node.find_ancestor(exp.Lambda)
-    while function is not None and node.name not in [p.name for p in function.expressions]:
-        function = function.find_ancestor(exp.Lambda)
-    if function is None or function.parent is None:
-        return 0
-    sources = [a for a in function.parent.expressions if not isinstance(a, exp.Lambda)]
-    return max((digits(source, select) for source in sources), default=0)
 
 
 def literal_digits(text: str) -> int:

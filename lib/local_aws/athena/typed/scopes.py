@@ -83,7 +83,9 @@ def substituted(node: Node, variables: Mapping[str, Node]) -> Node:
         value = variables.get(name.name.lower())
         is_column = isinstance(parent, exp.Column) and not parent.args.get("table")
         is_value = isinstance(parent, exp.Lambda) and name.arg_key == "this"
-        is_part = is_value or not isinstance(parent, (exp.Column, exp.Lambda, exp.Alias, exp.TableAlias, exp.Table))
+        is_part = is_value or not isinstance(
+            parent, (exp.Column, exp.Lambda, exp.Alias, exp.TableAlias, exp.Table)
+        )
         is_member = isinstance(parent, exp.Dot) and name.arg_key == "expression"
         if value is not None and (is_column or is_part) and not is_member:
             (parent if is_column and parent else name).replace(value.copy())

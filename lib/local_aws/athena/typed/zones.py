@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlglot import exp
 
 from local_aws.athena.dialect import WALL_CLOCK, QueryError, call, offset_minutes
-from local_aws.athena.typed.origins import branches, column_origins
+from local_aws.athena.typed.origins import branches, column_origins, variable_sources
 
 Node = exp.Expr
 T = exp.DataType.Type
@@ -153,6 +153,8 @@ def zone_sources(node: Node | None) -> Sequence[Node]:
         return [*results, *filter(None, [node.args.get("default")])]
     if isinstance(node, exp.If):
         return [part for part in (node.args.get("true"), node.args.get("false")) if part]
+    if isinstance(node, exp.Identifier):
+        return variable_sources(node)
     if isinstance(node, (exp.Bracket, exp.Array)):
         return [node.this] if node.this else node.expressions
     if isinstance(node, exp.Anonymous) and node.expressions:
@@ -182,7 +184,9 @@ def one_zone(zones: Sequence[Node | None], node: Node | None, *, is_far: bool = 
     """
     first = zones[0] if zones else None
     if any(zone != first for zone in zones) or (is_far and first is not None and not first.is_string):
-        message = "The local Athena cannot keep a time zone that differs from row to row; apply AT TIME ZONE last"
+        message = (
+            "The local Athena cannot keep a time zone that differs from row to row; apply AT TIME ZONE last"
+        )
         raise QueryError("NOT_SUPPORTED", message, node)
     return first
 
@@ -209,7 +213,12 @@ UTC_NAMES = ("utc", "z", "ut", "uct", "gmt", "zulu", "universal", "greenwich", "
 def is_moment_literal(node: Node) -> bool:
     """Whether a cast makes a moment with a zone of a text that is written out."""
     is_text = isinstance(node.this, exp.Literal) and node.this.is_string
-    return isinstance(node, exp.Cast) and node.to.this == T.TIMESTAMPTZ and is_text and bool(literal_parts(node)[2])
+    return (
+        isinstance(node, exp.Cast)
+        and node.to.this == T.TIMESTAMPTZ
+        and is_text
+        and bool(literal_parts(node)[2])
+    )
 
 
 def literal_parts(node: Node) -> tuple[str, str, str]:

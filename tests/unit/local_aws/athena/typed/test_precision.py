@@ -23,7 +23,10 @@ from local_aws.athena.typed.texts import Look
         ("SELECT at FROM (SELECT at FROM t) s", Look(6)),
         ("SELECT at FROM (SELECT now() AS at UNION ALL SELECT at FROM t)", Look(6)),
         ("SELECT at FROM (SELECT x AT TIME ZONE '+02:00' FROM t) AS s(at)", Look(6, "+02:00")),
-        ("SELECT max(at) FROM (VALUES TIMESTAMP '2026-01-01 00:00:00 Asia/Tokyo') AS s(at)", Look(3, "Asia/Tokyo")),
+        (
+            "SELECT max(at) FROM (VALUES TIMESTAMP '2026-01-01 00:00:00 Asia/Tokyo') AS s(at)",
+            Look(3, "Asia/Tokyo"),
+        ),
         ('SELECT at FROM "t$snapshots"', Look(3)),
         ("SELECT at AT TIME ZONE 'Asia/Tokyo' FROM t", Look(6, "Asia/Tokyo")),
         ("SELECT INTERVAL '1' MONTH", Look(3, "UTC", "interval year to month")),

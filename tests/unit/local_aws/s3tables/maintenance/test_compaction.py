@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -12,8 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
-import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 from pyiceberg.catalog.memory import InMemoryCatalog
@@ -42,6 +42,7 @@ SMALL = [
     (pa.binary(), st.sampled_from([b"", b"\x00", b"\xff" * 17, b"\xe6\x97"])),
     (pa.binary(4), st.sampled_from([b"\x00" * 4, b"\xff" * 4])),
 ]
+EXAMPLES = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 50
 METRICS = "write.metadata.metrics.default"
 Kind = tuple[pa.DataType, st.SearchStrategy[Any]]
 
@@ -125,7 +126,7 @@ def check(parts: list[pa.Table], *, is_sorted: bool = False) -> None:
         assert values(table.scan().to_arrow().cast(parts[0].schema)) == expected
 
 
-@settings(max_examples=60)
+@settings(max_examples=EXAMPLES)
 @given(parts=tables(), is_sorted=st.booleans())
 def test_no_value_changes(parts: list[pa.Table], *, is_sorted: bool) -> None:
     check(parts, is_sorted=is_sorted)
