@@ -5,87 +5,216 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 
-from dynaberg.plots.canvas import BLUE, GRAY, INK, ORANGE, draw_nothing, finish, new_axes, shorten, write_at
+from dynaberg.plots.canvas import (
+    BLUE,
+    GRAY,
+    INK,
+    ORANGE,
+    RED,
+    SMALL,
+    draw_nothing,
+    finish,
+    listed,
+    new_axes,
+    percent,
+    shorten,
+    write_at,
+)
+from dynaberg.plots.chance import busiest, interval
+from dynaberg.plots.rows import drawable, first_lines
+
+_HOURS = 24
+# So many groups without a high risk would be expected, if there is none, they were left out on purpose.
+_SURELY_SOME = 5
 
 
 def plot_hourly(hourly: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw transactions by hour of the day, and what share of them was declined.
 
+    Hours that are the busiest beyond chance are hatched.
+
     Args:
         hourly: `hour` (0 to 23), `transactions`, `declined`; several rows of one hour are summed.
         ax: Axes to draw on.
     """
+    nothing = "No transaction in any hour"
     if hourly.empty:
-        return draw_nothing("No transaction in any hour", ax)
+        return draw_nothing(nothing, ax)
+    rows, note = drawable(hourly, numbers=("hour", "transactions", "declined"))
+    by_hour = rows[["hour", "transactions", "declined"]].groupby("hour").sum()
+    by_hour = by_hour[by_hour["transactions"] > 0]
+    if by_hour.empty:
+        return draw_nothing(nothing, ax, note=note)
     ax = ax or new_axes()
-    by_hour = hourly[["hour", "transactions", "declined"]].astype(float).groupby("hour").sum()
     counts = by_hour["transactions"]
-    peak = counts.idxmax()
-    bars = ax.bar(by_hour.index, counts, 0.85, color=np.where(by_hour.index == peak, ORANGE, BLUE))
-    ax.bar_label(bars, [f"{share:.0%}" for share in by_hour["declined"] / counts], fontsize=8, padding=2)
-    ax.set_xticks(by_hour.index)
-    title = f"The busiest hour is {peak:.0f}:00, with {counts.max() / counts.sum():.0%}"
+    top = busiest(counts)
+    for hours, color, hatch in (
+        (counts.index.difference(top), BLUE, ""),
+        (counts.index.intersection(top), ORANGE, "///"),
+    ):
+        bars = ax.bar(hours, counts[hours], 0.85, color=color, hatch=hatch, edgecolor="white")
+        shares = by_hour.loc[hours, "declined"] / counts[hours]
+        ax.bar_label(bars, list(map(percent, shares)), fontsize=8, padding=2, color=INK)
+    ax.set_xticks(range(_HOURS))
+    ax.set_xlim(min(-0.6, counts.index.min() - 0.6), max(_HOURS - 0.4, counts.index.max() + 0.6))
     words = "hour of the day (UTC); above a bar: the share that was declined"
-    return finish(ax, f"{title} of {counts.sum():,.0f} transactions", x=words, y="transactions")
+    return finish(ax, _busy_title(counts, top), x=words, y="transactions", notes=[note])
+
+
+def _busy_title(counts: pd.Series[float], top: list[float]) -> str:
+    """The finding: which hours are busier than others, and whether that is more than chance."""
+    total = f"{counts.sum():,.0f} transactions"
+    names = [f"{hour:.0f}:00" for hour in top]
+    if len(counts) == 1:
+        return f"All of {total} are of one hour, {counts.index[0]:.0f}:00"
+    if not top:
+        return f"No hour is busier than the others beyond chance, in {total}"
+    share = percent(counts[top].sum() / counts.sum())
+    if len(top) == 1:
+        return f"The busiest hour is {names[0]}, with {share} of {total}"
+    if len(top) <= 3:
+        return f"The busiest hours are {listed(names)}, alike within chance, with {share} of {total}"
+    return f"{len(top)} hours are the busiest, alike within chance, with {share} of {total}"
 
 
 def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw high-risk transactions by region and merchant category, as a heat map with its numbers.
+    """Draw the rate of high risk by region and merchant category, with the interval that chance leaves open.
+
+    A group is a finding if its interval excludes the rate of all transactions; all intervals together have
+    95 % confidence. Groups without any high risk count, too: a query must not leave them out.
 
     Args:
-        risk: `region`, `merchant_category`, `high_risk_count`; several rows of one pair are summed.
+        risk: `region`, `merchant_category`, `high_risk_count`, `total_transactions`; several rows of one
+            pair are summed.
         ax: Axes to draw on.
     """
+    nothing = "No transaction to rate"
     if risk.empty:
-        return draw_nothing("No high-risk transaction", ax)
-    ax = ax or new_axes()
-    wide = risk.astype({"high_risk_count": float}).pivot_table(
-        index="region", columns="merchant_category", values="high_risk_count", aggfunc="sum", fill_value=0
-    )
-    counts = wide.to_numpy()
-    ax.imshow(counts, cmap="Blues", aspect="auto", vmin=0, vmax=counts.max() * 1.25)
-    for (row, column), count in np.ndenumerate(counts):
-        ink = "white" if count > 0.75 * counts.max() else INK
-        ax.text(column, row, f"{count:,.0f}", ha="center", va="center", color=ink)
-    row, column = divmod(int(counts.argmax()), counts.shape[1])
-    ax.set_xticks(
-        range(len(wide.columns)), [str(name).replace("_", "\n") for name in wide.columns], fontsize=8
-    )
-    ax.set_yticks(range(len(wide.index)), list(wide.index))
-    ax.set(xlabel="merchant category; in each cell: high-risk transactions", ylabel="region")
-    ax.set_title(
-        f"Most high risk is in {wide.index[row]}, {wide.columns[column]}: "
-        f"{counts.max():,.0f} of {counts.sum():,.0f} transactions"
-    )
-    ax.grid(visible=False)
+        return draw_nothing(nothing, ax)
+    numbers = ["high_risk_count", "total_transactions"]
+    rows, note = drawable(risk, numbers=numbers, others=("region", "merchant_category"))
+    rows = rows[rows["total_transactions"] > 0].astype({"region": str, "merchant_category": str})
+    if rows.empty:
+        return draw_nothing(nothing, ax, note=note)
+    groups = _rated(rows.groupby(["region", "merchant_category"], as_index=False)[numbers].sum())
+    overall = groups["high_risk_count"].sum() / groups["total_transactions"].sum()
+    groups["side"] = np.where(groups["low"] > overall, 1, np.where(groups["high"] < overall, -1, 0))
+    lines = groups.sort_values("total_transactions", ascending=False)
+    lines, rest = first_lines(lines.sort_values("side", key=np.abs, ascending=False, kind="stable"), "group")
+    lines = lines.sort_values("rate", ignore_index=True)
+    ax = ax or new_axes(height=1.6 + 0.2 * len(lines))
+    _draw_rates(ax, lines, overall)
+    title = _risk_title(groups, overall)
+    if _are_selected(rows, overall):
+        title = "Every row has a high risk: rows without one were left out, so no rate can be known"
+    words = "share of high risk; line: 95 % interval; dashed: all groups; filled: beyond chance"
+    finish(ax, title, x=words, y="", counts="x", notes=[rest, note])
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     return ax
 
 
-def plot_merchants(merchants: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def _rated(groups: pd.DataFrame) -> pd.DataFrame:
+    """Each group with its rate, and with the ends of its interval among all of them."""
+    pairs = zip(groups["high_risk_count"], groups["total_transactions"], strict=True)
+    ends = [interval(high, total, len(groups)) for high, total in pairs]
+    rate = groups["high_risk_count"] / groups["total_transactions"]
+    return groups.assign(rate=rate, low=[low for low, _ in ends], high=[high for _, high in ends])
+
+
+def _draw_rates(ax: Axes, lines: pd.DataFrame, overall: float) -> None:
+    ax.hlines(lines.index, lines["low"], lines["high"], color=GRAY, lw=1.5)
+    ax.axvline(overall, color=INK, linestyle="--", linewidth=1)
+    for beyond, color, face in ((False, BLUE, "white"), (True, RED, RED)):
+        some = lines[(lines["side"] != 0) == beyond]
+        ax.plot(some["rate"], some.index, "D" if beyond else "o", color=color, markerfacecolor=face, ms=6)
+    right = max(lines["high"].max(), overall)
+    for place, line in enumerate(lines.to_dict("records")):
+        words = (
+            f"{percent(line['rate'], 1)}: {line['high_risk_count']:,.0f} of {line['total_transactions']:,.0f}"
+        )
+        write_at(ax, right, place, f"  {words}", ha="left")
+    names = lines["region"] + ", " + lines["merchant_category"]
+    ax.set_yticks(range(len(lines)), [shorten(name, 34) for name in names], fontsize=SMALL)
+    ax.set(xlim=(0, min(right, 1) * 1.35), ylim=(-0.7, len(lines) - 0.3))
+    ax.grid(visible=False)
+
+
+def _risk_title(groups: pd.DataFrame, overall: float) -> str:
+    """The finding: where the rate differs from that of all transactions by more than chance."""
+    total = f"{groups['total_transactions'].sum():,.0f} transactions"
+    if len(groups) == 1:
+        low, high = groups["low"].iloc[0], groups["high"].iloc[0]
+        return f"High risk: {percent(overall, 1)} of {total} ({low:.1%} to {high:.1%}), in one group"
+    found = [
+        f"{words} in {_places(groups[groups['side'] == side])}"
+        for side, words in ((1, "more"), (-1, "less"))
+        if (groups["side"] == side).any()
+    ]
+    if not found:
+        found = [f"no difference beyond chance between {len(groups):,} groups"]
+    return f"High risk: {percent(overall, 1)} of {total}, {' and '.join(found)}"
+
+
+def _places(groups: pd.DataFrame) -> str:
+    names = [
+        shorten(f"{line['region']}, {line['merchant_category']} ({percent(line['rate'], 1)})", 48)
+        for line in groups.to_dict("records")
+    ]
+    return "; ".join(names) if len(names) <= 2 else f"{len(names)} groups"
+
+
+def _are_selected(rows: pd.DataFrame, overall: float) -> bool:
+    """Whether only rows with a high risk are here, although chance would have left some without."""
+    expected = ((1 - overall) ** rows["total_transactions"]).sum()
+    return bool((rows["high_risk_count"] > 0).all() and expected > _SURELY_SOME)
+
+
+def plot_merchants(merchants: pd.DataFrame, *, unit: str = "", ax: Axes | None = None) -> Axes:
     """Draw the sales of the largest merchants, with what they sell and what share was declined.
 
     Args:
         merchants: `merchant_name`, `merchant_category`, `amount` (of one currency), `declined` (a share).
+        unit: The currency, such as `USD`.
         ax: Axes to draw on.
     """
+    nothing = "No merchant has any sales"
     if merchants.empty:
-        return draw_nothing("No merchant has any sales", ax)
-    lines = merchants.sort_values("amount", ascending=False, ignore_index=True)
+        return draw_nothing(nothing, ax)
+    others = ("merchant_name", "merchant_category", "declined")
+    rows, note = drawable(merchants, numbers=("amount",), others=others)
+    if rows.empty:
+        return draw_nothing(nothing, ax, note=note)
+    lines, rest = first_lines(rows.sort_values("amount", ascending=False, ignore_index=True), "merchant")
     ax = ax or new_axes(height=1.3 + 0.32 * len(lines))
-    amounts = lines["amount"].astype(float)
-    kinds = lines["merchant_category"].value_counts()
+    amounts, kinds = lines["amount"], lines["merchant_category"].value_counts(dropna=False)
+    common = kinds.index[0] if len(kinds) == 1 or kinds.iloc[0] > kinds.iloc[1] else None
     for place, line in enumerate(lines.to_dict("records")):
-        common = line["merchant_category"] == kinds.index[0]
-        color, hatch = (BLUE, "") if common else (GRAY, "///")
+        color, hatch = (BLUE, "") if common in (None, line["merchant_category"]) else (GRAY, "///")
         ax.barh(place, amounts[place], 0.7, color=color, hatch=hatch, edgecolor="white")
-        words = f"  {amounts[place]:,.0f}  {line['merchant_category']}, {line['declined']:.0%} declined"
-        write_at(ax, amounts[place], place, words, ha="left")
+        kind = shorten(line["merchant_category"])
+        words = f"  {amounts[place]:,.0f}  {kind}, {percent(line['declined'])} declined"
+        write_at(ax, max(amounts[place], 0), place, words, ha="left")
     ax.set_yticks(range(len(lines)), [shorten(name, 30) for name in lines["merchant_name"]])
-    ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(0, max(amounts.max(), 1) * 1.55))
+    ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(min(amounts.min(), 0), max(amounts.max(), 1) * 1.55))
     ax.grid(visible=False)
-    title = f"{shorten(lines['merchant_name'][0], 30)} sells the most; "
-    title += f"{kinds.iloc[0]} of the {len(lines)} largest sell {kinds.index[0]}"
-    return finish(
-        ax, title, x=f"amount (hatched: sells something other than {kinds.index[0]})", y="", counts="x"
-    )
+    words = f"amount ({unit})" if unit else "amount"
+    if common is not None and len(kinds) > 1:
+        words += f"; hatched: sells something other than {shorten(common)}"
+    title = _sales_title(lines, kinds, common)
+    return finish(ax, title, x=words, y="", counts="x", notes=[rest, note])
+
+
+def _sales_title(lines: pd.DataFrame, kinds: pd.Series[int], common: object) -> str:
+    """The finding: who sells the most, and what most of the largest sell."""
+    first = shorten(lines["merchant_name"][0], 30)
+    if len(lines) == 1:
+        return f"One merchant has sales, {first}"
+    ties = int((lines["amount"] == lines["amount"][0]).sum())
+    most = f"{first} sells the most" if ties == 1 else f"{ties} merchants sell the most, each the same"
+    of = f"the {len(lines)} largest"
+    if common is None:
+        return f"{most}; {of} sell {len(kinds)} kinds of goods, none of them more often than all others"
+    share = f"all of {of}" if len(kinds) == 1 else f"{kinds.iloc[0]} of {of}"
+    return f"{most}; {share} sell {shorten(common)}"

@@ -1,24 +1,51 @@
-"""What all pictures share: the style, the colors of changes, and how axes are made and labeled."""
+"""What all pictures share: the style, the looks, how axes are made and labeled, and the alternative text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-BLUE, ORANGE, RED, GRAY, INK = "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#333333"
+# Each has a contrast of at least 3 to white, as WCAG 2.2 (1.4.11) asks of marks; blue, red and ink have 4.5,
+# as it asks of text (1.4.3). `tests/unit/plots/test_seeing.py` computes this for every picture.
+BLUE, ORANGE, RED, GRAY, INK = "#2f78bd", "#d47a00", "#a81c00", "#7d8a8c", "#333333"
 # Color and hatch of a change, so that they also differ in print and for the color-blind.
 CHANGES = {
     "INSERT": (BLUE, ""),
     "MODIFY": (ORANGE, "///"),
     "REMOVE": (RED, "..."),
+    "SNAPSHOT": (GRAY, "xx"),
     "added": (BLUE, ""),
     "changed": (ORANGE, "///"),
     "removed": (RED, "..."),
 }
+# The smallest text that is comfortable to read on paper, in points.
+SMALL = 8.5
+
+
+class Picture(Figure):
+    """A figure that says in words what it shows, for readers who cannot see it."""
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """What a notebook keeps next to the image: these words as its text and as its alternative text."""
+        words = alt_text(self)
+        return {"text/plain": words}, {"image/png": {"alt": words}}
+
+
+def alt_text(picture: Figure) -> str:
+    """What a picture shows, in words: the finding, and what is drawn against what."""
+    sentences = []
+    for ax in picture.axes:
+        sentences.append(ax.get_title(loc="left") or ax.get_title())
+        if ax.axison:
+            sentences += [label for label in (ax.get_ylabel(), ax.get_xlabel()) if label]
+    plain = (" ".join(words.replace(r"\$", "$").split()) for words in sentences if words)
+    return "".join(f"{words[:1].upper()}{words[1:].rstrip('.')}. " for words in plain).strip()
 
 
 def use_style() -> None:
@@ -27,24 +54,29 @@ def use_style() -> None:
 
 
 def new_axes(height: float = 3.5) -> Axes:
-    """Axes of a new figure, 8 inches wide."""
-    return plt.subplots(figsize=(8, height))[1]
+    """Axes of a new picture, 8 inches wide."""
+    return plt.subplots(figsize=(8, height), FigureClass=Picture)[1]
 
 
-def draw_nothing(title: str, ax: Axes | None = None) -> Axes:
-    """The picture of an empty frame: a sentence without axes."""
+def draw_nothing(title: str, ax: Axes | None = None, *, note: str = "") -> Axes:
+    """The picture without anything to draw: a sentence without axes, and a note on what was left out."""
     ax = ax or new_axes(height=0.7)
-    ax.set_title(title)
+    write_title(ax, "; ".join(filter(None, (title, note))))
     ax.axis("off")
     return ax
 
 
-def finish(ax: Axes, title: str, *, x: str, y: str, counts: str = "y") -> Axes:
-    """Write the finding and the labels; use thousands separators on the axis of the counts."""
-    ax.set_title(title)
-    ax.set(xlabel=x, ylabel=y)
+def finish(ax: Axes, title: str, *, x: str, y: str, counts: str = "y", notes: Iterable[str] = ()) -> Axes:
+    """Write the finding, the labels and the notes; use thousands separators on the axis of the counts."""
+    write_title(ax, title)
+    ax.set(xlabel="\n".join(filter(None, (x, *notes))), ylabel=y)
     getattr(ax, f"{counts}axis").set_major_formatter("{x:,.0f}")
     return ax
+
+
+def write_title(ax: Axes, title: str, **how: Any) -> None:
+    """Write the finding; in several lines if it is longer than the picture is wide."""
+    ax.set_title(title, wrap=True, **how)
 
 
 def write_at(
@@ -54,7 +86,9 @@ def write_at(
     lift, va = (5, "bottom") if ha == "center" else (0, "center")
     if below:
         lift, va = -7, "top"
-    ax.annotate(words, (x, y), (0, lift), textcoords="offset points", ha=ha, va=va, color=color, fontsize=8.5)
+    ax.annotate(
+        words, (x, y), (0, lift), textcoords="offset points", ha=ha, va=va, color=color, fontsize=SMALL
+    )
 
 
 def counted(number: int, noun: str) -> str:
@@ -62,15 +96,28 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def percent(share: Any, digits: int = 0) -> str:
+    """A share in percent. Only nothing is 0 %, and only the whole is 100 %."""
+    if pd.isna(share):
+        return "unknown"
+    words, step = f"{share:.{digits}%}", 10.0**-digits
+    if share > 0 and words == f"{0:.{digits}%}":
+        return f"<{step:.{digits}f}%"
+    if share < 1 and words == f"{1:.{digits}%}":
+        return f">{100 - step:.{digits}f}%"
+    return words
+
+
 def shorten(value: object, length: int = 22) -> str:
-    """A value as text of at most this many characters."""
-    words = str(value)
-    return words if len(words) <= length else f"{words[: length - 1]}…"
+    """A value as text of one line, of at most this many characters, and never read as a formula."""
+    words = " ".join(str(value).split()) or "''"
+    return (words if len(words) <= length else f"{words[: length - 1]}…").replace("$", r"\$")
 
 
-def in_utc(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The frame, with a column of moments in UTC."""
-    return frame.assign(**{column: pd.to_datetime(frame[column], utc=True)})
+def listed(names: Iterable[object]) -> str:
+    """Names as a reader lists them: `a`, `a and b`, `a, b and c`."""
+    words = [str(name) for name in names]
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def seconds_since(start: pd.Timestamp, moments: Iterable[pd.Timestamp]) -> list[float]:

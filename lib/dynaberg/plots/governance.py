@@ -5,15 +5,24 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
-from dynaberg.plots.canvas import BLUE, INK, ORANGE, draw_nothing, new_axes
+from dynaberg.plots.canvas import BLUE, INK, ORANGE, draw_nothing, listed, new_axes, shorten, write_title
+from dynaberg.plots.rows import first_lines, require
 
 _READS = re.compile(r"(BatchGet|Describe|Get|List|Select|DESCRIBE|SELECT|Decrypt|GenerateDataKey)")
 _TABLES = ("change log", "every table")
+# Pale, as there is text on them; the edge is what sets them off from the paper. Reads, then writes.
+_LOOKS: tuple[dict[str, Any], dict[str, Any]] = (
+    {"facecolor": "#d5e5f4", "edgecolor": BLUE, "linewidth": 0.8},
+    {"facecolor": "#fbe3c8", "edgecolor": ORANGE, "linewidth": 1.6, "linestyle": "--"},
+)
+_LABELS = ("only reads", "also writes")
+_MOST_PRINCIPALS = 7
 # Along the flow, from the source to the reader.
 _ORDER = (
     *("DynamoDB stream", "Kinesis stream", "transform function", "Firehose stream", "dead-letter queue"),
@@ -30,36 +39,46 @@ def plot_grants(grants: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax: Axes to draw on.
     """
     if grants.empty:
-        return draw_nothing("No one may do anything", ax)
-    whats = sorted(grants["what"].unique(), key=_ORDER.index, reverse=True)
-    principals = list(grants["principal"].unique())
-    ax = ax or new_axes(height=1.2 + 0.48 * len(whats))
-    for (what, principal), cell in grants.groupby(["what", "principal"]):
+        return draw_nothing("No one is granted anything", ax)
+    require(grants, "principal", "what", "permission", "enforced")
+    in_order = pd.DataFrame({"what": sorted(grants["what"].unique(), key=_place)})
+    lines, rest = first_lines(in_order, "resource")
+    whats = list(lines["what"])[::-1]
+    principals = list(grants["principal"].unique())[:_MOST_PRINCIPALS]
+    if left := grants["principal"].nunique() - len(principals):
+        rest = "; ".join(filter(None, (rest, f"not drawn: {left} principals more")))
+    shown = grants[grants["what"].isin(whats) & grants["principal"].isin(principals)]
+    ax = ax or new_axes(height=1.2 + 0.55 * len(whats))
+    for (what, principal), cell in shown.groupby(["what", "principal"]):
         place = (principals.index(principal), whats.index(what))
-        _draw_cell(ax, place, cell["permission"], letters=84 // len(principals))
+        _draw_cell(ax, place, cell["permission"], letters=74 // len(principals))
     ax.set(xlim=(-0.5, len(principals) - 0.5), ylim=(-0.5, len(whats) - 0.5))
-    ax.set_xticks(range(len(principals)), principals)
-    ax.set_yticks(range(len(whats)), whats)
+    names = [shorten(name, 70 // len(principals)) for name in principals]
+    ax.set_xticks(range(len(principals)), names)
+    ax.set_yticks(range(len(whats)), [shorten(name, 30) for name in whats])
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    reads = Patch(facecolor=BLUE, alpha=0.25, label="only reads")
-    writes = Patch(facecolor=ORANGE, alpha=0.4, hatch="///", edgecolor="white", label="also writes")
+    reads, writes = (Patch(**look, label=label) for look, label in zip(_LOOKS, _LABELS, strict=True))
     ax.legend(handles=[reads, writes], loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2)
-    ax.set_title(_finding(grants), pad=22)
+    ax.set_xlabel(rest)
+    write_title(ax, _finding(grants), pad=22)
     return ax
+
+
+def _place(what: str) -> tuple[int, str]:
+    """Where a resource is in the flow; what is not known comes last."""
+    return (_ORDER.index(what) if what in _ORDER else len(_ORDER)), what
 
 
 def _draw_cell(ax: Axes, place: tuple[int, int], permissions: Iterable[str], *, letters: int) -> None:
     x, y = place
     actions = [action for permission in permissions for action in _actions(permission)]
     writes = not all(map(_READS.match, actions))
-    color, hatch, alpha = (ORANGE, "///", 0.4) if writes else (BLUE, "", 0.25)
-    box = Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, fc=color, hatch=hatch, ec="white", alpha=alpha)
-    ax.add_patch(box)
-    words = textwrap.fill(", ".join(dict.fromkeys(map(_verb, actions))), letters)
-    ax.text(x, y, words, ha="center", va="center", fontsize=7, color=INK)
+    ax.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, **_LOOKS[writes]))
+    words = textwrap.fill(", ".join(dict.fromkeys(map(_verb, actions))), max(letters, 8))
+    ax.text(x, y, words, ha="center", va="center", fontsize=8, color=INK)
 
 
 def _verb(action: str) -> str:
@@ -69,14 +88,20 @@ def _verb(action: str) -> str:
 
 
 def _finding(grants: pd.DataFrame) -> str:
-    """Who may write the tables, and whether that is enforced."""
+    """Which of these principals may write which tables, and whether that is enforced; of others, nothing."""
     on_tables = grants[grants["what"].isin(_TABLES)]
     writes = [not all(map(_READS.match, _actions(each))) for each in on_tables["permission"]]
-    who = " and ".join(on_tables["principal"][writes].unique())
+    writers = on_tables[writes].groupby("principal", sort=False)["what"].unique()
     here = "" if grants["enforced"].all() else "; not enforced here"
-    if not who:
-        return f"No one may write Iceberg tables{here}"
-    return f"Only {who} may write Iceberg tables{here}"
+    of = f"Of the {grants['principal'].nunique()} principals here"
+    if grants["principal"].nunique() == 1:
+        of = f"{shorten(grants['principal'].iloc[0])} is the only principal here"
+        return f"{of}, and may write {listed(writers.iloc[0]) if len(writers) else 'no Iceberg table'}{here}"
+    if writers.empty:
+        return f"{of}, none may write an Iceberg table{here}"
+    who = [f"{shorten(name)} ({listed(tables)})" for name, tables in writers.head(3).items()]
+    more = [f"{len(writers) - 3} more"] if len(writers) > 3 else []
+    return f"{of}, {len(writers)} may write Iceberg tables: {listed([*who, *more])}{here}"
 
 
 def _actions(permission: str) -> list[str]:

@@ -1,6 +1,8 @@
-"""Pictures of the pipeline: its stages, the changes that went in, and how they arrived."""
+"""Pictures of the pipeline: its stages, the changes that went in, and what a clean-up removed."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,27 +15,37 @@ from dynaberg.plots.canvas import (
     CHANGES,
     GRAY,
     INK,
+    SMALL,
+    counted,
     draw_nothing,
     finish,
-    in_utc,
     new_axes,
+    percent,
     seconds_since,
+    shorten,
     write_at,
+    write_title,
 )
+from dynaberg.plots.rows import drawable, first_lines, require
 
-# The stages of the flow, in order: the name of each, and the kind of resource that represents it.
+_BUCKET = "table bucket"
+# The stages of the flow, in order, and the kind of resource of each. The bucket holds the tables.
 STAGES = {
     "DynamoDB table": "AWS::DynamoDB::Table",
     "Lambda forwarder": "AWS::Lambda::Function",
     "Firehose stream": "AWS::KinesisFirehose::DeliveryStream",
-    "table bucket": "AWS::S3Tables::TableBucket",
+    _BUCKET: "AWS::S3Tables::TableBucket",
     "change log": "Iceberg table",
     "current table": "Iceberg table",
 }
+_INSIDE = ("change log", "current table")
 
 # How many bars a reader can still distinguish, and what one of them may stand for.
 MOST_BARS = 150
-STEPS_SECONDS = (1, 2, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 21_600, 86_400)
+STEPS_SECONDS = (
+    *(1, 2, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000),
+)
+_OTHERS = [("#6b4c9a", "\\\\\\"), ("#5b6b2f", "++"), (INK, "oo")]
 
 
 def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -43,16 +55,73 @@ def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         resources: From `Workbench.list_resources`; `kind` and `name` are read.
         ax: Axes to draw on.
     """
-    ax = ax or new_axes(height=2.2)
-    names = [_name_of_stage(resources, stage) for stage in STAGES]
-    for place, (stage, name) in enumerate(zip(STAGES, names, strict=True)):
-        _draw_stage(ax, place, stage, name)
-    missing = [stage for stage, name in zip(STAGES, names, strict=True) if not name]
+    if not resources.empty:
+        require(resources, "kind", "name")
+    ax = ax or new_axes(height=2.5)
+    names = _names_of_stages(resources)
+    boxes = [stage for stage in names if stage != _BUCKET]
+    for place, stage in enumerate(boxes):
+        _draw_stage(ax, place, stage, names[stage])
+    _draw_bucket(ax, [boxes.index(stage) for stage in _INSIDE], names[_BUCKET])
+    missing = [stage for stage, name in names.items() if not name]
     rest = f"still missing: {', '.join(missing)}" if missing else "nothing is missing"
-    ax.set_title(f"{len(STAGES) - len(missing)} of {len(STAGES)} stages exist; {rest}")
-    ax.set(xlim=(-0.5, len(STAGES) - 0.5), ylim=(-0.9, 0.4))
+    write_title(ax, f"{len(names) - len(missing)} of {len(names)} stages exist; {rest}")
+    ax.set(xlim=(-0.5, len(boxes) - 0.4), ylim=(-1, 0.8))
     ax.axis("off")
     return ax
+
+
+def _names_of_stages(resources: pd.DataFrame) -> dict[str, str]:
+    """The name of the resource that represents each stage; empty if there is none yet."""
+    if resources.empty:
+        return dict.fromkeys(STAGES, "")
+    of_kind = {
+        kind: [str(name) for name in group["name"].dropna()] for kind, group in resources.groupby("kind")
+    }
+    names = {stage: next(iter(of_kind.get(kind, [])), "") for stage, kind in STAGES.items()}
+    tables = of_kind.get("Iceberg table", [])
+    logs = [name for name in tables if name.endswith("_changes")]
+    current = [name for name in tables if f"{name}_changes" in logs]
+    names["current table"] = next(iter(current), "")
+    names["change log"] = f"{current[0]}_changes" if current else next(iter(logs), "")
+    functions = of_kind.get(STAGES["Lambda forwarder"], [])
+    names["Lambda forwarder"] = next((name for name in functions if "orward" in name), "")
+    if stream := next(iter(of_kind.get("AWS::Kinesis::Stream", [])), ""):
+        # Then Firehose reads the Kinesis stream itself, and no forwarder is missing.
+        names = {
+            ("Kinesis stream" if key == "Lambda forwarder" else key): name for key, name in names.items()
+        }
+        names["Kinesis stream"] = stream
+    return names
+
+
+def _draw_stage(ax: Axes, place: int, label: str, name: str) -> None:
+    """One box of the flow, its name below: filled if it exists, dashed if it does not."""
+    box = FancyBboxPatch((place - 0.38, -0.3), 0.76, 0.6, boxstyle="round,pad=0,rounding_size=0.07")
+    box.set(facecolor="#e3f0fb" if name else "white", edgecolor=BLUE if name else GRAY)
+    box.set_linestyle("-" if name else "--")
+    ax.add_patch(box)
+    ax.text(place, 0, label.replace(" ", "\n"), ha="center", va="center", weight="bold", color=INK)
+    ax.text(place, -0.38, _short(name), ha="center", va="top", fontsize=SMALL, color=INK)
+    if place:
+        arrow = {"arrowstyle": "->", "color": INK, "shrinkA": 1, "shrinkB": 1}
+        ax.annotate("", (place - 0.38, 0), (place - 0.62, 0), arrowprops=arrow)
+
+
+def _draw_bucket(ax: Axes, places: list[int], name: str) -> None:
+    """The frame of the table bucket, around the tables that it holds."""
+    left, right = places[0] - 0.46, places[-1] + 0.46
+    box = FancyBboxPatch((left, -0.95), right - left, 1.7, boxstyle="round,pad=0,rounding_size=0.07")
+    box.set(facecolor="none", edgecolor=BLUE if name else GRAY, linestyle="-" if name else "--")
+    ax.add_patch(box)
+    words = f"table bucket: {_short(name)}".replace("\n", "")
+    ax.text((left + right) / 2, 0.68, words, ha="center", va="top", fontsize=SMALL, color=INK)
+
+
+def _short(name: str) -> str:
+    """A name without its place: a bucket is listed by its ARN, an Iceberg table by namespace and name."""
+    short = shorten(name.rpartition("/")[2].rpartition(".")[2], 40) if name else "not yet"
+    return short if len(short) <= 20 else short.replace("-", "-\n")
 
 
 def plot_operations(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -62,24 +131,40 @@ def plot_operations(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         counts: `moment` (a whole second, or minute), `operation`, `changes`.
         ax: Axes to draw on.
     """
+    nothing = "No change was made"
     if counts.empty:
-        return draw_nothing("No change was made", ax)
+        return draw_nothing(nothing, ax)
+    long, note = drawable(counts, numbers=("changes",), moments=("moment",), others=("operation",))
+    if not long["changes"].sum():
+        return draw_nothing(nothing, ax, note=note)
     ax = ax or new_axes()
-    long = in_utc(counts, "moment")
     step = _step_seconds(long["moment"])
     long["moment"] = long["moment"].dt.floor(f"{step}s")
-    wide = long.pivot_table(index="moment", columns="operation", values="changes", aggfunc="sum")
-    wide = wide[[name for name in CHANGES if name in wide]].fillna(0).astype(float)
+    long["operation"] = long["operation"].astype(object).where(long["operation"].notna(), "unknown").map(str)
+    wide = long.pivot_table(index="moment", columns="operation", values="changes", aggfunc="sum").fillna(0)
+    looks = _looks([str(name) for name in wide])
     at, bottom = seconds_since(wide.index[0], wide.index), np.zeros(len(wide))
-    for operation, values in wide.items():
-        color, hatch = CHANGES[str(operation)]
-        ax.bar(at, values, 0.9 * step, bottom, color=color, hatch=hatch, edgecolor="white", label=operation)
+    for operation, (color, hatch) in looks.items():
+        values = wide[operation]
+        label = shorten(operation)
+        ax.bar(at, values, 0.9 * step, bottom, color=color, hatch=hatch, edgecolor="white", label=label)
         bottom += values.to_numpy()
-    shares = ", ".join(f"{share:.0%} {name}" for name, share in (wide.sum() / bottom.sum()).items())
+    shares = ", ".join(f"{percent(wide[name].sum() / bottom.sum())} {shorten(name)}" for name in looks)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    most = f", at most {bottom.max():,.0f} in {step:,} s" if len(wide) > 1 else ""
+    title = f"{counted(int(bottom.sum()), 'change')}{most}: {shares}"
     start = f"seconds since {wide.index[0]:%Y-%m-%d %H:%M:%S} UTC"
-    return finish(ax, f"{bottom.sum():,.0f} changes: {shares}", x=start, y=f"changes in {step} s")
+    return finish(ax, title, x=start, y=f"changes in {step} s", notes=[note])
+
+
+def _looks(operations: list[str]) -> Mapping[str, tuple[str, str]]:
+    """How each operation looks, in the order of the bars: those that are known first."""
+    known = [name for name in CHANGES if name in operations]
+    others = [name for name in operations if name not in CHANGES]
+    return {name: CHANGES[name] for name in known} | {
+        name: _OTHERS[place % len(_OTHERS)] for place, name in enumerate(others)
+    }
 
 
 def _step_seconds(moments: pd.Series[pd.Timestamp]) -> int:
@@ -90,39 +175,8 @@ def _step_seconds(moments: pd.Series[pd.Timestamp]) -> int:
     return next((step for step in STEPS_SECONDS if step >= least), STEPS_SECONDS[-1])
 
 
-def plot_delivery(counts: pd.DataFrame, snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the changes as they were made, and as snapshots of the change log delivered them.
-
-    Args:
-        counts: As for `plot_operations`.
-        snapshots: Of the change log, from `Table.snapshots`.
-        ax: Axes to draw on.
-    """
-    if counts.empty:
-        return draw_nothing("No change was made, and none arrived", ax)
-    ax = ax or new_axes()
-    made = in_utc(counts, "moment").groupby("moment")["changes"].sum().cumsum()
-    # DynamoDB Streams dates a change to the second, so a second's changes are complete at its end.
-    start, last = made.index[0], made.index[-1] + pd.Timedelta(seconds=1)
-    arrived = snapshots[snapshots["committed_at"] >= start]
-    times = seconds_since(start, arrived["committed_at"])
-    at = [0, *(second + 1 for second in seconds_since(start, made.index))]
-    totals = arrived["added_records"].cumsum().tolist()
-    ax.plot(at, [0, *made], color=BLUE)
-    ax.step([0, *times], [0, *totals], where="post", color=INK, linestyle="--")
-    ax.plot(times, totals, "o", color=INK)
-    write_at(ax, at[-1], made.iloc[-1], "made in DynamoDB", color=BLUE)
-    write_at(ax, times[-1], totals[-1] / 2, "in the change log  ", ha="right")
-    ax.set_ylim(0, made.iloc[-1] * 1.15)
-    lag = max((arrived["committed_at"].iloc[-1] - last).total_seconds(), 0)
-    count = "1 snapshot" if len(arrived) == 1 else f"{len(arrived)} snapshots"
-    title = f"{count} delivered the changes, the last {lag:.0f} s after the last change"
-    start_words = f"seconds since {start:%Y-%m-%d %H:%M:%S} UTC"
-    return finish(ax, title, x=start_words, y="changes, running total")
-
-
 def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how many resources of each kind there were, and how many remain.
+    """Draw how many resources of each kind were removed, and how many remain.
 
     Args:
         before: From `Workbench.list_resources`, before the clean-up.
@@ -131,46 +185,35 @@ def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None
     """
     if before.empty:
         return draw_nothing("There was nothing to remove", ax)
-    counts = _kinds(before).value_counts().sort_values(ascending=True)
-    left = _kinds(after).value_counts().reindex(counts.index, fill_value=0)
+    old, new = (_kinds(frame) for frame in (before, after))
+    remain = old[old.index.isin(new.index)]
+    by_kind = old.value_counts().sort_values(ascending=False, kind="stable").to_frame("then")
+    by_kind["now"] = remain.value_counts().reindex(by_kind.index, fill_value=0)
+    largest, rest = first_lines(by_kind, "kind")
+    counts = largest[::-1]
     ax = ax or new_axes(height=1.3 + 0.24 * len(counts))
-    ax.barh(counts.index, counts, color="white", edgecolor=GRAY, hatch="///")
-    ax.barh(counts.index, left, color=BLUE)
-    for place, (then, now) in enumerate(zip(counts, left, strict=True)):
-        write_at(ax, then, place, f"  {then} → {now}", ha="left")
-    ax.set_xlim(0, max(counts.max(), 1) * 1.15)
+    places, gone = range(len(counts)), counts["then"] - counts["now"]
+    ax.barh(places, counts["now"], color=BLUE)
+    ax.barh(places, gone, left=counts["now"], color="white", edgecolor=GRAY, hatch="///")
+    for place, (then, now) in enumerate(counts.itertuples(index=False)):
+        write_at(ax, then, place, f"  {then:,} → {now:,}", ha="left")
+    ax.set_yticks(places, [shorten(kind, 40) for kind in counts.index])
+    ax.set_xlim(0, max(counts["then"].max(), 1) * 1.15)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(visible=False)
-    title = f"{len(before) - len(after)} of {len(before)} resources were removed; {len(after)} remain"
-    return finish(ax, title, x="resources (hatched: removed)", y="", counts="x")
+    title = (
+        f"{len(old) - len(remain):,} of {counted(len(old), 'resource')} were removed; {len(remain):,} remain"
+    )
+    came = len(new) - int(new.index.isin(old.index).sum())
+    notes = [rest, f"not drawn: {counted(came, 'resource')} that came since" if came else ""]
+    return finish(ax, title, x="resources (hatched: removed)", y="", counts="x", notes=notes)
 
 
-def _kinds(resources: pd.DataFrame) -> pd.Series:
-    return resources["kind"].astype("string").str.removeprefix("AWS::").str.replace("::", " ")
-
-
-def _name_of_stage(resources: pd.DataFrame, stage: str) -> str:
-    """The name of the resource that represents a stage; empty if there is none yet."""
-    found = [str(name) for name in resources.loc[resources["kind"] == STAGES[stage], "name"]]
-    logs = [name for name in found if name.endswith("_changes")]
-    if stage == "change log":
-        found = logs
-    if stage == "current table":
-        found = [name for name in found if f"{name}_changes" in logs]
-    return found[0] if found else ""
-
-
-def _draw_stage(ax: Axes, place: int, label: str, name: str) -> None:
-    """One box of the flow, its name below: filled if it exists, dashed if it does not."""
-    box = FancyBboxPatch((place - 0.4, -0.3), 0.8, 0.6, boxstyle="round,pad=0,rounding_size=0.07")
-    box.set(facecolor="#e3f0fb" if name else "white", edgecolor=BLUE if name else GRAY)
-    box.set_linestyle("-" if name else "--")
-    ax.add_patch(box)
-    ax.text(place, 0, label.replace(" ", "\n"), ha="center", va="center", weight="bold", color=INK)
-    # A table bucket is listed by its ARN, an Iceberg table by its namespace and name.
-    short = name.rpartition("/")[2].rpartition(".")[2]
-    words = (short if len(short) <= 20 else short.replace("-", "-\n")) or "not yet"
-    ax.text(place, -0.38, words, ha="center", va="top", fontsize=8, color=INK)
-    if place:
-        arrow = {"arrowstyle": "->", "color": INK, "shrinkA": 1, "shrinkB": 1}
-        ax.annotate("", (place - 0.4, 0), (place - 0.6, 0), arrowprops=arrow)
+def _kinds(resources: pd.DataFrame) -> pd.Series[str]:
+    """The kind of each resource in a reader's words, by kind and name."""
+    if resources.empty:
+        return pd.Series(dtype=object)
+    require(resources, "kind", "name")
+    kinds = resources["kind"].astype(str)
+    words = kinds.str.removeprefix("AWS::").str.replace("::", " ")
+    return pd.Series(words.to_numpy(), pd.MultiIndex.from_arrays([kinds, resources["name"].astype(str)]))

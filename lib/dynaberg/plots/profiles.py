@@ -1,4 +1,4 @@
-"""Pictures of profiles: what columns hold, how a column is distributed, and how large the files are."""
+"""Pictures of profiles: what the columns of a table hold, and how large its files are."""
 
 from __future__ import annotations
 
@@ -14,23 +14,31 @@ from dynaberg.plots.canvas import (
     BLUE,
     GRAY,
     INK,
-    ORANGE,
     RED,
+    SMALL,
     counted,
     draw_nothing,
     finish,
     new_axes,
+    percent,
     shorten,
     write_at,
 )
+from dynaberg.plots.rows import drawable, first_lines
 
-# The smallest target size of compaction: Amazon S3 Tables, "Maintenance for tables".
-GOOD_FILE = 64 * 2**20
 # The most frequent value is the darkest; ink on the first two is white.
-_RANKS = ("#1f5f9e", "#3f7fc0", "#7fb2e5", "#abcdf0", "#d3e5f8")
+_RANKS = ("#17528a", "#3273b3", "#8dbbe8", "#b5d4f2", "#d9e9fa")
 _LABEL_LENGTH = 30
 # How many characters of a label fit into a bar of the whole width.
-_BAR_CHARACTERS = 80
+_BAR_CHARACTERS = 72
+_FEW = 10
+_NEARLY_ALL = 0.9
+_MOST_COLUMNS = 60
+# The smallest target size of compaction: Amazon S3 Tables, "Maintenance for tables".
+GOOD_FILE = 64 * 2**20
+# Every picture of files has this scale, so that two of them compare; larger and smaller files extend it.
+_SCALE = (2**8, 2**30)
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -40,24 +48,40 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         profile: From `Table.profile_columns`.
         ax: Axes to draw on.
     """
-    lines = profile.dropna(subset="approx_distinct").sort_values("approx_distinct").reset_index(drop=True)
-    if lines.empty:
-        return draw_nothing("No column to profile", ax)
+    nothing = "No column to profile"
+    if profile.empty:
+        return draw_nothing(nothing, ax)
+    numbers = ("approx_distinct", "rows", "nulls")
+    known, note = drawable(profile, numbers=numbers, others=("column",))
+    if known.empty:
+        return draw_nothing(nothing, ax, note=note)
+    lines, rest = first_lines(known.sort_values("approx_distinct", kind="stable"), "column", _MOST_COLUMNS)
+    lines = lines.reset_index(drop=True)
     ax = ax or new_axes(height=1.2 + 0.19 * len(lines))
-    rows, distinct = float(lines["rows"].max()), lines["approx_distinct"].astype(float)
-    ax.hlines(lines.index, 0.8, distinct.clip(lower=0.8), color=GRAY, lw=1)
+    rows, distinct = float(known["rows"].max()), lines["approx_distinct"]
+    # The line only leads from the name to the dot: on a log scale its length means nothing.
+    ax.hlines(lines.index, 0.8, distinct.clip(lower=0.8), color=GRAY, lw=0.8, linestyles=":")
     ax.plot(distinct.clip(lower=0.8), lines.index, "o", color=BLUE)
-    for place, (count, nulls) in enumerate(zip(distinct, lines["nulls"].astype(float), strict=True)):
+    for place, (count, nulls) in enumerate(zip(distinct, lines["nulls"], strict=True)):
         words = f"  {count:,.0f}" + (f", {nulls:,.0f} null" if nulls else "")
         write_at(ax, max(count, 0.8), place, words, ha="left", color=RED if nulls > 0.01 * rows else INK)
-    few, whole = int((distinct <= 10).sum()), int((distinct > 0.95 * rows).sum())
-    ax.set_yticks(lines.index, [shorten(name, _LABEL_LENGTH) for name in lines["column"]], fontsize=8.5)
-    ax.set(xscale="log", xlim=(0.8, max(rows, 1) * 8), ylim=(-0.7, len(lines) - 0.3))
+    ax.set_yticks(lines.index, [shorten(name, _LABEL_LENGTH) for name in lines["column"]], fontsize=SMALL)
+    ax.set(xscale="log", xlim=(0.8, max(rows, distinct.max(), 1) * 8), ylim=(-0.7, len(lines) - 0.3))
     ax.grid(visible=False)
-    title = f"{few} of {counted(len(lines), 'column')} hold at most 10 values"
-    title += f"; {whole} {'is' if whole == 1 else 'are'} nearly unique"
     words = f"approximate number of different values in {counted(int(rows), 'row')} (log scale)"
-    return finish(ax, title, x=words, y="", counts="x")
+    return finish(ax, _profile_title(known), x=words, y="", counts="x", notes=[rest, note])
+
+
+def _profile_title(lines: pd.DataFrame) -> str:
+    """The finding: how many columns are good for groups, and how many for joins."""
+    rows, distinct = float(lines["rows"].max()), lines["approx_distinct"]
+    if rows <= _FEW:
+        return f"With {counted(int(rows), 'row')}, no column can have many values"
+    few, whole = int((distinct <= _FEW).sum()), int((distinct > 0.95 * rows).sum())
+    title = (
+        f"{few} of {counted(len(lines), 'column')} {'holds' if few == 1 else 'hold'} at most {_FEW} values"
+    )
+    return f"{title}; {whole} {'is' if whole == 1 else 'are'} nearly unique"
 
 
 def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -67,25 +91,41 @@ def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         profile: From `Table.profile_columns`; columns without frequent values are left out.
         ax: Axes to draw on.
     """
-    lines = [line for line in profile.to_dict("records") if line["top"] and line["rows"]]
-    if not lines:
-        return draw_nothing("No column with frequent values", ax)
-    lines.sort(key=lambda line: _share_of_first(line), reverse=True)
-    ax = ax or new_axes(height=1.4 + 0.24 * len(lines))
-    for place, line in enumerate(lines):
+    nothing = "No column with frequent values"
+    if profile.empty:
+        return draw_nothing(nothing, ax)
+    known, note = drawable(profile, numbers=("rows", "nulls"), others=("column", "top"))
+    found = known[(known["top"].str.len() > 0) & (known["rows"] > 0)]
+    if found.empty:
+        return draw_nothing(nothing, ax, note=note)
+    found = found.assign(share=[_share_of_first(line) for line in found.to_dict("records")])
+    found = found.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+    shown, rest = first_lines(found, "column")
+    ax = ax or new_axes(height=1.4 + 0.24 * len(shown))
+    for place, line in enumerate(shown.to_dict("records")):
         _draw_shares(ax, place, line)
-    ax.set_yticks(range(len(lines)), [shorten(line["column"], _LABEL_LENGTH) for line in lines], fontsize=8.5)
-    ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(0, 1))
+    names = [shorten(name, _LABEL_LENGTH) for name in shown["column"]]
+    ax.set_yticks(range(len(shown)), names, fontsize=SMALL)
+    ax.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, 1))
     ax.grid(visible=False)
-    first = lines[0]
-    name, value = shorten(first["column"], _LABEL_LENGTH), shorten(first["top"][0][0])
-    title = f"{name} is nearly always the same: {_share_of_first(first):.0%} {value}"
-    if _share_of_first(first) < 0.9:
-        title = f"No column is nearly always the same; {name} comes closest"
     words = "share of the rows, the most frequent values first (hatched: all others; dotted: nulls)"
-    finish(ax, title, x=words, y="", counts="x")
+    finish(ax, _values_title(found), x=words, y="", counts="x", notes=[rest, note])
     ax.xaxis.set_major_formatter("{x:.0%}")
     return ax
+
+
+def _values_title(lines: pd.DataFrame) -> str:
+    """The finding: the column that is nearly always the same, be it a value or null; or that none is."""
+    if lines["rows"].max() == 1:
+        return "With 1 row, no value is more frequent than another"
+    first, empty = lines.iloc[0], lines["nulls"] / lines["rows"]
+    name, share, words = first["column"], first["share"], first["top"][0][0]
+    if empty.max() > share:
+        name, share, words = lines["column"].iloc[int(empty.argmax())], empty.max(), "null"
+    name = shorten(name, _LABEL_LENGTH)
+    if share < _NEARLY_ALL:
+        return f"No column is nearly always the same; {name} comes closest"
+    return f"{name} is nearly always the same: {percent(share)} {shorten(words)}"
 
 
 def _share_of_first(line: Mapping[Any, Any]) -> float:
@@ -97,85 +137,76 @@ def _draw_shares(ax: Axes, place: int, line: Mapping[Any, Any]) -> None:
     left = 0.0
     for rank, (value, count) in enumerate(line["top"]):
         share = count / line["rows"]
-        ax.barh(place, share, 0.75, left, color=_RANKS[min(rank, len(_RANKS) - 1)], edgecolor="white")
+        color = _RANKS[min(rank, len(_RANKS) - 1)]
+        ax.barh(place, share, 0.75, left=left, color=color, edgecolor=INK, linewidth=0.5)
         room = int(share * _BAR_CHARACTERS)
         if room >= min(len(str(value)), 6):
             ink = "white" if rank < 2 else INK
             words = shorten(value, room)
-            ax.text(left + share / 2, place, words, ha="center", va="center", color=ink, fontsize=7.5)
+            ax.text(left + share / 2, place, words, ha="center", va="center", color=ink, fontsize=8)
         left += share
     nulls = line["nulls"] / line["rows"]
     for share, color, hatch in ((max(1 - left - nulls, 0.0), GRAY, "///"), (nulls, RED, "...")):
-        ax.barh(place, share, 0.75, left, color="white", edgecolor=color, hatch=hatch, linewidth=0.6)
+        if share > 0:
+            ax.barh(place, share, 0.75, left=left, color="white", edgecolor=color, hatch=hatch, linewidth=0.6)
         left += share
 
 
-def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = None) -> Axes:
-    """Draw the distribution of the numbers of one column, on a log scale if they spread widely.
-
-    Args:
-        values: Numbers; nulls are left out.
-        unit: Unit of the numbers, such as `USD`.
-        ax: Axes to draw on.
-    """
-    numbers = values.dropna().astype(float)
-    if numbers.empty:
-        return draw_nothing(f"No value of {values.name}", ax)
-    ax = ax or new_axes()
-    low, middle, high, top = (float(numbers.quantile(share)) for share in (0, 0.5, 0.95, 1))
-    wide = low > 0 and top > 20 * middle
-    ax.hist(numbers, bins=np.geomspace(low, top, 41).tolist() if wide else 40, color=BLUE, edgecolor="white")
-    if wide:
-        ax.set_xscale("log")
-    digits = 0 if top - low > 20 or low == top == round(top) else 2
-    ceiling = ax.get_ylim()[1] * 1.15
-    ax.set_ylim(0, ceiling)
-    for value, words, style, height in ((middle, "half", "-", 0.97), (high, "95 %", "--", 0.89)):
-        ax.axvline(value, color=INK, linestyle=style, linewidth=1.2)
-        write_at(ax, value, ceiling * height, f"  {words} below {value:,.{digits}f}", ha="left")
-    name = f"{values.name} ({unit})" if unit else str(values.name)
-    ax.xaxis.set_major_formatter(f"{{x:,.{digits}f}}")
-    title = f"Half of {counted(len(numbers), 'value')} of {values.name} are below {middle:,.{digits}f}; "
-    title += f"one in twenty is above {high:,.{digits}f}"
-    if low == top:
-        title = f"Every value of {values.name} is {low:,.{digits}f}"
-    return finish(ax, title, x=f"{name}, log scale" if wide else name, y="rows")
-
-
 def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the size of every file and the size that compaction would aim for; delete files are hatched.
+    """Draw the size of every file and the size that compaction would aim for; delete files are triangles.
 
     Args:
         files: From `Table.profile_files`.
         ax: Axes to draw on.
     """
+    nothing = "No file: the table is empty"
     if files.empty:
-        return draw_nothing("No file: the table is empty", ax)
+        return draw_nothing(nothing, ax)
+    rows, note = drawable(files, numbers=("bytes",), others=("content",))
+    if rows.empty:
+        return draw_nothing(nothing, ax, note=note)
     ax = ax or new_axes()
-    lines = files.sort_values("bytes", ascending=False, ignore_index=True)
-    sizes = lines["bytes"].astype(float).clip(lower=1)
-    small, half = int((sizes < GOOD_FILE).sum()), _in_bytes(sizes.median())
-    for content, group in lines.groupby("content", sort=False):
-        look = (BLUE, "") if content == "data" else (ORANGE, "///")
-        where, heights = group.index + 1, sizes[group.index]
-        ax.bar(where, heights, 0.8, color=look[0], hatch=look[1], edgecolor="white", label=content)
+    lines = rows.sort_values("bytes", ascending=False, ignore_index=True)
+    sizes = lines["bytes"].clip(lower=1)
+    for content, group in lines.groupby(lines["content"].astype(str), sort=False):
+        is_data = content == "data"
+        marker, color, face = ("o", BLUE, BLUE) if is_data else ("v", RED, "white")
+        where = group.index + 1
+        ax.plot(where, sizes[group.index], marker, color=color, markerfacecolor=face, label=shorten(content))
     if lines["content"].nunique() > 1:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    ax.axhline(GOOD_FILE, color=INK, linestyle="--", linewidth=1.2)
-    ax.text(0.5, GOOD_FILE * 1.2, f"{_in_bytes(GOOD_FILE)}: the smallest target of compaction", color=INK)
+    ax.axhline(GOOD_FILE, color=GRAY, linestyle="--", linewidth=1.2)
+    words = f"{_in_bytes(GOOD_FILE)}: the smallest target of compaction"
+    ax.annotate(
+        words, (0, GOOD_FILE), (4, 4), ("axes fraction", "data"), "offset points", color=INK, fontsize=SMALL
+    )
     ax.set_yscale("log", base=2)
-    ax.set(ylim=(sizes.min() / 3, max(sizes.max(), GOOD_FILE) * 5), xlim=(0.4, max(len(sizes), 8) + 0.6))
+    ax.set(ylim=(min(sizes.min() / 2, _SCALE[0]), max(sizes.max() * 2, _SCALE[1])), xlim=(0, len(sizes) + 1))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    title = f"{small} of {counted(len(sizes), 'file')} {'is' if small == 1 else 'are'} smaller than "
-    title += f"{_in_bytes(GOOD_FILE)}, half of all are {half} or less"
-    if deletes := int((lines["content"] != "data").sum()):
-        title += f"; {deletes} hold deletes"
-    finish(ax, title, x="files, largest first", y="size (log scale)", counts="x")
+    finish(ax, _files_title(lines), x="files, largest first", y="size (log scale)", counts="x", notes=[note])
     ax.yaxis.set_major_formatter(FuncFormatter(lambda size, _: _in_bytes(size)))
     return ax
 
 
+def _files_title(lines: pd.DataFrame) -> str:
+    """The finding: how many files are small, how small half of them are, and how many hold deletes."""
+    sizes, target = lines["bytes"], _in_bytes(GOOD_FILE)
+    small, deletes = int((sizes < GOOD_FILE).sum()), int((lines["content"] != "data").sum())
+    if len(lines) == 1:
+        side = "smaller than" if small else "at least"
+        return f"The only file has {_in_bytes(sizes[0])}, {side} {target}" + ("; it holds deletes" * deletes)
+    if not small:
+        title = f"All of {counted(len(sizes), 'file')} have at least {target}"
+    else:
+        # A file that exists, so that half of the files are in truth no larger.
+        half = _in_bytes(float(np.quantile(sizes, 0.5, method="higher")))
+        verb = "is" if small == 1 else "are"
+        title = f"{small:,} of {counted(len(sizes), 'file')} {verb} smaller than {target}"
+        title += f", half are {half} or less"
+    return title + (f"; {deletes:,} {'holds' if deletes == 1 else 'hold'} deletes" if deletes else "")
+
+
 def _in_bytes(size: float) -> str:
     """A number of bytes in a readable unit."""
-    power = min(int(np.log2(max(size, 1)) // 10), 4)
-    return f"{size / 2 ** (10 * power):,.0f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+    power = min(int(np.log2(max(size, 1)) // 10), len(_UNITS) - 1)
+    return f"{size / 2 ** (10 * power):,.0f} {_UNITS[power]}"

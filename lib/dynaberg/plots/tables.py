@@ -1,63 +1,94 @@
-"""Pictures of a table's history: snapshots, two clocks, differences, and an item's history."""
+"""Pictures of a table's history: snapshots, differences, and an item's history."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
+from dynaberg.errors import SettingsError
 from dynaberg.plots.canvas import (
     BLUE,
     CHANGES,
     GRAY,
     INK,
+    ORANGE,
     RED,
+    SMALL,
     counted,
     draw_nothing,
     finish,
-    in_utc,
     new_axes,
     shorten,
     write_at,
+    write_title,
 )
+from dynaberg.plots.rows import drawable, is_null, require
 
-MARKERS = {"append": "o", "overwrite": "s", "delete": "v", "replace": "D"}
+MARKERS = {"append": ("o", BLUE), "overwrite": ("s", ORANGE), "delete": ("v", RED), "replace": ("D", INK)}
+_OTHER = ("P", GRAY)
 LABELED = 8
 # With more versions than this the values of an item no longer fit next to each other.
 _VERSIONS_WITH_VALUES = 12
 _TEXT_OF_WIDTH = 90
+_MOST_VALUES = 20
 
 
 def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the snapshots of a table in order, and how many rows the table had at each of them.
+    """Draw the commits of a table in order, and how many rows the table had after each of them.
+
+    The local Athena leaves two snapshots for one MERGE, of which only the second is a state that could be
+    read; such a pair is one mark.
 
     Args:
         snapshots: From `Table.snapshots`.
         ax: Axes to draw on.
     """
+    nothing = "The table has no snapshot yet"
     if snapshots.empty:
-        return draw_nothing("The table has no snapshot yet", ax)
+        return draw_nothing(nothing, ax)
+    clean, note = drawable(
+        snapshots, numbers=("total_records",), moments=("committed_at",), others=("operation",)
+    )
+    if clean.empty:
+        return draw_nothing(nothing, ax, note=note)
     ax = ax or new_axes()
-    lines = in_utc(snapshots, "committed_at").reset_index(drop=True)
-    rows, moments = lines["total_records"].astype(float), lines["committed_at"]
+    lines = _commits(clean)
+    rows, moments = lines["total_records"], lines["committed_at"]
     ax.step(rows.index, rows, where="post", color=GRAY, zorder=1)
-    for operation, group in lines.groupby("operation"):
-        ax.plot(group.index, rows[group.index], MARKERS.get(str(operation), "o"), ms=8, label=operation)
+    for operation, group in lines.groupby(lines["operation"].astype(str)):
+        marker, color = MARKERS.get(str(operation), _OTHER)
+        ax.plot(group.index, rows[group.index], marker, color=color, ms=8, ls="", label=operation)
     shown = _spread(len(rows))
     for place in shown:
         # After a drop the line comes from above, so the words go below.
         fell = place > 0 and rows[place] < rows[place - 1]
         write_at(ax, place, rows[place], f"{rows[place]:,.0f}", below=fell)
-    one_day = moments.dt.date.nunique() == 1
-    form = "%H:%M:%S" if one_day else "%m-%d\n%H:%M"
+    form, day = _dates(moments)
     ax.set_xticks(shown, [moments[place].strftime(form) for place in shown])
     ax.set_ylim(0, max(rows.max(), 1) * 1.2)
     ax.legend(title="operation", loc="upper left", bbox_to_anchor=(1, 1), alignment="left")
-    day = f"on {moments[0]:%Y-%m-%d} at" if one_day else f"in {moments.iloc[-1]:%Y} on"
-    words = f"snapshots in order, committed {day} (UTC)"
-    return finish(ax, _story(rows), x=words, y="rows")
+    return finish(ax, _story(rows), x=f"commits in order, {day} (UTC)", y="rows", notes=[note])
+
+
+def _commits(snapshots: pd.DataFrame) -> pd.DataFrame:
+    """One line per commit: of the snapshots that one query left, the last, which it leaves to be read."""
+    if "written_by" not in snapshots:
+        return snapshots
+    by = snapshots["written_by"].astype(object).where(snapshots["written_by"].notna(), "")
+    follows = (by == by.shift(1)) & by.str.startswith("Athena query")
+    lines = snapshots.assign(operation=snapshots["operation"].mask(follows, "overwrite"))
+    return lines[~follows.shift(-1, fill_value=False)].reset_index(drop=True)
+
+
+def _dates(moments: pd.Series[pd.Timestamp]) -> tuple[str, str]:
+    """How moments are written below an axis, and what its label says once for all of them."""
+    if moments.dt.date.nunique() == 1:
+        return "%H:%M:%S", f"on {moments.iloc[0]:%Y-%m-%d} at"
+    if moments.dt.year.nunique() == 1:
+        return "%m-%d\n%H:%M", f"in {moments.iloc[0]:%Y} on"
+    return "%Y-%m-%d\n%H:%M", "on"
 
 
 def _spread(count: int) -> list[int]:
@@ -68,46 +99,13 @@ def _spread(count: int) -> list[int]:
 
 def _story(rows: pd.Series[float]) -> str:
     if len(rows) == 1:
-        return f"1 snapshot, of {counted(int(rows.iloc[0]), 'row')}"
+        return f"1 commit, of {counted(int(rows.iloc[0]), 'row')}"
     steps = rows.diff().dropna()
     widest = steps.iloc[int(steps.abs().to_numpy().argmax())]
-    title = f"{len(rows)} snapshots, from {rows.iloc[0]:,.0f} to {rows.iloc[-1]:,.0f} rows"
-    return f"{title}; the largest step {widest:+,.0f}" if widest else title
-
-
-def plot_two_clocks(
-    known: pd.DataFrame, true: pd.DataFrame, *, by: str, when: datetime, ax: Axes | None = None
-) -> Axes:
-    """Draw what was known at a moment next to what was true then: rows of each value of a column.
-
-    Args:
-        known: From `Table.read_as_of`.
-        true: From `Table.state_as_of`, of the same moment.
-        by: Column whose values are counted in both.
-        when: The moment, timezone-aware; the title shows it in its own zone.
-        ax: Axes to draw on.
-    """
-    sides = (known[by].value_counts(dropna=False), true[by].value_counts(dropna=False))
-    values = list(dict.fromkeys([*sides[1].index, *sides[0].index]))
-    if not values:
-        return draw_nothing("Nothing was known and nothing was true", ax)
-    ax = ax or new_axes(height=1.4 + 0.55 * len(values))
-    before, after = (side.reindex(values, fill_value=0) for side in sides)
-    places = pd.Series(range(len(values)), dtype=float)
-    ax.barh(places - 0.2, before, 0.38, color="white", edgecolor=GRAY, hatch="///", label="known then")
-    ax.barh(places + 0.2, after, 0.38, color=BLUE, label="true then")
-    for place, (old, new) in enumerate(zip(before, after, strict=True)):
-        write_at(ax, old, place - 0.2, f"  {old:,}", ha="left")
-        write_at(ax, new, place + 0.2, f"  {new:,}" + (f" ({new - old:+,})" if new != old else ""), ha="left")
-    ax.set_yticks(places, ["null" if pd.isna(value) else shorten(value, 30) for value in values])
-    ax.set(ylim=(len(values) - 0.4, -0.6), xlim=(0, max(before.max(), after.max(), 1) * 1.2))
-    ax.grid(visible=False)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    farthest = (after - before).abs().to_numpy().argmax()
-    title = f"At {when:%H:%M:%S %Z}, {counted(len(known), 'row')} were known, and {len(true):,} were true"
-    if before.iloc[farthest] != after.iloc[farthest]:
-        title += f"; largest difference: {shorten(values[farthest])}"
-    return finish(ax, title, x="rows", y=by, counts="x")
+    if not widest:
+        return f"{len(rows):,} commits, each of {counted(int(rows.iloc[0]), 'row')}"
+    title = f"{len(rows):,} commits, from {rows.iloc[0]:,.0f} to {rows.iloc[-1]:,.0f} rows"
+    return f"{title}; the largest step {widest:+,.0f}" if len(steps) > 1 else title
 
 
 def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None) -> Axes:
@@ -118,13 +116,22 @@ def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None
         rows_before: Rows of the earlier snapshot.
         ax: Axes to draw on.
     """
+    if rows_before < 0:
+        msg = f"`rows_before` is {rows_before}; a snapshot has 0 or more rows."
+        raise SettingsError(msg, hint="Pass the rows of the earlier of the two snapshots.")
     if changes.empty:
         return draw_nothing(f"Nothing added, removed or changed: {counted(rows_before, 'row')} as before", ax)
-    ax = ax or new_axes()
+    require(changes, "change")
     key = list(changes.columns[: list(changes.columns).index("change")])
     count = changes.drop_duplicates([*key, "change"])["change"].value_counts()
     added, removed, changed = (int(count.get(change, 0)) for change in ("added", "removed", "changed"))
     after, plain = rows_before + added - removed, (GRAY, "")
+    if removed + changed > rows_before:
+        msg = (
+            f"{removed:,} rows removed and {changed:,} changed are more than the {rows_before:,} there were."
+        )
+        raise SettingsError(msg, hint="Pass as `rows_before` the rows of the earlier of the two snapshots.")
+    ax = ax or new_axes()
     bars = (
         ("before", 0, rows_before, f"{rows_before:,}", plain),
         ("added", rows_before, added, f"+{added:,}", CHANGES["added"]),
@@ -152,7 +159,10 @@ def plot_item_history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     if history.empty:
         return draw_nothing("No version of this item is known", ax)
-    edits = in_utc(history, "changed_at")
+    columns = ("sequence_number", "operation", "attribute", "after")
+    edits, note = drawable(history, moments=("changed_at",), others=columns)
+    if edits.empty:
+        return draw_nothing("No version of this item is known", ax, note=note)
     # DynamoDB Streams dates changes to the second: within one second the sequence number gives the order.
     versions = edits[["changed_at", "sequence_number", "operation"]].drop_duplicates(ignore_index=True)
     edits = edits.merge(versions.reset_index(names="version"))
@@ -160,6 +170,10 @@ def plot_item_history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     attributes = [name for name in dict.fromkeys(edits["attribute"]) if name in set(updated)]
     if not attributes:
         return draw_nothing(f"{_lived(versions)}; none of its attributes changed", ax)
+    title = f"{_lived(versions)}; {len(attributes)} of its attributes changed"
+    rest = f"not drawn: {counted(len(attributes) - _MOST_VALUES, 'attribute')} more"
+    rest = rest if len(attributes) > _MOST_VALUES else ""
+    attributes = attributes[:_MOST_VALUES]
     ax = ax or new_axes(height=1.6 + 0.45 * len(attributes))
     for row, attribute in enumerate(attributes):
         lines = edits[(edits["attribute"] == attribute) & (edits["operation"] != "REMOVE")]
@@ -168,16 +182,19 @@ def plot_item_history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.axvline(place, color=RED, linestyle="--")
         write_at(ax, place, -0.62, "deleted", color=RED)
     shown = _spread(len(versions))
-    ax.set_xticks(shown, [f"{place + 1}\n{versions['changed_at'][place]:%H:%M:%S}" for place in shown])
+    form, day = _dates(versions["changed_at"])
+    ax.set_xticks(
+        shown, [f"{place + 1:,}\n{versions['changed_at'][place].strftime(form)}" for place in shown]
+    )
     ax.set_yticks(range(len(attributes)), [shorten(name, 30) for name in attributes])
     ax.set(xlim=(-0.2, len(versions) - 0.3), ylim=(len(attributes) - 0.5, -0.9))
-    ax.set(xlabel=f"version, made on {versions['changed_at'][0]:%Y-%m-%d} at (UTC)")
-    ax.set_title(f"{_lived(versions)}; {len(attributes)} of its attributes changed")
+    ax.set(xlabel="\n".join(filter(None, (f"version, made {day} (UTC)", rest, note))))
+    write_title(ax, title)
     return ax
 
 
 def _lived(versions: pd.DataFrame) -> str:
-    count = "1 version" if len(versions) == 1 else f"{len(versions)} versions"
+    count = counted(len(versions), "version")
     gone = versions["operation"].iloc[-1] == "REMOVE"
     return f"{count} of one item{', the last its deletion' if gone else ''}"
 
@@ -188,8 +205,8 @@ def _draw_values(ax: Axes, row: int, lines: pd.DataFrame, versions: int) -> None
     if versions <= _VERSIONS_WITH_VALUES:
         for place, value in zip(lines["version"], lines["after"], strict=True):
             words = shorten(_value(value), max(_TEXT_OF_WIDTH // versions, 5))
-            ax.text(place, row - 0.16, words, ha="left", va="bottom", fontsize=8.5, color=INK)
+            ax.text(place, row - 0.16, words, ha="left", va="bottom", fontsize=SMALL, color=INK)
 
 
 def _value(value: Any) -> str:
-    return "none" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
+    return "none" if is_null(value) else str(value)
