@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from dynaberg.errors import SettingsError
 from dynaberg.plots.canvas import (
     BLUE,
     GRAY,
@@ -98,6 +99,9 @@ def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     rows = rows[rows["total_transactions"] > 0].astype({"region": str, "merchant_category": str})
     if rows.empty:
         return draw_nothing(nothing, ax, note=note)
+    if (rows["high_risk_count"] > rows["total_transactions"]).any():
+        msg = "`high_risk_count` is larger than `total_transactions` in a row; then there is no rate."
+        raise SettingsError(msg, hint="Count both over the same transactions.")
     groups = _rated(rows.groupby(["region", "merchant_category"], as_index=False)[numbers].sum())
     overall = groups["high_risk_count"].sum() / groups["total_transactions"].sum()
     groups["side"] = np.where(groups["low"] > overall, 1, np.where(groups["high"] < overall, -1, 0))
@@ -134,7 +138,7 @@ def _draw_rates(ax: Axes, lines: pd.DataFrame, overall: float) -> None:
         words = (
             f"{percent(line['rate'], 1)}: {line['high_risk_count']:,.0f} of {line['total_transactions']:,.0f}"
         )
-        write_at(ax, right, place, f"  {words}", ha="left")
+        write_at(ax, right, place, words, ha="left")
     names = lines["region"] + ", " + lines["merchant_category"]
     ax.set_yticks(range(len(lines)), [shorten(name, 34) for name in names], fontsize=SMALL)
     ax.set(xlim=(0, min(right, 1) * 1.35), ylim=(-0.7, len(lines) - 0.3))
@@ -162,7 +166,7 @@ def _places(groups: pd.DataFrame) -> str:
         shorten(f"{line['region']}, {line['merchant_category']} ({percent(line['rate'], 1)})", 48)
         for line in groups.to_dict("records")
     ]
-    return "; ".join(names) if len(names) <= 2 else f"{len(names)} groups"
+    return "; ".join(names) if len(names) <= 2 else f"{len(names):,} groups"
 
 
 def _are_selected(rows: pd.DataFrame, overall: float) -> bool:
@@ -194,7 +198,7 @@ def plot_merchants(merchants: pd.DataFrame, *, unit: str = "", ax: Axes | None =
         color, hatch = (BLUE, "") if common in (None, line["merchant_category"]) else (GRAY, "///")
         ax.barh(place, amounts[place], 0.7, color=color, hatch=hatch, edgecolor="white")
         kind = shorten(line["merchant_category"])
-        words = f"  {amounts[place]:,.0f}  {kind}, {percent(line['declined'])} declined"
+        words = f"{amounts[place]:,.0f}  {kind}, {percent(line['declined'])} declined"
         write_at(ax, max(amounts[place], 0), place, words, ha="left")
     ax.set_yticks(range(len(lines)), [shorten(name, 30) for name in lines["merchant_name"]])
     ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(min(amounts.min(), 0), max(amounts.max(), 1) * 1.55))

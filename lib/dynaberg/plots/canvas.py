@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ CHANGES = {
     "changed": (ORANGE, "///"),
     "removed": (RED, "..."),
 }
+# How wide a letter is, in points: of a title, of a label, of the names along an axis.
+_TITLE_LETTER, _LETTER, _NAME_LETTER = 6.6, 5.8, 5.6
+# How much wider a capital is.
+_CAPITAL = 0.25
 # The smallest text that is comfortable to read on paper, in points.
 SMALL = 8.5
 
@@ -61,33 +66,51 @@ def new_axes(height: float = 3.5) -> Axes:
 def draw_nothing(title: str, ax: Axes | None = None, *, note: str = "") -> Axes:
     """The picture without anything to draw: a sentence without axes, and a note on what was left out."""
     ax = ax or new_axes(height=0.7)
-    write_title(ax, "; ".join(filter(None, (title, note))))
     ax.axis("off")
+    write_title(ax, "; ".join(filter(None, (title, note))))
     return ax
 
 
 def finish(ax: Axes, title: str, *, x: str, y: str, counts: str = "y", notes: Iterable[str] = ()) -> Axes:
     """Write the finding, the labels and the notes; use thousands separators on the axis of the counts."""
     write_title(ax, title)
-    ax.set(xlabel="\n".join(filter(None, (x, *notes))), ylabel=y)
+    legend = ax.get_legend()
+    beside = max((len(text.get_text()) for text in legend.get_texts()), default=0) if legend else -6
+    letters = (_room(ax) - _LETTER * (beside + 6)) / _LETTER
+    lines = [line for part in (x, *notes) for line in textwrap.wrap(part, max(int(letters), 30))]
+    ax.set_xlabel("\n".join(lines))
+    ax.set_ylabel(y)
     getattr(ax, f"{counts}axis").set_major_formatter("{x:,.0f}")
     return ax
 
 
 def write_title(ax: Axes, title: str, **how: Any) -> None:
-    """Write the finding; in several lines if it is longer than the picture is wide."""
-    ax.set_title(title, wrap=True, **how)
+    """Write the finding; in several lines if it is longer than the picture is wide.
+
+    matplotlib can wrap titles itself, but not while it lays out a picture whose title is near the edge.
+    """
+    capitals = sum(letter.isupper() for letter in title) / max(len(title), 1)
+    letters = _room(ax) / (_TITLE_LETTER * (1 + _CAPITAL * capitals))
+    ax.set_title(textwrap.fill(title, max(int(letters), 30)), **how)
+
+
+def _room(ax: Axes) -> float:
+    """How wide the picture is to the right of the names along its vertical axis, in points."""
+    grid = ax.get_subplotspec()
+    width = 72 * ax.figure.get_figure(root=True).get_figwidth() / (grid.get_gridspec().ncols if grid else 1)
+    longest = max((len(name.get_text()) for name in ax.get_yticklabels()), default=0) if ax.axison else 0
+    return float(width - 24 - _NAME_LETTER * longest)
 
 
 def write_at(
     ax: Axes, x: float, y: float, words: str, *, ha: str = "center", color: str = INK, below: bool = False
 ) -> None:
     """Write words at a data point: above it when centered (or `below` it), otherwise next to it."""
-    lift, va = (5, "bottom") if ha == "center" else (0, "center")
-    if below:
-        lift, va = -7, "top"
+    away, lift, va = 0, -7 if below else 5, "top" if below else "bottom"
+    if ha != "center":
+        away, lift, va = 7 if ha == "left" else -7, 0, "center"
     ax.annotate(
-        words, (x, y), (0, lift), textcoords="offset points", ha=ha, va=va, color=color, fontsize=SMALL
+        words, (x, y), (away, lift), textcoords="offset points", ha=ha, va=va, color=color, fontsize=SMALL
     )
 
 

@@ -49,8 +49,8 @@ def plot_two_clocks(
     ax.barh(places - 0.2, shown["k"], 0.38, color="white", edgecolor=GRAY, hatch="///", label="known then")
     ax.barh(places + 0.2, shown["t"], 0.38, color=BLUE, label="true then")
     for place, (old, new) in enumerate(zip(shown["k"], shown["t"], strict=True)):
-        write_at(ax, old, place - 0.2, f"  {old:,}", ha="left")
-        write_at(ax, new, place + 0.2, f"  {new:,}" + (f" ({new - old:+,})" if new != old else ""), ha="left")
+        write_at(ax, old, place - 0.2, f"{old:,}", ha="left")
+        write_at(ax, new, place + 0.2, f"{new:,}" + (f" ({new - old:+,})" if new != old else ""), ha="left")
     names = ["null" if is_null(value) else shorten(value, 30) for value in shown["value"]]
     ax.set_yticks(places, names)
     ax.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, max(shown[["k", "t"]].to_numpy().max(), 1) * 1.2))

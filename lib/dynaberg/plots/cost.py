@@ -58,7 +58,7 @@ def plot_cost(bill: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(height=1.5 + 0.6 * len(shown))
     _draw_parts(ax, lines, list(shown.index))
     for place, (total, guess) in enumerate(shown.itertuples(index=False)):
-        write_at(ax, total, place, rf"  {'about ' if guess else ''}\${total:,.2f}", ha="left")
+        write_at(ax, total, place, rf"{'about ' if guess else ''}\${total:,.2f}", ha="left")
     names = [_label(name) + ("\n(assumed)" if guess else "") for name, guess in shown["guess"].items()]
     ax.set_yticks(range(len(shown)), names)
     ax.set(xlim=(0, max(shown["usd"].max(), 0.01) * 1.25), ylim=(len(shown) - 0.4, -0.6))
@@ -67,7 +67,7 @@ def plot_cost(bill: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     guess_words = "; empty and dashed: the quantity is our guess" if guessed.any() else ""
     words = f"US dollars a month, list prices{guess_words}"
     unsure = lines.loc[lines["basis"] == _UNSURE, "service"].unique()
-    prices = f"price from memory, not verified: {listed(map(shorten, unsure))}" if len(unsure) else ""
+    prices = f"price from memory, not verified: {shorten(listed(unsure), 90)}" if len(unsure) else ""
     return finish(ax, _title(known), x=words, y="", counts="x", notes=[prices, rest, note])
 
 

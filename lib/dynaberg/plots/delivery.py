@@ -72,7 +72,7 @@ def plot_delivery(
     ax.plot(times, totals, "o", color=INK)
     write_at(ax, seconds_since(start, late)[-1], made.iloc[-1], "made in DynamoDB", color=BLUE)
     if times:
-        write_at(ax, times[-1], totals[-1] / 2, "in the change log  ", ha="right")
+        write_at(ax, times[-1], totals[-1] / 2, "in the change log", ha="right")
     ax.set_ylim(0, max(made.iloc[-1], *totals, 1) * 1.15)
     title = _delivered(int(made.iloc[-1]), arrived, early[-1], late[-1])
     words = f"seconds since {start:%Y-%m-%d %H:%M:%S} UTC"
@@ -165,19 +165,20 @@ def plot_freshness(lags: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         return draw_nothing(nothing, ax)
     require(lags, "hop", "p50_seconds", "p95_seconds")
     known, _ = drawable(lags, numbers=("p50_seconds", "p95_seconds"))
-    unknown = [hop for hop in lags["hop"] if hop not in set(known["hop"])]
+    unknown = lags.loc[~lags["hop"].isin(known["hop"]), "hop"]
     if known.empty:
         return draw_nothing(nothing, ax)
+    title, is_total = _freshness_title(known), known["hop"] == _TOTAL
+    shown, rest = first_lines(known[~is_total], "hop", 20)
+    known = pd.concat([shown, known[is_total]], ignore_index=True)
     ax = ax or new_axes(height=1.3 + 0.55 * len(known))
     begin = 0.0
     for place, line in enumerate(known.to_dict("records")):
         p50, p95 = line["p50_seconds"], line["p95_seconds"]
-        is_total = line["hop"] == _TOTAL
-        start = 0.0 if is_total else begin
-        color, hatch = (GRAY, "///") if is_total else (BLUE, "")
+        start, color, hatch = (0.0, GRAY, "///") if line["hop"] == _TOTAL else (begin, BLUE, "")
         ax.barh(place, p50, 0.55, left=start, color=color, hatch=hatch, edgecolor="white")
         ax.plot([start + p50, start + p95], [place, place], "|-", color=INK, markersize=9)
-        words = f"  {p50:,.1f} s; 95 % within {p95:,.1f} s"
+        words = f"{p50:,.1f} s; 95 % within {p95:,.1f} s"
         write_at(ax, max(start + p95, start + p50, start), place, words, ha="left")
         begin = start + p50
     ax.set_yticks(range(len(known)), [shorten(hop, 40) for hop in known["hop"]])
@@ -185,9 +186,9 @@ def plot_freshness(lags: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     low, high = ax.get_xlim()
     ax.set_xlim(min(low, 0), max(high, 0.1) * 1.45)
     ax.grid(visible=False, axis="y")
-    notes = [f"not measured: {', '.join(unknown)}"] if unknown else []
+    gone = f"not measured: {shorten(', '.join(map(str, unknown)), 90)}" if len(unknown) else ""
     words = "seconds since the time of the change"
-    return finish(ax, _freshness_title(known), x=words, y="", counts="x", notes=notes)
+    return finish(ax, title, x=words, y="", counts="x", notes=[rest, gone])
 
 
 def _freshness_title(known: pd.DataFrame) -> str:
@@ -195,7 +196,7 @@ def _freshness_title(known: pd.DataFrame) -> str:
     total = known[known["hop"] == _TOTAL]
     by_hop = known[known["hop"] != _TOTAL].set_index("hop")["p50_seconds"].sort_values(ascending=False)
     if total.empty:
-        return f"Half of the changes take {by_hop.iloc[0]:,.1f} s: {by_hop.index[0]}"
+        return f"Half of the changes take {by_hop.iloc[0]:,.1f} s: {shorten(by_hop.index[0], 40)}"
     half, most = total["p50_seconds"].iloc[0], total["p95_seconds"].iloc[0]
     found = f"Half of the changes arrive in {half:,.1f} s, 95 % in {most:,.1f} s"
     if known["p50_seconds"].min() < 0:
@@ -205,7 +206,7 @@ def _freshness_title(known: pd.DataFrame) -> str:
     rounded = "note" in known and known["note"].astype(str).str.contains("down to the second").any()
     if by_hop.iloc[0] - by_hop.iloc[1] <= (_SECOND if rounded else 0):
         return f"{found}; no hop is the longest for sure"
-    return f"{found}; longest: {by_hop.index[0]}"
+    return f"{found}; longest: {shorten(by_hop.index[0], 40)}"
 
 
 def plot_failures(failed: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -232,8 +233,8 @@ def plot_failures(failed: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.barh(range(len(shown)), shown[place], 0.6, left=left, **look)
         left = left + shown[place]
     for row, total in enumerate(left):
-        write_at(ax, total, row, f"  {total:,}", ha="left")
-    ax.set_yticks(range(len(shown)), [shorten(reason, 40) for reason in shown.index])
+        write_at(ax, total, row, f"{total:,}", ha="left")
+    ax.set_yticks(range(len(shown)), [shorten(reason, 32) for reason in shown.index])
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     ax.set_xlim(0, left.max() * 1.15)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -252,5 +253,5 @@ def _failures_title(by_reason: pd.Series[int]) -> str:
         return f"{waiting}, most for {reason}"
     ties = int((by_reason == first).sum())
     if ties > 1:
-        return f"{waiting}, for {len(by_reason)} reasons, none of them more often than all others"
-    return f"{waiting}, for {len(by_reason)} reasons; {percent(first / total)} for {reason}"
+        return f"{waiting}, for {len(by_reason):,} reasons, none of them more often than all others"
+    return f"{waiting}, for {len(by_reason):,} reasons; {percent(first / total)} for {reason}"

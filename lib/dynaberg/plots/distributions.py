@@ -134,15 +134,15 @@ def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = No
     """Draw the distribution of the numbers of one column, on a log scale if they spread widely.
 
     Args:
-        values: Numbers; nulls are left out, and so are infinite ones, with a note.
+        values: Numbers; nulls and infinite ones are left out, with a note.
         unit: Unit of the numbers, such as `USD`.
         ax: Axes to draw on.
     """
     found = as_numbers(values)
     numbers = found.dropna()
     name = shorten(values.name, 40)
-    odd = len(values.dropna()) - len(numbers)
-    note = f"left out: {counted(odd, 'value')} without a finite size" if odd else ""
+    odd = len(values) - len(numbers)
+    note = f"left out: {counted(odd, 'value')}, null or not finite" if odd else ""
     if numbers.empty:
         return draw_nothing(f"No value of {name}", ax, note=note)
     ax = ax or new_axes()
@@ -157,7 +157,7 @@ def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = No
     marks = [(middle, "half", "-", 0.97)] + [(high, "95 %", "--", 0.89)] * (len(numbers) >= _TWENTY)
     for value, words, style, height in marks:
         ax.axvline(value, color=INK, linestyle=style, linewidth=1.2)
-        write_at(ax, value, ceiling * height, f"  {words} up to {value:,.{digits}f}", ha="left")
+        write_at(ax, value, ceiling * height, f"{words} up to {value:,.{digits}f}", ha="left")
     ax.xaxis.set_major_formatter(f"{{x:,.{digits}f}}")
     words = f"{name} ({unit})" if unit else name
     title = _distribution_title(numbers, name, digits)

@@ -54,7 +54,7 @@ def plot_drift(drift: pd.DataFrame, *, rows: tuple[int, int] | None = None, ax: 
     for place, line in enumerate(lines.to_dict("records")):
         color, hatch = _look(line)
         ax.barh(place, line["distance"], 0.65, color=color, hatch=hatch, edgecolor="white")
-        words = f"  {line['distance']:.2f}  {_words(line)}".rstrip()
+        words = f"{line['distance']:.2f}  {_words(line)}".rstrip()
         # To the right of both limits, whose lines would cross the words.
         write_at(ax, max(line["distance"], SHIFT), place, words, ha="left")
     for limit, style in ((NOISE, ":"), (SHIFT, "--")):
@@ -97,11 +97,11 @@ def _title(found: pd.DataFrame) -> str:
     )
     if shifted.empty:
         far = int((found["distance"] > SHIFT).sum())
-        chance = f"; with so few rows, chance explains the distance of {far}" if far else ""
+        chance = f"; with so few rows, chance explains the distance of {far:,}" if far else ""
         return f"None of {columns} has shifted{chance}"
     have = "has" if len(shifted) == 1 else "have"
     farthest = shifted["column"].iloc[0]
-    return f"{len(shifted)} of {columns} {have} shifted, {shorten(farthest, 30)} the most"
+    return f"{len(shifted):,} of {columns} {have} shifted, {shorten(farthest, 30)} the most"
 
 
 def _words(line: Mapping[Any, Any]) -> str:

@@ -11,7 +11,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
-from dynaberg.plots.canvas import BLUE, INK, ORANGE, draw_nothing, listed, new_axes, shorten, write_title
+from dynaberg.plots.canvas import (
+    BLUE,
+    INK,
+    ORANGE,
+    counted,
+    draw_nothing,
+    listed,
+    new_axes,
+    shorten,
+    write_title,
+)
 from dynaberg.plots.rows import first_lines, require
 
 _READS = re.compile(r"(BatchGet|Describe|Get|List|Select|DESCRIBE|SELECT|Decrypt|GenerateDataKey)")
@@ -41,14 +51,21 @@ def plot_grants(grants: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     if grants.empty:
         return draw_nothing("No one is granted anything", ax)
     require(grants, "principal", "what", "permission", "enforced")
+    grants = grants.assign(
+        **{
+            name: grants[name].astype(object).where(grants[name].notna(), "unknown")
+            for name in ("principal", "what")
+        }
+    )
     in_order = pd.DataFrame({"what": sorted(grants["what"].unique(), key=_place)})
     lines, rest = first_lines(in_order, "resource")
     whats = list(lines["what"])[::-1]
-    principals = list(grants["principal"].unique())[:_MOST_PRINCIPALS]
+    shown = grants[grants["what"].isin(whats)]
+    principals = list(shown["principal"].unique())[:_MOST_PRINCIPALS]
+    shown = shown[shown["principal"].isin(principals)]
     if left := grants["principal"].nunique() - len(principals):
-        rest = "; ".join(filter(None, (rest, f"not drawn: {left} principals more")))
-    shown = grants[grants["what"].isin(whats) & grants["principal"].isin(principals)]
-    ax = ax or new_axes(height=1.2 + 0.55 * len(whats))
+        rest = "; ".join(filter(None, (rest, f"not drawn: {counted(left, 'principal')} more")))
+    ax = ax or new_axes(height=1.5 + 0.55 * len(whats))
     for (what, principal), cell in shown.groupby(["what", "principal"]):
         place = (principals.index(principal), whats.index(what))
         _draw_cell(ax, place, cell["permission"], letters=74 // len(principals))
@@ -90,10 +107,10 @@ def _verb(action: str) -> str:
 def _finding(grants: pd.DataFrame) -> str:
     """Which of these principals may write which tables, and whether that is enforced; of others, nothing."""
     on_tables = grants[grants["what"].isin(_TABLES)]
-    writes = [not all(map(_READS.match, _actions(each))) for each in on_tables["permission"]]
-    writers = on_tables[writes].groupby("principal", sort=False)["what"].unique()
+    writes = on_tables["permission"].map(lambda each: not all(map(_READS.match, _actions(each))))
+    writers = on_tables[writes.astype(bool)].groupby("principal", sort=False)["what"].unique()
     here = "" if grants["enforced"].all() else "; not enforced here"
-    of = f"Of the {grants['principal'].nunique()} principals here"
+    of = f"Of the {grants['principal'].nunique():,} principals here"
     if grants["principal"].nunique() == 1:
         of = f"{shorten(grants['principal'].iloc[0])} is the only principal here"
         return f"{of}, and may write {listed(writers.iloc[0]) if len(writers) else 'no Iceberg table'}{here}"

@@ -196,7 +196,7 @@ def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None
     ax.barh(places, counts["now"], color=BLUE)
     ax.barh(places, gone, left=counts["now"], color="white", edgecolor=GRAY, hatch="///")
     for place, (then, now) in enumerate(counts.itertuples(index=False)):
-        write_at(ax, then, place, f"  {then:,} → {now:,}", ha="left")
+        write_at(ax, then, place, f"{then:,} → {now:,}", ha="left")
     ax.set_yticks(places, [shorten(kind, 40) for kind in counts.index])
     ax.set_xlim(0, max(counts["then"].max(), 1) * 1.15)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

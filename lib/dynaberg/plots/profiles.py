@@ -63,7 +63,7 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.hlines(lines.index, 0.8, distinct.clip(lower=0.8), color=GRAY, lw=0.8, linestyles=":")
     ax.plot(distinct.clip(lower=0.8), lines.index, "o", color=BLUE)
     for place, (count, nulls) in enumerate(zip(distinct, lines["nulls"], strict=True)):
-        words = f"  {count:,.0f}" + (f", {nulls:,.0f} null" if nulls else "")
+        words = f"{count:,.0f}" + (f", {nulls:,.0f} null" if nulls else "")
         write_at(ax, max(count, 0.8), place, words, ha="left", color=RED if nulls > 0.01 * rows else INK)
     ax.set_yticks(lines.index, [shorten(name, _LABEL_LENGTH) for name in lines["column"]], fontsize=SMALL)
     ax.set(xscale="log", xlim=(0.8, max(rows, distinct.max(), 1) * 8), ylim=(-0.7, len(lines) - 0.3))
@@ -79,9 +79,9 @@ def _profile_title(lines: pd.DataFrame) -> str:
         return f"With {counted(int(rows), 'row')}, no column can have many values"
     few, whole = int((distinct <= _FEW).sum()), int((distinct > 0.95 * rows).sum())
     title = (
-        f"{few} of {counted(len(lines), 'column')} {'holds' if few == 1 else 'hold'} at most {_FEW} values"
+        f"{few:,} of {counted(len(lines), 'column')} {'holds' if few == 1 else 'hold'} at most {_FEW} values"
     )
-    return f"{title}; {whole} {'is' if whole == 1 else 'are'} nearly unique"
+    return f"{title}; {whole:,} {'is' if whole == 1 else 'are'} nearly unique"
 
 
 def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -59,7 +59,9 @@ def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.step(rows.index, rows, where="post", color=GRAY, zorder=1)
     for operation, group in lines.groupby(lines["operation"].astype(str)):
         marker, color = MARKERS.get(str(operation), _OTHER)
-        ax.plot(group.index, rows[group.index], marker, color=color, ms=8, ls="", label=operation)
+        ax.plot(
+            group.index, rows[group.index], marker, color=color, ms=8, ls="", label=shorten(operation, 16)
+        )
     shown = _spread(len(rows))
     for place in shown:
         # After a drop the line comes from above, so the words go below.
