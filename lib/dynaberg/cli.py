@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
     for name, (run, text) in _LOCAL.items():
         actions.add_parser(name, help=text, description=text).set_defaults(run=run)
+    _add_contract(commands.add_parser("contract", help="the table contract: infer"))
     made = {
         name: commands.add_parser(name, help=text, description=text) for name, (_, text) in _COMMANDS.items()
     }
@@ -64,6 +65,23 @@ def _parser() -> argparse.ArgumentParser:
     made["policy"].add_argument("policy", help="work (for the library) or deploy (for CloudFormation)")
     made["sql"].add_argument("statement", help="the statement, in quotes")
     return parser
+
+
+def _add_contract(group: argparse.ArgumentParser) -> None:
+    actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
+    text = "infer the contract of an existing DynamoDB table from its items"
+    infer = actions.add_parser("infer", help=text, description=f"{text}; a file that exists is not changed.")
+    infer.set_defaults(run=_contract_infer)
+    infer.add_argument("table", metavar="TABLE", help="name of the DynamoDB table, which is only read")
+    infer.add_argument(
+        "--sample", type=_sample, default=10_000, metavar="ITEMS", help="how many items to read, or all; 10000"
+    )
+    infer.add_argument("--path", type=Path, metavar="FILE", help="the YAML file; data/tables/TABLE.yaml")
+    infer.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+
+
+def _sample(text: str) -> int | None:
+    return None if text == "all" else int(text)
 
 
 # dynaberg local … -------------------------------------------------------------------------------
@@ -117,6 +135,23 @@ def _local_reset(_: argparse.Namespace) -> int:
 
 def _local_settings() -> Settings:
     return load_settings(target="local")
+
+
+# dynaberg contract … ----------------------------------------------------------------------------
+
+
+def _contract_infer(options: argparse.Namespace) -> int:
+    inferred = _workbench(options).infer_contract(
+        options.table, sample=options.sample, path=options.path, overwrite=options.overwrite
+    )
+    columns, units = len(inferred.contract.columns), f"{inferred.read_units:,.1f} read units"
+    print(f"{inferred.items:,} items were read ({units}); they need {columns:,} columns.", file=sys.stderr)
+    if inferred.diff:
+        print(inferred.diff, end="")
+    state = "is written" if inferred.written else "stays as it is" if inferred.diff else "is up to date"
+    advice = " (--overwrite replaces it)" if inferred.diff and not inferred.written else ""
+    print(f"{inferred.path} {state}{advice}.", file=sys.stderr)
+    return 0
 
 
 # dynaberg … -------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ LIB = Path(__file__).parents[2] / "lib"
 DYNABERG = (
     "dynaberg",  # the ground: errors, settings, aws, catalog, prices, display, local
     "dynaberg.contracts",
+    "dynaberg.contracts.inference",
     "dynaberg.source",
     "dynaberg.functions",
     "dynaberg.deploy",

@@ -199,7 +199,8 @@ def _list_reader(member: Reader) -> Reader:
         ((tag, items),) = attribute.items()
         if tag == "L":
             return [member(item) for item in items]
-        return [member({_SET_MEMBERS[tag]: item}) for item in items]
+        of_set = _SET_MEMBERS[tag]
+        return [member({of_set: item}) for item in items]
 
     return read
 

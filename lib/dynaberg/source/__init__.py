@@ -1,7 +1,7 @@
 """The DynamoDB side: existing tables, the items of the table, its change stream, and generated traffic.
 
-Public: what adopting a table needs, scans and reads by key, the change records that a stream still holds, and
-`generate_traffic`.
+Public: what adopting a table needs, scans and reads by key, the change records that a stream still holds,
+`generate_traffic`, and `infer_contract` for a table that exists already.
 """
 
 from dynaberg.source.adoption import (
@@ -16,12 +16,14 @@ from dynaberg.source.adoption import (
     switch_on_stream,
 )
 from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes
+from dynaberg.source.infer import InferredContract, infer_contract
 from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample, source_size
 from dynaberg.source.pages import Page, PageReader
 from dynaberg.source.traffic import TrafficReport, generate_traffic
 
 __all__ = [
     "ExistingTable",
+    "InferredContract",
     "Item",
     "Page",
     "PageReader",
@@ -31,6 +33,7 @@ __all__ = [
     "describe_source",
     "generate_traffic",
     "get_items",
+    "infer_contract",
     "oldest_moment",
     "query_items",
     "read_changes",

@@ -160,6 +160,36 @@ class Workbench:
         self._connection.load_table(name)
         return table
 
+    def infer_contract(
+        self,
+        table: str,
+        *,
+        sample: int | None = 10_000,
+        path: Path | str | None = None,
+        overwrite: bool = False,
+    ) -> source.InferredContract:
+        """Infer a table contract from the items of any DynamoDB table, and write it if there is none yet.
+
+        Args:
+            table: Name of the DynamoDB table, which is only read.
+            sample: How many items to read; None for all.
+            path: The YAML file; by default `data/tables/<table in snake_case>.yaml`.
+            overwrite: Replace a file that exists; otherwise `.diff` shows what would change.
+
+        Returns:
+            The contract and what reading took: `.contract`, `.path`, `.diff`, `.items`, `.read_units`.
+
+        Raises:
+            NotFoundError: There is no such table, or it has no items.
+
+        Example:
+            >>> wb.infer_contract("Orders").contract.key
+            ('pk', 'sk')
+        """
+        return source.infer_contract(
+            self.session, self.settings, table, sample=sample, path=path, overwrite=overwrite
+        )
+
     # what is deployed, and who may use it
 
     def doctor(self) -> pd.DataFrame:

@@ -1,0 +1,123 @@
+"""A table contract from a table that exists: its items are read, and the contract is written as YAML."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from difflib import unified_diff
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dynaberg.contracts import Contract, load_contract
+from dynaberg.contracts.inference import Draft
+from dynaberg.errors import ContractError, NotFoundError, SettingsError
+from dynaberg.source.sampling import Sample, describe_source
+
+if TYPE_CHECKING:
+    import boto3
+
+    from dynaberg.settings import Settings
+
+
+@dataclass(frozen=True)
+class InferredContract:
+    """A contract that was inferred, and what that took.
+
+    Attributes:
+        contract: The contract.
+        path: Its YAML file.
+        items: How many items were read.
+        read_units: Read capacity units that reading them consumed.
+        written: Whether the file was written.
+        diff: What would change in the file, as a unified diff; empty if it did not exist or nothing differs.
+        text: The contract in YAML.
+    """
+
+    contract: Contract = field(repr=False)
+    path: Path
+    items: int
+    read_units: float
+    written: bool
+    diff: str = field(repr=False)
+    text: str = field(repr=False)
+
+
+def infer_contract(
+    session: boto3.Session,
+    settings: Settings,
+    table: str,
+    *,
+    sample: int | None = 10_000,
+    path: Path | str | None = None,
+    overwrite: bool = False,
+) -> InferredContract:
+    """Infer the contract of an existing DynamoDB table from its items, and write it if there is none yet.
+
+    Args:
+        session: Open boto3 session.
+        settings: The folder of the project.
+        table: Name of the DynamoDB table.
+        sample: How many items to read; None for all.
+        path: The YAML file; by default `data/tables/<table in snake_case>.yaml`.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        NotFoundError: No such table, or it has no items.
+        NotReadyError: The table is being created or deleted.
+        ContractError: The file is the contract of another table, or no contract can describe the table.
+        SettingsError: The file cannot be written, or `sample` is not a number of items.
+    """
+    if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
+        msg = f"`sample` is {sample!r}, but it must be a number of items, 1 or more, or None for all."
+        raise SettingsError(msg, hint="Write sample=10_000, for example.")
+    source = describe_source(session, table)
+    draft = Draft(source.name, source.keys)
+    file = Path(path) if path else settings.root / "data" / "tables" / f"{draft.table}.yaml"
+    existing = _existing(file, table)
+    reading = Sample(session, source, sample)
+    for page in reading.pages():
+        draft.add(page)
+    if not draft.items:
+        msg = f"The DynamoDB table {table!r} has no items, so there is nothing to infer a contract from."
+        raise NotFoundError(msg, hint=f"Put an item into it, or write {file} by hand.")
+    drafted = draft.write(existing)
+    before = file.read_text(encoding="utf-8") if existing else ""
+    written = existing is None or (overwrite and before != drafted.text)
+    if written:
+        _write(file, drafted.text)
+    diff = _diff(file, before, drafted.text) if existing else ""
+    return InferredContract(
+        drafted.contract, file, reading.items, reading.read_units, written, diff, drafted.text
+    )
+
+
+def _existing(file: Path, table: str) -> Contract | None:
+    """The contract that the file holds, if there is one."""
+    if not file.exists():
+        return None
+    if file.is_dir():
+        raise SettingsError(f"{file} is a folder.", hint=f"Name a file: {file / 'contract.yaml'}.")
+    contract = load_contract(file)
+    if contract.source_table != table:
+        msg = f"{file} is the contract of the DynamoDB table {contract.source_table!r}, not of {table!r}."
+        raise ContractError(msg, hint="Name another file: path=…, or --path on the command line.")
+    return contract
+
+
+def _write(file: Path, text: str) -> None:
+    """Write the file whole, or leave it as it was."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        msg = f"{file} cannot be written: {error.strerror}."
+        raise SettingsError(msg, hint="Name another file, or make its folder writable.") from error
+
+
+def _diff(file: Path, before: str, after: str) -> str:
+    lines = [text.splitlines(keepends=True) for text in (before, after)]
+    return "".join(unified_diff(*lines, str(file), "inferred now"))
