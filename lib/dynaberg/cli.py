@@ -74,7 +74,11 @@ def _add_contract(group: argparse.ArgumentParser) -> None:
     infer.set_defaults(run=_contract_infer)
     infer.add_argument("table", metavar="TABLE", help="name of the DynamoDB table, which is only read")
     infer.add_argument(
-        "--sample", type=_sample, default=10_000, metavar="ITEMS", help="how many items to read, or all; 10000"
+        "--sample",
+        type=_sample,
+        default=10_000,
+        metavar="ITEMS",
+        help="how many items to read (10000), or all",
     )
     infer.add_argument("--path", type=Path, metavar="FILE", help="the YAML file; data/tables/TABLE.yaml")
     infer.add_argument("--overwrite", action="store_true", help="replace the file if it exists")

@@ -4,7 +4,7 @@ python tests/benchmarks/bench_inference.py [items]
 
 Seconds, medians of several rounds in turn: `infer_contract` of all items, against a scan of 8 segments that
 throws its items away, once with the items left in JSON as they come, as inference reads them, and once with
-boto3's own parsing. Items are those of the traffic model, with a nested map, a list of maps, a set and a moment.
+boto3's own parsing. Items are those of the traffic model, with a map, a list of maps, a set and a moment.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def main() -> None:
             ways = {
                 "a scan of the same pages": partial(bare_scan, session),
                 "boto3's own parallel scan": partial(boto3_scan, session),
-                "ours": partial(infer_contract, session, settings, TABLE, sample=None, path=folder / "t.yaml"),
+                "ours": partial(
+                    infer_contract, session, settings, TABLE, sample=None, path=folder / "t.yaml"
+                ),
             }
             taken = medians({way: partial(seconds, work) for way, work in ways.items()}, ROUNDS)
         finally:

@@ -119,5 +119,5 @@ def _write(file: Path, text: str) -> None:
 
 
 def _diff(file: Path, before: str, after: str) -> str:
-    lines = [text.splitlines(keepends=True) for text in (before, after)]
-    return "".join(unified_diff(*lines, str(file), "inferred now"))
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    return "".join(unified_diff(old, new, str(file), "inferred now"))

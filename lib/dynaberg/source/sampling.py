@@ -139,6 +139,4 @@ class Sample:
 
     def _read(self, dynamodb: Any, segment: dict[str, Any], limit: int | None) -> Any:
         limits = {} if limit is None else {"Limit": limit}
-        return dynamodb.scan(
-            TableName=self.source.name, ReturnConsumedCapacity="TOTAL", **segment, **limits
-        )
+        return dynamodb.scan(TableName=self.source.name, ReturnConsumedCapacity="TOTAL", **segment, **limits)

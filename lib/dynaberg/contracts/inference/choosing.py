@@ -30,6 +30,8 @@ MOST_COLUMNS_OF_ONE = 3
 _MOST_MEMBERS, _DEEPEST = 100, 6
 _ROOM, _FRACTION_ROOM, _MOST_DIGITS = 4, 2, 38
 _INT_BELOW = 1_000_000
+_UNITS = (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Names that are values: with three digits in a row, or signs that no programmer writes into a name.
 _DATA_NAME = re.compile(r"[0-9]{3}|[@#:/]|^[0-9]")
 
@@ -106,9 +108,9 @@ def _number(seen: Seen, _: int) -> Choice:
     numbers = seen.numbers
     if numbers.scale:
         return _decimal(numbers)
-    if -_INT_BELOW < numbers.low and numbers.high < _INT_BELOW:
+    if numbers.low > -_INT_BELOW and numbers.high < _INT_BELOW:
         return Choice("int")
-    if -(2**63) <= numbers.low and numbers.high < 2**63:
+    if numbers.low >= -(2**63) and numbers.high < 2**63:
         return Choice("long", notes=_epoch_notes(numbers))
     return _decimal(numbers)
 
@@ -131,7 +133,7 @@ def _room_note(numbers: Numbers, precision: int, scale: int) -> str:
 
 def _epoch_notes(numbers: Numbers) -> tuple[str, ...]:
     """What whole numbers may count, if they are all between the years 2000 and 2100."""
-    for unit, factor in (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9)):
+    for unit, factor in _UNITS:
         if 946_684_800 * factor <= numbers.low and numbers.high < 4_102_444_800 * factor:
             divisor = f" / {factor:,}e0".replace(",", "") if factor > 1 else ""
             return (f"may count {unit} since 1970: in SQL, from_unixtime(…{divisor})",)
@@ -185,6 +187,15 @@ def is_named_by_program(seen: Seen) -> bool:
     kinds = len({tuple(families(member)) for member in names.values()})
     sparse = filled < (0.5 if kinds == 1 and len(names) > 5 else 0.1)
     return data_names * 2 < len(names) and not sparse
+
+
+def is_shown_by_name(seen: Seen) -> bool:
+    """Whether comments may name a map's members: only a program's names, because data must not be shown."""
+    if not is_named_by_program(seen) or not all(map(_IDENTIFIER.fullmatch, seen.members)):
+        return False
+    maps = seen.counts["M"]
+    is_record = maps > 2 and all(member.total == maps for member in seen.members.values())
+    return is_record or all(name[0].islower() or name[0] == "_" for name in seen.members)
 
 
 def _inside(where: str, choice: Choice) -> tuple[str, ...]:
@@ -241,32 +252,37 @@ def holds(
             return texts.moments and (finer or not texts.finer) and (local or not texts.local)
         case "int" | "long":
             limit = 2 ** (31 if parsed == "int" else 63)
-            return not numbers.scale and -limit <= numbers.low and numbers.high < limit
+            return numbers.scale == 0 and -limit <= numbers.low and numbers.high < limit
         case {"decimal": [precision, scale]}:
-            return numbers.scale <= scale and numbers.whole_digits <= precision - scale
+            return bool(numbers.scale <= scale and numbers.whole_digits <= precision - scale)
         case {"list": element}:
             return seen.elements is None or holds(element, seen.elements, finer=finer, local=local)
         case {"map": value}:
             return holds(value, seen.all_members(), finer=finer, local=local)
         case {"struct": dict(members)}:
+            # A member that the struct does not name would be lost to SQL.
             return seen.values is None and all(
-                name not in seen.members or holds(member, seen.members[name], finer=finer, local=local)
-                for name, member in members.items()
+                name in members and holds(members[name], member, finer=finer, local=local)
+                for name, member in seen.members.items()
             )
         case _:
             return True
 
 
-_FAMILY_OF_TYPES = {"boolean": "flag", "binary": "bytes", "list": "list", "map": "map", "struct": "map"} | {
+_FAMILY_OF_TYPES = {
     "string": "text",
     "date": "text",
     "timestamptz": "text",
+    "boolean": "flag",
+    "binary": "bytes",
+    "list": "list",
+    "map": "map",
+    "struct": "map",
+    "json": "json",
 }
 
 
 def family_of(parsed: ParsedType) -> str:
     """The kind of DynamoDB types that a type takes; `number` and `json` included."""
     kind = parsed if isinstance(parsed, str) else next(iter(parsed))
-    return "json" if kind == "json" else _FAMILY_OF_TYPES.get(kind, "number")
-
-
+    return _FAMILY_OF_TYPES.get(kind, "number")

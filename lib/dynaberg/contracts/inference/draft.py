@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +21,7 @@ from dynaberg.contracts.inference.choosing import (
 )
 from dynaberg.contracts.inference.document import DescribedColumn, shown, write_contract
 from dynaberg.contracts.inference.entities import EntityTypes
-from dynaberg.contracts.inference.evidence import describe, find_suspicions
+from dynaberg.contracts.inference.evidence import count_items, describe, find_suspicions
 from dynaberg.contracts.inference.names import Names, snake_case
 from dynaberg.contracts.inference.seen import Seen, attributes_by_name
 from dynaberg.errors import ContractError
@@ -28,6 +29,10 @@ from dynaberg.errors import ContractError
 MOST_COLUMNS = 1_000
 _MOST_NAMES = 20_000
 _MOST_NAMED = 200
+_ABOUT = (
+    "Comments say what was seen: how often, and in which shapes (A and a are letters, 9 is a digit, x is a",
+    "hexadecimal digit), never values. Masks are only suggested: remove the # of those that you want.",
+)
 
 
 @dataclass(frozen=True)
@@ -111,15 +116,17 @@ class Draft:
         table = existing.table if existing else self.table
         key = [next(c.name for c in columns if c.attribute == attribute) for attribute in self._keys]
         contract = Contract(table, self._source_table, key[0], key[1] if key[1:] else None, tuple(columns))
+        sharing = Counter(column.attribute for column in columns)
         described = [
-            self._describe(column, plan, contract) for column, plan in zip(columns, plans, strict=True)
+            self._describe(column, plan, contract, alone=sharing[column.attribute] == 1)
+            for column, plan in zip(columns, plans, strict=True)
         ]
-        left_out = sorted(self._attributes.keys() - contract.columns_by_attribute.keys())
+        left_out = sorted(self._attributes.keys() - sharing.keys())
         text = write_contract(contract, described, self._head(contract), self._tail(left_out))
         return DraftedContract(contract, text)
 
     def _plans(self, existing: Contract | None) -> list[_Plan]:
-        """The columns of every attribute: the keys first, then those of the existing contract, then the others."""
+        """The columns of every attribute: keys first, then those of the existing contract, then others."""
         kept = existing.columns_by_attribute if existing else {}
         frequent = sorted(self._attributes, key=lambda name: (-self._attributes[name].total, name))
         plans: dict[str, list[_Plan]] = {}
@@ -156,23 +163,22 @@ class Draft:
         is_loose = plan.choice.type == "timestamptz" and not seen.texts.canonical
         return replace(plan, choice=choice) if is_loose or plan.choice.type in ("json", "double") else plan
 
-    def _describe(self, column: Column, plan: _Plan, contract: Contract) -> DescribedColumn:
+    def _describe(self, column: Column, plan: _Plan, contract: Contract, *, alone: bool) -> DescribedColumn:
         if not plan.seen.total:
-            return DescribedColumn(column, [f"In none of the {self.items:,} items that were read."])
-        sharing = contract.columns_by_attribute[column.attribute]
-        evidence = describe(plan.seen, self.items, [plan.family] if len(sharing) > 1 else ())
+            return DescribedColumn(column, [f"In none of the {count_items(self.items)} that were read."])
+        evidence = describe(plan.seen, self.items, () if alone else [plan.family])
         if column.name in contract.key:
             evidence[0] = f"{'Sort' if column.name == contract.sort_key else 'Partition'} key. {evidence[0]}"
         notes = [f"{note[0].upper()}{note[1:]}." for note in plan.choice.notes]
         if plan.kept is not None:
             notes = [] if plan.kept.parsed_type == plan.choice.type else [f"It was {plan.kept.type}.", *notes]
-        return DescribedColumn(column, [*evidence, *notes], _suggest_mask(column, plan, contract))
+        suggestion = _suggest_mask(column, plan, is_key=column.name in contract.key, alone=alone)
+        return DescribedColumn(column, [*evidence, *notes], suggestion)
 
     def _head(self, contract: Contract) -> Iterator[str]:
         table = self._source_table
-        yield f"The table contract of `{contract.table}`, inferred from {self.items:,} items of the DynamoDB table"
-        yield f"`{table}`. The comments say what was seen, in shapes: A and a are letters, 9 is a digit, x is a"
-        yield "hexadecimal digit. They hold no values. Masks are suggested only: remove the # of those that you want."
+        yield f"The contract of `{contract.table}`, inferred from {count_items(self.items)} of `{table}`."
+        yield from _ABOUT
         yield f"`dynaberg contract infer {table}` compares this file with the table again and shows a diff."
         entities = list(self._entities.describe())
         if entities:
@@ -185,7 +191,7 @@ class Draft:
             names = ", ".join(map(shown, left_out[:_MOST_NAMED]))
             yield f"{names} and {more:,} more" if more > 0 else names
         if self._too_many:
-            yield f"The table has more than {_MOST_NAMES:,} different attributes; the others were not examined."
+            yield f"The table has more than {_MOST_NAMES:,} attributes; the others were not examined."
 
 
 def _is_usable(name: str) -> bool:
@@ -208,8 +214,7 @@ def _name_columns(plans: Sequence[_Plan], existing: Contract | None) -> list[Col
     kept = {plan.kept.name for plan in plans if plan.kept}
     names = Names(kept)
     given = {index: plan.kept.name for index, plan in enumerate(plans) if plan.kept}
-    attributes = [plan.attribute for plan in plans]
-    first = {attribute: attributes.index(attribute) for attribute in attributes}
+    first = {plans[index].attribute: index for index in reversed(range(len(plans)))}
 
     def rank(index: int) -> tuple[bool, bool, int]:
         attribute = plans[index].attribute
@@ -256,13 +261,13 @@ def _differ(column: Column, columns: Sequence[Column]) -> bool:
     return len({other.mask for other in columns if other.attribute == column.attribute}) > 1
 
 
-def _suggest_mask(column: Column, plan: _Plan, contract: Contract) -> str:
+def _suggest_mask(column: Column, plan: _Plan, *, is_key: bool, alone: bool) -> str:
     """The line that would mask a column, with the reason; empty if nothing is suspected or it is masked."""
     found = [] if column.mask else list(find_suspicions(plan.attribute, plan.seen))
     if not found:
         return ""
     reason = "; ".join(dict.fromkeys(suspicion.reason for suspicion in found[:3]))
-    if column.name in contract.key:
+    if is_key:
         return f"{reason[0].upper()}{reason[1:]}; but a key cannot be masked."
-    is_plain = column.type == "string" and len(contract.columns_by_attribute[column.attribute]) == 1
-    return f"mask: {found[0].mask if is_plain else 'drop'}  # {reason}"
+    mask = found[0].mask if alone and column.type == "string" else "drop"
+    return f"mask: {mask}  # {reason}"

@@ -10,7 +10,9 @@ from typing import Any
 MOST_TYPES = 50
 _MOST_PAIRS = 5_000
 # Names without signs and capitals; ElectroDB, Amplify and dynamodb-toolbox write some of them by themselves.
-_TYPE_NAMES = {"entity", "entitytype", "typename", "type", "kind", "itemtype", "recordtype", "doctype", "et", "edbe"}
+_TYPE_NAMES = frozenset(
+    ("entity", "entitytype", "typename", "type", "kind", "itemtype", "recordtype", "doctype", "et", "edbe")
+)
 _LABEL = re.compile(r"[A-Za-z][A-Za-z0-9 ._/-]{0,59}")
 _KEY = re.compile(r"([A-Za-z][A-Za-z_.-]{0,39}[#|:])(?!//)|([A-Z][A-Z_]{1,39})\Z")
 _OTHER = "…"
@@ -73,4 +75,4 @@ def _label(text: str) -> str:
 
 def _lines(counts: Counter[str]) -> Iterator[str]:
     for label, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-        yield f"  {label}: {count:,} {'item' if count == 1 else 'items'}"
+        yield f"  {label}: {count:,} item{'' if count == 1 else 's'}"

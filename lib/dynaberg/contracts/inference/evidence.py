@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dynaberg.contracts.inference.choosing import FAMILIES, families, is_named_by_program
+from dynaberg.contracts.inference.choosing import FAMILIES, families, is_shown_by_name
 from dynaberg.contracts.inference.document import shown
 from dynaberg.contracts.inference.names import snake_case
 from dynaberg.contracts.inference.seen import Numbers, Seen
@@ -25,7 +25,7 @@ def describe(seen: Seen, items: int, only: Sequence[str] = ()) -> list[str]:
     """
     nulls = seen.counts["NULL"]
     count = _count(seen, only) + nulls if only else seen.total
-    where = f"In all {items:,} items" if count == items else f"In {count:,} of {items:,} items"
+    where = f"In all {items:,} items" if count == items > 1 else f"In {count:,} of {count_items(items)}"
     if nulls:
         where += f", {'all' if nulls == count else f'{nulls:,}'} of them NULL"
     kinds = [_kind(seen, family) for family in only or families(seen)]
@@ -33,6 +33,11 @@ def describe(seen: Seen, items: int, only: Sequence[str] = ()) -> list[str]:
     if len(inside) > _MOST_LINES:
         inside = [*inside[:_MOST_LINES], f"  … and {len(inside) - _MOST_LINES:,} more"]
     return [f"{where}{': ' if kinds else ''}{'; '.join(kinds)}.", *inside]
+
+
+def count_items(items: int) -> str:
+    """`1 item`, `2 items`."""
+    return f"{items:,} item{'' if items == 1 else 's'}"
 
 
 def _count(seen: Seen, only: Sequence[str]) -> int:
@@ -58,9 +63,11 @@ def _kind(seen: Seen, family: str) -> str:
 
 
 def _describe_numbers(numbers: Numbers) -> str:
-    digits, scale = numbers.whole_digits, numbers.scale
+    digits, scale = max(numbers.whole_digits, 1), numbers.scale
     sign = ", also negative" if numbers.low < 0 else ""
-    return f"numbers, up to {digits} digits before the point and {scale} after{sign}"
+    if not scale:
+        return f"whole numbers, up to {digits} {'digit' if digits == 1 else 'digits'}{sign}"
+    return f"numbers, up to {digits} digits before the point, {scale} after it{sign}"
 
 
 def _inside(seen: Seen, indent: str) -> Iterator[str]:
@@ -68,7 +75,7 @@ def _inside(seen: Seen, indent: str) -> Iterator[str]:
     if seen.elements is not None and seen.elements.total:
         yield f"{indent}elements: {seen.elements.total:,}, {_kinds(seen.elements)}"
         yield from _inside(seen.elements, f"{indent}  ")
-    if is_named_by_program(seen):
+    if is_shown_by_name(seen):
         for name, member in sorted(seen.members.items()):
             yield f"{indent}{shown(name)}: in {member.total:,} of {seen.counts['M']:,}, {_kinds(member)}"
             yield from _inside(member, f"{indent}  ")
@@ -103,9 +110,10 @@ def find_suspicions(name: str, seen: Seen, where: str = "") -> Iterator[Suspicio
             yield Suspicion(found.mask, f"{where}{': ' if where else ''}{found.reason}")
     if seen.elements is not None:
         yield from find_suspicions(name, seen.elements, f"{where or shown(name)} elements")
-    if is_named_by_program(seen):
+    if is_shown_by_name(seen):
         for member, inner in sorted(seen.members.items()):
-            yield from find_suspicions(member, inner, f"{where}.{shown(member)[1:-1]}" if where else shown(member))
+            path = f"{where}.{shown(member)}" if where else shown(member)
+            yield from find_suspicions(member, inner, path)
     elif seen.members or seen.values:
         found = suspect("", seen.names.suspects, seen.names.examined)
         if found:

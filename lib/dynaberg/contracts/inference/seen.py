@@ -61,7 +61,7 @@ class Numbers:
     @property
     def whole_digits(self) -> int:
         """The most digits before the point."""
-        return max(len(str(abs(int(end)))) if abs(end) >= 1 else 0 for end in (self.low, self.high))
+        return max(len(str(abs(int(end)))) if int(end) else 0 for end in (self.low, self.high))
 
 
 @dataclass

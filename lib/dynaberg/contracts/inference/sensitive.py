@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -36,24 +35,24 @@ _SECRET = re.compile(
 )
 _IDENTITY = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
 _IP = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}")
-# Words of a snake_case name, each group in a row; the first that occurs decides.
-_NAMES: tuple[tuple[str, str], ...] = (
-    ("secret", "password|passwd|passphrase|secret|token|jwt|api_key|apikey|private_key|credentials?|otp|cvv|cvc"),
-    ("mail", "e_?mails?|mail_address"),
-    ("phone", "phones?|phone_(?:no|number)|mobile|mobile_(?:no|number)|telephone|msisdn|fax"),
-    ("card", "card_?(?:no|number)|pan|credit_card|debit_card"),
-    ("iban", "iban|account_?(?:no|number)|bank_account|bic"),
-    ("ip", "ip|ip_?addr(?:ess)?|ipv4|ipv6|client_ip|remote_addr"),
-    ("identity", "ssn|social_security(?:_number)?|passport(?:_no|_number)?|tax_id|national_id|driver_?licen[cs]e"),
-    ("birth", "dob|birth_?day|birth_?date|date_of_birth|born(?:_on|_at)?"),
-    ("address", "street|address(?:_?line)?_?[0-9]?|postal_?code|post_?code|zip(?:_?code)?|house_number"),
-    (
-        "person",
-        "(?:first|last|full|middle|given|family|maiden|customer|contact|holder|recipient|patient|guest)_?name"
-        "|surname|forename|holder",
-    ),
-)
-_BY_NAME = [(kind, re.compile(rf"(?:^|_)(?:{words})(?:_hash|_value|_text|_number)?(?:_?[0-9])?$")) for kind, words in _NAMES]
+# The last words of a snake_case name; the first kind that has them decides.
+_NAMES = {
+    "secret": "password passwd passphrase secret token jwt api_?key private_key credentials? otp cvv cvc",
+    "mail": "e_?mails? mail_address",
+    "phone": "phones? phone_(no|number) mobile mobile_(no|number) telephone msisdn fax",
+    "card": "card_?(no|number) pan credit_card debit_card",
+    "iban": "iban account_?(no|number) bank_account",
+    "ip": "ip ip_?addr(ess)? ipv4 ipv6 remote_addr",
+    "identity": "ssn social_security(_number)? passport(_no|_number)? tax_id national_id driver_?licen[cs]e",
+    "birth": "dob birth_?day birth_?date date_of_birth born(_on|_at)?",
+    "address": "street address(_?line)? postal_?code post_?code zip(_?code)? house_number",
+    "person": "(first|last|full|middle|given|family|customer|contact|holder|recipient|patient|guest)_?name "
+    "surname forename holder",
+}
+_BY_NAME = {
+    kind: re.compile(rf"(?:^|_)(?:{words.replace(' ', '|')})(?:_(?:hash|value|text|number))?(?:_?[0-9])?$")
+    for kind, words in _NAMES.items()
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def suspect(name: str, found: Mapping[str, int], examined: int) -> Suspicion | N
             # Among other text, the rest of the value is sensitive, too.
             alone = count * 2 >= examined
             return Suspicion(mask if alone else "drop", f"{count:,} of {examined:,} values look like {what}")
-    for kind, words in _BY_NAME:
+    for kind, words in _BY_NAME.items():
         if words.search(name):
             what, mask = KINDS[kind]
             return Suspicion(mask, f"by its name, it may hold {what}")
@@ -133,5 +132,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-

@@ -9,8 +9,8 @@ from collections import Counter
 LONGEST = 40
 MOST_SHAPES = 200
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-# Eight or more hexadecimal digits with a letter and a digit among them.
-_HEXADECIMAL = re.compile(r"\b(?:(?=\w*[0-9])(?=\w*[a-f])[0-9a-f]{8,}|(?=\w*[0-9])(?=\w*[A-F])[0-9A-F]{8,})\b")
+# Eight or more hexadecimal digits of one case, with a letter and a digit among them.
+_HEXADECIMAL = re.compile(r"\b(?=\w*[0-9])(?=\w*[a-fA-F])(?:[0-9a-f]{8,}|[0-9A-F]{8,})\b")
 _UNKNOWN = "?"
 
 
