@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -74,10 +75,19 @@ def _no_table(dynamodb: Any, name: str) -> NotFoundError:
 
 
 @dataclass
-class Sample:
-    """Pages of items, read while they are asked for, and what reading them consumed so far.
+class _Segment:
+    """A part of the scan: how it goes on, and how many of its items are wanted now; None for all."""
 
-    The same table gives the same items: the beginnings of equal parts of the range of hashed keys.
+    position: dict[str, Any]
+    wanted: int | None = None
+    has_more: bool = True
+
+
+@dataclass
+class Sample:
+    """Pages of items, read while they are asked for, and what reading them has consumed so far.
+
+    The same table gives the same items: those at the beginning of equal parts of the range of hashed keys.
 
     Args:
         session: Open boto3 session.
@@ -90,7 +100,6 @@ class Sample:
     size: int | None
     items: int = 0
     read_units: float = 0.0
-    _requested: int = field(default=0, repr=False)
 
     def pages(self) -> Iterator[Sequence[Item]]:
         """The items by pages, as DynamoDB JSON, binary as base64; eventually consistent, for half the price.
@@ -99,44 +108,56 @@ class Sample:
             NotFoundError: The table was deleted meanwhile.
         """
         dynamodb = open_reader(self.session)
-        segments = _WORKERS if self.size is None else min(_MOST_SEGMENTS, max(self.size, 1))
-        waiting: list[dict[str, Any]] = [{"Segment": n, "TotalSegments": segments} for n in range(segments)]
-        quota = None if self.size is None else -(-self.size // segments)
-        running: dict[Future[Any], dict[str, Any]] = {}
+        count = _WORKERS if self.size is None else min(_MOST_SEGMENTS, self.size)
+        segments = [_Segment({"Segment": number, "TotalSegments": count}) for number in range(count)]
         pool = ThreadPoolExecutor(_WORKERS)
         try:
-            while waiting or running:
-                while waiting and len(running) < _WORKERS and (limit := self._next_limit(quota)) != 0:
-                    segment = waiting.pop(0)
-                    running[pool.submit(self._read, dynamodb, segment, limit)] = segment | {"limit": limit}
-                if not running:
-                    return
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    segment = running.pop(done)
-                    limit = segment.pop("limit")
-                    page = done.result()
-                    found = page["PlainItems"]
-                    self._requested -= (limit or 0) - len(found)
-                    self.items += len(found)
-                    self.read_units += page.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
-                    if page.get("LastEvaluatedKey"):
-                        waiting.append(segment | {"ExclusiveStartKey": page["LastEvaluatedKey"]})
-                    if found:
-                        yield found
+            while segments and (self.size is None or self.items < self.size):
+                self._share_out(segments)
+                yield from self._read(pool, dynamodb, segments)
+                segments = [segment for segment in segments if segment.has_more]
         except dynamodb.exceptions.ResourceNotFoundException as error:
             msg = f"The DynamoDB table {self.source.name!r} was deleted while it was read."
             raise NotFoundError(msg, hint="Choose a table that is in use.") from error
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _next_limit(self, quota: int | None) -> int | None:
-        """How many items the next page may have: None for any number, 0 if enough have been requested."""
-        if self.size is None or quota is None:
-            return None
-        limit = min(quota, self.size - self._requested)
-        self._requested += limit
-        return limit
+    def _share_out(self, segments: Sequence[_Segment]) -> None:
+        """Set how many items each segment should give."""
+        if self.size is None:
+            return
+        missing = self.size - self.items
+        share = -(-missing // len(segments))
+        for segment in segments:
+            segment.wanted = min(share, missing)
+            missing -= segment.wanted
 
-    def _read(self, dynamodb: Any, segment: dict[str, Any], limit: int | None) -> Any:
-        limits = {} if limit is None else {"Limit": limit}
-        return dynamodb.scan(TableName=self.source.name, ReturnConsumedCapacity="TOTAL", **segment, **limits)
+    def _read(
+        self, pool: ThreadPoolExecutor, dynamodb: Any, segments: Sequence[_Segment]
+    ) -> Iterator[Sequence[Item]]:
+        """The pages of the segments, as they come, until each has given what it should."""
+        waiting = deque(segment for segment in segments if segment.wanted != 0)
+        running: dict[Future[Any], _Segment] = {}
+        while waiting or running:
+            while waiting and len(running) < _WORKERS:
+                segment = waiting.popleft()
+                running[pool.submit(self._scan, dynamodb, segment)] = segment
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                segment, page = running.pop(done), done.result()
+                found, last = page["PlainItems"], page.get("LastEvaluatedKey")
+                self.items += len(found)
+                self.read_units += page.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
+                segment.has_more = bool(last)
+                segment.position["ExclusiveStartKey"] = last
+                if segment.wanted is not None:
+                    segment.wanted -= len(found)
+                if last and segment.wanted != 0:
+                    waiting.append(segment)
+                if found:
+                    yield found
+
+    def _scan(self, dynamodb: Any, segment: _Segment) -> Any:
+        limit = {} if segment.wanted is None else {"Limit": segment.wanted}
+        return dynamodb.scan(
+            TableName=self.source.name, ReturnConsumedCapacity="TOTAL", **segment.position, **limit
+        )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 110
 _LONGEST_NAME = 60
-_OPTIONS = ("type", "round", "zone", "mask", "description")
+_OPTIONS = ("type", "round", "zone", "description")
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class DescribedColumn:
     Attributes:
         column: The column.
         evidence: What was seen, a line each.
-        suggestion: What could be added, such as `mask: drop  # why`; it stays a comment.
+        mask: The line of the mask, such as `mask: drop  # why`; a comment if the column has none.
     """
 
     column: Column
     evidence: Sequence[str]
-    suggestion: str = ""
+    mask: str = ""
 
 
 def write_contract(
@@ -69,8 +69,8 @@ def _column_lines(described: DescribedColumn) -> Iterator[str]:
         value = getattr(column, option)
         if value:
             yield from _option_lines(option, value)
-    if described.suggestion:
-        yield f"    # {described.suggestion}"
+    if described.mask:
+        yield f"    {'' if column.mask else '# '}{described.mask}"
 
 
 def _option_lines(option: str, value: str) -> Iterator[str]:

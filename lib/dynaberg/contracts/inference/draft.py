@@ -159,21 +159,27 @@ class Draft:
                 "digits, and no type of a column keeps all of them apart."
             )
             raise ContractError(msg, hint="No contract can describe this table, unless its key is text.")
-        plan = _keep(kept[0], seen) if kept else _Plan(name, "", seen, choice)
-        is_loose = plan.choice.type == "timestamptz" and not seen.texts.canonical
-        return replace(plan, choice=choice) if is_loose or plan.choice.type in ("json", "double") else plan
+        plan = _Plan(name, "", seen, choice, kept[0] if kept else None)
+        if not kept or kept[0].type == spell(choice.type):
+            return plan
+        parsed = kept[0].parsed_type
+        is_loose = parsed in ("timestamptz", "json", "double") and not (
+            parsed == "timestamptz" and seen.texts.canonical
+        )
+        return plan if is_loose or not holds(parsed, seen) else replace(plan, choice=Choice(parsed))
 
     def _describe(self, column: Column, plan: _Plan, contract: Contract, *, alone: bool) -> DescribedColumn:
         if not plan.seen.total:
-            return DescribedColumn(column, [f"In none of the {count_items(self.items)} that were read."])
+            none = f"In none of the {count_items(self.items)} that were read."
+            return DescribedColumn(column, [none], f"mask: {column.mask}" if column.mask else "")
         evidence = describe(plan.seen, self.items, () if alone else [plan.family])
         if column.name in contract.key:
             evidence[0] = f"{'Sort' if column.name == contract.sort_key else 'Partition'} key. {evidence[0]}"
         notes = [f"{note[0].upper()}{note[1:]}." for note in plan.choice.notes]
-        if plan.kept is not None:
-            notes = [] if plan.kept.parsed_type == plan.choice.type else [f"It was {plan.kept.type}.", *notes]
-        suggestion = _suggest_mask(column, plan, is_key=column.name in contract.key, alone=alone)
-        return DescribedColumn(column, [*evidence, *notes], suggestion)
+        if plan.kept is not None and plan.kept.type != column.type:
+            notes.insert(0, f"It was {plan.kept.type}.")
+        mask = _mask_line(column, plan, is_key=column.name in contract.key, alone=alone)
+        return DescribedColumn(column, [*evidence, *notes], mask)
 
     def _head(self, contract: Contract) -> Iterator[str]:
         table = self._source_table
@@ -202,11 +208,13 @@ def _is_usable(name: str) -> bool:
 def _keep(column: Column, seen: Seen) -> _Plan:
     """The plan of a column that exists; with a new type if its own does not hold what was seen."""
     parsed, family = column.parsed_type, family_of(column.parsed_type)
-    finer, local = column.round is not None, column.zone is not None
-    choice = Choice(parsed, finer, local)
-    if not holds(parsed, seen, finer=finer, local=local, shared=True) and family in families(seen):
-        choice = choose_family(seen, family)
-    return _Plan(column.attribute, family, seen, choice, column)
+    own = Choice(parsed, column.round is not None, column.zone is not None)
+    if family != "json" and family not in families(seen):
+        return _Plan(column.attribute, family, seen, own, column)
+    found = choose(seen) if family == "json" else choose_family(seen, family)
+    fits = holds(parsed, seen, finer=own.finer, local=own.local, shared=True)
+    is_same = (own.type, own.finer, own.local) == (found.type, found.finer, found.local)
+    return _Plan(column.attribute, family, seen, own if fits and not is_same else found, column)
 
 
 def _name_columns(plans: Sequence[_Plan], existing: Contract | None) -> list[Column]:
@@ -261,13 +269,13 @@ def _differ(column: Column, columns: Sequence[Column]) -> bool:
     return len({other.mask for other in columns if other.attribute == column.attribute}) > 1
 
 
-def _suggest_mask(column: Column, plan: _Plan, *, is_key: bool, alone: bool) -> str:
-    """The line that would mask a column, with the reason; empty if nothing is suspected or it is masked."""
-    found = [] if column.mask else list(find_suspicions(plan.attribute, plan.seen))
+def _mask_line(column: Column, plan: _Plan, *, is_key: bool, alone: bool) -> str:
+    """The line that masks a column, or would, with the reason; empty if it has no mask and needs none."""
+    found = list(find_suspicions(plan.attribute, plan.seen))
     if not found:
-        return ""
+        return f"mask: {column.mask}" if column.mask else ""
     reason = "; ".join(dict.fromkeys(suspicion.reason for suspicion in found[:3]))
     if is_key:
         return f"{reason[0].upper()}{reason[1:]}; but a key cannot be masked."
-    mask = found[0].mask if alone and column.type == "string" else "drop"
+    mask = column.mask or (found[0].mask if alone and column.type == "string" else "drop")
     return f"mask: {mask}  # {reason}"

@@ -99,8 +99,7 @@ class Texts:
         self.examined += len(some)
         if len(self.shapes) <= MOST_SHAPES:
             self.shapes.update(map(shape, some))
-        if not (self.dates or self.moments):
-            self.suspects.update(kind for text in some for kind in suspicions(text))
+        self.suspects.update(kind for text in some for kind in suspicions(text))
 
     def _all_moments(self, texts: Sequence[str]) -> bool:
         for text in texts:

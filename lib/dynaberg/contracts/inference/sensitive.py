@@ -28,7 +28,7 @@ _LEAST_SHARES = {"card": 0.5, "ip": 0.5, "phone": 0.2}
 _MAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[A-Za-z]{2,}")
 _CARD = re.compile(r"[3-6][0-9]{3}(?:[ -]?[0-9]{2,4}){3,5}")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}")
-_PHONE = re.compile(r"(?:\+|00|\()[0-9][0-9 ()./-]{5,20}[0-9]")
+_PHONE = re.compile(r"(?![0-9]{4}-)(?:\+|00|\()[0-9][0-9 ()./-]{5,20}[0-9]")
 _SECRET = re.compile(
     r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|xox[abprs]-[\w-]{8,}"
     r"|[sr]k_(?:live|test)_\w{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|\$2[aby]\$[0-9]{2}\$[./0-9A-Za-z]{53}"

@@ -133,7 +133,7 @@ def from_row(parsed: Any, value: Any) -> Any:
             return value
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(tables())
 @example([{"PK": {"S": "2026-01-31T12:00:00Z"}, "SK": {"N": "1"}}, {"PK": {"S": "x"}, "SK": {"N": "2"}}])
 def test_the_items_that_it_was_inferred_from_convert_and_read_back_equal(items: list[dict[str, Any]]) -> None:
@@ -148,8 +148,9 @@ def test_the_items_that_it_was_inferred_from_convert_and_read_back_equal(items: 
         assert json.loads(row["unmapped"] or "{}") == unmapped_of(contract, item) == {}
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(tables())
+@example([{"PK": {"S": "0001-01-01"}, "SK": {"N": "1"}}, {"PK": {"S": "0020-01-01T"}, "SK": {"N": "2"}}])
 def test_the_yaml_is_the_contract_and_stays_it(tmp_path_factory: Any, items: list[dict[str, Any]]) -> None:
     contract, text = infer(items)
     path: Path = tmp_path_factory.mktemp("contract") / "some_table.yaml"
@@ -157,4 +158,5 @@ def test_the_yaml_is_the_contract_and_stays_it(tmp_path_factory: Any, items: lis
     assert load_contract(path) == contract
     draft = Draft("Some-Table", ["PK", "SK"])
     draft.add(items)
-    assert draft.write(contract).contract == contract
+    again = draft.write(contract)
+    assert (again.contract, again.text) == (contract, text)
