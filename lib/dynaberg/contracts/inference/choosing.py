@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dynaberg.contracts.inference.names import MEMBER
@@ -79,6 +79,12 @@ def choose(seen: Seen, depth: int = 0) -> Choice:
 def choose_family(seen: Seen, family: str, depth: int = 0) -> Choice:
     """The type for what was seen of one kind of types."""
     return _CHOOSERS[family](seen, depth)
+
+
+def choose_one_of_several(seen: Seen, family: str) -> Choice:
+    """The type for one kind of types of several: never `json`, which would take the others, too."""
+    found = choose_family(seen, family)
+    return replace(found, type={family: "json"}) if found.type == "json" else found
 
 
 def choose_key(seen: Seen) -> Choice | None:

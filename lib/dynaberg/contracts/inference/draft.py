@@ -14,6 +14,7 @@ from dynaberg.contracts.inference.choosing import (
     choose,
     choose_family,
     choose_key,
+    choose_one_of_several,
     families,
     family_of,
     holds,
@@ -143,13 +144,13 @@ class Draft:
         if name in self._keys:
             return [self._plan_key(name, seen, kept)]
         found = families(seen)
-        plans = [_keep(column, seen) for column in kept]
+        plans = [_keep(column, seen, found) for column in kept]
         if any(column.parsed_type == "json" for column in kept) or (kept and not found):
             return plans
         if not kept and (len(found) > MOST_COLUMNS_OF_ONE or len(found) < 2):
             return [_Plan(name, "", seen, choose(seen))]
         new = [family for family in found if family not in [plan.family for plan in plans]]
-        return plans + [_Plan(name, family, seen, choose_family(seen, family)) for family in new]
+        return plans + [_Plan(name, family, seen, choose_one_of_several(seen, family)) for family in new]
 
     def _plan_key(self, name: str, seen: Seen, kept: Sequence[Column]) -> _Plan:
         choice = choose_key(seen)
@@ -205,13 +206,16 @@ def _is_usable(name: str) -> bool:
     return bool(name) and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _keep(column: Column, seen: Seen) -> _Plan:
+def _keep(column: Column, seen: Seen, kinds: Sequence[str]) -> _Plan:
     """The plan of a column that exists; with a new type if its own does not hold what was seen."""
     parsed, family = column.parsed_type, family_of(column.parsed_type)
     own = Choice(parsed, column.round is not None, column.zone is not None)
-    if family != "json" and family not in families(seen):
+    if family == "json":
+        found = choose(seen)
+    elif family in kinds:
+        found = choose_family(seen, family) if len(kinds) == 1 else choose_one_of_several(seen, family)
+    else:
         return _Plan(column.attribute, family, seen, own, column)
-    found = choose(seen) if family == "json" else choose_family(seen, family)
     fits = holds(parsed, seen, finer=own.finer, local=own.local, shared=True)
     is_same = (own.type, own.finer, own.local) == (found.type, found.finer, found.local)
     return _Plan(column.attribute, family, seen, own if fits and not is_same else found, column)
