@@ -30,7 +30,7 @@ from dynaberg.source.infer import infer_contract
 from dynaberg.source.sampling import Sample, describe_source
 
 TABLE = "Bench-Items"
-ROUNDS, SEGMENTS, BATCH = 5, 8, 25
+ROUNDS, SEGMENTS, BATCH = 3, 8, 25
 
 
 def items(count: int) -> Iterator[dict[str, Any]]:

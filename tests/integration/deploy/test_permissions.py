@@ -143,7 +143,7 @@ class Traced:
         return lambda *arguments: Traced(found(*arguments), self.done)
 
 
-def walk(calls: Calls, stream_type: str) -> set[str]:
+def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     """Everything that a workbench can do, once; the names of what was done."""
     name = f"permitted-{stream_type}"
     names = {"name": name, "table_bucket_name": f"{name}-tables", "bucket_name": name}
@@ -161,6 +161,7 @@ def walk(calls: Calls, stream_type: str) -> set[str]:
     wb.policy("work")
     doctor(wb.session, replace(settings, target="aws"))
     wb.generate_traffic(200)
+    wb.infer_contract(contract.source_table, sample=50, path=folder / f"{stream_type}.yaml")
     wb.table().wait_for_delivery()
     wb.prepare("refresh")
     wb.table().preview_backfill(), wb.table().backfill()
@@ -256,7 +257,7 @@ def keep(wb: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def library(local_aws: Status) -> tuple[Calls, set[str]]:
+def library(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -> tuple[Calls, set[str]]:
     """The calls of both walks, and the methods that were called."""
     # Other tests may have made Glue's catalog, which is made only where it is absent.
     (local_aws.state_dir / "glue" / "catalogs.json").unlink(missing_ok=True)
@@ -264,6 +265,8 @@ def library(local_aws: Status) -> tuple[Calls, set[str]]:
         done = set.union(
             *(each(calls, stream_type) for each in (walk, walk_adopted) for stream_type in STREAM_TYPES)
         )
+        folder = tmp_path_factory.mktemp("contracts")
+        done = set.union(*(walk(calls, stream_type, folder) for stream_type in ("dynamodb", "kinesis")))
     return calls, done
 
 
@@ -285,6 +288,7 @@ AFTER_AN_ACCIDENT = {
     "athena:StopQueryExecution": "pyathena",
     "cloudformation:ContinueUpdateRollback": "continue_update_rollback",
     "cloudformation:DescribeEvents": "describe_events",
+    "dynamodb:ListTables": "list_tables",
     "kinesis:DeleteStream": "delete_stream",
     "logs:FilterLogEvents": "filter_log_events",
     "s3:DeleteBucket": "delete_bucket",

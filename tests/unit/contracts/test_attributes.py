@@ -40,7 +40,14 @@ def test_read_by_column_type(type_: str, attribute: dict[str, Any], expected: An
 
 @pytest.mark.parametrize(
     ("type_", "attribute"),
-    [("string", {"N": "1"}), ("long", {"N": "1.5"}), ("date", {"S": "soon"}), ("list<long>", {"S": "1"})],
+    [
+        ("string", {"N": "1"}),
+        ("long", {"N": "1.5"}),
+        ("date", {"S": "soon"}),
+        ("list<long>", {"S": "1"}),
+        ("list<long>", {"S": ""}),
+        ("list<json>", {"M": {}}),
+    ],
 )
 def test_what_does_not_fit_raises(type_: str, attribute: dict[str, Any]) -> None:
     with pytest.raises((KeyError, ValueError)):

@@ -24,7 +24,7 @@ KINDS = {
     "identity": ("numbers of identity documents", "last4"),
 }
 # A number passes Luhn's check by chance one time in ten, and digits with dots can be a version.
-_LEAST_SHARES = {"card": 0.5, "ip": 0.5, "phone": 0.2}
+_LEAST_SHARES = {"card": 0.5, "ip": 0.5, "phone": 0.2, "person": 0.5}
 _MAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[A-Za-z]{2,}")
 _CARD = re.compile(r"[3-6][0-9]{3}(?:[ -]?[0-9]{2,4}){3,5}")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}")
@@ -46,9 +46,11 @@ _NAMES = {
     "identity": "ssn social_security(_number)? passport(_no|_number)? tax_id national_id driver_?licen[cs]e",
     "birth": "dob birth_?day birth_?date date_of_birth born(_on|_at)?",
     "address": "street address(_?line)? postal_?code post_?code zip(_?code)? house_number",
-    "person": "(first|last|full|middle|given|family|customer|contact|holder|recipient|patient|guest)_?name "
+    "person": "(first|last|full|middle|given|family|customer|contact|holder|recipient|patient|guest|user)_?name "
     "surname forename holder",
 }
+# Two words in capitals can be anything, but not in something that is called like a person.
+_PERSONAL = re.compile(r"name|user|owner|author|contact|customer|person|holder|guest|patient|driver")
 _BY_NAME = {
     kind: re.compile(rf"(?:^|_)(?:{words.replace(' ', '|')})(?:_(?:hash|value|text|number))?(?:_?[0-9])?$")
     for kind, words in _NAMES.items()
@@ -84,6 +86,8 @@ def suspicions(text: str) -> Iterator[str]:
         yield "secret"
     if _IDENTITY.fullmatch(text):
         yield "identity"
+    if " " in text and _is_name(text):
+        yield "person"
 
 
 def suspect(name: str, found: Mapping[str, int], examined: int) -> Suspicion | None:
@@ -95,7 +99,7 @@ def suspect(name: str, found: Mapping[str, int], examined: int) -> Suspicion | N
         examined: How many values were examined.
     """
     for kind in KINDS:
-        count = found.get(kind, 0)
+        count = found.get(kind, 0) if kind != "person" or _PERSONAL.search(name) else 0
         if count and count >= examined * _LEAST_SHARES.get(kind, 0.0):
             what, mask = KINDS[kind]
             # Among other text, the rest of the value is sensitive, too.
@@ -106,6 +110,12 @@ def suspect(name: str, found: Mapping[str, int], examined: int) -> Suspicion | N
             what, mask = KINDS[kind]
             return Suspicion(mask, f"by its name, it may hold {what}")
     return None
+
+
+def _is_name(text: str) -> bool:
+    """Two to four words, each with one capital at its beginning."""
+    words = text.split(" ")
+    return 2 <= len(words) <= 4 and all(word.istitle() and len(word) < 25 for word in words)
 
 
 def _is_card(text: str) -> bool:

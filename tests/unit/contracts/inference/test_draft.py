@@ -246,6 +246,7 @@ SENSITIVE = {
     "by value: IPv6": ("ref", s("2001:db8::1"), "hash", "IP addresses"),
     "by value: AWS key": ("ref", s("AKIAIOSFODNN7EXAMPLE"), "drop", "tokens or secrets"),
     "by value: JWT": ("ref", s("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc"), "drop", "tokens or secrets"),
+    "by value and name: person": ("ownerOfTheCar", s("Zoë O'Neill"), "drop", "names of persons"),
     "by name: password": ("passwordHash", s("x"), "drop", "tokens or secrets"),
     "by name: first name": ("firstName", s("x"), "drop", "names of persons"),
     "by name: address": ("shippingAddress", s("x"), "drop", "postal addresses"),
@@ -279,6 +280,7 @@ HARMLESS = {
     "digits that fail Luhn's check": ("ref", s("4111111111111112")),
     "milliseconds": ("at", n(1_764_000_000_000)),
     "a wrong IBAN": ("ref", s("DE88370400440532013000")),
+    "two words": ("title", s("Blue Shirt")),
     "a kind of phone": ("phoneType", s("work")),
 }
 
