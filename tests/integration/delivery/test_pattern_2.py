@@ -147,6 +147,46 @@ def test_hard_input_is_delivered_or_kept_and_stops_nothing(
     assert json.loads(unmapped["named like our columns"].iloc[0]) == HARD["named like our columns"]
 
 
+def test_records_that_others_put_into_the_stream_are_dated_or_kept(
+    session: boto3.Session, make: Callable[[Settings, Contract], None]
+) -> None:
+    """Older destinations write milliseconds and no precision; a date that cannot be holds up nothing."""
+    settings, contract = settings_of("others", "kinesis"), replace(TRANSACTIONS, source_table="others")
+    make(settings, contract)
+    stream = deploy.outputs(session, settings, "foundation")["KinesisStreamArn"]
+    now_ms = int(time.time() * 1000)
+
+    def put(id_: str, created: int, **others: str) -> None:
+        key = {"transaction_id": {"S": id_}, "timestamp": {"N": "1"}}
+        change = {"ApproximateCreationDateTime": created, "Keys": key, "NewImage": key, **others}
+        record = {
+            "eventID": id_,
+            "eventName": "INSERT",
+            "tableName": contract.source_table,
+            "dynamodb": change,
+        }
+        session.client("kinesis").put_record(
+            StreamARN=stream, Data=json.dumps(record).encode(), PartitionKey=id_
+        )
+
+    put("milliseconds", now_ms)
+    put("microseconds", now_ms * 1000 + 7, ApproximateCreationDateTimePrecision="MICROSECOND")
+    put("no moment", now_ms * 1_000_000)
+    put("no moment either", -1, ApproximateCreationDateTimePrecision="MILLISECOND")
+    put("after them", now_ms)
+    epoch = pd.Timestamp(0, tz="UTC")
+    expected = {
+        "milliseconds": epoch + pd.Timedelta(now_ms, "ms"),
+        "microseconds": epoch + pd.Timedelta(now_ms * 1000 + 7, "us"),
+        "after them": epoch + pd.Timedelta(now_ms, "ms"),
+    }
+    eventually(lambda: len(scan(session, settings, contract.log_name)) >= len(expected))
+    log = scan(session, settings, contract.log_name)
+    assert log.set_index("transaction_id")["changed_at"].to_dict() == expected
+    eventually(lambda: len(failures(session, settings, contract)) == 2)
+    assert set(failures(session, settings, contract)["change_id"]) == {"no moment", "no moment either"}
+
+
 # The switch -----------------------------------------------------------------------------------------
 
 SWITCHED = settings_of("switched", "dynamodb")

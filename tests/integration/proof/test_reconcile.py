@@ -269,6 +269,29 @@ def test_what_changes_meanwhile_is_in_flight_and_not_lost(
     assert "1 more changed in the meantime" in report.summary
 
 
+def test_all_that_differed_may_be_gone_at_the_second_look(
+    make_pipeline: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = make_pipeline("fleeting")
+    parts = (pipeline.session, pipeline.settings, pipeline.contract)
+    lasting, fleeting = ({"id": {"S": id_}, "at": {"N": "1"}} for id_ in ("lasting", "fleeting"))
+    pipeline.write(lasting)
+    wait_for_delivery(*parts, progress=False)
+    layers.refresh(*parts)
+    reconciling = importlib.import_module("dynaberg.proof.reconcile")
+    scan = reconciling.scan_items
+
+    def scan_amid_writes(*given: Any) -> Any:
+        pipeline.write(fleeting)
+        items = scan(*given)
+        pipeline.session.client("dynamodb").delete_item(TableName=parts[2].source_table, Key=fleeting)
+        return items
+
+    monkeypatch.setattr(reconciling, "scan_items", scan_amid_writes)
+    report = reconcile(*parts)
+    assert (len(report.df), report.in_flight, report.matches) == (0, 1, False), report.summary
+
+
 def test_a_value_that_no_column_can_hold_is_a_difference(story: Any) -> None:
     pipeline = story.pipeline
     columns = tuple(replace(c, type="long") if c.name == "day" else c for c in pipeline.contract.columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -127,6 +128,48 @@ def test_a_row_too_large_for_firehose_leaves_its_old_image_out_and_says_so() -> 
             to_row,
             {"id": {"S": "1"}, "document": {"M": {f"k{i}": {"M": {"a": {"N": "1"}}} for i in range(40_000)}}},
         )
+
+
+# Just below the 400 KB that DynamoDB takes; the row's JSON writes some letters and numbers much longer.
+LARGEST = 400 * 1024 - 100
+LARGE_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "letters": {"text": {"S": "é" * (LARGEST // 2)}},
+    "quotation marks": {"text": {"S": '"' * LARGEST}},
+    "bytes": {"raw": {"B": b64encode(b"\0" * LARGEST).decode()}},
+    "a list of numbers": {"numbers": {"L": [{"N": "1"}] * (LARGEST // 3)}},
+}
+TOO_LARGE_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "control characters": {"text": {"S": "\x01" * LARGEST}},
+    "quotation marks in a json column": {"document": {"S": '"' * LARGEST}},
+    "quotation marks without a column": {"other": {"S": '"' * LARGEST}},
+    "small numbers in a json column": {"document": {"L": [{"N": "1"}] * (LARGEST // 3)}},
+    "small maps in a json column": {
+        "document": {"M": {f"k{i}": {"M": {"a": {"N": "1"}, "b": {"S": "x"}}} for i in range(17_000)}}
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        *LARGE_ATTRIBUTES.values(),
+        *(
+            pytest.param(each, marks=pytest.mark.xfail(strict=True, reason="`to_row` refuses it"))
+            for each in TOO_LARGE_ATTRIBUTES.values()
+        ),
+    ],
+    ids=[*LARGE_ATTRIBUTES, *TOO_LARGE_ATTRIBUTES],
+)
+def test_whatever_dynamodb_takes_fits_firehose(attributes: dict[str, Any]) -> None:
+    columns = [
+        Column("text", "string"),
+        Column("raw", "binary"),
+        Column("numbers", "list<long>"),
+        Column("document", "json"),
+    ]
+    image = {"id": {"S": "1"}, **attributes}
+    line = converter(ID, *columns).to_row(record(image, "MODIFY", OldImage=image), 1)
+    assert len(line) <= MAX_ROW_BYTES
 
 
 MOMENTS = {
