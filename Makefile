@@ -97,6 +97,10 @@ browser: $(READY) ## Install Playwright (55 MB; chromium is Debian's) and test t
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[browser]'
 	@$(BIN)/python -m pytest -q tests/browser
 
+.PHONY: trino
+trino: $(READY) ## Fetch Trino (821 MB; Java 24 runs it) and let it judge the SQL of the local Athena
+	@$(BIN)/python -m tests.trino.judge
+
 .PHONY: bench
 bench: $(READY) ## Run every benchmark and print its figures
 	@export TQDM_DISABLE=1; for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
