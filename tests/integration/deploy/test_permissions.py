@@ -262,11 +262,10 @@ def library(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -> tupl
     # Other tests may have made Glue's catalog, which is made only where it is absent.
     (local_aws.state_dir / "glue" / "catalogs.json").unlink(missing_ok=True)
     with recorded() as calls:
-        done = set.union(
-            *(each(calls, stream_type) for each in (walk, walk_adopted) for stream_type in STREAM_TYPES)
-        )
         folder = tmp_path_factory.mktemp("contracts")
-        done = set.union(*(walk(calls, stream_type, folder) for stream_type in ("dynamodb", "kinesis")))
+        done = set.union(*(walk(calls, stream_type, folder) for stream_type in STREAM_TYPES))
+        for stream_type in STREAM_TYPES:
+            done |= walk_adopted(calls, stream_type)
     return calls, done
 
 
