@@ -29,6 +29,8 @@ PATCHED = [
     (dynamodb, "_partiql_select"),
     (dynamodb, "_scan"),
     (dynamodb, "Decimal"),
+    (dynamodb, "_ddb_canonicalize_number"),
+    (dynamodb, "_number_error"),
     (dynamodb, "handle_request"),
     (dynamodb, "_ttl_settings"),
     (_dynamodb_keywords, "canonical_number"),
