@@ -14,6 +14,7 @@ from dynaberg.contracts.attributes import (
     readers_of,
     unmapped_of,
 )
+from dynaberg.contracts.column_types import ParsedType, member_of
 from dynaberg.contracts.columns import Column
 from dynaberg.contracts.contract import (
     CURRENT_COLUMNS_AFTER,
@@ -35,11 +36,13 @@ __all__ = [
     "MISFITS",
     "Column",
     "Contract",
+    "ParsedType",
     "canonical_json",
     "check_keys",
     "column_reader",
     "key_attribute",
     "load_contract",
+    "member_of",
     "project_contract",
     "read_any",
     "read_columns",

@@ -11,6 +11,7 @@ from dynaberg.contracts import (
     canonical_json,
     column_reader,
     key_attribute,
+    member_of,
     readers_of,
     unmapped_of,
 )
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from dynaberg.contracts import Column, Contract
+    from dynaberg.contracts import Column, Contract, ParsedType
     from dynaberg.source import Item
 
 PENDING, NOT_LOGGED, EDITED = "refresh pending", "not in the log", "current table edited"
@@ -128,8 +129,8 @@ def _align_column(
     import pyarrow as pa
 
     attributes = [item.get(column.attribute) for item in items]
-    if column.type == "json":
-        texts = [text and canonical_json(json.loads(text)) for text in stored.to_pylist()]
+    if _holds_json(column.parsed_type):
+        texts = [_canonical(column.parsed_type, value) for value in stored.to_pylist()]
         stored = pa.chunked_array([pa.array(texts, stored.type)])
     try:
         values = [None if attribute is None else read(attribute) for attribute in attributes]
@@ -139,6 +140,33 @@ def _align_column(
         return pa.array(values, stored.type), stored
     except (*MISFITS, pa.ArrowException):
         return _as_text(attributes, stored, read)
+
+
+def _holds_json(parsed_type: ParsedType) -> bool:
+    if isinstance(parsed_type, dict) and "struct" in parsed_type:
+        members = parsed_type["struct"].items()
+        return any(_holds_json(member_of(name, member)[1]) for name, member in members)
+    if isinstance(parsed_type, dict):
+        return any(_holds_json(inner) for inner in parsed_type.values() if not isinstance(inner, list))
+    return parsed_type == "json"
+
+
+def _canonical(parsed_type: ParsedType, value: Any) -> Any:
+    """A stored value whose DynamoDB JSON, at any depth, has the one spelling that is compared."""
+    match parsed_type:
+        case _ if value is None:
+            return None
+        case "json":
+            return canonical_json(json.loads(value))
+        case {"list": inner}:
+            return [_canonical(inner, each) for each in value]
+        case {"map": inner}:
+            return [(name, _canonical(inner, each)) for name, each in value]
+        case {"struct": dict(members)}:
+            types = {name: member_of(name, member)[1] for name, member in members.items()}
+            return {name: _canonical(types[name], each) for name, each in value.items()}
+        case _:
+            return value
 
 
 def _align_unmapped(items: Sequence[Item], stored: pa.ChunkedArray, contract: Contract) -> tuple[Any, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pytest
 
 from dynaberg.contracts import Column, Contract
+from dynaberg.functions.conversion import ChangeConverter
 from dynaberg.past.differences import compare
 from dynaberg.proof.comparison import _align, _name_differences
 
@@ -53,6 +56,35 @@ def test_spellings_that_mean_the_same_are_equal() -> None:
         {"id": "a", "n": Decimal("1.10"), "tags": ["x", "y"], "j": spelled},
     ]
     assert reconciled(items, rows).empty
+
+
+@pytest.mark.parametrize(
+    ("spelled", "attribute"),
+    [
+        ("list<json>", lambda given: {"L": [given, {"NULL": True}]}),
+        ("map<string,json>", lambda given: {"M": {"x": given}}),
+        ("struct<x from X: json, y: long>", lambda given: {"M": {"X": given}}),
+        ("list<map<string,struct<x: json>>>", lambda given: {"L": [{"M": {"k": {"M": {"x": given}}}}]}),
+    ],
+)
+def test_json_inside_a_column_is_compared_by_its_meaning(spelled: str, attribute: Any) -> None:
+    contract = Contract("t", "source", "id", None, (Column("id", "string"), Column("n", spelled)))
+    stored = attribute({"M": {"b": {"SS": ["y", "x"]}, "a": {"N": "1"}}})
+    read = attribute({"M": {"a": {"N": "1"}, "b": {"SS": ["x", "y"]}}})
+    image = {"id": {"S": "a"}, "n": stored}
+    change = {"ApproximateCreationDateTime": 1_764_000_000, "SequenceNumber": "1", "NewImage": image}
+    record = {"eventID": "1", "eventName": "INSERT", "tableName": "source", "dynamodb": change}
+    row = json.loads(ChangeConverter(json.loads(contract.to_lambda_json())).to_row(record, 1))
+    value = {"id": "a", "n": row["n"], "unmapped": row["unmapped"]}
+    rows = pa.Table.from_pylist([value], schema=contract.current_schema().as_arrow())
+
+    def problems(item: dict[str, Any]) -> list[str]:
+        dynamodb, iceberg = _align([item], rows, contract)
+        found = _name_differences(compare(dynamodb, iceberg, contract.key), contract)
+        return [str(problem) for problem in found["problem"]]
+
+    assert problems({"id": {"S": "a"}, "n": read}) == []
+    assert problems({"id": {"S": "a"}, "n": attribute({"M": {"a": {"N": "2"}}})}) == ["stale"]
 
 
 def test_a_list_has_an_order() -> None:
