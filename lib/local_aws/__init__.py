@@ -230,7 +230,11 @@ def _only_one(state_dir: Path, deadline: float) -> Iterator[None]:
 def _check_state(state_dir: Path) -> None:
     damaged = saved_state.damaged_file(state_dir)
     if damaged:
-        msg = f"The state of the local AWS is damaged: {damaged} is not as it was saved. Nothing was deleted."
+        try:
+            flaw = "not as it was saved" if read_json(damaged) else "missing"
+        except ValueError:
+            flaw = "not JSON"
+        msg = f"The state of the local AWS is damaged: {damaged} is {flaw}. Nothing was deleted."
         hint = "Put the file back from a copy, or delete all state with `python -m local_aws reset`."
         if earlier := saved_state.earlier(state_dir):
             hint += f" Or go back to what it was at {earlier}: delete {state_dir / saved_state.MARK}."

@@ -77,15 +77,19 @@ def test_reset_refuses_a_foreign_folder_and_leaves_foreign_files(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_damaged_state_file_is_named_and_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "flaw"), [("[1,", "not JSON"), ("[1, 3]", "not as it was saved")])
+def test_a_damaged_state_file_is_named_and_kept(tmp_path: Path, content: str, flaw: str) -> None:
     (tmp_path / "state").mkdir()
     file = tmp_path / "state" / "s3.json"
     file.write_text("[1, 2]")
     saved_state.mark_saved(tmp_path)
-    file.write_text("[1,")
-    with pytest.raises(LocalAwsError, match=r"s3\.json is not JSON. Nothing was deleted") as error:
+    saved_state.restore(tmp_path)
+    file.unlink()
+    file.write_text(content)
+    with pytest.raises(LocalAwsError, match=rf"s3\.json is {flaw}. Nothing was deleted") as error:
         local_aws.start(tmp_path, port=1)
     assert "reset" in error.value.hint
-    assert file.read_text() == "[1,"
+    assert f"delete {tmp_path / 'clean.json'}" in error.value.hint
+    assert file.read_text() == content
     local_aws.reset(tmp_path)
     assert list(tmp_path.iterdir()) == []
