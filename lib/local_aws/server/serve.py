@@ -89,9 +89,11 @@ class Checkpoints:
         self._changed = True
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one ASGI scope."""
-        self._changed = self._changed or may_write(scope)
-        await self._app(scope, receive, send)
+        """Serve one ASGI scope; what it changes may come after a checkpoint that is taken meanwhile."""
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._changed = self._changed or may_write(scope)
 
     async def run(self, pause_seconds: float) -> None:
         """Keep the state aside again and again."""
@@ -112,14 +114,20 @@ class Checkpoints:
             held_seconds = time.perf_counter() - began
             await asyncio.to_thread(checkpoint.finish)
         except OSError as error:
-            self._changed = True
-            text = f"No checkpoint could be made at {now:%Y-%m-%d %H:%M:%S} UTC: {error}."
-            log.warning("%s The last one stays.", text)
-            self._about["checkpoint_error"] = text
+            self._missed(now, str(error))
+        except Exception as error:
+            log.exception("The checkpoint failed")
+            self._missed(now, f"{type(error).__name__}: {error}")
         else:
             seconds = {"held": round(held_seconds, 3), "all": round(time.perf_counter() - began, 3)}
             took = {"checkpoint_at": now.isoformat(), "checkpoint_seconds": seconds}
             self._about.update(took, checkpoint_error=None)
+
+    def _missed(self, now: datetime, reason: str) -> None:
+        self._changed = True
+        text = f"No checkpoint could be made at {now:%Y-%m-%d %H:%M:%S} UTC: {reason}."
+        log.warning("%s The last one stays.", text)
+        self._about["checkpoint_error"] = text
 
     def _begin(self, now: datetime) -> saved_state.Checkpoint:
         self._errors.last = None

@@ -98,7 +98,30 @@ def test_a_checkpoint_is_taken_only_where_something_may_have_changed(
     assert about["checkpoint_at"] == str(saved_state.mark_of(saved_state.kept(tmp_path)[0])["saved_at"])  # type: ignore[index]
 
 
-@pytest.mark.parametrize("where", ["ministack", "links"])
+def test_what_a_request_changes_after_a_checkpoint_is_in_the_next(
+    tmp_path: Path, saves: list[Callable[[], None]], errors: SaveErrors
+) -> None:
+    made: list[str] = []
+    saves.append(lambda: made.append("saved"))
+
+    class Slow:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await asyncio.sleep(0.15)
+
+    checkpoints = Checkpoints(Slow(), tmp_path, {}, errors)
+
+    async def live() -> None:
+        taking = asyncio.create_task(checkpoints.run(0.1))
+        await checkpoints(request("PUT"), None, None)
+        assert made == ["saved"], "while it is answered"
+        await asyncio.sleep(0.5)
+        taking.cancel()
+
+    asyncio.run(live())
+    assert made == ["saved", "saved"]
+
+
+@pytest.mark.parametrize("where", ["ministack", "links", "elsewhere"])
 def test_a_checkpoint_that_fails_is_said_and_taken_again(
     tmp_path: Path,
     saves: list[Callable[[], None]],
@@ -117,13 +140,17 @@ def test_a_checkpoint_that_fails_is_said_and_taken_again(
     with monkeypatch.context() as disk:
         if where == "ministack":
             saves.append(lambda: logging.getLogger("persistence").error("dynamodb is not saved: disk full"))
+        elif where == "elsewhere":
+            saves.append(lambda: {}["bug"])
         else:
             disk.setattr(os, "link", full)
             disk.setattr(saved_state.shutil, "copy2", full)
         taken(checkpoints)
     told = about["checkpoint_error"]
     assert told.startswith("No checkpoint could be made at 2")
-    assert told.endswith(("dynamodb is not saved: disk full.", "No space left on device."))
+    assert told.endswith(
+        ("dynamodb is not saved: disk full.", "No space left on device.", "KeyError: 'bug'.")
+    )
     assert saved_state.kept(tmp_path) == []
     saves.clear()
     taken(checkpoints)
