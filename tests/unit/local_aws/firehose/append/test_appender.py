@@ -114,3 +114,12 @@ def test_a_flush_lands_once(make: Any) -> None:
     assert not append_once(again, files(again, 1), {FLUSH_PROPERTY: "a"})
     assert append_once(again, files(again, 2), {FLUSH_PROPERTY: "b"})
     assert scan(catalog) == [1, 2]
+
+
+def test_a_part_of_a_flush_that_the_table_holds_is_not_appended_again(make: Any) -> None:
+    catalog, appender = make()
+    assert append_once(appender, files(appender, 1, 2), {FLUSH_PROPERTY: "whole"})
+    again = TableAppender(catalog.load_table(), PyArrowLocalFileSystem())
+    assert not append_once(again, files(again, 1), {FLUSH_PROPERTY: "part"}, within=("whole",))
+    assert append_once(again, files(again, 3), {FLUSH_PROPERTY: "other"}, within=("another",))
+    assert scan(catalog) == [1, 2, 3]

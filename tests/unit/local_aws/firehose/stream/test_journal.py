@@ -181,6 +181,21 @@ def test_a_checkpoint_is_read_as_it_was_stored(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path) == checkpoint
 
 
+def test_a_halved_plan_names_what_it_is_a_part_of_and_what_follows(tmp_path: Path) -> None:
+    whole = Plan.up_to(8)
+    first = whole.halved(4)
+    quarter = first.halved(2)
+    Checkpoint(0, plan=quarter).store(tmp_path)
+    assert load_checkpoint(tmp_path).plan == quarter
+    ends, part = [], quarter
+    while part.following:
+        ends.append((part.end, part.within))
+        part = part.following
+    ends.append((part.end, part.within))
+    of_all = (whole.flush_id,)
+    assert ends == [(2, (*of_all, first.flush_id)), (4, (*of_all, first.flush_id)), (8, of_all)]
+
+
 def test_an_unclean_end_takes_journals_back_to_the_last_clean_stop(tmp_path: Path) -> None:
     folder = tmp_path / "firehose" / "orders@1"
     saved_state.restore(tmp_path)
