@@ -113,6 +113,11 @@ def _local_status(_: argparse.Namespace) -> int:
         return 1
     print(f"endpoint  {status.endpoint}\nregion    {status.region}\nprocess   {status.pid}")
     print(f"since     {status.started_at:%Y-%m-%d %H:%M:%S %Z}, from {status.restored} state")
+    print(f"saved     {status.checkpoint_at or 'not since then'}; a kill goes back to that")
+    if status.checkpoint_error:
+        print(f"not saved {status.checkpoint_error}")
+    if status.damaged:
+        print(f"damaged   {status.damaged}, of a newer checkpoint; it started from {status.restored_from}")
     print(f"memory    {status.memory_bytes / 2**20:.0f} MiB\nstate     {status.state_dir}")
     if not status.is_current:
         print(f"Its code has changed since it was started. {local.RESTART}")
