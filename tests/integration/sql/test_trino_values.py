@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Context, Decimal
 from itertools import product
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from dynaberg import catalog
 from dynaberg.errors import QueryError
 from dynaberg.sql import query
 
@@ -131,3 +133,38 @@ def test_the_wall_clock_of_a_zone_is_trinos(story: Any, expression: str, moment:
 def test_a_wall_clock_that_its_zone_never_shows_is_refused(story: Any, clock: str) -> None:
     with pytest.raises(QueryError, match=clock):
         ask(story, f"SELECT TIMESTAMP '{clock}'")
+
+
+@pytest.fixture(scope="module")
+def nothing(story: Any) -> Iterator[str]:
+    """A table with one row; it goes with the tests."""
+    pipeline = story.pipeline
+    parts, name = (pipeline.session, pipeline.settings), "nothing"
+    columns = "id varchar, word varchar, price decimal(12,2), at timestamp with time zone"
+    query(*parts, f"CREATE TABLE {name} ({columns}) TBLPROPERTIES ('table_type'='ICEBERG')")
+    try:
+        query(*parts, f"INSERT INTO {name} VALUES ('a', 'word', DECIMAL '1.50', current_timestamp)")
+        yield name
+    finally:
+        catalog.open_catalog(*parts).purge_table((pipeline.settings.namespace, name))
+
+
+@pytest.mark.xfail(strict=True, reason="DuckDB makes an INTEGER of a NULL whose type nothing says")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE {table} SET word = NULL",
+        "UPDATE {table} SET price = NULL, at = NULL WHERE id = 'a'",
+    ],
+)
+def test_a_null_may_be_written_into_every_column(story: Any, nothing: str, statement: str) -> None:
+    query(story.pipeline.session, story.pipeline.settings, statement.format(table=nothing))
+
+
+@pytest.mark.xfail(strict=True, reason="DuckDB makes an INTEGER of a NULL whose type nothing says")
+def test_a_null_that_is_cast_keeps_its_type(story: Any) -> None:
+    price = "CAST(NULL AS decimal(12,2))"
+    assert ask(story, f"SELECT typeof({price}), typeof({price} + {price})") == [
+        "decimal(12,2)",
+        "decimal(13,2)",
+    ]
