@@ -85,6 +85,8 @@ def _add_contract(group: argparse.ArgumentParser) -> None:
 
 
 def _sample(text: str) -> int | None:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of items nor `all`")
     return None if text == "all" else int(text)
 
 

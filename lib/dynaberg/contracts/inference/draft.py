@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.contracts.inference.choosing import (
-    MOST_COLUMNS_OF_ONE,
-    Choice,
-    choose,
-    choose_family,
-    choose_key,
-    choose_one_of_several,
-    families,
-    family_of,
-    holds,
-    spell,
-)
 from dynaberg.contracts.inference.document import DescribedColumn, shown, write_contract
 from dynaberg.contracts.inference.entities import EntityTypes
 from dynaberg.contracts.inference.evidence import count_items, describe, find_suspicions
-from dynaberg.contracts.inference.names import Names, snake_case
+from dynaberg.contracts.inference.names import snake_case
+from dynaberg.contracts.inference.plans import Plan, name_columns, plan_attribute, plan_key
 from dynaberg.contracts.inference.seen import Seen, attributes_by_name
 from dynaberg.errors import ContractError
 
@@ -47,17 +36,6 @@ class DraftedContract:
 
     contract: Contract
     text: str
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A column before its name is settled: the attribute, which of its types, and what was seen of it."""
-
-    attribute: str
-    family: str
-    seen: Seen
-    choice: Choice
-    kept: Column | None = None
 
 
 class Draft:
@@ -113,7 +91,7 @@ class Draft:
             ContractError: There is no type that keeps all keys apart.
         """
         plans = self._plans(existing)
-        columns = _name_columns(plans, existing)
+        columns = name_columns(plans)
         table = existing.table if existing else self.table
         key = [next(c.name for c in columns if c.attribute == attribute) for attribute in self._keys]
         contract = Contract(table, self._source_table, key[0], key[1] if key[1:] else None, tuple(columns))
@@ -126,11 +104,11 @@ class Draft:
         text = write_contract(contract, described, self._head(contract), self._tail(left_out))
         return DraftedContract(contract, text)
 
-    def _plans(self, existing: Contract | None) -> list[_Plan]:
+    def _plans(self, existing: Contract | None) -> list[Plan]:
         """The columns of every attribute: keys first, then those of the existing contract, then others."""
         kept = existing.columns_by_attribute if existing else {}
         frequent = sorted(self._attributes, key=lambda name: (-self._attributes[name].total, name))
-        plans: dict[str, list[_Plan]] = {}
+        plans: dict[str, list[Plan]] = {}
         planned = 0
         for name in dict.fromkeys([*self._keys, *kept, *frequent]):
             found = self._plan(name, kept.get(name, ()))
@@ -139,37 +117,20 @@ class Draft:
         order = dict.fromkeys([*self._keys, *kept, *sorted(plans, key=lambda n: (snake_case(n), n))])
         return [plan for name in order for plan in plans.get(name, ())]
 
-    def _plan(self, name: str, kept: Sequence[Column]) -> list[_Plan]:
+    def _plan(self, name: str, kept: Sequence[Column]) -> list[Plan]:
         seen = self._attributes.get(name, Seen())
-        if name in self._keys:
-            return [self._plan_key(name, seen, kept)]
-        found = families(seen)
-        plans = [_keep(column, seen, found) for column in kept]
-        if any(column.parsed_type == "json" for column in kept) or (kept and not found):
-            return plans
-        if not kept and (len(found) > MOST_COLUMNS_OF_ONE or len(found) < 2):
-            return [_Plan(name, "", seen, choose(seen))]
-        new = [family for family in found if family not in [plan.family for plan in plans]]
-        return plans + [_Plan(name, family, seen, choose_one_of_several(seen, family)) for family in new]
-
-    def _plan_key(self, name: str, seen: Seen, kept: Sequence[Column]) -> _Plan:
-        choice = choose_key(seen)
-        if choice is None:
+        if name not in self._keys:
+            return plan_attribute(name, seen, kept)
+        plan = plan_key(name, seen, kept)
+        if plan is None:
             msg = (
                 f"The key attribute {name!r} of {self._source_table!r} holds numbers that need more than 38 "
                 "digits, and no type of a column keeps all of them apart."
             )
             raise ContractError(msg, hint="No contract can describe this table, unless its key is text.")
-        plan = _Plan(name, "", seen, choice, kept[0] if kept else None)
-        if not kept or kept[0].type == spell(choice.type):
-            return plan
-        parsed = kept[0].parsed_type
-        is_loose = parsed in ("timestamptz", "json", "double") and not (
-            parsed == "timestamptz" and seen.texts.canonical
-        )
-        return plan if is_loose or not holds(parsed, seen) else replace(plan, choice=Choice(parsed))
+        return [plan]
 
-    def _describe(self, column: Column, plan: _Plan, contract: Contract, *, alone: bool) -> DescribedColumn:
+    def _describe(self, column: Column, plan: Plan, contract: Contract, *, alone: bool) -> DescribedColumn:
         if not plan.seen.total:
             none = f"In none of the {count_items(self.items)} that were read."
             return DescribedColumn(column, [none], f"mask: {column.mask}" if column.mask else "")
@@ -206,74 +167,7 @@ def _is_usable(name: str) -> bool:
     return bool(name) and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _keep(column: Column, seen: Seen, kinds: Sequence[str]) -> _Plan:
-    """The plan of a column that exists; with a new type if its own does not hold what was seen."""
-    parsed, family = column.parsed_type, family_of(column.parsed_type)
-    own = Choice(parsed, column.round is not None, column.zone is not None)
-    if family == "json":
-        found = choose(seen)
-    elif family in kinds:
-        found = choose_family(seen, family) if len(kinds) == 1 else choose_one_of_several(seen, family)
-    else:
-        return _Plan(column.attribute, family, seen, own, column)
-    fits = holds(parsed, seen, finer=own.finer, local=own.local, shared=True)
-    is_same = (own.type, own.finer, own.local) == (found.type, found.finer, found.local)
-    return _Plan(column.attribute, family, seen, own if fits and not is_same else found, column)
-
-
-def _name_columns(plans: Sequence[_Plan], existing: Contract | None) -> list[Column]:
-    """The columns, each with a name of its own; an attribute that has the name already comes first."""
-    kept = {plan.kept.name for plan in plans if plan.kept}
-    names = Names(kept)
-    given = {index: plan.kept.name for index, plan in enumerate(plans) if plan.kept}
-    first = {plans[index].attribute: index for index in reversed(range(len(plans)))}
-
-    def rank(index: int) -> tuple[bool, bool, int]:
-        attribute = plans[index].attribute
-        return first[attribute] != index, snake_case(attribute) != attribute, index
-
-    for index in sorted(range(len(plans)), key=rank):
-        if index not in given:
-            plan = plans[index]
-            wanted = snake_case(plan.attribute)
-            given[index] = names.give(wanted if first[plan.attribute] == index else f"{wanted}_{plan.family}")
-    columns = [_column(given[index], plan) for index, plan in enumerate(plans)]
-    return _mask_alike(columns)
-
-
-def _column(name: str, plan: _Plan) -> Column:
-    kept, choice = plan.kept, plan.choice
-    return Column(
-        name,
-        spell(choice.type),
-        description=kept.description if kept else "",
-        mask=_possible(kept.mask, choice.type) if kept else None,
-        attribute=plan.attribute,
-        round="microsecond" if choice.finer else None,
-        zone="UTC" if choice.local else None,
-    )
-
-
-def _possible(mask: str | None, parsed: Any) -> str | None:
-    """The mask, or `drop` where the type is not text any more."""
-    return "drop" if mask and parsed != "string" else mask
-
-
-def _mask_alike(columns: Sequence[Column]) -> list[Column]:
-    """The same columns, with the strictest mask of an attribute on all of its columns."""
-    masks: dict[str, set[str]] = {}
-    for column in columns:
-        if column.mask:
-            masks.setdefault(column.attribute, set()).add(column.mask)
-    shared = {name for name in masks if sum(column.attribute == name for column in columns) > 1}
-    return [replace(c, mask="drop") if c.attribute in shared and _differ(c, columns) else c for c in columns]
-
-
-def _differ(column: Column, columns: Sequence[Column]) -> bool:
-    return len({other.mask for other in columns if other.attribute == column.attribute}) > 1
-
-
-def _mask_line(column: Column, plan: _Plan, *, is_key: bool, alone: bool) -> str:
+def _mask_line(column: Column, plan: Plan, *, is_key: bool, alone: bool) -> str:
     """The line that masks a column, or would, with the reason; empty if it has no mask and needs none."""
     found = list(find_suspicions(plan.attribute, plan.seen))
     if not found:

@@ -101,6 +101,17 @@ class Texts:
             self.shapes.update(map(shape, some))
         self.suspects.update(kind for text in some for kind in suspicions(text))
 
+    def add_counted(self, counts: Mapping[str, int]) -> None:
+        """Take in names of members, with how often each occurs."""
+        lengths = list(map(len, counts))
+        self.shortest, self.longest = min(self.shortest, *lengths), max(self.longest, *lengths)
+        self.examined += sum(counts.values())
+        for name, count in counts.items():
+            if len(self.shapes) <= MOST_SHAPES:
+                self.shapes[shape(name)] += count
+            for kind in suspicions(name):
+                self.suspects[kind] += count
+
     def _all_moments(self, texts: Sequence[str]) -> bool:
         for text in texts:
             form = moment_form(text)
@@ -176,7 +187,7 @@ class Seen:
             for attributes in columns.values():
                 self.values.add(attributes)
         if columns:
-            self.names.add(list(columns))
+            self.names.add_counted({name: len(attributes) for name, attributes in columns.items()})
 
     def all_members(self) -> Seen:
         """The members of the maps together, whatever their names."""

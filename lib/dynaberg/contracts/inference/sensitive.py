@@ -46,8 +46,8 @@ _NAMES = {
     "identity": "ssn social_security(_number)? passport(_no|_number)? tax_id national_id driver_?licen[cs]e",
     "birth": "dob birth_?day birth_?date date_of_birth born(_on|_at)?",
     "address": "street address(_?line)? postal_?code post_?code zip(_?code)? house_number",
-    "person": "(first|last|full|middle|given|family|customer|contact|holder|recipient|patient|guest|user)_?name "
-    "surname forename holder",
+    "person": "(first|last|full|middle|given|family|customer|contact|holder|recipient|patient|guest)_?name "
+    "user_?name surname forename holder",
 }
 # Two words in capitals can be anything, but not in something that is called like a person.
 _PERSONAL = re.compile(r"name|user|owner|author|contact|customer|person|holder|guest|patient|driver")

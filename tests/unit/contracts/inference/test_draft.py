@@ -51,7 +51,7 @@ def lines_about(text: str, name: str) -> str:
     return found[0]
 
 
-ONE_TYPE = {
+ONE_TYPE: dict[str, tuple[list[Attribute], str]] = {
     "text": ([s("a"), s("")], "string"),
     "small": ([n(1), n(-999_999)], "int"),
     "room for int": ([n(1_000_000)], "long"),
@@ -357,6 +357,17 @@ def test_decisions_of_an_existing_contract_are_kept() -> None:
     assert "It was int." in lines_about(written.text, "count")
     assert "In none of the 1 item that" in lines_about(written.text, "gone")
     assert written.contract.table == "purchases"
+
+
+def test_columns_that_share_an_attribute_by_hand_are_kept() -> None:
+    columns = (
+        Column("id", "string"),
+        Column("born", "date"),
+        Column("born_text", "string", attribute="born"),
+    )
+    existing = Contract("orders", "Orders", "id", None, columns)
+    written = infer({"born": s("1980-01-31")}, {"born": s("unknown")}, existing=existing)
+    assert written.contract == existing
 
 
 def test_a_new_type_of_a_masked_attribute_is_masked_too() -> None:
