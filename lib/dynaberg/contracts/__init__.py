@@ -28,6 +28,7 @@ from dynaberg.contracts.contract import (
     read_document,
     to_schema,
 )
+from dynaberg.contracts.masks import PathMask
 
 __all__ = [
     "CURRENT_COLUMNS_AFTER",
@@ -37,6 +38,7 @@ __all__ = [
     "Column",
     "Contract",
     "ParsedType",
+    "PathMask",
     "canonical_json",
     "check_keys",
     "column_reader",

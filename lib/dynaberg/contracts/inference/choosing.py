@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dynaberg.contracts.inference.names import MEMBER
+from dynaberg.contracts import member_of
+from dynaberg.contracts.inference.names import member_names
 from dynaberg.contracts.inference.seen import Numbers, Seen
 
 ParsedType = str | dict[str, Any]
@@ -32,8 +33,7 @@ _ROOM, _FRACTION_ROOM, _MOST_DIGITS = 4, 2, 38
 _INT_BELOW = 1_000_000
 _UNITS = (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Names that are values: with three digits in a row, or signs that no programmer writes into a name.
-_DATA_NAME = re.compile(r"[0-9]{3}|[@#:/]|^[0-9]")
+_DATA_NAME = re.compile(r"[0-9]{3}")
 
 
 @dataclass(frozen=True)
@@ -164,44 +164,41 @@ def _map(seen: Seen, depth: int) -> Choice:
         return _struct(seen, depth)
     member = choose(seen.all_members(), depth + 1)
     if member.type == "json":
-        return Choice("json", notes=("a map with members of different types and open or mixed-case names",))
+        return Choice("json", notes=("members of different types, with names that a struct cannot have",))
     return Choice({"map": member.type}, member.finer, member.local, _inside("members", member))
 
 
 def _struct(seen: Seen, depth: int) -> Choice:
-    members = {name: choose(seen.members[name], depth + 1) for name in sorted(seen.members)}
+    names = member_names(seen.members)
+    choices = {name: choose(seen.members[attribute], depth + 1) for attribute, name in names.items()}
+    members = {
+        name: choices[name].type if name == attribute else {"attribute": [attribute, choices[name].type]}
+        for attribute, name in names.items()
+    }
     return Choice(
-        {"struct": {name: member.type for name, member in members.items()}},
-        any(member.finer for member in members.values()),
-        any(member.local for member in members.values()),
-        tuple(note for name, member in members.items() for note in _inside(f"`{name}`", member)),
+        {"struct": {name: members[name] for name in sorted(members)}},
+        any(choice.finer for choice in choices.values()),
+        any(choice.local for choice in choices.values()),
+        tuple(note for name in sorted(choices) for note in _inside(f"`{name}`", choices[name])),
     )
 
 
 def has_fixed_members(seen: Seen) -> bool:
-    """Whether a struct can have the members of the maps: names of a program, in snake_case."""
-    return is_named_by_program(seen) and all(map(MEMBER.fullmatch, seen.members))
+    """Whether the names of a map's members are a program's: then a struct takes them, and comments show them.
 
-
-def is_named_by_program(seen: Seen) -> bool:
-    """Whether the names of a map's members are a program's, such as `postalCode`, and not data."""
+    Other names are data, such as ids, and must not be shown.
+    """
     names, maps = seen.members, seen.counts["M"]
-    if not names or len(names) > _MOST_MEMBERS:
+    if not names or len(names) > _MOST_MEMBERS or not all(map(_IDENTIFIER.fullmatch, names)):
         return False
     data_names = sum(bool(_DATA_NAME.search(name)) for name in names)
     filled = sum(member.total for member in names.values()) / (len(names) * maps)
     kinds = len({tuple(families(member)) for member in names.values()})
     sparse = filled < (0.5 if kinds == 1 and len(names) > 5 else 0.1)
-    return data_names * 2 < len(names) and not sparse
-
-
-def is_shown_by_name(seen: Seen) -> bool:
-    """Whether comments may name a map's members: only a program's names, because data must not be shown."""
-    if not is_named_by_program(seen) or not all(map(_IDENTIFIER.fullmatch, seen.members)):
-        return False
-    maps = seen.counts["M"]
-    is_record = maps > 2 and all(member.total == maps for member in seen.members.values())
-    return is_record or all(name[0].islower() or name[0] == "_" for name in seen.members)
+    # Names of persons and places have capitals, too; those of .NET's members are in every map.
+    is_record = maps > 2 and filled == 1
+    is_plain = is_record or not any(name[0].isupper() for name in names)
+    return data_names * 2 < len(names) and not sparse and is_plain
 
 
 def _inside(where: str, choice: Choice) -> tuple[str, ...]:
@@ -228,9 +225,14 @@ def spell(parsed: ParsedType) -> str:
         case {"map": value}:
             return f"map<string,{spell(value)}>"
         case {"struct": dict(members)}:
-            return f"struct<{', '.join(f'{name}: {spell(member)}' for name, member in members.items())}>"
+            return f"struct<{', '.join(_spell_member(*member) for member in members.items())}>"
         case _:
             return str(parsed)
+
+
+def _spell_member(name: str, member: ParsedType) -> str:
+    attribute, inner = member_of(name, member)
+    return f"{name}: {spell(inner)}" if attribute == name else f"{name} from {attribute}: {spell(inner)}"
 
 
 def holds(
@@ -267,8 +269,9 @@ def holds(
             return holds(value, seen.all_members(), finer=finer, local=local)
         case {"struct": dict(members)}:
             # A member that the struct does not name would be lost to SQL.
+            named = dict(member_of(name, member) for name, member in members.items())
             return seen.values is None and all(
-                name in members and holds(members[name], member, finer=finer, local=local)
+                name in named and holds(named[name], member, finer=finer, local=local)
                 for name, member in seen.members.items()
             )
         case _:

@@ -33,13 +33,18 @@ class DescribedColumn:
 
 
 def write_contract(
-    contract: Contract, columns: Sequence[DescribedColumn], before: Iterable[str], after: Iterable[str]
+    contract: Contract,
+    columns: Sequence[DescribedColumn],
+    masks: Sequence[str],
+    before: Iterable[str],
+    after: Iterable[str],
 ) -> str:
     """A contract in YAML.
 
     Args:
         contract: The contract.
         columns: Its columns with their comments.
+        masks: The lines of `masks`, and comments for those that are suggested.
         before: Lines of the comment at the beginning.
         after: Lines of the comment at the end.
     """
@@ -54,6 +59,7 @@ def write_contract(
         "",
         "columns:",
         *(line for described in columns for line in _column_lines(described)),
+        *(["", *masks] if masks else []),
         *_comments(after),
     ]
     return "\n".join(lines) + "\n"

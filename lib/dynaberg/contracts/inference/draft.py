@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynaberg.contracts import Column, Contract
-from dynaberg.contracts.inference.document import DescribedColumn, shown, write_contract
+from dynaberg.contracts import Column, Contract, PathMask
+from dynaberg.contracts.inference.document import DescribedColumn, scalar, shown, write_contract
 from dynaberg.contracts.inference.entities import EntityTypes
-from dynaberg.contracts.inference.evidence import count_items, describe, find_suspicions
+from dynaberg.contracts.inference.evidence import SuspectPlace, count_items, describe, find_suspicions
 from dynaberg.contracts.inference.names import snake_case
 from dynaberg.contracts.inference.plans import Plan, name_columns, plan_attribute, plan_key
 from dynaberg.contracts.inference.seen import Seen, attributes_by_name
@@ -94,14 +94,18 @@ class Draft:
         columns = name_columns(plans)
         table = existing.table if existing else self.table
         key = [next(c.name for c in columns if c.attribute == attribute) for attribute in self._keys]
-        contract = Contract(table, self._source_table, key[0], key[1] if key[1:] else None, tuple(columns))
+        masks = existing.masks if existing else ()
+        sort = key[1] if key[1:] else None
+        contract = Contract(table, self._source_table, key[0], sort, tuple(columns), masks)
         sharing = Counter(column.attribute for column in columns)
-        described = [
-            self._describe(column, plan, contract, alone=sharing[column.attribute] == 1)
-            for column, plan in zip(columns, plans, strict=True)
-        ]
+        described, places = [], []
+        for column, plan in zip(columns, plans, strict=True):
+            found = list(find_suspicions((plan.attribute,), plan.seen))
+            described.append(self._describe(column, plan, contract, found, sharing[column.attribute] == 1))
+            places += [] if column.mask or plan.attribute in self._keys else found
         left_out = sorted(self._attributes.keys() - sharing.keys())
-        text = write_contract(contract, described, self._head(contract), self._tail(left_out))
+        below = _mask_lines(masks, [place for place in places if len(place.path) > 1])
+        text = write_contract(contract, described, below, self._head(contract), self._tail(left_out))
         return DraftedContract(contract, text)
 
     def _plans(self, existing: Contract | None) -> list[Plan]:
@@ -130,7 +134,9 @@ class Draft:
             raise ContractError(msg, hint="No contract can describe this table, unless its key is text.")
         return [plan]
 
-    def _describe(self, column: Column, plan: Plan, contract: Contract, *, alone: bool) -> DescribedColumn:
+    def _describe(
+        self, column: Column, plan: Plan, contract: Contract, places: Sequence[SuspectPlace], alone: bool
+    ) -> DescribedColumn:
         if not plan.seen.total:
             none = f"In none of the {count_items(self.items)} that were read."
             return DescribedColumn(column, [none], f"mask: {column.mask}" if column.mask else "")
@@ -140,7 +146,7 @@ class Draft:
         notes = [f"{note[0].upper()}{note[1:]}." for note in plan.choice.notes]
         if plan.kept is not None and plan.kept.type != column.type:
             notes.insert(0, f"It was {plan.kept.type}.")
-        mask = _mask_line(column, plan, is_key=column.name in contract.key, alone=alone)
+        mask = _mask_line(column, places, is_key=column.name in contract.key, alone=alone)
         return DescribedColumn(column, [*evidence, *notes], mask)
 
     def _head(self, contract: Contract) -> Iterator[str]:
@@ -167,13 +173,28 @@ def _is_usable(name: str) -> bool:
     return bool(name) and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _mask_line(column: Column, plan: Plan, *, is_key: bool, alone: bool) -> str:
+def _mask_line(column: Column, places: Sequence[SuspectPlace], *, is_key: bool, alone: bool) -> str:
     """The line that masks a column, or would, with the reason; empty if it has no mask and needs none."""
-    found = list(find_suspicions(plan.attribute, plan.seen))
-    if not found:
+    own = [place for place in places if len(place.path) == 1]
+    if not own:
         return f"mask: {column.mask}" if column.mask else ""
-    reason = "; ".join(dict.fromkeys(suspicion.reason for suspicion in found[:3]))
+    reason = "; ".join(place.reason for place in own)
     if is_key:
         return f"{reason[0].upper()}{reason[1:]}; but a key cannot be masked."
-    mask = column.mask or (found[0].mask if alone and column.type == "string" else "drop")
+    mask = column.mask or (own[0].mask if alone and column.type == "string" else "drop")
     return f"mask: {mask}  # {reason}"
+
+
+def _mask_lines(masks: Sequence[PathMask], places: Iterable[SuspectPlace]) -> list[str]:
+    """The lines of `masks`: those that are set, and as comments those that are suggested."""
+    reasons = {place.path: place for place in places}
+    lines = []
+    for mask in masks:
+        place = reasons.pop(mask.path, None)
+        lines.append(f"  {scalar(str(mask))}: {mask.mask}{f'  # {place.reason}' if place else ''}")
+    covered = [mask.path for mask in masks]
+    for path, place in reasons.items():
+        if not any(path[: len(other)] == other or other[: len(path)] == path for other in covered):
+            name = scalar(str(PathMask(path, place.mask)))
+            lines.append(f"{'  # ' if masks else '#   '}{name}: {place.mask}  # {place.reason}")
+    return [f"{'' if masks else '# '}masks:", *lines] if lines else []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from dynaberg.contracts.inference.choosing import FAMILIES, families, is_shown_by_name
+from dynaberg.contracts.inference.choosing import FAMILIES, families, has_fixed_members
 from dynaberg.contracts.inference.document import shown
 from dynaberg.contracts.inference.names import snake_case
 from dynaberg.contracts.inference.seen import Numbers, Seen
-from dynaberg.contracts.inference.sensitive import Suspicion, suspect
+from dynaberg.contracts.inference.sensitive import suspect
 from dynaberg.contracts.inference.shapes import describe_shapes
 
 _MOST_LINES = 40
@@ -75,7 +76,7 @@ def _inside(seen: Seen, indent: str) -> Iterator[str]:
     if seen.elements is not None and seen.elements.total:
         yield f"{indent}elements: {seen.elements.total:,}, {_kinds(seen.elements)}"
         yield from _inside(seen.elements, f"{indent}  ")
-    if is_shown_by_name(seen):
+    if has_fixed_members(seen):
         for name, member in sorted(seen.members.items()):
             yield f"{indent}{shown(name)}: in {member.total:,} of {seen.counts['M']:,}, {_kinds(member)}"
             yield from _inside(member, f"{indent}  ")
@@ -93,29 +94,54 @@ def _kinds(seen: Seen) -> str:
     return "; ".join(kinds)
 
 
-def find_suspicions(name: str, seen: Seen, where: str = "") -> Iterator[Suspicion]:
-    """What may be sensitive in an attribute, at any depth.
+@dataclass(frozen=True)
+class SuspectPlace:
+    """A place that may be sensitive.
+
+    Attributes:
+        path: Names of the attribute and of the members below it.
+        mask: The mask that is suggested.
+        reason: Why.
+    """
+
+    path: tuple[str, ...]
+    mask: str
+    reason: str
+
+
+def find_suspicions(path: tuple[str, ...], seen: Seen, inside: str = "") -> Iterator[SuspectPlace]:
+    """What may be sensitive in an attribute, at any depth; a place below another that is, is left out.
 
     Args:
-        name: Its name.
-        seen: What was seen of it.
-        where: Where it is in a map or list.
+        path: Names of the attribute and of the members below it.
+        seen: What was seen there.
+        inside: What it is of the place that the path names, such as `elements`.
     """
-    texts, numbers = seen.texts, seen.numbers
-    plain = snake_case(name)
-    moments = texts.examined and (texts.dates or texts.moments)
-    if seen.counts["S"] or seen.counts["N"]:
-        found = suspect(plain, texts.suspects + numbers.suspects, texts.examined + numbers.examined)
-        if found and (not moments or found.reason.endswith("dates of birth")):
-            yield Suspicion(found.mask, f"{where}{': ' if where else ''}{found.reason}")
+    found = list(_own_suspicions(path, seen, inside))
+    yield from found
+    if found:
+        return
     if seen.elements is not None:
-        yield from find_suspicions(name, seen.elements, f"{where or shown(name)} elements")
-    if is_shown_by_name(seen):
+        yield from find_suspicions(path, seen.elements, "elements")
+    if has_fixed_members(seen):
         for member, inner in sorted(seen.members.items()):
-            path = f"{where}.{shown(member)}" if where else shown(member)
-            yield from find_suspicions(member, inner, path)
+            yield from find_suspicions((*path, member), inner)
     elif seen.members or seen.values:
-        found = suspect("", seen.names.suspects, seen.names.examined)
-        if found:
-            yield Suspicion("drop", f"{where or shown(name)}, names of members: {found.reason}")
-        yield from find_suspicions("", seen.all_members(), f"{where or shown(name)} members")
+        names = suspect("", seen.names.suspects, seen.names.examined)
+        if names:
+            yield SuspectPlace(path, "drop", f"names of members: {names.reason}")
+        else:
+            yield from find_suspicions(path, seen.all_members(), "members")
+
+
+def _own_suspicions(path: tuple[str, ...], seen: Seen, inside: str) -> Iterator[SuspectPlace]:
+    texts, numbers = seen.texts, seen.numbers
+    if not (seen.counts["S"] or seen.counts["N"]):
+        return
+    examined = texts.examined + numbers.examined
+    found = suspect(snake_case(path[-1]), texts.suspects + numbers.suspects, examined)
+    moments = texts.examined and (texts.dates or texts.moments)
+    if found and (not moments or found.reason.endswith("dates of birth")):
+        is_text = families(seen) == ["text"] and not moments and not inside
+        reason = f"{inside}: {found.reason}" if inside else found.reason
+        yield SuspectPlace(path, found.mask if is_text else "drop", reason)

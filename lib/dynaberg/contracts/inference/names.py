@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from dynaberg.contracts import LOG_COLUMNS
 
 MEMBER = re.compile(r"[a-z_][a-z0-9_]{0,99}")
-"""A name that a member of a struct can have."""
+"""A name that a member of a struct can have, beside those of the change log that a column cannot have."""
 _LONGEST = 100
 
 
@@ -30,6 +31,18 @@ def snake_case(name: str, *, otherwise: str = "attribute") -> str:
     plain = unicodedata.normalize("NFKD", words.casefold()).encode("ascii", "ignore").decode()
     joined = re.sub(r"[^a-z0-9]+", "_", plain)[:_LONGEST].strip("_") or otherwise
     return f"item_{joined}" if joined in LOG_COLUMNS or joined[0].isdecimal() else joined
+
+
+def member_names(attributes: Iterable[str]) -> dict[str, str]:
+    """Names for the members of a struct, by the attributes that they take."""
+    given, others = {}, []
+    for attribute in sorted(attributes):
+        if MEMBER.fullmatch(attribute):
+            given[attribute] = attribute
+        else:
+            others.append(attribute)
+    names = Names(set(given))
+    return given | {attribute: names.give(snake_case(attribute)) for attribute in others}
 
 
 class Names:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dynaberg.contracts.contract import LOG_COLUMNS, Column, Contract, load_contract
+from dynaberg.contracts import LOG_COLUMNS, Column, Contract, PathMask, load_contract
 from dynaberg.contracts.inference import Draft
 from dynaberg.contracts.inference.draft import MOST_COLUMNS, DraftedContract
 from dynaberg.errors import ContractError
@@ -81,8 +81,12 @@ ONE_TYPE: dict[str, tuple[list[Attribute], str]] = {
     "empty map": ([m()], "map<string,json>"),
     "fixed members": ([m(b=n(1), a=s("x")), m(a=s("y"))], "struct<a: string, b: int>"),
     "member of both types": ([m(a=n(1)), m(a=s("x"))], "struct<a: json>"),
-    "camelCase of one type": ([m(postalCode=s("1"), streetName=s("x"))], "map<string,string>"),
-    "camelCase of several": ([m(postalCode=n(1), streetName=s("x"))], "json"),
+    "camelCase": ([m(postalCode=n(1), zip=s("x"))], "struct<postal_code from postalCode: int, zip: string>"),
+    "names that meet": ([m(Zip=n(1), zip=n(2))] * 3, "struct<zip: int, zip_2 from Zip: int>"),
+    "PascalCase in every map": ([m(Zip=n(1))] * 3, "struct<zip from Zip: int>"),
+    "PascalCase in few maps": ([m(Zip=n(1))] * 2, "map<string,int>"),
+    "names with signs": ([m(**{"a-b": n(1), "c d": s("x")})], "json"),
+    "names with signs, one type": ([m(**{"a-b": n(1), "c d": n(2)})], "map<string,int>"),
     "order lines": ([{"L": [m(sku=s("x"), qty=n(1))]}], "list<struct<qty: int, sku: string>>"),
     "ids as names": ([m(**{f"sku_{1000 + i}": n(i)}) for i in range(9)], "map<string,int>"),
     "sparse names": ([m(**{f"{chr(97 + i)}_x": n(i)}) for i in range(26)], "map<string,int>"),
@@ -252,8 +256,8 @@ SENSITIVE = {
     "by name: address": ("shippingAddress", s("x"), "drop", "postal addresses"),
     "by name: birth": ("dateOfBirth", s("1980-01-31"), "drop", "dates of birth"),
     "by name: SSN": ("ssn", s("x"), "last4", "identity documents"),
-    "inside a map": ("customer", m(phone=s("x")), "drop", "`phone`: by its name"),
-    "inside a list": ("people", {"L": [m(email=s("a@b.de"))]}, "drop", "mail addresses"),
+    "in a list": ("people", {"L": [s("a@b.de")]}, "drop", "elements: 1 of 1 values look like mail"),
+    "in a map with open names": ("likes", m(**{"x 1": s("a@b.de")}), "drop", "members: 1 of 1 values look"),
     "as the name of a member": ("likes", m(**{"ann@example.com": n(1)}), "drop", "names of members"),
     "in other text": ("note", s("write to ann@example.com"), "hash", "mail addresses"),
 }
@@ -271,6 +275,27 @@ def test_masks_are_suggested_with_the_reason_and_never_set(name: str) -> None:
     without = written.text.replace("    # mask:", "    mask:")
     (masked,) = [c for c in yaml.safe_load(without)["columns"] if c.get("attribute", c["name"]) == attribute]
     assert Column(**masked).mask == mask
+
+
+def test_masks_of_members_are_suggested_by_their_path() -> None:
+    person = m(homePhone=s("+49 30 123456"), age=n(7), contact=m(email=s("a@b.de")))
+    item = {"customer": person, "lines": {"L": [m(card=s(CARD))]}, "free": {"L": [m(ip=n(1)), s("x")]}}
+    written = infer(item)
+    assert written.contract.masks == ()
+    document = yaml.safe_load(re.sub("(?m)^# (masks:|  .*# )", r"\1", written.text))
+    assert document["masks"] == {
+        "customer.homePhone": "last4",
+        "customer.contact.email": "hash",
+        "lines.card": "last4",
+        "free.ip": "drop",
+    }
+    contract = Contract(
+        "orders", "Orders", "id", None, (Column("id", "string"),), (PathMask(("customer", "age"), "drop"),)
+    )
+    again = infer(item, existing=contract)
+    assert again.contract.masks == contract.masks
+    assert yaml.safe_load(again.text)["masks"] == {"customer.age": "drop"}
+    assert "\n  # customer.homePhone: last4  # 1 of 1 values look like phone numbers\n" in again.text
 
 
 HARMLESS = {

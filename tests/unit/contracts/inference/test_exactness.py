@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dynaberg.contracts import Contract, load_contract, member_of
 from dynaberg.contracts.attributes import canonical_json, readers_of, unmapped_of
-from dynaberg.contracts.contract import Contract, load_contract
 from dynaberg.contracts.inference import Draft
 from dynaberg.functions.conversion import ChangeConverter
 
@@ -44,7 +44,23 @@ numbers = st.one_of(
 ).map(lambda number: f"{Decimal(number):f}")  # fmt: skip
 binaries = st.binary(max_size=4).map(lambda value: base64.b64encode(value).decode())
 names = st.one_of(
-    st.sampled_from(["a", "b", "postalCode", "a.b-c d", "2fa", "no", "operation", "A", "é", "😀", "sku_100"]),
+    st.sampled_from(
+        [
+            "a",
+            "b",
+            "postalCode",
+            "postal_code",
+            "Zip",
+            "a.b-c d",
+            "2fa",
+            "no",
+            "operation",
+            "A",
+            "é",
+            "😀",
+            "sku_100",
+        ]
+    ),
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4),
 )
 scalars = st.one_of(
@@ -128,7 +144,8 @@ def from_row(parsed: Any, value: Any) -> Any:
         case {"map": inner}:
             return [(name, from_row(inner, member)) for name, member in value.items()]
         case {"struct": dict(members)}:
-            return {name: from_row(inner, value.get(name)) for name, inner in members.items()}
+            types = {name: member_of(name, inner)[1] for name, inner in members.items()}
+            return {name: from_row(inner, value.get(name)) for name, inner in types.items()}
         case _:
             return value
 
