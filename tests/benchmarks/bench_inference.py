@@ -27,7 +27,7 @@ from report import at_most, medians, print_header, print_row
 import local_aws
 from dynaberg.settings import load_settings
 from dynaberg.source.infer import infer_contract
-from dynaberg.source.sampling import Sample, describe_source
+from dynaberg.source.sampling import Sample
 
 TABLE = "Bench-Items"
 ROUNDS, SEGMENTS, BATCH = 3, 8, 25
@@ -70,7 +70,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def bare_scan(session: boto3.Session) -> None:
     """The same pages as inference reads, thrown away."""
-    for _ in Sample(session, describe_source(session, TABLE), None).pages():
+    for _ in Sample(session, TABLE, None).pages():
         pass
 
 

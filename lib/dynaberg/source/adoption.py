@@ -8,11 +8,11 @@ DynamoDB", Amazon DynamoDB Developer Guide.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 
 from dynaberg import aws
 from dynaberg.errors import ContractError, DeploymentError, NotFoundError, NotReadyError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 VIEW = "NEW_AND_OLD_IMAGES"
 _WAIT_SECONDS = 600
+# The second is for what cannot be the name of a table.
+_NO_TABLE = ("ResourceNotFoundException", "ValidationException")
 _SENDING = {"ACTIVE", "ENABLING", "UPDATING"}
 
 
@@ -62,9 +64,14 @@ def describe_source(session: boto3.Session, name: str) -> ExistingTable:
     dynamodb = aws.client(session, "dynamodb")
     try:
         table = dynamodb.describe_table(TableName=name)["Table"]
-    except dynamodb.exceptions.ResourceNotFoundException as error:
-        pages = dynamodb.get_paginator("list_tables").paginate()
-        existing = [found for page in pages for found in page["TableNames"]]
+    except (ClientError, ParamValidationError) as error:
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] not in _NO_TABLE:
+            raise
+        existing: list[str] = []
+        # Without the right to list the tables, the error is as true.
+        with suppress(ClientError):
+            pages = dynamodb.get_paginator("list_tables").paginate()
+            existing = [found for page in pages for found in page["TableNames"]]
         hint = f"Choose the table's Region; this is {session.region_name}."
         raise NotFoundError.among("DynamoDB table", name, existing, hint=hint) from error
     if table["TableStatus"] not in ("ACTIVE", "UPDATING"):

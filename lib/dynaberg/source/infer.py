@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from dynaberg.contracts import Contract, load_contract
 from dynaberg.contracts.inference import Draft
 from dynaberg.errors import ContractError, NotFoundError, SettingsError
-from dynaberg.source.sampling import Sample, describe_source
+from dynaberg.source.adoption import describe_source
+from dynaberg.source.sampling import Sample
 
 if TYPE_CHECKING:
     import boto3
@@ -71,10 +72,10 @@ def infer_contract(
         msg = f"`sample` is {sample!r}, but it must be a number of items, 1 or more, or None for all."
         raise SettingsError(msg, hint="Write sample=10_000, for example.")
     source = describe_source(session, table)
-    draft = Draft(source.name, source.keys)
+    draft = Draft(source.name, list(source.key))
     file = Path(path) if path else settings.root / "data" / "tables" / f"{draft.table}.yaml"
     existing = _existing(file, table)
-    reading = Sample(session, source, sample)
+    reading = Sample(session, table, sample)
     for page in reading.pages():
         draft.add(page)
     if not draft.items:

@@ -59,7 +59,7 @@ def scan_items(session: boto3.Session, source_table: str) -> list[Item]:
     Raises:
         NotFoundError: No such DynamoDB table.
     """
-    dynamodb = open_reader(session)
+    dynamodb = _reader(session)
     stopped = Event()
 
     def scan(segment: int) -> list[Item]:
@@ -83,7 +83,7 @@ def scan_sample(session: boto3.Session, source_table: str, items: int) -> list[I
     Raises:
         NotFoundError: No such DynamoDB table.
     """
-    dynamodb = open_reader(session)
+    dynamodb = _reader(session)
     # A parallel scan has at most a million segments ("Scan", Amazon DynamoDB API Reference).
     segments = min(max(source_size(session, source_table).items // max(items, 1), 1), 1_000_000)
     segment = secrets.randbelow(segments)
@@ -101,7 +101,7 @@ def query_items(session: boto3.Session, contract: Contract, partition_keys: Iter
     Raises:
         NotFoundError: No such DynamoDB table.
     """
-    dynamodb, column = open_reader(session), contract.key_columns[0]
+    dynamodb, column = _reader(session), contract.key_columns[0]
 
     def ask(value: Any) -> list[Item]:
         pages = dynamodb.get_paginator("query").paginate(
@@ -117,7 +117,7 @@ def query_items(session: boto3.Session, contract: Contract, partition_keys: Iter
         return [item for items in pool.map(ask, partition_keys) for item in items]
 
 
-def open_reader(session: boto3.Session) -> Any:
+def _reader(session: boto3.Session) -> Any:
     """A client whose scans and queries leave the items unparsed."""
     dynamodb: Any = session.client("dynamodb", config=Config(max_pool_connections=_SEGMENTS))
     for operation in ("Scan", "Query"):

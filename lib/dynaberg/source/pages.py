@@ -43,13 +43,14 @@ class Page:
 
 
 class PageReader:
-    """Reads the pages of a table's segments consistently, from several threads.
+    """Reads the pages of a table's segments, from several threads.
 
     Args:
         session: Open boto3 session.
         source_table: Name of the DynamoDB table.
         segments: Into how many segments the scan is divided.
         read_units_per_second: What all segments together may read; None for no limit.
+        consistent: Whether the reads are consistent; others cost half.
     """
 
     def __init__(
@@ -59,29 +60,35 @@ class PageReader:
         segments: int,
         *,
         read_units_per_second: float | None = None,
+        consistent: bool = True,
     ) -> None:
         self._client: Any = session.client("dynamodb", config=Config(max_pool_connections=segments))
         self._client.meta.events.register("before-parse.dynamodb.Scan", _keep_page)
-        self._table, self._segments = source_table, segments
+        self._table, self._segments, self._consistent = source_table, segments, consistent
         self._wait = Rate(read_units_per_second).spend if read_units_per_second else _no_wait
 
     def pages(self, segment: int, after: Key | None) -> Iterator[Page]:
         """The pages of a segment from its beginning, or after the key where an earlier page ended."""
         more = True
         while more:
-            begin = {"ExclusiveStartKey": _with_bytes(after)} if after else {}
-            answer = self._client.scan(
-                TableName=self._table,
-                Segment=segment,
-                TotalSegments=self._segments,
-                ConsistentRead=True,
-                ReturnConsumedCapacity="TOTAL",
-                **begin,
-            )
-            page: Page = answer["Page"]
-            self._wait(page.read_units)
+            page = self.read(segment, after)
             yield page
             after, more = page.next_key, page.next_key is not None
+
+    def read(self, segment: int, after: Key | None, limit: int | None = None) -> Page:
+        """One page of a segment, from its beginning or after a key, with at most so many items."""
+        answer = self._client.scan(
+            TableName=self._table,
+            Segment=segment,
+            TotalSegments=self._segments,
+            ConsistentRead=self._consistent,
+            ReturnConsumedCapacity="TOTAL",
+            **({"ExclusiveStartKey": _with_bytes(after)} if after else {}),
+            **({"Limit": limit} if limit else {}),
+        )
+        page: Page = answer["Page"]
+        self._wait(page.read_units)
+        return page
 
 
 class Rate:

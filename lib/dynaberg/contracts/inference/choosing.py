@@ -6,13 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from dynaberg.contracts import member_of
+from dynaberg.contracts import ParsedType, member_of
 from dynaberg.contracts.inference.names import member_names
 from dynaberg.contracts.inference.seen import Numbers, Seen
-
-ParsedType = str | dict[str, Any]
 
 # Types of DynamoDB that one column can take, by the word that tells its columns apart.
 FAMILIES = {
