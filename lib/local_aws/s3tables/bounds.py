@@ -99,8 +99,8 @@ def valid_files(files: Mapping[str, bytes], metadata: TableMetadata, snapshot: S
     manifests = list(read_manifest_list(File("", files[snapshot.manifest_list])))
     written: dict[str, bytes] = {}
     for place, manifest in enumerate(manifests):
-        if is_new(manifest, snapshot) and (file := valid_manifest(manifest, files, metadata, texts)):
-            manifests[place], written[manifest.manifest_path] = file
+        if is_new(manifest, snapshot) and (made := valid_manifest(manifest, files, metadata, texts)):
+            manifests[place], written[manifest.manifest_path] = made
     if written:
         file = File(snapshot.manifest_list)
         with write_manifest_list(
@@ -121,7 +121,8 @@ def valid_manifest(
 ) -> tuple[ManifestFile, bytes] | None:
     """A manifest with valid bounds, and what it says; None where all its bounds are valid."""
     entries = manifest.fetch_manifest_entry(cast("FileIO", Files(files)), discard_deleted=False)
-    if not any([make_valid(entry.data_file, texts) for entry in entries]):
+    changed = [entry for entry in entries if make_valid(entry.data_file, texts)]
+    if not changed:
         return None
     file = File(manifest.manifest_path)
     with write_manifest(
@@ -129,7 +130,7 @@ def valid_manifest(
         spec=metadata.specs()[manifest.partition_spec_id],
         schema=metadata.schema(),
         output_file=file,
-        snapshot_id=manifest.added_snapshot_id,
+        snapshot_id=manifest.added_snapshot_id or 0,
         avro_compression="deflate",
     ) as writer:
         for entry in entries:

@@ -40,4 +40,4 @@ def with_nulls(source: pa.Array | None, made: pa.Array | None) -> pa.Array | Non
     return pc.if_else(source.is_valid(), made, pa.nulls(len(made), made.type)).cast(made.type)
 
 
-iceberg_arrow.ArrowProjectionVisitor = NullKeeping
+iceberg_arrow.ArrowProjectionVisitor = NullKeeping  # type: ignore[misc]

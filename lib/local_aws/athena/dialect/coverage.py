@@ -38,7 +38,7 @@ STATEMENTS_NOT_YET = (
     "UNLOAD … WITH (partitioned_by = …), ORC and AVRO",
     "typeof of a text that is neither a table's column nor written out, and of moments in arrays",
     "regular expressions that look ahead or behind",
-    "time zones that differ from row to row, and those of text that a column holds: such moments are shown in UTC",
+    "time zones that differ from row to row; moments read from text of a column are shown in UTC",
 )
 FUNCTIONS_NOT_YET = (
     "approx_set", "array_histogram", "beta_cdf", "bit_count", "char2hexint", "checksum", "combinations",

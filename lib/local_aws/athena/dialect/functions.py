@@ -130,7 +130,7 @@ ARRAYS = [
     row("array_sort", "NULLs last", "(x) := list_sort(x, 'ASC', 'NULLS LAST')"),
     row("array_max", "NULL where any is", "(x) := CASE WHEN len(list_filter(x, lambda e: e IS NULL)) = 0 THEN list_max(x) END"),
     row("array_min", "NULL where any is", "(x) := CASE WHEN len(list_filter(x, lambda e: e IS NULL)) = 0 THEN list_min(x) END"),
-    row("array_join", "leaves NULLs out, or replaces them", "(x, d) := coalesce(array_to_string(list_filter(x, lambda e: e IS NOT NULL), d), '')", "(x, d, n) := array_to_string(list_transform(x, lambda e: coalesce(CAST(e AS VARCHAR), n)), d)"),
+    row("array_join", "leaves NULLs out, or replaces them", "(x, d) := coalesce(array_to_string(list_filter(x, lambda e: e IS NOT NULL), d), '')", "(x, d, n) := array_to_string(list_transform(x, lambda e: coalesce(e, n)), d)"),
     row("array_intersect", "without repeats", "(x, y) := trino_array_distinct(list_filter(x, lambda e: list_contains(y, e)))"),
     row("array_union", "without repeats", "(x, y) := trino_array_distinct(list_concat(x, y))"),
     row("array_except", "without repeats", "(x, y) := trino_array_distinct(list_filter(x, lambda e: NOT list_contains(y, e)))"),

@@ -124,6 +124,14 @@ def part(rows: Node, entry: exp.Lambda, choice: str) -> Node:
     return call("list_transform", rows.copy(), exp.Lambda(this=body, expressions=[exp.to_identifier("pair")]))
 
 
+def join_shape(node: exp.Anonymous) -> Node:
+    """`array_join` joins what CAST AS VARCHAR makes of the elements."""
+    text = call("trino_varchar", exp.to_identifier("element"), exp.Literal.number(6))
+    function = exp.Lambda(this=text, expressions=[exp.to_identifier("element")])
+    array, *others = node.expressions
+    return call("trino_array_join", call("list_transform", array, function), *others)
+
+
 def count_shape(node: exp.Anonymous) -> Node:
     """`count` takes one argument; DuckDB takes rows of several."""
     first = node.expressions[0] if node.expressions else exp.Star()
@@ -145,7 +153,7 @@ def mod_shape(node: exp.Anonymous) -> Node:
 def zone_shape(node: exp.Anonymous) -> Node:
     """A function with a time zone; DuckDB knows no offsets as zones."""
     name = str(node.this).lower()
-    zone = node.expressions[1]
+    zone: Node = node.expressions[1]
     minutes = offset_minutes(zone.name) if isinstance(zone, exp.Literal) else None
     if minutes is None:
         node.set("this", "trino_with_timezone" if name == "with_timezone" else name)
@@ -163,6 +171,7 @@ SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "reduce": reduce_shape,
     "concat": concat_shape,
     "count": count_shape,
+    "array_join": join_shape,
     "approx_percentile": approx_percentile_shape,
     "format": format_call,
     "json_extract": json_path_shape("trino_json_extract"),

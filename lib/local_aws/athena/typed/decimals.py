@@ -6,7 +6,7 @@ up to 18 digits make a result of more, and its type of two operands never loses 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlglot
 from sqlglot import exp
@@ -54,7 +54,7 @@ def remainder_type(left: DecimalType, right: DecimalType) -> DecimalType:
     return DecimalType(min(WIDEST, whole + scale), scale)
 
 
-RESULTS = {
+RESULTS: Mapping[type[Node], Callable[[DecimalType, DecimalType], DecimalType]] = {
     exp.Add: sum_type,
     exp.Sub: sum_type,
     exp.Mul: product_type,

@@ -33,7 +33,7 @@ def branches(query: Node | None) -> Iterator[exp.Select]:
 
 
 def column_origins(column: Node, select: exp.Select | None) -> Iterator[Origin]:
-    """The expressions that a column of a SELECT's sources stands for, each with its SELECT; a table for its own."""
+    """What a column of a SELECT stands for, each with its SELECT; a table stands for its own columns."""
     if select is None:
         return
     sources = [select.args.get("from_"), *(select.args.get("joins") or [])]

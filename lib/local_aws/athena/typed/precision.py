@@ -32,7 +32,7 @@ WRITTEN = (*TEXTS, T.JSON)
 
 
 def annotate(tree: Node) -> None:
-    """Notes how many digits a text has to show, and what `typeof` cannot see in DuckDB's type; writes zones."""
+    """Notes how many digits a text shows, and what `typeof` cannot see in DuckDB's type; writes zones."""
     for cast in tree.find_all(exp.Cast, exp.TryCast):
         if cast.to.this in WRITTEN:
             select = cast.find_ancestor(exp.Select)

@@ -66,7 +66,7 @@ def bound(node: Node) -> Node:
             continue
         source, *others = [argument for argument in called.expressions if argument is not function]
         array = exp.Paren(this=substituted(source, variables))
-        values = [exp.Bracket(this=array, expressions=[exp.Literal.number(1)])]
+        values: list[Node] = [exp.Bracket(this=array, expressions=[exp.Literal.number(1)])]
         if called.name == "list_reduce":
             values.insert(0, exp.Paren(this=substituted(others[0], variables)))
         else:
@@ -87,10 +87,18 @@ def substituted(node: Node, variables: Mapping[str, Node]) -> Node:
             parent, (exp.Column, exp.Lambda, exp.Alias, exp.TableAlias, exp.Table)
         )
         is_member = isinstance(parent, exp.Dot) and name.arg_key == "expression"
-        if value is not None and (is_column or is_part) and not is_member:
+        if value is not None and (is_column or is_part) and not is_member and not is_shadowed(name):
             (parent if is_column and parent else name).replace(value.copy())
     inner: Node = copied.this
     return inner
+
+
+def is_shadowed(name: exp.Identifier) -> bool:
+    """Whether a lambda around a name, within the same expression, has a variable of that name."""
+    function = name.find_ancestor(exp.Lambda)
+    while function is not None and name.name not in [p.name for p in function.expressions]:
+        function = function.find_ancestor(exp.Lambda)
+    return function is not None
 
 
 def literal_type(node: Node) -> str | None:

@@ -107,7 +107,7 @@ def text_of(value: str, kind: DuckType, look: Look, form: Form = RESULT, depth: 
         form: How texts are put together.
         depth: How many arrays and maps stand around it; names the lambda's variable.
     """
-    variable = f"e{depth}"
+    variable = f"element_{depth}"
 
     def inner(part: str, child: DuckType) -> str:
         return f"coalesce({text_of(part, child, look, form, depth + 1)}, 'null')"

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from local_aws.athena.dialect import QueryError, family, text_name, to_duckdb
-from local_aws.athena.typed.decimals import in_common
+from local_aws.athena.dialect import QueryError, decimal_type, family, text_name, to_duckdb
+from local_aws.athena.typed.decimals import WIDEST, common_type, in_common
 from local_aws.athena.typed.scopes import Describe, only_nulls, visible_ctes
 
 Node = exp.Expr
@@ -69,6 +69,12 @@ def check_columns_match(operation: exp.SetOperation, describe: Describe) -> None
             given = f"{text_name(left)}, {text_name(right)}"
             message = f"column {position} in {word} query has incompatible types: {given}"
             raise QueryError("TYPE_MISMATCH", message, operation)
+        decimals = [kind for kind in map(decimal_type, (left, right)) if kind]
+        if len(decimals) == 2 and common_type(decimals).precision > WIDEST:
+            message = (
+                f"The local Athena cannot unite {text_name(left)} and {text_name(right)}; cast one of them"
+            )
+            raise QueryError("NOT_SUPPORTED", message, operation)
 
 
 def recursive_name(operation: exp.SetOperation) -> bool:

@@ -219,7 +219,8 @@ def apply_cast(node: Node, types: Sequence[str | None]) -> None:
 
 def cast_operands(node: Node) -> list[Node]:
     """What is cast to a decimal."""
-    return [node.this] if node.to.this == exp.DataType.Type.DECIMAL else []
+    is_decimal_cast = isinstance(node, exp.Cast) and node.to.this == exp.DataType.Type.DECIMAL
+    return [node.this] if is_decimal_cast else []
 
 
 def is_decimal(kind: str | None) -> bool:

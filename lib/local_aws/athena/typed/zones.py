@@ -1,7 +1,7 @@
 """Time zones: DuckDB's moments have none, so the statement is asked which zone an expression shows.
 
-A value is a moment everywhere; its zone is known from the words of the statement, through sub-queries too.
-What looks at the wall clock (`hour`, `date_trunc`, CAST AS DATE) gets the clock of that zone, and what gives a
+A value is a moment everywhere; its zone is told by the words of the statement.
+What looks at the wall clock (`hour`, CAST AS DATE) gets the clock of that zone, and what gives a
 moment back finds it again: Trino keeps the offset where it still holds, and takes the first of two moments.
 """
 
@@ -29,29 +29,32 @@ SHOWS_CLOCK: Mapping[str, int] = dict.fromkeys(
         "last_day_of_month", "date_format", "format_datetime", "to_iso8601",
     ),
     0,
-)  # fmt: skip
+) | {"date_diff": 1}  # fmt: skip
 MOVES: Mapping[str, int] = {"date_trunc": 1, "date_add": 2}
 # What has the zone of its arguments, or of the first of them.
 KEEPS_ZONE = ("coalesce", "greatest", "least", "try")
 KEEPS_ZONE_OF_FIRST = (
-    "min", "max", "arbitrary", "any_value", "max_by", "min_by", "first_value", "last_value", "nth_value", "lag",
-    "lead", "nullif", "element_at", "array_agg", "array_max", "array_min", "array_distinct", "array_sort",
+    "min", "max", "arbitrary", "any_value", "max_by", "min_by", "first_value", "last_value", "nth_value",
+    "lag", "lead", "nullif", "element_at", "array_agg", "array_max", "array_min", "array_distinct",
+    "array_sort",
 )  # fmt: skip
-LITERAL = re.compile(r"\s*(\d{4}-\d\d?-\d\d?)(?:[ T](\d\d?:\d\d(?::\d\d)?)(\.\d+)?)?\s*(\S+)\s*")
+LITERAL = re.compile(
+    r"\s*(\d{4}-\d\d?-\d\d?)(?:[ T](\d\d?:\d\d(?::\d\d)?)(\.\d+)?)?\s*([A-Za-z][\w/+-]*|[+-][\d:]+)\s*"
+)
 
 
 def write_zones(tree: Node) -> None:
     """Puts the zone that an expression shows where DuckDB needs it, in place."""
-    for node in list(tree.find_all(exp.Anonymous)):
-        if node.name.lower() == "at_timezone" and len(node.expressions) == 2:
-            node.replace(exp.AtTimeZone(this=node.expressions[0], zone=node.expressions[1]))
+    for called in list(tree.find_all(exp.Anonymous)):
+        if called.name.lower() == "at_timezone" and len(called.expressions) == 2:
+            called.replace(exp.AtTimeZone(this=called.expressions[0], zone=called.expressions[1]))
     found = [(node, moment, zone_of(moment, select_of(node))) for node, moment in clock_readers(tree)]
     for node, moment, zone in found:
         if zone is not None:
             read_clock(node, moment, zone)
-    for node in list(tree.find_all(exp.Cast, exp.TryCast)):
-        if is_moment_literal(node):
-            write_literal(node)
+    for cast in list(tree.find_all(exp.Cast, exp.TryCast)):
+        if is_moment_literal(cast):
+            write_literal(cast)
 
 
 def select_of(node: Node) -> exp.Select | None:
@@ -62,25 +65,25 @@ def select_of(node: Node) -> exp.Select | None:
 def clock_readers(tree: Node) -> Iterator[tuple[Node, Node]]:
     """What looks at the wall clock of a moment, and the moment."""
     for node in tree.find_all(exp.Anonymous, exp.Cast, exp.TryCast, exp.Extract, exp.Add, exp.Sub):
-        name = node.name.lower() if isinstance(node, exp.Anonymous) else ""
-        place = SHOWS_CLOCK.get(name, MOVES.get(name))
-        if place is not None and place < len(node.expressions):
-            if name != "date_add" or unit_of(node) in CALENDAR:
+        if isinstance(node, exp.Anonymous):
+            name = node.name.lower()
+            place = SHOWS_CLOCK.get(name, MOVES.get(name))
+            is_exact = name in ("date_add", "date_diff") and unit_of(node) not in CALENDAR
+            if place is not None and place < len(node.expressions) and not is_exact:
                 yield node, node.expressions[place]
-        elif name == "date_diff" and unit_of(node) in CALENDAR:
-            yield node, node.expressions[1]
         elif isinstance(node, exp.Extract):
             yield node, node.expression
-        elif isinstance(node, exp.Cast) and node.to.this in (T.DATE, T.TIMESTAMP, T.TIME, T.VARCHAR, T.TEXT):
-            yield node, node.this
-        elif isinstance(node, (exp.Add, exp.Sub)) and is_month_interval(node.expression):
+        elif isinstance(node, exp.Cast):
+            if node.to.this in (T.DATE, T.TIMESTAMP, T.TIME, T.VARCHAR, T.TEXT):
+                yield node, node.this
+        elif is_month_interval(node.expression):
             yield node, node.this
 
 
 def unit_of(node: Node) -> str:
     """The unit of a date function, where it is written."""
-    first = node.expressions[0]
-    return first.name.lower() if isinstance(first, exp.Literal) else ""
+    units = [first.name.lower() for first in node.expressions[:1] if isinstance(first, exp.Literal)]
+    return units[0] if units else ""
 
 
 def is_month_interval(node: Node) -> bool:
@@ -227,7 +230,7 @@ def literal_parts(node: Node) -> tuple[str, str, str]:
     return (f"{found[1]} {found[2] or '00:00'}", found[3] or "", found[4]) if found else ("", "", "")
 
 
-def write_literal(node: Node) -> None:
+def write_literal(node: exp.Cast) -> None:
     """Writes a moment in UTC: the first of two that have its wall clock.
 
     Raises:
@@ -237,7 +240,8 @@ def write_literal(node: Node) -> None:
     try:
         date, _, time = clock.partition(" ")
         year, month, day = map(int, date.split("-"))
-        local = datetime(year, month, day, *map(int, time.split(":")))  # noqa: DTZ001 - a wall clock
+        hour, minute, second = map(int, f"{time}:0".split(":")[:3])
+        local = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - a wall clock
         moment = first_moment(local, zone_named(zone))
     except (ValueError, OverflowError, ZoneInfoNotFoundError):
         moment = None

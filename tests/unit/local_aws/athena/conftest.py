@@ -26,7 +26,7 @@ def database() -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="session")
 def ask(database: duckdb.DuckDBPyConnection) -> Callable[[str], Answer]:
-    """The rows of a query, as Athena writes them, and the types of its columns, decimals with their digits."""
+    """The rows of a query, as Athena writes them, and the types of its columns."""
 
     def answer(sql: str) -> Answer:
         nothing = cast("Any", None)

@@ -156,6 +156,8 @@ def test_functions(ask: Ask, expression: str, value: str, kind: str) -> None:
         "CAST('99999999999999999999999999999999999999' AS decimal(38,0)) + 1",
         "CAST('99999999999999999999999999999999999999' AS decimal(38,0)) * 2",
         "CAST('0.4' AS decimal(38,38)) = CAST('5' AS decimal(38,0))",
+        "CAST('0.4' AS decimal(38,38)) UNION SELECT CAST('5' AS decimal(38,0))",
+        "CAST('0.4' AS decimal(38,38)) * CAST('0.1' AS decimal(1,1))",
     ],
 )
 def test_overflow_is_an_error(ask: Ask, expression: str) -> None:

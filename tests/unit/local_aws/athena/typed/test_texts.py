@@ -62,6 +62,34 @@ def test_json(ask: Ask, value: str, text: str | None) -> None:
     assert ask(f"SELECT json_format(CAST({value} AS json))")[0] == [(text,)]
 
 
+def test_names_of_variables_do_not_matter(ask: Ask) -> None:
+    inner = (
+        "CAST(ARRAY[CAST(element_0 AS json), CAST(transform(e, element_0 -> element_0 + 1) AS json)] AS json)"
+    )
+    query = f"SELECT CAST(transform(ARRAY[ARRAY[1, 2]], e -> transform(e, element_0 -> {inner})) AS json)"
+    assert ask(query)[0] == [("[[[1,[2,3]],[2,[2,3]]]]",)]
+
+
+def test_array_join(ask: Ask) -> None:
+    query = "SELECT array_join(ARRAY[1e10, NULL], '-', '?'), array_join(ARRAY[DECIMAL '0.05', NULL], '-')"
+    assert ask(query)[0] == [("1.0E10-?", "0.05")]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a", "1234567890123456789.10"),
+        ("b", 'x, 1.50 " 2'),
+        ("c[1]", "-2e5"),
+        ("d", "12345678901234567890123"),
+    ],
+)
+def test_numbers_in_json_are_read_as_they_are_written(ask: Ask, path: str, text: str) -> None:
+    numbers = '"a": 1234567890123456789.10, "c": [1.50, -2e5], "d": 12345678901234567890123'
+    written = f'{{{numbers}, "b": "x, 1.50 \\\\" 2"}}'
+    assert ask(f"SELECT json_extract_scalar('{written}', '$.{path}')")[0] == [(text,)]
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "given"),
     [

@@ -1,5 +1,7 @@
 """Time zones, compared with Python's: literals, wall clocks, and moments that are moved."""
 
+# ruff: noqa: DTZ001, E501 - wall clocks; a line is a case
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -72,7 +74,7 @@ def test_literals(ask: Ask, day: datetime, minutes: int, zone: str) -> None:
     first = wall.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     query = f"SELECT TIMESTAMP '{wall:%Y-%m-%d %H:%M:%S} {zone}' AT TIME ZONE 'UTC'"
     if first.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0) != wall:
-        with pytest.raises(QueryError, match="INVALID_LITERAL: .* is not a valid TIMESTAMP literal"):
+        with pytest.raises(QueryError, match=r"INVALID_LITERAL: .* is not a valid TIMESTAMP literal"):
             ask(query)
     else:
         assert ask(query)[0] == [(shown(first, "UTC"),)]
@@ -83,6 +85,9 @@ def test_literals(ask: Ask, day: datetime, minutes: int, zone: str) -> None:
     [
         ("SELECT TIMESTAMP '2026-10-25 02:30:00 Europe/Berlin'", "2026-10-25 02:30:00.000 Europe/Berlin"),
         ("SELECT TIMESTAMP '2026-10-25 02:30:00 +02:00'", "2026-10-25 02:30:00.000 +02:00"),
+        ("SELECT CAST('2026-10-25 02:30:00' AS timestamp with time zone)", "2026-10-25 02:30:00.000 UTC"),
+        ("SELECT CAST('2026-10-25' AS timestamp with time zone)", "2026-10-25 00:00:00.000 UTC"),
+        ("SELECT transform(ARRAY[TIMESTAMP '2026-10-25 02:30:00 Asia/Tokyo'], x -> hour(x))", "[2]"),
         ("SELECT TIMESTAMP '2026-10-25 02:30:00 Z'", "2026-10-25 02:30:00.000 UTC"),
         ("SELECT hour(TIMESTAMP '2026-10-25 02:30:00 UTC' AT TIME ZONE '-03:30')", "23"),
         ("SELECT to_iso8601(TIMESTAMP '2026-10-25 02:30:00.5 Asia/Tokyo')", "2026-10-25T02:30:00.5+09:00"),
@@ -93,8 +98,7 @@ def test_literals(ask: Ask, day: datetime, minutes: int, zone: str) -> None:
         ),
         ("SELECT TRY_CAST('2026-03-29 02:30:00 Europe/Berlin' AS timestamp with time zone)", None),
         (
-            "WITH t AS (SELECT TIMESTAMP '2026-10-25 02:30:00 Asia/Tokyo' AS at) "
-            "SELECT count(*) FROM t WHERE at = TIMESTAMP '2026-10-24 17:30:00 UTC'",
+            "SELECT count(*) FROM (SELECT TIMESTAMP '2026-10-25 02:30:00 Asia/Tokyo' AS at) WHERE at = TIMESTAMP '2026-10-24 17:30:00 UTC'",
             "1",
         ),
         (
@@ -116,5 +120,5 @@ def test_zones(ask: Ask, query: str, text: str | None) -> None:
     ],
 )
 def test_zones_that_differ_by_row_are_refused(ask: Ask, query: str) -> None:
-    with pytest.raises(QueryError, match="NOT_SUPPORTED: .*cannot keep a time zone that differs"):
+    with pytest.raises(QueryError, match=r"NOT_SUPPORTED: .*cannot keep a time zone that differs"):
         ask(query)

@@ -33,7 +33,7 @@ SMALL = [
     (pa.decimal128(38, 0), st.sampled_from([Decimal("9" * 38), Decimal("-" + "9" * 38), Decimal(0)])),
     (pa.decimal128(9, 9), st.sampled_from([Decimal("0.999999999"), Decimal("-1E-9")])),
     (pa.date32(), st.sampled_from([dt.date.min, dt.date(1970, 1, 1), dt.date.max])),
-    (pa.timestamp("us"), st.sampled_from([dt.datetime.min, dt.datetime.max])),
+    (pa.timestamp("us"), st.sampled_from([dt.datetime.min, dt.datetime.max])),  # noqa: DTZ901 - no zone
     (
         pa.timestamp("us", "UTC"),
         st.sampled_from([dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)]),
