@@ -78,25 +78,29 @@ def bound(node: Node) -> Node:
 def substituted(node: Node, variables: Mapping[str, Node]) -> Node:
     """A copy of an expression with values for the variables of lambdas."""
     copied = exp.Paren(this=node.copy())
+    for column in list(copied.find_all(exp.Column)):
+        # What was written as text and read again has columns for variables, and tables for their members.
+        first, *members = column.parts
+        value: Node | None = variables.get(first.name.lower())
+        if value is not None and not is_shadowed(column, first.name):
+            for member in members:
+                value = exp.Dot(this=value.copy(), expression=member.copy())
+            column.replace(value.copy())
     for name in list(copied.find_all(exp.Identifier)):
-        parent = name.parent
         value = variables.get(name.name.lower())
-        is_column = isinstance(parent, exp.Column) and not parent.args.get("table")
-        is_value = isinstance(parent, exp.Lambda) and name.arg_key == "this"
-        is_part = is_value or not isinstance(
-            parent, (exp.Column, exp.Lambda, exp.Alias, exp.TableAlias, exp.Table)
-        )
-        is_member = isinstance(parent, exp.Dot) and name.arg_key == "expression"
-        if value is not None and (is_column or is_part) and not is_member and not is_shadowed(name):
-            (parent if is_column and parent else name).replace(value.copy())
+        is_declared = isinstance(name.parent, exp.Lambda) and name.arg_key == "expressions"
+        is_name = isinstance(name.parent, (exp.Column, exp.Alias, exp.TableAlias, exp.Table))
+        is_member = isinstance(name.parent, exp.Dot) and name.arg_key == "expression"
+        if value is not None and not (is_declared or is_name or is_member or is_shadowed(name, name.name)):
+            name.replace(value.copy())
     inner: Node = copied.this
     return inner
 
 
-def is_shadowed(name: exp.Identifier) -> bool:
-    """Whether a lambda around a name, within the same expression, has a variable of that name."""
-    function = name.find_ancestor(exp.Lambda)
-    while function is not None and name.name not in [p.name for p in function.expressions]:
+def is_shadowed(node: Node, name: str) -> bool:
+    """Whether a lambda around a node, within the same expression, has a variable of a name."""
+    function = node.find_ancestor(exp.Lambda)
+    while function is not None and name not in [parameter.name for parameter in function.expressions]:
         function = function.find_ancestor(exp.Lambda)
     return function is not None
 
