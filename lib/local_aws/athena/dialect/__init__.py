@@ -3,7 +3,7 @@
 From outside: parsing, the translation that needs no types, types and their names, and Athena's errors.
 """
 
-from local_aws.athena.dialect.dialect import DuckSql, call, literal, quoted, to_duckdb
+from local_aws.athena.dialect.dialect import UNKNOWN_TYPE, DuckSql, call, literal, quoted, to_duckdb
 from local_aws.athena.dialect.errors import QueryCancelled, QueryError, StatementError, from_duckdb
 from local_aws.athena.dialect.formats import offset_minutes, wall_clock
 from local_aws.athena.dialect.functions import FUNCTIONS, definitions
@@ -28,6 +28,7 @@ __all__ = [
     "HIDDEN_COLUMN",
     "MACROS",
     "SHOWS_PATH",
+    "UNKNOWN_TYPE",
     "WALL_CLOCK",
     "WHOLE_DIGITS",
     "DecimalType",

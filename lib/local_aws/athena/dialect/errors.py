@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from local_aws.athena.dialect.dialect import UNKNOWN_TYPE
 from local_aws.athena.dialect.functions import FUNCTIONS
 from local_aws.athena.dialect.types import outside, text_name
 
@@ -167,7 +168,9 @@ def from_duckdb(
         )
         column = node.sql() if node is not None else found[1]
         return QueryError("COLUMN_NOT_FOUND", f"Column '{column}' cannot be resolved", node)
-    if found := CALLED.search(text):
+    if (found := CALLED.search(text)) and found[1] == UNKNOWN_TYPE:
+        return QueryError("NOT_SUPPORTED", "The local Athena cannot tell the type of a value", tree)
+    if found:
         return unknown_call(found[1], found[2], tree)
     for pattern, code, message in PATTERNS:
         if found := re.search(pattern, text):

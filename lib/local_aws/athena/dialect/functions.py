@@ -24,7 +24,6 @@ MATH = [
     row("sqrt", "NaN for a negative number", "(x) := CASE WHEN x < 0 THEN CAST('nan' AS DOUBLE) ELSE sqrt(greatest(x, 0)) END"),
     row("ln", "-Infinity for 0, NaN below", "(x) := CASE WHEN x > 0 THEN ln(x) WHEN x = 0 THEN CAST('-inf' AS DOUBLE) WHEN x < 0 THEN CAST('nan' AS DOUBLE) END"),
     row("log", "log(base, x)", "(b, x) := ln(x) / ln(b)"),
-    row("mod", "", "trino_modulo({0}, {1})"),
     row("e", "", "exp(1e0{none})"),
     row("nan", "", "CAST('nan' AS DOUBLE{none})"),
     row("infinity", "", "CAST('inf' AS DOUBLE{none})"),

@@ -44,12 +44,6 @@ MACROS = [
     row("binary_text", "bytes in pairs", "(x) := rtrim(regexp_replace(lower(hex(x)), '(..)', '\\1 ', 'g'))"),
     row("nonzero", "a divisor", "(x) := CASE WHEN x = 0 THEN CAST('DIVISION_BY_ZERO' AS BIGINT) ELSE x END"),
     row("nonzero_decimal", "a divisor in its own type", "(x) := [x][CASE WHEN x = 0 THEN CAST('DIVISION_BY_ZERO' AS BIGINT) ELSE 1 END]"),
-    row("divide", "whole numbers give whole numbers", "(a, b) := a / b",
-        "(a INTEGER, b INTEGER) := a // trino_nonzero(b)", "(a BIGINT, b BIGINT) := a // trino_nonzero(b)",
-        "(a HUGEINT, b HUGEINT) := a // trino_nonzero(b)", "(a DOUBLE, b DOUBLE) := a / b"),
-    row("modulo", "the remainder, with the sign of the dividend", "(a, b) := a % trino_nonzero(b)",
-        "(a DOUBLE, b DOUBLE) := a % b", "(a INTEGER, b INTEGER) := a % trino_nonzero(b)",
-        "(a BIGINT, b BIGINT) := a % trino_nonzero(b)"),
     row("half_up", "a quotient from its whole part and the remainder", "(q, r, d) := q + CAST(r >= d - r AS UTINYINT)"),
     row("decimal_divide", "smallest units by smallest units, rounded half away from zero", """(n, d) := sign(n) * sign(d)
         * trino_half_up(abs(n) // abs(trino_nonzero(d)), abs(n) % abs(trino_nonzero(d)), abs(d))"""),

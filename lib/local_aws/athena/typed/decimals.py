@@ -12,6 +12,7 @@ import sqlglot
 from sqlglot import exp
 
 from local_aws.athena.dialect import (
+    UNKNOWN_TYPE,
     WHOLE_DIGITS,
     DecimalType,
     DuckSql,
@@ -92,7 +93,7 @@ def apply_arithmetic(node: Node, types: Sequence[str | None]) -> None:
 
 
 def divide(node: Node, types: Sequence[str | None], *, is_whole: bool) -> None:
-    """Whole numbers divide to whole numbers, by zero is an error; without types a macro decides."""
+    """Whole numbers divide to whole numbers, by zero is an error."""
     left, right = operands_of(node)
     if is_whole:
         operation = exp.IntDiv if isinstance(node, exp.Div) else exp.Mod
@@ -100,7 +101,7 @@ def divide(node: Node, types: Sequence[str | None], *, is_whole: bool) -> None:
         wider = max((t or "" for t in types), key=lambda t: WHOLE_DIGITS.get(t, 0))
         node.replace(exp.cast(result, "BIGINT" if wider == "HUGEINT" else wider))
     elif None in types:
-        node.replace(call("trino_divide" if isinstance(node, exp.Div) else "trino_modulo", left, right))
+        node.replace(call(UNKNOWN_TYPE, left, right))
     else:
         node.replace(exp.Paren(this=type(node)(this=left, expression=node.expression.copy())))
 

@@ -15,6 +15,7 @@ from sqlglot import exp
 from local_aws.athena.dialect import (
     FUNCTIONS,
     MACROS,
+    UNKNOWN_TYPE,
     DecimalType,
     DuckSql,
     QueryError,
@@ -194,10 +195,9 @@ def apply_rounding(node: Node, types: Sequence[str | None]) -> None:
 def apply_text(node: Node, types: Sequence[str | None]) -> None:
     """CAST AS VARCHAR and AS JSON, by the type of the value."""
     is_json = node.this == "trino_json"
-    word = "json" if is_json else "varchar"
     if types[0] is None:
-        message = f"CAST AS {word.upper()}: the local Athena cannot tell the type of the value"
-        raise QueryError("NOT_SUPPORTED", message, node)
+        node.replace(call(UNKNOWN_TYPE, node.expressions[0].copy()))
+        return
     kind = parse_type({"TEXT LITERAL": "VARCHAR", "NULL": '"NULL"'}.get(types[0], types[0]))
     value, look = to_duckdb(node.expressions[0]), Look(int(node.expressions[1].name))
     if is_json:

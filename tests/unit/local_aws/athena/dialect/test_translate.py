@@ -44,7 +44,7 @@ def test_names_stand_in_quotes() -> None:
     [
         ("list_sum", "FUNCTION_NOT_FOUND"),
         ("soundex", "NOT_SUPPORTED"),
-        ("trino_divide", "FUNCTION_NOT_FOUND"),
+        ("trino_half_up", "FUNCTION_NOT_FOUND"),
     ],
 )
 def test_functions_without_a_row_do_not_run(function: str, code: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import duckdb
 import pytest
 
-from local_aws.athena.dialect import QueryError
+from local_aws.athena.dialect import QueryError, from_duckdb
 from local_aws.athena.dialect.types import parse_type
 from local_aws.athena.typed.texts import Look, text_of
 
@@ -68,6 +68,15 @@ def test_names_of_variables_do_not_matter(ask: Ask) -> None:
     )
     query = f"SELECT CAST(transform(ARRAY[ARRAY[1, 2]], e -> transform(e, element_0 -> {inner})) AS json)"
     assert ask(query)[0] == [("[[[1,[2,3]],[2,[2,3]]]]",)]
+
+
+@pytest.mark.parametrize(
+    "expression", ["CAST(nope AS varchar)", "nope / 2", "CAST(CAST(nope AS varchar) AS json)"]
+)
+def test_a_column_that_is_not_there_is_named(ask: Ask, expression: str) -> None:
+    with pytest.raises(duckdb.Error) as raised:
+        ask(f"SELECT {expression} FROM (SELECT 1 AS x)")
+    assert str(from_duckdb(raised.value)) == "COLUMN_NOT_FOUND: Column 'nope' cannot be resolved"
 
 
 def test_array_join(ask: Ask) -> None:
