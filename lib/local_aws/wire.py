@@ -16,6 +16,8 @@ ACCOUNT = "000000000000"
 MINIMAL = "return=minimal"
 """What the delivery worker prefers (RFC 7240): a commit answered without the history, which it knows."""
 
+OWN_PATHS = "/_local_aws/"
+"""Where the paths begin that AWS does not have."""
 ENGINE_HEADER = "x-local-athena"
 """What marks the requests of Athena's engine."""
 QUERY_PROPERTY = "trino_query_id"
@@ -53,15 +55,18 @@ class Request:
         return self.target.rpartition(".")[2]
 
     def json(self) -> Any:
-        """The body as JSON; an empty body is an empty object.
+        """The body as JSON; an empty body is an empty object, and only the local AWS's own paths take others.
 
         Raises:
-            AwsError: SerializationException, where the body is not JSON.
+            AwsError: SerializationException, where the body is something else.
         """
         try:
-            return orjson.loads(self.body) if self.body else {}
+            content = orjson.loads(self.body) if self.body else {}
         except orjson.JSONDecodeError as error:
             raise AwsError("SerializationException", f"The body is not JSON: {error}") from error
+        if not isinstance(content, dict) and not self.path.startswith(OWN_PATHS):
+            raise AwsError("SerializationException", f"The body is not a JSON object: {self.body[:80]!r}")
+        return content
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ import orjson
 
 from local_aws.streams import BLOCK_RECORDS, RECORDS_PER_CALL, Held, ShardLog, as_member
 
+MOST_SHARDS = 20_000
+"""AWS's quota for an account, in its largest Regions."""
+
 
 def hold_shards_compactly() -> None:
     """Let the records of every shard be a `ShardLog`, and GetRecords answer from it.
@@ -19,7 +22,13 @@ def hold_shards_compactly() -> None:
     """
     from ministack.services import kinesis
 
-    refuse = kinesis._get_records
+    refuse, build_shards = kinesis._get_records, kinesis._build_shards
+
+    def build_some_shards(shard_count: int, start_index: int = 0) -> Any:
+        if shard_count > MOST_SHARDS:
+            msg = f"A stream cannot have {shard_count} shards. Hint: the most are {MOST_SHARDS}."
+            raise ValueError(msg)
+        return build_shards(shard_count, start_index)
 
     def expire(stream: Mapping[str, Any]) -> None:
         oldest = time.time() - stream["RetentionPeriodHours"] * 3600
@@ -51,6 +60,7 @@ def hold_shards_compactly() -> None:
         status, headers, _ = kinesis.json_response({})
         return status, headers, orjson.dumps(answer)
 
+    kinesis._build_shards = build_some_shards
     kinesis._expire_records = expire
     kinesis._expire_iterators = expire_iterators
     kinesis._start_position = start_position

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+from xml.sax.saxutils import escape
 
 import orjson
 
@@ -46,6 +47,11 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger(__name__)
+
+MOST_BYTES = {"PUT": 2**29, "POST": 2**27}
+"""Of a body: 512 MiB of an object or a part of one, 128 MiB of all else. It is all held in memory."""
+SIGNED_FOR = re.compile(rb"Credential=[^/]*/[^/]*/[^/]*/([a-z0-9-]+)/")
+SPEAK_XML = {b"s3", b"sts", b"cloudformation", b"iam", b"sns", b"sqs", b"monitoring"}
 
 _ICEBERG_BUCKET = re.compile(r"/(?!iceberg/v1/)(iceberg[a-z0-9.-]*)(/.*)?$", re.DOTALL)
 
@@ -155,13 +161,26 @@ class Gateway:
             return
         refused = refusal(scope["headers"])
         if scope["type"] == "http":
-            await (send_response(send, refused.response()) if refused else self._http(scope, receive, send))
+            await (
+                send_response(send, in_shape(refused, scope)) if refused else self._http(scope, receive, send)
+            )
         elif refused:
             await send({"type": f"{scope['type']}.close", "code": 1008})
         else:
             await self._ministack.app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent = Sent(send)
+        try:
+            await self._answer(scope, bounded(scope, receive), sent)
+        except Exception as error:
+            if not isinstance(error, AwsError):
+                log.exception("%s %s failed", scope["method"], scope["path"])
+                error = internal_failure(error)
+            if not sent.started:
+                await send_response(send, in_shape(error, scope))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Sent) -> None:
         target = next((v for k, v in scope["headers"] if k.lower() == b"x-amz-target"), b"").decode("latin-1")
         method, path = scope["method"], scope["path"]
         if path == HEALTH_PATH:
@@ -169,12 +188,12 @@ class Gateway:
             return
         service = next((s for s in self._services if s.claims(method, path, target)), None)
         if service is None:
-            await self._ministack.app(scope, receive, unshared(send))
+            await self._ministack.app(scope, receive, send.unshared)
             return
         body = await read_body(receive)
         response = await answer(service, request_from_scope(scope, body))
         if response is None:
-            await self._ministack.app(scope, replay(body), unshared(send))
+            await self._ministack.app(scope, replay(body), send.unshared)
         else:
             await send_response(send, response)
 
@@ -214,15 +233,61 @@ class Gateway:
         await self._ministack.app(scope, receive, services_start_last)
 
 
-def unshared(send: Send) -> Send:
-    """A `send` whose answers no page of another site may read."""
+class Sent:
+    """What is sent for one request.
 
-    async def sent(message: Mapping[str, Any]) -> None:
+    Attributes:
+        started: Whether the answer has begun.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Mapping[str, Any]) -> None:
+        """Send a message."""
+        self.started = True
+        await self._send(message)
+
+    async def unshared(self, message: Mapping[str, Any]) -> None:
+        """Send a message, without what lets pages of other sites read the answer."""
         if message["type"] == "http.response.start":
             message = {**message, "headers": without_sharing(message.get("headers", ()))}
-        await send(message)
+        await self(message)
 
-    return sent
+
+def bounded(scope: Scope, receive: Receive) -> Receive:
+    """A `receive` that refuses bodies that are larger than any request of AWS needs, before they are read."""
+    most = MOST_BYTES.get(scope["method"], MOST_BYTES["POST"])
+    length = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"0")
+    taken = 0
+
+    async def taken_in() -> dict[str, Any]:
+        nonlocal taken
+        message = await receive() if int(length) <= most else {}
+        taken += len(message.get("body", b""))
+        if int(length) > most or taken > most:
+            hint = "Send it in parts, as S3's multipart upload does."
+            raise AwsError("EntityTooLarge", f"The body has more than {most} bytes. Hint: {hint}", 413)
+        return message
+
+    return taken_in
+
+
+def in_shape(error: AwsError, scope: Scope) -> Response:
+    """An error as the client of the service reads it: as XML where the service speaks it."""
+    headers = {name.lower(): value for name, value in scope["headers"]}
+    signed_for = SIGNED_FOR.search(headers.get(b"authorization", b""))
+    if b"x-amz-target" in headers or not signed_for or signed_for[1] not in SPEAK_XML:
+        return error.response()
+    told = f"<Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
+    body = f"<ErrorResponse><Error>{told}</Error></ErrorResponse>".encode()
+    return Response(error.status, body, {"content-type": "application/xml"})
+
+
+def internal_failure(error: Exception) -> AwsError:
+    """What a bug is answered with."""
+    return AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500)
 
 
 def memory_bytes() -> int:
@@ -245,7 +310,7 @@ async def answer(service: Service, request: Request) -> Response | None:
         return error.response()
     except Exception as error:
         log.exception("%s %s %s failed", request.method, request.path, request.target)
-        return AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500).response()
+        return internal_failure(error).response()
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -273,6 +338,7 @@ def create_app(
     region, endpoint = os.environ["AWS_REGION"], os.environ["AWS_ENDPOINT_URL"]
     ministack = Ministack(by_host(persistence.application()), region)
     persistence.write_state_files_quickly()
+    persistence.inflate_no_more_than(MOST_BYTES["POST"])
     dynamodb.share_equal_values()
     functions.count_the_files_of_packages()
     faults, tables = Faults(ministack), IcebergTables(ministack)

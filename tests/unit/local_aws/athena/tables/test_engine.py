@@ -92,8 +92,7 @@ REFUSED = [
 def test_other_files_hosts_and_settings_are_out_of_reach(engine: Engine, home: Path, sql: str) -> None:
     before = {path for path in home.rglob("*") if "duckdb" not in path.parts}
     with engine.cursor() as cursor, pytest.raises((duckdb.Error, OSError)) as refused:
-        rows = cursor.execute(sql.format(home=home)).fetchall()
-        pytest.fail(f"It answered {rows}")
+        cursor.execute(sql.format(home=home)).fetchall()
     assert "hush-hush" not in str(refused.value)
     assert {path for path in home.rglob("*") if "duckdb" not in path.parts} == before
 
