@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+import yaml
+
 from local_aws.seams.dynamodb import set_kinesis_destination
 from local_aws.wire import AtRest, Request
 
@@ -61,6 +63,22 @@ def install(around_tables: Mapping[str, Wrap]) -> None:
     table = handlers["AWS::S3Tables::Table"]
     table |= {name: around_tables[name](table[name]) for name in around_tables}
     honor_kinesis_stream_specification()
+    refuse_aliases()
+
+
+def refuse_aliases() -> None:
+    """Refuse YAML's aliases, as CloudFormation does: a few lines of them can become billions of values."""
+    from ministack.services.cloudformation import engine
+
+    compose = engine.CfnLoader.compose_node
+
+    def compose_node(loader: Any, parent: Any, index: Any) -> Any:
+        if loader.check_event(yaml.AliasEvent):
+            msg = "YAML aliases are not allowed in CloudFormation templates"
+            raise yaml.MarkedYAMLError(problem=msg, problem_mark=loader.peek_event().start_mark)
+        return compose(loader, parent, index)
+
+    engine.CfnLoader.compose_node = compose_node
 
 
 def honor_kinesis_stream_specification() -> None:
