@@ -23,5 +23,7 @@ def test_a_request_is_read_from_an_asgi_scope() -> None:
 
 def test_a_body_that_is_not_json_is_refused_as_aws_refuses_it() -> None:
     assert Request("POST", "/").json() == {}
-    with pytest.raises(AwsError, match="SerializationException"):
-        Request("POST", "/", body=b"{").json()
+    for body in (b"{", b"[]", b"null", b'"{}"', b"\xff", b"[" * 100_000):
+        with pytest.raises(AwsError, match="SerializationException"):
+            Request("POST", "/", body=body).json()
+    assert Request("PUT", "/_local_aws/faults", body=b"[]").json() == []

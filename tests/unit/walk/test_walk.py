@@ -2,15 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
-from dynaberg.walk.gallery import named_pictures, write_page
+from dynaberg.walk.gallery import named_pictures, write_index, write_page
 from dynaberg.walk.walk import Stop, find_notebooks, run_notebook, walk
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -134,3 +137,37 @@ def test_the_notebook_itself_is_not_touched(project):
     run_notebook(path)
     assert path.read_bytes() == before
     assert json.loads(before)["cells"][1]["outputs"] == []
+
+
+HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(1)">" onload="alert(1)'
+
+
+def test_data_in_what_a_cell_shows_stays_text(tmp_path):
+    table = pd.DataFrame({HOSTILE: [HOSTILE, {"a": [HOSTILE]}]})
+    stop = executed({"image/png": PIXEL}, {"text/plain": HOSTILE}, {"text/html": table.to_html()})
+    new_output = nbformat.v4.new_output
+    stop.notebook.cells[1].outputs += [
+        new_output("stream", name="stdout", text=HOSTILE),
+        new_output("stream", name="stderr", text=HOSTILE),
+        new_output("error", ename=HOSTILE, evalue=HOSTILE, traceback=[HOSTILE]),
+    ]
+    stop.notebook.cells[2].source = HOSTILE.replace("<script>alert(1)</script>", "")
+    pages = [write_page(stop, tmp_path), write_index([replace(stop, failure=HOSTILE)], tmp_path)]
+    seen = Tags()
+    for page in pages:
+        seen.feed(page.read_text(encoding="utf-8").partition("<main")[2])
+    assert "script" not in seen.tags
+    assert "onload" not in seen.attributes
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}

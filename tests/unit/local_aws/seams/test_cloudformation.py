@@ -6,8 +6,9 @@ import inspect
 from importlib.metadata import version
 
 import pytest
+import yaml
 
-from local_aws.seams.cloudformation import AROUND_DELETE, BEFORE_CREATE
+from local_aws.seams.cloudformation import AROUND_DELETE, BEFORE_CREATE, refuse_aliases
 
 
 def test_ministack_is_the_version_whose_private_parts_were_read() -> None:
@@ -38,3 +39,12 @@ def test_the_update_handler_of_tables_takes_what_is_handed_on() -> None:
         "new_props",
         "stack_name",
     ]
+
+
+def test_a_template_has_no_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = pytest.importorskip("ministack.services.cloudformation.engine")
+    monkeypatch.setattr(engine.CfnLoader, "compose_node", engine.CfnLoader.compose_node)
+    refuse_aliases()
+    assert engine._parse_template("a: &x [1]\nb: !Sub '*x'")["a"] == [1]
+    with pytest.raises(yaml.YAMLError, match="YAML aliases are not allowed"):
+        engine._parse_template("a: &x [1]\nb: *x")

@@ -24,6 +24,7 @@ from local_aws.streams.shard_log import ShardLog
 ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/changes"
 HOUR_SECONDS = 3_600
 PATCHED = (
+    "_build_shards",
     "_expire_iterators",
     "_expire_records",
     "_get_records",
@@ -51,6 +52,7 @@ def _patches_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
+        ("_build_shards", ["shard_count", "start_index"]),
         ("_expire_iterators", []),
         ("_expire_records", ["stream"]),
         ("_get_records", ["data"]),
@@ -232,3 +234,16 @@ def test_records_expire_though_nobody_reads_them(monkeypatch: pytest.MonkeyPatch
     for number in range(10, 13):
         kinesis_seam.put_record(ARN, "k", b"%d" % number)
     assert shard()["records"].first >= 8
+
+
+@pytest.mark.parametrize(("count", "fits"), [(3, True), (20_000, True), (20_001, False), (2**63, False)])
+def test_a_stream_has_no_endless_number_of_shards(
+    monkeypatch: pytest.MonkeyPatch, count: int, fits: bool
+) -> None:
+    monkeypatch.setattr(kinesis, "_build_shards", lambda count, start=0: range(count))
+    kinesis_seam.hold_shards_compactly()
+    if fits:
+        assert len(kinesis._build_shards(count)) == count
+    else:
+        with pytest.raises(ValueError, match=r"cannot have \d+ shards.*Hint"):
+            kinesis._build_shards(count)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from ministack import app
 from ministack.core import persistence
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import cloudformation
@@ -63,3 +65,13 @@ def test_a_stack_in_hand_is_seen(monkeypatch: pytest.MonkeyPatch, status: str, b
     stacks.set_scoped(ACCOUNT, REGION, "planned", {"StackStatus": "REVIEW_IN_PROGRESS"})
     monkeypatch.setattr(cloudformation, "_stacks", stacks)
     assert persistence_seam.is_deploying() is busy
+
+
+def test_a_compressed_body_becomes_no_larger_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "gzip", app.gzip)
+    persistence_seam.inflate_no_more_than(100)
+    inflate = app._decompress_request_body
+    twice = gzip.compress(bytes(50)) + gzip.compress(bytes(50))
+    assert inflate(twice, {"content-encoding": "gzip"}) == bytes(100)
+    bomb = gzip.compress(bytes(101))
+    assert inflate(bomb, {"content-encoding": "gzip"}) == bomb

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from xml.etree import ElementTree
 
 import orjson
 import pytest
 
-from local_aws.server.gateway import Gateway, Ministack, by_host, replay
-from local_aws.wire import AwsError, Request, Response, json_response
+from local_aws.server import gateway as gateway_module
+from local_aws.server.gateway import Gateway, Ministack, by_host, read_body, replay, send_response
+from local_aws.wire import AwsError, Request, Response, json_response, signature
 
 
 class Echo:
@@ -269,3 +271,73 @@ def test_nor_do_they_get_a_connection_of_another_kind(given: dict[str, str]) -> 
 def test_no_answer_lets_another_site_read_it(path: str) -> None:
     start = messages(gateway(Parrot([])), path, b"", HERE)[0]
     assert not [name for name, _ in start["headers"] if name.lower().startswith(b"access-control-")]
+
+
+class Reader:
+    """An application that reads the whole body, then says how long it was."""
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        length = len(await read_body(receive))
+        if scope["path"] == "/bug":
+            msg = "moult <b>"
+            raise ValueError(msg)
+        await send_response(send, json_response({"length": length}))
+
+
+def reading(path: str, pieces: list[bytes], **headers: str) -> tuple[int, bytes]:
+    """The answer of an application that reads, to a body that comes in pieces."""
+    about: dict[str, Any] = {}
+    app = Gateway(Ministack(Reader(), "us-east-1"), [Parrot([])], about, lambda: None, lambda: None)
+    sent: list[Mapping[str, Any]] = []
+    coming = iter(pieces)
+
+    async def receive() -> dict[str, Any]:
+        piece = next(coming, None)
+        return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+
+    async def send(message: Mapping[str, Any]) -> None:
+        sent.append(message)
+
+    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    asyncio.run(app({"type": "http", "method": "POST", "path": path, "headers": given}, receive, send))
+    return sent[0]["status"], sent[1]["body"]
+
+
+@pytest.mark.parametrize("path", ["/elsewhere", "/parrot", "/parrot/pass"])
+@pytest.mark.parametrize(
+    ("sizes", "headers", "status"),
+    [
+        ([60, 40], {}, 200),
+        ([60, 41], {}, 413),
+        ([101], {}, 413),
+        ([], {"content_length": "101"}, 413),
+        ([60, 41], {"content_length": "10"}, 413),
+    ],
+)
+def test_a_body_is_no_larger_than_any_request_needs(
+    monkeypatch: pytest.MonkeyPatch, path: str, sizes: list[int], headers: dict[str, str], status: int
+) -> None:
+    monkeypatch.setitem(gateway_module.MOST_BYTES, "POST", 100)
+    assert reading(path, [bytes(size) for size in sizes], **headers)[0] == status
+
+
+def signed(service: str) -> dict[str, str]:
+    return {"authorization": signature(service, "us-east-1")}
+
+
+@pytest.mark.parametrize("service", ["s3", "sts", "cloudformation", "sqs"])
+def test_a_service_that_speaks_xml_fails_in_xml(service: str) -> None:
+    status, body = reading("/bug", [], **signed(service))
+    error = ElementTree.fromstring(body).find("Error")
+    assert error is not None
+    assert (status, error.findtext("Code")) == (500, "InternalFailure")
+    assert error.findtext("Message") == "ValueError: moult <b>"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, signed("lambda"), signed("dynamodb"), signed("sqs") | {"x_amz_target": "AmazonSQS.SendMessage"}],
+)
+def test_the_others_fail_in_json(headers: dict[str, str]) -> None:
+    status, body = reading("/bug", [], **headers)
+    assert (status, orjson.loads(body)["__type"]) == (500, "InternalFailure")
