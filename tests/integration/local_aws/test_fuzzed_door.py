@@ -23,7 +23,7 @@ import pytest
 import local_aws
 from local_aws import Status
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "300"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "200"))
 """How many mutated requests are sent."""
 SEED = int(os.environ.get("FUZZ_SEED", "11"))
 STREAM = "arn:aws:dynamodb:us-east-1:000000000000:table/fuzzed/stream/x"
