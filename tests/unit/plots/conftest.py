@@ -68,9 +68,11 @@ def _snapshots(rows: int) -> pd.DataFrame:
 
 
 def _resources(rows: int) -> pd.DataFrame:
-    kinds = _cycle(
-        rows, "AWS::DynamoDB::Table", "Iceberg table", "Iceberg table", "AWS::S3Tables::TableBucket", "AWS::S3::Bucket"
-    )  # fmt: skip
+    tables, buckets = (
+        ("AWS::DynamoDB::Table", "Iceberg table", "Iceberg table"),
+        ("AWS::S3Tables::TableBucket",),
+    )
+    kinds = _cycle(rows, *tables, *buckets, "AWS::S3::Bucket")
     if rows > 100:
         kinds = [f"AWS::Kind{row}::Thing" for row in range(rows)]
     return pd.DataFrame({"kind": kinds, "name": _cycle(rows, "a", "s.t", "s.t_changes", "b", "c")})
@@ -81,14 +83,10 @@ def _grants(rows: int) -> pd.DataFrame:
     if rows > 100:
         whats = [f"thing {row}" for row in range(rows)]
     permissions = _cycle(rows, "s3tables:PutTableData, s3tables:GetTable", "s3tables:GetTable")
-    return pd.DataFrame(
-        {
-            "principal": _cycle(rows, "Firehose", "forwarder", "analyst") if rows < 100 else [f"r{row}" for row in range(rows)],
-            "what": whats,
-            "permission": permissions,
-            "enforced": True,
-        }
-    )  # fmt: skip
+    principals = _cycle(rows, "Firehose", "forwarder", "analyst")
+    if rows > 100:
+        principals = [f"role {row}" for row in range(rows)]
+    return pd.DataFrame({"principal": principals, "what": whats, "permission": permissions, "enforced": True})
 
 
 def _hourly(rows: int) -> pd.DataFrame:

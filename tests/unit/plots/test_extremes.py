@@ -1,4 +1,4 @@
-"""Nothing, one row, ten thousand, nulls, long names, wrong frames: each picture is honest or says what is wrong."""
+"""No row, one, ten thousand, nulls, long names, wrong frames: a picture is honest or says what is wrong."""
 
 import time
 

@@ -1,7 +1,7 @@
-"""Every picture can be read: contrast of words and marks, size of words, and no two marks that only color tells apart.
+"""Every picture can be read: contrast, size of words, and marks that differ in more than color.
 
-Contrast is WCAG 2.2's (1.4.3: 4.5 for text; 1.4.11: 3 for marks). Color vision deficiencies are simulated with the
-matrices of Machado, Oliveira and Fernandes (2009), at their full severity, in linear RGB.
+Contrast is WCAG 2.2's (1.4.3: 4.5 for text; 1.4.11: 3 for marks). Color vision deficiencies are simulated
+with the matrices of Machado, Oliveira and Fernandes (2009), at their full severity, in linear RGB.
 """
 
 from itertools import combinations
@@ -9,7 +9,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgba
-from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 SMALLEST, TEXT_CONTRAST, MARK_CONTRAST = 8, 4.5, 3
@@ -62,9 +61,7 @@ def on_white(color):
 
 def marks(ax):
     """What is drawn, as (kind, fill, edge, its other cues): bars and boxes, points and lines, areas."""
-    legend = ax.get_legend()
-    keys = list(legend.legend_handles) if legend else []
-    for patch in [*ax.patches, *(key for key in keys if isinstance(key, Patch))]:
+    for patch in ax.patches:
         edge = patch.get_edgecolor() if patch.get_linewidth() else (0, 0, 0, 0)
         yield "patch", patch.get_facecolor(), edge, (patch.get_hatch() or "", patch.get_linestyle())
     for line in ax.lines:
