@@ -1,5 +1,6 @@
-"""Who cannot see a picture reads its finding: in the notebook from the figure, in the gallery from the text below."""
+"""Who cannot see a picture reads its finding, in the notebook, and what to see in it, in the gallery."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -29,7 +30,7 @@ def test_a_notebook_keeps_the_words_next_to_the_image(every_subject):
     shell = type("Shell", (), {"display_formatter": DisplayFormatter()})()
     select_figure_formats(shell, {"png"})
     data, metadata = shell.display_formatter.format(figure)
-    assert data["image/png"].startswith(b"\x89PNG")
+    assert data["image/png"].startswith("iVBORw0KGgo"), "a PNG, in base64"
     assert data["text/plain"] == metadata["image/png"]["alt"] == plots.alt_text(figure)
     assert "The busiest hour is 19:00" in data["text/plain"]
 
@@ -37,7 +38,7 @@ def test_a_notebook_keeps_the_words_next_to_the_image(every_subject):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_paragraph_below_a_picture_is_whole(path):
     cells = nbformat.read(path, as_version=4).cells
-    for cell, below in zip(cells, cells[1:], strict=False):
+    for cell, below in pairwise(cells):
         if "figure" in cell.metadata.get("tags", ()):
             words = below.source.partition("\n\n")[0]
             assert words.rstrip(")").endswith("."), f"a lead-in to the next cell, not a description: {words}"

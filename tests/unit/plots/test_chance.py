@@ -1,4 +1,4 @@
-"""What chance alone explains is no finding: intervals have their confidence, and the largest of noise has no name."""
+"""What chance alone explains is no finding: intervals have their confidence, noise has no largest."""
 
 import numpy as np
 import pandas as pd

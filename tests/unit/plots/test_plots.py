@@ -374,7 +374,7 @@ def test_an_empty_frame_is_a_sentence_and_no_picture(snapshots, counts, history,
             pd.DataFrame(columns=["hour", "transactions", "declined"])
         ),
         "No merchant has any sales": plots.plot_merchants(merchants()),
-        "No high-risk transaction": plots.plot_risk_by_region(
+        "No transaction to rate": plots.plot_risk_by_region(
             pd.DataFrame(columns=["region", "merchant_category", "high_risk_count"])
         ),
     }
