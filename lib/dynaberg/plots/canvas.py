@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 # Each has a contrast of at least 3 to white, as WCAG 2.2 (1.4.11) asks of marks; blue, red and ink have 4.5,
 # as it asks of text (1.4.3). `tests/unit/plots/test_seeing.py` computes this for every picture.
-BLUE, ORANGE, RED, GRAY, INK = "#2f78bd", "#d47a00", "#a81c00", "#7d8a8c", "#333333"
+BLUE, ORANGE, RED, GRAY, INK = "#2f78bd", "#d47a00", "#a81c00", "#859294", "#333333"
 # Color and hatch of a change, so that they also differ in print and for the color-blind.
 CHANGES = {
     "INSERT": (BLUE, ""),

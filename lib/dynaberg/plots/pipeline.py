@@ -98,7 +98,7 @@ def _names_of_stages(resources: pd.DataFrame) -> dict[str, str]:
 def _draw_stage(ax: Axes, place: int, label: str, name: str) -> None:
     """One box of the flow, its name below: filled if it exists, dashed if it does not."""
     box = FancyBboxPatch((place - 0.38, -0.3), 0.76, 0.6, boxstyle="round,pad=0,rounding_size=0.07")
-    box.set(facecolor="#e3f0fb" if name else "white", edgecolor=BLUE if name else GRAY)
+    box.set(facecolor="#cfe3f6" if name else "white", edgecolor=BLUE if name else GRAY)
     box.set_linestyle("-" if name else "--")
     ax.add_patch(box)
     ax.text(place, 0, label.replace(" ", "\n"), ha="center", va="center", weight="bold", color=INK)

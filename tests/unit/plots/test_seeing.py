@@ -18,6 +18,7 @@ DISTINCT = 8
 CROSSED = 0.08
 DEFICIENCIES = {
     "none": np.eye(3),
+    "print in gray": [[0.2126, 0.7152, 0.0722]] * 3,
     "protanopia": [
         [0.152286, 1.052583, -0.204868],
         [0.114503, 0.786281, 0.099216],
