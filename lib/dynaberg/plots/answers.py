@@ -113,7 +113,8 @@ def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     title = _risk_title(groups, overall)
     if _are_selected(rows, overall):
         title = "Every row has a high risk: rows without one were left out, so no rate can be known"
-    words = "share of high risk; line: 95 % interval; dashed: all groups; filled: beyond chance"
+    words = "share of high risk; line: interval (95 % for all together); dashed: all groups"
+    words += "; filled: beyond chance"
     finish(ax, title, x=words, y="", counts="x", notes=[rest, note])
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     return ax

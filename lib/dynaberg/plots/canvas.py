@@ -47,10 +47,10 @@ def alt_text(picture: Figure) -> str:
     sentences = []
     for ax in picture.axes:
         sentences.append(ax.get_title(loc="left") or ax.get_title())
-        if ax.axison:
-            sentences += [label for label in (ax.get_ylabel(), ax.get_xlabel()) if label]
-    plain = (" ".join(words.replace(r"\$", "$").split()) for words in sentences if words)
-    return "".join(f"{words[:1].upper()}{words[1:].rstrip('.')}. " for words in plain).strip()
+        labels = {"Upward": ax.get_ylabel(), "Across": ax.get_xlabel()} if ax.axison else {}
+        sentences += [f"{way}: {label}" for way, label in labels.items() if label]
+    plain = (" ".join(words.replace(r"\$", "$").split()).rstrip(".") for words in sentences if words)
+    return "".join(f"{words}. " for words in plain).strip()
 
 
 def use_style() -> None:
@@ -77,7 +77,9 @@ def finish(ax: Axes, title: str, *, x: str, y: str, counts: str = "y", notes: It
     legend = ax.get_legend()
     beside = max((len(text.get_text()) for text in legend.get_texts()), default=0) if legend else -6
     letters = (_room(ax) - _LETTER * (beside + 6)) / _LETTER
-    lines = [line for part in (x, *notes) for line in textwrap.wrap(part, max(int(letters), 30))]
+    parts = [part for part in (x, *notes) if part]
+    ended = [*(f"{part};" for part in parts[:-1]), *parts[-1:]]
+    lines = [line for part in ended for line in textwrap.wrap(part, max(int(letters), 30))]
     ax.set_xlabel("\n".join(lines))
     ax.set_ylabel(y)
     getattr(ax, f"{counts}axis").set_major_formatter("{x:,.0f}")
