@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from dynaberg import aws
 from dynaberg.errors import NotFoundError
+from dynaberg.null_lists import keep_null_lists
 
 if TYPE_CHECKING:
     import boto3
@@ -56,6 +57,7 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
     """
     from pyiceberg.catalog.rest import RestCatalog
 
+    keep_null_lists()
     endpoint = aws.client(session, "s3tables").meta.endpoint_url
     region = session.region_name
     return RestCatalog(
