@@ -1,6 +1,7 @@
 """S3 Tables: its API where ministack is more lenient, the Iceberg REST catalog, and the tables behind both.
 
-From outside: the services, the tables as others look them up, and `snapshots`, which makes one of a table.
+From outside: the services, the tables as others look them up, `snapshots`, which makes one of a table, and `nulls`, which
+corrects pyiceberg for whoever imports it.
 """
 
 from local_aws.s3tables.api import S3Tables
@@ -19,5 +20,6 @@ __all__ = [
     "S3Tables",
     "TableName",
     "bucket_arn",
+    "nulls",
     "snapshots",
 ]
