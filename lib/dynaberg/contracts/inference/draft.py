@@ -111,10 +111,14 @@ class Draft:
     def _plans(self, existing: Contract | None) -> list[Plan]:
         """The columns of every attribute: keys first, then those of the existing contract, then others."""
         kept = existing.columns_by_attribute if existing else {}
+        # What is masked under `masks` as a whole has no column by decision.
+        hidden = {mask.path[0] for mask in existing.masks if len(mask.path) == 1} if existing else set()
         frequent = sorted(self._attributes, key=lambda name: (-self._attributes[name].total, name))
         plans: dict[str, list[Plan]] = {}
         planned = 0
         for name in dict.fromkeys([*self._keys, *kept, *frequent]):
+            if name in hidden:
+                continue
             found = self._plan(name, kept.get(name, ()))
             if _is_usable(name) and (name in kept or planned + len(found) <= MOST_COLUMNS):
                 plans[name], planned = found, planned + len(found)

@@ -298,6 +298,15 @@ def test_masks_of_members_are_suggested_by_their_path() -> None:
     assert "\n  # customer.homePhone: last4  # 1 of 1 values look like phone numbers\n" in again.text
 
 
+def test_an_attribute_that_is_masked_without_a_column_gets_none() -> None:
+    contract = Contract(
+        "orders", "Orders", "id", None, (Column("id", "string"),), (PathMask(("pin",), "drop"),)
+    )
+    again = infer({"pin": s("1234"), "other": n(1)}, existing=contract)
+    assert [column.name for column in again.contract.columns] == ["id", "other"]
+    assert yaml.safe_load(again.text)["masks"] == {"pin": "drop"}
+
+
 HARMLESS = {
     "a moment": ("tokenExpiresAt", s("2026-01-31T12:00:00Z")),
     "a flag": ("emailVerified", {"BOOL": True}),
