@@ -27,8 +27,8 @@ CHANGES = {
 }
 # How wide a letter is, in points: of a title, of a label, of the names along an axis.
 _TITLE_LETTER, _LETTER, _NAME_LETTER = 6.6, 5.8, 5.6
-# How much wider a capital is.
-_CAPITAL = 0.25
+# How much wider a capital is, or another wide letter.
+_WIDER = 0.35
 # The smallest text that is comfortable to read on paper, in points.
 SMALL = 8.5
 
@@ -91,8 +91,8 @@ def write_title(ax: Axes, title: str, **how: Any) -> None:
 
     matplotlib can wrap titles itself, but not while it lays out a picture whose title is near the edge.
     """
-    capitals = sum(letter.isupper() for letter in title) / max(len(title), 1)
-    letters = _room(ax) / (_TITLE_LETTER * (1 + _CAPITAL * capitals))
+    wide = sum(letter.isupper() or letter in "mw_%…" for letter in title) / max(len(title), 1)
+    letters = _room(ax) / (_TITLE_LETTER * (1 + _WIDER * wide))
     ax.set_title(textwrap.fill(title, max(int(letters), 30)), **how)
 
 
