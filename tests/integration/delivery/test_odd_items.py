@@ -201,7 +201,6 @@ def test_large_items_arrive_whole_and_an_old_image_left_out_says_so(delivered: D
             assert attribute != "document" or json.loads(change["document"]) == value
 
 
-@pytest.mark.xfail(strict=True, reason="the local DynamoDB makes no change record of what expires")
 def test_what_expires_goes_and_the_log_says_who_deleted_it(delivered: Delivered) -> None:
     pipeline, dynamodb = delivered.pipeline, delivered.pipeline.session.client("dynamodb")
     table, keys = CONTRACT.source_table, [{"id": {"S": id_}} for id_ in ("expired", "deleted", "lasting")]

@@ -59,22 +59,7 @@ KEYS: dict[str, tuple[tuple[str, str], list[tuple[Any, Any]], list[tuple[Any, An
 }
 
 
-# What must be mended for a case to pass: until then it fails, and says so when it does not any more.
-NOT_YET = {
-    "numbers": "the local DynamoDB finds a key of numbers by its spelling, DynamoDB by its value",
-    "letters": "the local engine of Athena cuts bounds of texts in the middle of a letter",
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=NOT_YET[name]))
-        if name in NOT_YET
-        else name
-        for name in KEYS
-    ],
-)
+@pytest.mark.parametrize("name", KEYS)
 def test_what_was_edited_by_hand_is_found_and_repaired(make_pipeline: Callable[..., Any], name: str) -> None:
     """The first item stays as it is, the row of the second is deleted, that of the third changed."""
     types, attributes, values = KEYS[name]

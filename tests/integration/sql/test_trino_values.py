@@ -16,7 +16,6 @@ from dynaberg.sql import query
 
 WIDE = Context(prec=80)
 LARGE, RATE, FULL = Decimal("9999999999.99"), Decimal("1.23456789"), Decimal("9" * 36 + ".99")
-NOT_YET = "the local Athena computes this with DuckDB's types"
 Digits = tuple[int, int]
 
 
@@ -41,18 +40,9 @@ DECIMALS: dict[str, tuple[Any, str]] = {
     f"(SELECT approx_percentile(x, 0.5) FROM (VALUES {literal(LARGE)}) AS t(x))": (float(LARGE), "double"),
     f"(SELECT avg(x) FROM (VALUES {2**63 - 1}, {2**63 - 1}) AS t(x))": (2.0**63, "double"),
 }
-DECIMALS_NOT_YET = (0, 1, 3, 4, 6)
 
 
-@pytest.mark.parametrize(
-    ("expression", "expected"),
-    [
-        pytest.param(*case, marks=pytest.mark.xfail(strict=True, reason=NOT_YET))
-        if number in DECIMALS_NOT_YET
-        else case
-        for number, case in enumerate(DECIMALS.items())
-    ],
-)
+@pytest.mark.parametrize(("expression", "expected"), DECIMALS.items())
 def test_decimals_have_trinos_value_and_type(story: Any, expression: str, expected: tuple[Any, str]) -> None:
     assert ask(story, f"SELECT {expression}, typeof({expression})") == list(expected)
 
@@ -84,13 +74,7 @@ def nonzero(digits: Digits) -> str:
     return f"CAST({'1' if digits[0] > digits[1] else '0.1'} AS decimal({digits[0]},{digits[1]}))"
 
 
-@pytest.mark.parametrize(
-    "operator",
-    [
-        pytest.param(each, marks=pytest.mark.xfail(strict=True, reason=NOT_YET)) if each != "/" else each
-        for each in RULES
-    ],
-)
+@pytest.mark.parametrize("operator", RULES)
 def test_operators_have_trinos_types(story: Any, operator: str) -> None:
     pairs = [(a, b) for a, b in product(EDGES, EDGES) if RULES[operator](a, b)[1] <= 38]
     typed = ", ".join(f"typeof({nonzero(a)} {operator} {nonzero(b)})" for a, b in pairs)
@@ -110,23 +94,13 @@ MOMENTS = {
     "date_add('hour', 24, TIMESTAMP '2026-10-24 12:00:00 Europe/Berlin')": "2026-10-25T10:00:00Z",
     "date_trunc('day', TIMESTAMP '2026-10-25 12:00:00 Europe/Berlin')": "2026-10-24T22:00:00Z",
 }
-MOMENTS_NOT_YET = (0, 1, 2, 3, 4, 6)
 
 
-@pytest.mark.parametrize(
-    ("expression", "moment"),
-    [
-        pytest.param(*case, marks=pytest.mark.xfail(strict=True, reason=NOT_YET))
-        if number in MOMENTS_NOT_YET
-        else case
-        for number, case in enumerate(MOMENTS.items())
-    ],
-)
+@pytest.mark.parametrize(("expression", "moment"), MOMENTS.items())
 def test_the_wall_clock_of_a_zone_is_trinos(story: Any, expression: str, moment: str) -> None:
     assert ask(story, f"SELECT ({expression}) AT TIME ZONE 'UTC'") == [pd.Timestamp(moment)]
 
 
-@pytest.mark.xfail(strict=True, reason=NOT_YET)
 @pytest.mark.parametrize(
     "clock", ["2026-03-29 02:30:00 Europe/Berlin", "2026-03-08 02:00:00 America/New_York"]
 )
