@@ -16,8 +16,11 @@ import pytest
 import dynaberg
 from dynaberg.cli import main
 from dynaberg.contracts.contract import load_contract
+from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.errors import ContractError, NotFoundError, SettingsError
 from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.layers.refresh import refresh
+from dynaberg.proof.reconcile import reconcile
 from dynaberg.settings import Settings
 from dynaberg.source.infer import InferredContract, infer_contract
 from dynaberg.source.items import scan_items
@@ -69,7 +72,7 @@ def make_table(local_aws: Status) -> Iterator[Make]:
         name = f"Shop-{time.time_ns()}"
         client.create_table(
             TableName=name,
-            KeySchema=[{"AttributeName": n, "KeyType": r} for n, r in zip(keys, ("HASH", "RANGE"))],  # type: ignore[misc,typeddict-item]  # noqa: B905
+            KeySchema=[{"AttributeName": n, "KeyType": r} for n, r in zip(keys, ("HASH", "RANGE"))],  # type: ignore[typeddict-item]  # noqa: B905
             AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in keys],
             BillingMode="PAY_PER_REQUEST",
         )
@@ -129,6 +132,35 @@ def test_a_contract_takes_every_item_of_its_table(
     }
     assert "#   USER#, PROFILE: 40 items\n" in inferred.text
     assert "# mask: hash  # 40 of 40 values look like mail addresses" in inferred.text
+
+
+def test_the_tables_of_an_inferred_contract_hold_every_attribute(
+    make_table: Make, infer: Callable[..., InferredContract], make_pipeline: Callable[..., Any]
+) -> None:
+    strange = {
+        "noWords": {"M": {"emptyList": {"L": []}, "both": {"SS": ["a"]}}},
+        "mixed": {"L": [{"N": "1"}, {"S": "x"}, {"NULL": True}]},
+        "emptyMap": {"M": {}},
+        "stock": {"M": {"berlin 2": {"N": "1.50"}}},
+        "operation": {"S": "an attribute that is called like a column of the log"},
+        "at": {"S": "2026-01-31T12:00:00.1234567"},
+        "nothing": {"NULL": True},
+        "huge": {"N": "1E+100"},
+    }
+    orders = [item for item in shop() if "lineItems" in item][:10]
+    lines = orders[0]["lineItems"]
+    items = [*orders, {"PK": {"S": "X#1"}, "SK": {"S": "1"}, "lineItems": lines, **strange}]
+    inferred = infer(make_table(*items), sample=None).contract
+    # The pipeline of the tests has this table.
+    contract = replace(inferred, source_table="inferred-source", table="transactions")
+    pipeline = make_pipeline("inferred", contract)
+    pipeline.write(*items)
+    where = pipeline.session, pipeline.settings, contract
+    wait_for_delivery(*where, timeout=60)
+    refresh(*where)
+    report = reconcile(*where)
+    assert report.matches, report.summary
+    assert pipeline.load(contract.table).scan().to_arrow()["unmapped"].null_count == len(items)
 
 
 def test_a_file_that_exists_is_compared_and_replaced_only_when_asked(
