@@ -1,1 +1,1 @@
-"""Trino judges the SQL of the local Athena: `make trino` asks a real one, `make test` holds to what it answered."""
+"""Trino judges the SQL of the local Athena: `make trino` asks one, `make test` holds to its answers."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-
-from tests.trino.compare import difference
+from tests.trino.compare import KINDS, difference
 from tests.trino.local import LocalAthena, as_column_type
 from tests.trino.server import VERSION
 
@@ -51,17 +50,16 @@ def known(section: str = "expressions") -> dict[str, str]:
     }
 
 
-def drop(section: str, gone: Collection[str]) -> None:
-    """Takes differences out of a section."""
-    sections = {name: groups(name) for name in ("expressions", "corpus")}
-    kept = []
-    for group in sections[section]:
-        left = {
-            kind: value if kind == "reason" else [s for s in value if s not in gone]
-            for kind, value in group.items()
-        }
-        kept.append({kind: value for kind, value in left.items() if value})
-    write_differences({**sections, section: [group for group in kept if len(group) > 1]})
+def relist(kinds: Mapping[str, str]) -> None:
+    """Lists the known differences of expressions anew: without those that are gone, each under its kind."""
+    regrouped: list[dict[str, Any]] = []
+    for group in groups("expressions"):
+        listed = [sql for kind, statements in group.items() if kind != "reason" for sql in statements]
+        by_kind = {kind: sorted(sql for sql in listed if kinds.get(sql) == kind) for kind in KINDS}
+        left = {kind: statements for kind, statements in by_kind.items() if statements}
+        if left:
+            regrouped.append({"reason": group["reason"], **left})
+    write_differences({"expressions": regrouped, "corpus": groups("corpus")})
 
 
 def write_differences(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

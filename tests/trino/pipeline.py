@@ -61,6 +61,7 @@ def use(wb: dynaberg.Workbench) -> None:
     wb.build("hourly_activity")
     wb.query("UPDATE transactions SET amount = 0 WHERE amount = (SELECT max(amount) FROM transactions)")
     orders.repair(orders.reconcile(), confirm=wb.name)
+    wb.build("hourly_activity")
     wb.load_reference("merchants")
     orders.read_as_of(moment, columns=("transaction_id", "status"))
     orders.state_as_of(moment, columns=("transaction_id", "status"))

@@ -114,10 +114,33 @@ VALUES: dict[str, tuple[str, ...]] = {
 TYPE_NAMES = {"decimal": "decimal(12,3)", "char": "char(4)", "timestamp": "timestamp(6)"}
 """How a type is written in a cast, where its name alone is not enough."""
 
-CAST_TARGETS = (
-    "boolean tinyint smallint integer bigint real double decimal(5,2) decimal(38,0) decimal(18,9) varchar varchar(3) char(5) "
-    "varbinary date time timestamp timestamp(0) timestamp(6) json array(varchar) array(bigint) map(varchar,varchar)"
-).split() + ["timestamp(3) with time zone", "timestamp(6) with time zone"]
+CAST_TARGETS = [
+    "boolean",
+    "tinyint",
+    "smallint",
+    "integer",
+    "bigint",
+    "real",
+    "double",
+    "decimal(5,2)",
+    "decimal(38,0)",
+    "decimal(18,9)",
+    "varchar",
+    "varchar(3)",
+    "char(5)",
+    "varbinary",
+    "date",
+    "time",
+    "timestamp",
+    "timestamp(0)",
+    "timestamp(6)",
+    "json",
+    "array(varchar)",
+    "array(bigint)",
+    "map(varchar,varchar)",
+    "timestamp(3) with time zone",
+    "timestamp(6) with time zone",
+]
 
 UNITS = ("day", "month", "hour", "year", "week", "quarter", "second", "millisecond", "minute", "decade")
 ZONES = ("'UTC'", "'Europe/Berlin'", "'America/New_York'", "'+05:30'", "'Asia/Kolkata'", "'Nowhere/City'")

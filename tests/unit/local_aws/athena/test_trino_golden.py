@@ -1,9 +1,8 @@
-"""The local Athena answers what a real Trino answered (`make trino`), but for the differences that are listed."""
+"""The local Athena answers what Trino answered (`make trino`), but for the differences that are listed."""
 
 from __future__ import annotations
 
 import pytest
-
 from tests.aws.test_corpus import CASES
 from tests.trino import golden
 from tests.trino.compare import KINDS
