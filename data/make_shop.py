@@ -1,4 +1,4 @@
-"""A DynamoDB table as somebody else's application would have it, for notebook 9: one table, several kinds of items.
+"""A DynamoDB table as an application would have it, for notebook 9: one table, several kinds of items.
 
 It uses boto3 alone, and leaves a table that exists as it is: `python data/make_shop.py WebShop 200`.
 """
@@ -64,7 +64,7 @@ def make(name: str, customers: int) -> int:
         BillingMode="PAY_PER_REQUEST",
     )
     table.wait_until_exists()
-    chance = random.Random(9)
+    chance = random.Random(9)  # noqa: S311
     items = [customer(number, chance) for number in range(customers)]
     items += [order(number, number % customers, chance) for number in range(4 * customers)]
     with table.batch_writer() as batch:
@@ -74,4 +74,4 @@ def make(name: str, customers: int) -> int:
 
 
 if __name__ == "__main__":
-    print(make(sys.argv[1], int(sys.argv[2])), "items written to", sys.argv[1])
+    sys.stdout.write(f"{make(sys.argv[1], int(sys.argv[2]))} items written to {sys.argv[1]}\n")

@@ -18,6 +18,7 @@ PARAMETERS = {
     "03_generate_traffic": {"CHANGES": 600},
     "05_time_travel": {"BURST": 100, "FLAGGED": 20},
     "08_when_things_break": {"CHANGES": 100},
+    "09_your_own_table": {"CUSTOMERS": 40},
 }
 
 
@@ -75,6 +76,7 @@ def test_the_walk_reached_what_it_says(walked: dict[str, Stop]) -> None:
     assert walked["08_when_things_break"].headline.endswith(
         "rows equal DynamoDB and the log; nothing was lost."
     )
+    assert walked["09_your_own_table"].headline.startswith("200 items of a table that was there before")
 
 
 def test_the_second_time_finds_nothing_to_merge_and_the_same_rows(walked: dict[str, Stop]) -> None:
@@ -83,7 +85,7 @@ def test_the_second_time_finds_nothing_to_merge_and_the_same_rows(walked: dict[s
 
 
 def test_the_last_notebook_stopped_the_local_aws(walked: dict[str, Stop], project: Path) -> None:
-    assert walked["08_when_things_break"].failure == ""
+    assert walked["09_your_own_table"].failure == ""
     assert local_aws.status(project / "data" / "local") is None
 
 

@@ -44,7 +44,7 @@ def lines(cell) -> int:
     return len([line for line in cell.source.splitlines() if line.strip()])
 
 
-def test_there_are_eight_and_their_names_sort():
+def test_there_are_nine_and_their_names_sort():
     assert [path.stem for path in PATHS] == [
         "01_enable_cdc",
         "02_deploy_firehose",
@@ -54,6 +54,7 @@ def test_there_are_eight_and_their_names_sort():
         "06_profile",
         "07_clean_up",
         "08_when_things_break",
+        "09_your_own_table",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io.pyarrow import parquet_file_to_data_file
 
 from dynaberg.contracts import Column, Contract
 from dynaberg.null_lists import keep_null_lists
@@ -73,17 +75,15 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return catalog
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=st.lists(ROWS, min_size=1, max_size=12))
 def test_what_was_written_is_read(rows: list[dict[str, Any]], catalog: Catalog) -> None:
     table = catalog.load_table("n.t")
-    wanted = [{"id": str(number), **row} for number, row in enumerate(rows)]
-    file = Path(str(table.location()).removeprefix("file://"), "data", f"{id(rows)}.parquet")
+    wanted = [{"id": f"{number:02d}", **row} for number, row in enumerate(rows)]
+    file = Path(str(table.location()).removeprefix("file://"), "data", f"{uuid.uuid4()}.parquet")
     file.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pa.Table.from_pylist(wanted, table.schema().as_arrow()), file)
     with table.transaction() as transaction, transaction.update_snapshot().overwrite() as snapshot:
-        from pyiceberg.io.pyarrow import parquet_file_to_data_file
-
         for task in table.scan().plan_files():
             snapshot.delete_data_file(task.file)
         snapshot.append_data_file(parquet_file_to_data_file(table.io, table.metadata, f"file://{file}"))

@@ -12,6 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import ANY, Stubber
 
 from dynaberg import aws
+from dynaberg.contracts import load_contract
 from dynaberg.deploy import account_checks
 from dynaberg.settings import Settings
 
@@ -138,7 +139,7 @@ class Iam:
         document = account_checks.caller_policy(
             "work",
             SETTINGS,
-            account_checks.load_contract(ROOT / "data" / "tables" / "transactions.yaml"),
+            load_contract(ROOT / "data" / "tables" / "transactions.yaml"),
             account="111122223333",
             region="eu-central-1",
         )
