@@ -65,6 +65,9 @@ def _add_columns(table: Table, wanted: Schema) -> list[str]:
         table.update_schema().union_by_name(wanted).commit()
     except (ValidationError, ValueError) as error:
         msg = f"Table {table.name()[-1]!r} cannot accept the contract's columns: {error}."
-        hint = "Iceberg only widens int to long and a decimal's precision; give the column a new name."
+        hint = (
+            "Iceberg only widens int to long and a decimal's precision. Leave the column, and add one of "
+            "another name for the same attribute: `name: zip_text, attribute: zip, type: string`."
+        )
         raise ContractError(msg, hint=hint) from error
     return [field.name for field in wanted.fields if field.name not in before]

@@ -98,7 +98,6 @@ def changed(pipeline: Any) -> Changed:
     return Changed(parts, {row["id"]: row for row in rows})
 
 
-@pytest.mark.xfail(strict=True, reason="the hint of layers/tables.py does not say `attribute: zip`")
 @pytest.mark.parametrize("kind", ["string", "json", "decimal(12,2)"])
 def test_another_type_is_refused_with_the_way_to_have_it(pipeline: Any, kind: str) -> None:
     columns = (BEFORE.columns[0], Column("zip", kind))

@@ -8,8 +8,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import EXAMPLES
 
 from dynaberg.contracts import Column, Contract
 from dynaberg.layers.latest import NO_SEQUENCE_NUMBER, fill_gained, latest_changes, latest_rows
@@ -113,6 +114,7 @@ rows = st.lists(
 )
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(rows)
 def test_both_ways_agree_with_the_model(rows: list[dict[str, Any]]) -> None:
     assert by_sql(rows) == in_memory(rows) == by_model(rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
 from itertools import count
@@ -16,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyiceberg import types
 from pyiceberg.types import IcebergType, ListType, MapType, NestedField, StringType, StructType
+from tests.examples import EXAMPLES
 from trino_sql_validator import validate
 
 from dynaberg.errors import QueryError
 from dynaberg.sql.nested import exact, revive, reviver, selected
 
-EXAMPLES = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 200
 # Texts that a reader of Athena's own text would take for something else.
 ODD = [
     "",

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import EXAMPLES
 
 EXACT = Context(prec=300)
 CHECKED = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 TABLE = "orders"
 WHERE = """WHERE id = 'a' AND "at" ="""
@@ -204,7 +205,7 @@ def update(expression: str, number: str) -> dict[str, Any]:
     }
 
 
-@settings(CHECKED, max_examples=60)
+@CHECKED
 @given(
     left=numbers(-20, 20) | numbers(),
     right=numbers(-20, 20) | numbers(),

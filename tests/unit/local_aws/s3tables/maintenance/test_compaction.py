@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -19,6 +18,7 @@ from pyarrow import parquet
 from pyiceberg.catalog.memory import InMemoryCatalog
 from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
+from tests.examples import EXAMPLES
 
 from local_aws.s3tables.maintenance.compaction import compact
 
@@ -42,7 +42,6 @@ SMALL = [
     (pa.binary(), st.sampled_from([b"", b"\x00", b"\xff" * 17, b"\xe6\x97"])),
     (pa.binary(4), st.sampled_from([b"\x00" * 4, b"\xff" * 4])),
 ]
-EXAMPLES = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 50
 METRICS = "write.metadata.metrics.default"
 Kind = tuple[pa.DataType, st.SearchStrategy[Any]]
 
