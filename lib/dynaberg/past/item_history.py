@@ -71,11 +71,16 @@ def item_history(
     import pandas as pd
 
     versions = _read_versions(session, settings, contract, key)
-    befores = [{}, *(_after(contract, version) for version in versions)]
+    afters = [
+        _after_snapshot(contract, version, later)
+        if version["operation"] == SNAPSHOT
+        else _after(contract, version)
+        for version, later in zip(versions, [*versions[1:], None], strict=True)
+    ]
     rows = [
         row
-        for version, before in zip(versions, befores, strict=False)
-        for row in _changed_attributes(contract, version, before)
+        for version, previous, after in zip(versions, [{}, *afters[:-1]], afters, strict=True)
+        for row in _changed_attributes(contract, version, _before(contract, version, previous), after)
     ]
     names = [*_COLUMNS, *_LANDED]
     frame = pd.DataFrame(rows, columns=names)
@@ -165,9 +170,8 @@ def _types(contract: Contract) -> dict[str, IcebergType]:
 
 
 def _changed_attributes(
-    contract: Contract, version: Mapping[str, Any], previous: Mapping[str, Any]
+    contract: Contract, version: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Iterator[tuple[Any, ...]]:
-    before, after = _before(contract, version, previous), _after(contract, version)
     for name in [*before, *(name for name in after if name not in before)]:
         old, new = before.get(name), after.get(name)
         if name not in contract.key and old != new:
@@ -203,6 +207,19 @@ def _read(read: Callable[[Any], Any], column: Column, attribute: Any) -> Any:
         return read_any(attribute)
     is_map = isinstance(column.parsed_type, dict) and "map" in column.parsed_type
     return dict(value) if is_map and value is not None else value
+
+
+def _after_snapshot(
+    contract: Contract, version: Mapping[str, Any], later: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The item at the moment to which a backfill dates it.
+
+    It was read a little later, so a change since then may be in it already: that change's old image is exact.
+    """
+    image = json.loads(later["old_image"] or "{}") if later else {}
+    if later is None or LEFT_OUT in image or later["operation"] == SNAPSHOT:
+        return _after(contract, version)
+    return _by_column(contract, image)
 
 
 def _after(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:
