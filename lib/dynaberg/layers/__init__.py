@@ -4,11 +4,10 @@ Public: creating the tables, the refresh, builds, and how much of the change log
 """
 
 from dynaberg.layers.curated import build
+from dynaberg.layers.gained import fill_gained, gained_columns
 from dynaberg.layers.latest import (
     NO_SEQUENCE_NUMBER,
     REPAIR_PREFIX,
-    fill_gained,
-    gained_columns,
     latest_changes,
     latest_rows,
     sort_changes,

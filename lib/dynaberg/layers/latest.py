@@ -3,24 +3,20 @@
 Among records of DynamoDB Streams the sequence number decides, regardless of their times. Kinesis records have
 none (zeros); for them the time decides, to the microsecond. If a key has both, a DynamoDB Streams record
 counts as made no earlier than those of the same key before it, so that the order has no cycle.
-
-A column that was added to the contract later is read from `unmapped` for changes before it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from dynaberg.contracts import MISFITS, column_reader
+from dynaberg.layers.gained import filled
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from pyiceberg.table import Table
 
-    from dynaberg.contracts import Column, Contract
+    from dynaberg.contracts import Contract
 
 NO_SEQUENCE_NUMBER = "0" * 40
 REPAIR_PREFIX = "repair-"
@@ -39,19 +35,6 @@ SELECT operation, {names} FROM (
     FROM {source}
   ){condition}
 ) WHERE newest = 1"""
-# A DynamoDB attribute inside `unmapped`, as a value of a column's type. Nested types have no such text.
-_FROM_ATTRIBUTE = {
-    "string": "{S}",
-    "int": "TRY_CAST({N} AS integer)",
-    "long": "TRY_CAST({N} AS bigint)",
-    "double": "TRY_CAST({N} AS double)",
-    "decimal": "TRY_CAST({N} AS {type})",
-    "boolean": "{BOOL} = 'true'",
-    "date": "TRY_CAST({S} AS date)",
-    "timestamptz": "CAST(TRY(from_iso8601_timestamp_nanos({S})) AS timestamp(6) with time zone)",
-    "binary": "from_base64({B})",
-    "json": "json_format(json_extract(unmapped, '$[{attribute}]'))",
-}
 
 
 def latest_changes(
@@ -81,9 +64,7 @@ def latest_changes(
     keys = _listed(contract.key)
     wanted = list(dict.fromkeys([*contract.key, *names, "changed_at", "sequence_number"]))
     columns = {column.name: column for column in contract.columns}
-    values = [
-        _filled(columns[name]) if name in gained and name in columns else f'"{name}"' for name in wanted
-    ]
+    values = [filled(columns[name]) if name in gained and name in columns else f'"{name}"' for name in wanted]
     return _LATEST.format(
         names=_listed(wanted),
         keys=keys,
@@ -92,13 +73,6 @@ def latest_changes(
         source=source,
         condition=f"\n  WHERE {condition}" if condition else "",
     )
-
-
-def gained_columns(log: Table, contract: Contract) -> list[str]:
-    """The columns of a contract that the change log did not have from the start."""
-    first = log.schemas()[min(log.schemas())]
-    known = {field.name for field in first.fields}
-    return [column.name for column in contract.columns if column.name not in known]
 
 
 def sort_changes(changes: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
@@ -130,62 +104,6 @@ def latest_rows(changes: pa.Table, key: Sequence[str]) -> pa.Table:
     order = changes.select([*key, "changed_at", "sequence_number", "change_id"]).to_pandas()
     newest = sort_changes(order, key).drop_duplicates(list(key), keep="last").index.sort_values()
     return changes.take(pa.array(newest, pa.int64()))
-
-
-def fill_gained(rows: pa.Table, contract: Contract, gained: Collection[str]) -> pa.Table:
-    """Fill the columns that were added to a contract from `unmapped`, as the statements do.
-
-    Args:
-        rows: Rows with `unmapped`.
-        contract: The table contract.
-        gained: From `gained_columns`.
-    """
-    import pyarrow as pa
-
-    for column in contract.columns:
-        if column.name in gained and column.name in rows.column_names and _kind(column) in _FROM_ATTRIBUTE:
-            stored, unmapped = rows.column(column.name), rows.column("unmapped").to_pylist()
-            read = _reader(column)
-            values = [
-                read(text) if value is None and text else value
-                for value, text in zip(stored.to_pylist(), unmapped, strict=True)
-            ]
-            place = rows.column_names.index(column.name)
-            rows = rows.set_column(place, rows.field(column.name), pa.array(values, stored.type))
-    return rows
-
-
-def _reader(column: Column) -> Callable[[str], Any]:
-    read = column_reader(column)
-
-    def value(unmapped: str) -> Any:
-        attribute = json.loads(unmapped).get(column.attribute)
-        if attribute is None:
-            return None
-        if column.type == "json":
-            return json.dumps(attribute, separators=(",", ":"), ensure_ascii=False)
-        try:
-            return read(attribute)
-        except MISFITS:
-            return None
-
-    return value
-
-
-def _filled(column: Column) -> str:
-    """A column's value, or the one that `unmapped` has for its attribute."""
-    spelled = _FROM_ATTRIBUTE.get(_kind(column))
-    if spelled is None:
-        return f'"{column.name}"'
-    attribute = json.dumps(column.attribute, ensure_ascii=False).replace("'", "''")
-    texts = {tag: f"json_extract_scalar(unmapped, '$[{attribute}].{tag}')" for tag in ("S", "N", "B", "BOOL")}
-    value = spelled.format(**texts, attribute=attribute, type=column.type)
-    return f'coalesce("{column.name}", {value}) AS "{column.name}"'
-
-
-def _kind(column: Column) -> str:
-    parsed = column.parsed_type
-    return parsed if isinstance(parsed, str) else next(iter(parsed))
 
 
 def _listed(names: Sequence[str]) -> str:

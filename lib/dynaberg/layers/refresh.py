@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from dynaberg import catalog
 from dynaberg.layers import log_progress
-from dynaberg.layers.latest import gained_columns, latest_changes
+from dynaberg.layers.gained import gained_columns
+from dynaberg.layers.latest import latest_changes
 from dynaberg.sql import commit
 
 if TYPE_CHECKING:

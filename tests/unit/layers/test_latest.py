@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.examples import EXAMPLES
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.layers.latest import NO_SEQUENCE_NUMBER, fill_gained, latest_changes, latest_rows
+from dynaberg.layers.gained import fill_gained
+from dynaberg.layers.latest import NO_SEQUENCE_NUMBER, latest_changes, latest_rows
 
 CONTRACT = Contract("t", "source", "id", None, (Column("id", "string"), Column("v", "long")))
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

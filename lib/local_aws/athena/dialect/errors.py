@@ -126,7 +126,7 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
     (
         r"(?:TransactionContext|Failed to commit|CommitFailed|Conflict)",
         "ICEBERG_COMMIT_ERROR",
-        "Failed to commit Iceberg update to table",
+        "Failed to commit Iceberg update to table: {text}",
     ),
 )
 

@@ -79,7 +79,15 @@ def zip_with_shape(node: exp.Anonymous) -> Node:
     """`zip_with(a, b, (x, y) -> …)`: one lambda over pairs."""
     left, right, function = node.expressions
     names = dict(zip([p.name.lower() for p in function.expressions], (1, 2), strict=True))
-    return call("list_transform", call("list_zip", left, right), pair_lambda(function, names))
+    return unless_null(
+        call("list_transform", call("list_zip", left, right), pair_lambda(function, names)), left, right
+    )
+
+
+def unless_null(made: Node, *sources: Node) -> Node:
+    """NULL where one of the sources is, from which DuckDB's `list_zip` makes an empty list."""
+    tests = [exp.Is(this=exp.Paren(this=source.copy()), expression=exp.Null()) for source in sources]
+    return exp.If(this=exp.or_(*tests), true=exp.Null(), false=made)
 
 
 def pair_lambda(function: Node, names: Mapping[str, int]) -> exp.Lambda:
@@ -108,9 +116,9 @@ def map_lambda(keys: str, values: str) -> Callable[[exp.Anonymous], Node]:
         rows = call("list_zip", call("map_keys", source), call("map_values", source.copy()))
         if keys == "filter":
             kept = call("list_filter", rows, entry)
-            return call("map_from_entries", kept)
+            return unless_null(call("map_from_entries", kept), source)
         pairs = [part(rows, entry, choice) for choice in (keys, values)]
-        return call("map", *pairs)
+        return unless_null(call("map", *pairs), source)
 
     return shape
 

@@ -8,8 +8,10 @@ nothing makes no snapshot. A target row that several source rows match is an err
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+import duckdb
 from sqlglot import exp
 
 from local_aws.athena.dialect import QueryError, quoted, to_duckdb
@@ -67,7 +69,9 @@ def run_merge(context: Context, tree: exp.Merge) -> Outcome:
         try:
             updated = apply(context, name, clauses, columns)
         finally:
-            context.cursor.execute("DROP TABLE IF EXISTS picked")
+            # After an error the transaction is over, and this would hide which error it was.
+            with suppress(duckdb.Error):
+                context.cursor.execute("DROP TABLE IF EXISTS picked")
         return Outcome(ROWS, 0, updated, scanned)
 
 

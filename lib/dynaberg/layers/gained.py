@@ -1,0 +1,152 @@
+"""Columns that a contract gained: filled from `unmapped` for the changes before it, as SQL and in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from dynaberg.contracts import MISFITS, column_reader, member_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.table import Table
+
+    from dynaberg.contracts import Column, Contract, ParsedType
+
+# By type: where DynamoDB's JSON holds the value, the value from that text, and the type in SQL.
+_SIMPLE = {
+    "string": ("S", "{}", "varchar"),
+    "int": ("N", "TRY_CAST({} AS integer)", "integer"),
+    "long": ("N", "TRY_CAST({} AS bigint)", "bigint"),
+    "double": ("N", "TRY_CAST({} AS double)", "double"),
+    "boolean": ("BOOL", "{} = 'true'", "boolean"),
+    "date": ("S", "TRY_CAST({} AS date)", "date"),
+    "timestamptz": (
+        "S",
+        "CAST(TRY(from_iso8601_timestamp_nanos({})) AS timestamp(6) with time zone)",
+        "timestamp(6) with time zone",
+    ),
+    "binary": ("B", "from_base64({})", "varbinary"),
+}
+# A set of strings, numbers or binaries holds their texts.
+_SETS = {"S": "SS", "N": "NS", "B": "BS"}
+
+
+def gained_columns(log: Table, contract: Contract) -> list[str]:
+    """The columns of a contract that the change log did not have from the start."""
+    first = log.schemas()[min(log.schemas())]
+    known = {field.name for field in first.fields}
+    return [column.name for column in contract.columns if column.name not in known]
+
+
+def fill_gained(rows: pa.Table, contract: Contract, gained: Collection[str]) -> pa.Table:
+    """Fill the columns that were added to a contract from `unmapped`, as the statements do.
+
+    Args:
+        rows: Rows with `unmapped`.
+        contract: The table contract.
+        gained: From `gained_columns`.
+    """
+    import pyarrow as pa
+
+    for column in contract.columns:
+        if column.name in gained and column.name in rows.column_names:
+            stored, unmapped = rows.column(column.name), rows.column("unmapped").to_pylist()
+            read = _reader(column)
+            values = [
+                read(text) if value is None and text else value
+                for value, text in zip(stored.to_pylist(), unmapped, strict=True)
+            ]
+            place = rows.column_names.index(column.name)
+            rows = rows.set_column(place, rows.field(column.name), pa.array(values, stored.type))
+    return rows
+
+
+def filled(column: Column) -> str:
+    """SQL of a column's value, or of the one that `unmapped` has for its attribute.
+
+    Args:
+        column: A column of the contract.
+    """
+    value = _value(column.parsed_type, "unmapped", f"$[{_quoted(column.attribute)}]", 0)
+    return f'coalesce("{column.name}", {value}) AS "{column.name}"'
+
+
+def _value(parsed_type: ParsedType, json_text: str, path: str, depth: int) -> str:
+    """SQL of the value of a type from the attribute at a path of DynamoDB's JSON."""
+    element = f"e{depth}"
+    match parsed_type:
+        case "json":
+            return f"json_format(json_extract({json_text}, '{path}'))"
+        case {"list": inner}:
+            return _list(inner, json_text, path, depth)
+        case {"map": inner}:
+            members = f"CAST(json_extract({json_text}, '{path}.M') AS map(varchar, json))"
+            value = _value(inner, element, "$", depth + 1)
+            return f"transform_values({members}, (k{depth}, {element}) -> {value})"
+        case {"struct": dict(members)}:
+            taken = [member_of(name, inner) for name, inner in members.items()]
+            values = [_value(inner, json_text, f"{path}.M[{_quoted(name)}]", depth) for name, inner in taken]
+            row = f"CAST(ROW({', '.join(values)}) AS {_sql_type(parsed_type)})"
+            return f"IF(json_extract({json_text}, '{path}.M') IS NULL, NULL, {row})"
+        case _:
+            tag, spelled, _ = _simple(parsed_type)
+            return spelled.format(f"json_extract_scalar({json_text}, '{path}.{tag}')")
+
+
+def _list(inner: ParsedType, json_text: str, path: str, depth: int) -> str:
+    element = f"e{depth}"
+    items = f"CAST(json_extract({json_text}, '{path}.L') AS array(json))"
+    found = f"transform({items}, {element} -> {_value(inner, element, '$', depth + 1)})"
+    if inner == "json" or (isinstance(inner, dict) and "decimal" not in inner):
+        return found
+    tag, spelled, _ = _simple(inner)
+    if tag not in _SETS:
+        return found
+    texts = f"CAST(json_extract({json_text}, '{path}.{_SETS[tag]}') AS array(varchar))"
+    return f"coalesce({found}, transform({texts}, {element} -> {spelled.format(element)}))"
+
+
+def _quoted(attribute: str) -> str:
+    return json.dumps(attribute, ensure_ascii=False).replace("'", "''")
+
+
+def _sql_type(parsed_type: ParsedType) -> str:
+    match parsed_type:
+        case "json":
+            return "varchar"
+        case {"list": inner}:
+            return f"array({_sql_type(inner)})"
+        case {"map": inner}:
+            return f"map(varchar, {_sql_type(inner)})"
+        case {"struct": dict(members)}:
+            fields = (f'"{name}" {_sql_type(member_of(name, m)[1])}' for name, m in members.items())
+            return f"row({', '.join(fields)})"
+        case _:
+            return _simple(parsed_type)[2]
+
+
+def _simple(parsed_type: ParsedType) -> tuple[str, str, str]:
+    if isinstance(parsed_type, str):
+        return _SIMPLE[parsed_type]
+    precision, scale = parsed_type["decimal"]
+    spelled = f"decimal({precision},{scale})"
+    return "N", f"TRY_CAST({{}} AS {spelled})", spelled
+
+
+def _reader(column: Column) -> Callable[[str], Any]:
+    read = column_reader(column)
+
+    def value(unmapped: str) -> Any:
+        attribute = json.loads(unmapped).get(column.attribute)
+        if attribute is None:
+            return None
+        if column.type == "json":
+            return json.dumps(attribute, separators=(",", ":"), ensure_ascii=False)
+        try:
+            return read(attribute)
+        except MISFITS:
+            return None
+
+    return value
