@@ -58,7 +58,7 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     lines, rest = first_lines(known.sort_values("approx_distinct", kind="stable"), "column", _MOST_COLUMNS)
     lines = lines.reset_index(drop=True)
     ax = ax or new_axes(height=1.2 + 0.19 * len(lines))
-    rows, distinct = float(known["rows"].max()), lines["approx_distinct"]
+    rows, distinct = _table_rows(known), lines["approx_distinct"]
     # The line only leads from the name to the dot: on a log scale its length means nothing.
     ax.hlines(lines.index, 0.8, distinct.clip(lower=0.8), color=GRAY, lw=0.8, linestyles=":")
     ax.plot(distinct.clip(lower=0.8), lines.index, "o", color=BLUE)
@@ -72,12 +72,18 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return finish(ax, _profile_title(known), x=words, y="", counts="x", notes=[rest, note])
 
 
+def _table_rows(lines: pd.DataFrame) -> float:
+    """Rows of the table; what is inside a list has a line of its own, and may be more."""
+    whole = lines.loc[~lines["column"].astype(str).str.contains(".", regex=False), "rows"]
+    return float((whole if len(whole) else lines["rows"]).max())
+
+
 def _profile_title(lines: pd.DataFrame) -> str:
     """The finding: how many columns are good for groups, and how many for joins."""
-    rows, distinct = float(lines["rows"].max()), lines["approx_distinct"]
+    rows, distinct = _table_rows(lines), lines["approx_distinct"]
     if rows <= _FEW:
         return f"With {counted(int(rows), 'row')}, no column can have many values"
-    few, whole = int((distinct <= _FEW).sum()), int((distinct > 0.95 * rows).sum())
+    few, whole = int((distinct <= _FEW).sum()), int((distinct > 0.95 * lines["rows"]).sum())
     title = (
         f"{few:,} of {counted(len(lines), 'column')} {'holds' if few == 1 else 'hold'} at most {_FEW} values"
     )

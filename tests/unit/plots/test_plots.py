@@ -428,3 +428,10 @@ def test_resources_removed_and_left():
 def test_nothing_to_remove_is_a_picture_too():
     nothing = pd.DataFrame(columns=["kind", "name"])
     assert title(plots.plot_resources(nothing, nothing)) == "There was nothing to remove"
+
+
+def test_lines_inside_a_list_are_no_rows_of_the_table(profile):
+    lines = profile.head(2).assign(column=["lines", "lines.element.sku"], rows=[100, 900], nulls=0)
+    ax = plots.plot_profile(lines.assign(approx_distinct=[100, 40]))
+    assert "100 rows" in ax.get_xlabel()
+    assert "1 is nearly unique" in ax.get_title(loc="left")
