@@ -108,8 +108,9 @@ class ChangeConverter:
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             text = None
         row = _encode(text or self._exact_row(record, received_at_us))
-        if len(row) > MAX_ROW_BYTES:
-            row = _encode(self._exact_row(_without_old_image(record), received_at_us))
+        if len(row) <= MAX_ROW_BYTES:
+            return row
+        row = _encode(self._exact_row(_without_old_image(record), received_at_us))
         if len(row) > MAX_ROW_BYTES:
             message = f"Its row has {len(row):,} bytes, but Firehose accepts only {MAX_ROW_BYTES:,}"
             raise ConversionError(TOO_LARGE, message)
@@ -128,7 +129,7 @@ class ChangeConverter:
         if members is None or old_text is None:
             return None
         head = self._head(record, change, received_at_us)
-        deleted_by = to_json(_deleted_by(record))
+        deleted_by = _deleted_by(record)
         return f'{{{head},{members},"old_image":{old_text},"unmapped":null,"deleted_by":{deleted_by}}}'
 
     def _exact_row(self, record: Any, received_at_us: int) -> str:
@@ -144,7 +145,7 @@ class ChangeConverter:
         image = mask_image(_image(change, _ROW_IMAGES[record["eventName"]]), self._masks)
         old_image = mask_image(_image(change, "OldImage"), self._masks) if change.get("OldImage") else None
         try:
-            deleted_by = to_json(_deleted_by(record))
+            deleted_by = _deleted_by(record)
             return f'{{{head},{self._members(image, old_image)},"deleted_by":{deleted_by}}}'
         except RecursionError as error:
             raise ConversionError("NotDynamoDbJson", "It is nested too deeply") from error
@@ -250,21 +251,23 @@ def changed_at_us(record: Mapping[str, Any]) -> int:
     """When a change was made, in microseconds since 1970; a record without a valid time raises any error."""
     change = record["dynamodb"]
     precision = change.get("ApproximateCreationDateTimePrecision")
-    from_streams = precision is None and ("SequenceNumber" in change or "eventSourceARN" in record)
-    unit_us: int = _STREAMS_UNIT_US if from_streams else _KINESIS_UNITS_US[precision]
-    moment_us: int = round(change["ApproximateCreationDateTime"] * unit_us)
-    return moment_us
+    if precision is None and ("SequenceNumber" in change or "eventSourceARN" in record):
+        unit_us = _STREAMS_UNIT_US
+    else:
+        unit_us = _KINESIS_UNITS_US[precision]
+    moment = change["ApproximateCreationDateTime"] * unit_us
+    return moment if type(moment) is int else round(moment)
 
 
-def _deleted_by(record: Mapping[str, Any]) -> str | None:
-    """Who deleted the item, if not the application: `dynamodb.amazonaws.com` is Time to Live.
+def _deleted_by(record: Mapping[str, Any]) -> str:
+    """Who deleted the item, as JSON: null for the application, `dynamodb.amazonaws.com` for Time to Live.
 
     Source: "DynamoDB Streams and Time to Live", Amazon DynamoDB Developer Guide.
     """
     identity = record.get("userIdentity")
-    if record["eventName"] != "REMOVE" or not identity:
-        return None
-    return str(identity.get("principalId") or identity.get("PrincipalId"))
+    if not identity or record["eventName"] != "REMOVE":
+        return "null"
+    return to_json(str(identity.get("principalId") or identity.get("PrincipalId")))
 
 
 def _without_old_image(record: Mapping[str, Any]) -> dict[str, Any]:
