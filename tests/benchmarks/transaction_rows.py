@@ -55,6 +55,7 @@ def transactions(begin: int, end: int, total: int) -> pa.Table:
         "processing_timestamp": pa.array(at_us // 1000 + rng.integers(200, 3_600_000, count)),
         "changed_at": pa.array(at_us + 1_000_000).cast(pa.timestamp("us", "UTC")),
         "sequence_number": digits(np.arange(begin, end)),
+        "unmapped": pa.nulls(count, pa.string()),
     }
     return pa.table(columns)
 
@@ -79,6 +80,7 @@ def changes(begin: int, end: int, total: int) -> pa.Table:
             "received_at": pa.array(moments(begin, end, total) + 1_500_000).cast(pa.timestamp("us", "UTC")),
             "old_image": pc.if_else(is_review, images(items), none),
             "unmapped": none,
+            "deleted_by": none,
         }
     )
 
