@@ -279,15 +279,16 @@ def _last_error(session: boto3.Session, settings: Settings, timeout: float) -> s
         return f"Firehose has written no error to its log {group} meanwhile."
     event = max(events, key=lambda event: event["timestamp"])
     moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-    return f"The last error of the delivery, of {moment:%H:%M:%S} UTC: {_told(event['message'])} ({group})."
+    words = _words_of(event["message"])
+    return f"The last error of the delivery, of {moment:%H:%M:%S} UTC: {words} ({group})."
 
 
-def _told(message: str) -> str:
+def _words_of(message: str) -> str:
     """An error of Firehose's log: its code, and its message or the number of records, if it has them."""
     try:
-        told = json.loads(message)
-        number = f"{told['failedRecords']:,} records" if "failedRecords" in told else None
-        return ": ".join(str(part) for part in (told["errorCode"], told.get("message", number)) if part)
+        entry = json.loads(message)
+        number = f"{entry['failedRecords']:,} records" if "failedRecords" in entry else None
+        return ": ".join(str(part) for part in (entry["errorCode"], entry.get("message", number)) if part)
     except (KeyError, TypeError, ValueError):
         return message
 

@@ -147,7 +147,7 @@ def _change_stream(session: boto3.Session, settings: Settings) -> tuple[bool, st
         states = {d["StreamArn"]: d["DestinationStatus"] for d in answer["KinesisDataStreamDestinations"]}
         state = states.get(outputs["KinesisStreamArn"], "missing")
         ok, found = ok and state == "ACTIVE", f"{found}, Kinesis destination {state}"
-    return ok, found, "wb.adopt() restores it." if outputs["SourceOrigin"] == stacks.ADOPTED else _AGAIN
+    return ok, found, "wb.adopt() restores it." if outputs.get("SourceOrigin") == stacks.ADOPTED else _AGAIN
 
 
 def _workgroup(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:

@@ -100,8 +100,8 @@ class QueueMetrics:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(QUEUE_SECONDS)
-            depths = sqs.queue_depths(self._region)
             try:
+                depths = sqs.queue_depths(self._region)
                 metrics = [metric for depth in depths for metric in queue_metrics(depth)]
                 await put_metrics(self._upstream, self._region, "AWS/SQS", metrics)
             except Exception:
