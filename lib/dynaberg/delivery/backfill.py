@@ -82,9 +82,9 @@ def backfill(
     import pandas as pd
 
     began = time.monotonic()
-    limit = _limit(session, contract, read_units_per_second)
     send, bucket = open_reentry(session, settings, contract), error_bucket(session, settings)
     _check_stream(session, contract)
+    limit = _limit(session, contract, read_units_per_second)
     manifest = Manifest.open(session, bucket, contract.source_table, _aws_moment(session), SEGMENTS)
     run = _Run(session, contract, manifest, send, bucket, limit)
     with manifest.held():

@@ -18,7 +18,7 @@ import dynaberg
 from dynaberg.contracts import Column, Contract
 from dynaberg.delivery.backfill import _Run, snapshot_record
 from dynaberg.delivery.backfill_manifest import Manifest
-from dynaberg.errors import NotReadyError, SettingsError
+from dynaberg.errors import NotFoundError, NotReadyError, SettingsError
 from dynaberg.settings import Settings
 from local_aws import Status
 
@@ -217,6 +217,17 @@ def test_without_a_stream_nothing_is_read(wb: dynaberg.Workbench) -> None:
     with pytest.raises(NotReadyError, match="is off") as caught:
         dynaberg.Workbench(wb.settings, wb.session, contract).table().backfill()
     assert "wb.adopt()" in caught.value.hint
+
+
+def test_before_anything_is_deployed(wb: dynaberg.Workbench) -> None:
+    nothing = dynaberg.Workbench(
+        replace(wb.settings, name="backfill-none"),
+        wb.session,
+        replace(wb.table().contract, source_table="backfill-none"),
+    )
+    with pytest.raises(NotFoundError, match="There is no stack") as caught:
+        nothing.table().backfill()
+    assert "02_deploy_firehose" in caught.value.hint
 
 
 def test_a_rate_must_be_positive(wb: dynaberg.Workbench) -> None:
