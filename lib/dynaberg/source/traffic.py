@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import floor
@@ -26,6 +26,8 @@ OPERATIONS = {"INSERT": "inserts", "MODIFY": "updates", "REMOVE": "deletes"}
 _BATCH_WRITES = 25
 _MAX_ATTEMPTS = 10
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 5.0
+# How often a wait for the threads looks up.
+_WAIT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,12 @@ def _write_all(
     ):
         writing = _Writing(client, source_table, bar.update)
         try:
-            list(pool.map(writing.write, shares))
+            pending = {pool.submit(writing.write, share) for share in shares}
+            while pending:
+                # An endless wait can miss an interrupt that comes just before it begins.
+                done, pending = wait(pending, timeout=_WAIT_SECONDS, return_when=FIRST_EXCEPTION)
+                for each in done:
+                    each.result()
         except (BotoCoreError, ClientError, _RefusedError) as error:
             msg = f"DynamoDB accepted {writing.written:,} of {len(plan):,} changes, and then no more: {error}"
             hint = "What was written is delivered as usual. Wait a little and generate traffic again."
