@@ -60,7 +60,7 @@ class Pipeline:
         records = [{"Data": json.dumps(row).encode()} for row in rows]
         before = self.log_records()
         self.session.client("firehose").put_record_batch(DeliveryStreamName=stream, Records=records)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.log_records() < before + len(records):
             assert time.monotonic() < deadline, f"{self.log_records() - before} of {len(records)} arrived"
             time.sleep(0.05)

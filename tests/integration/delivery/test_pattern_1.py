@@ -84,7 +84,7 @@ def depth(session: boto3.Session, url: str) -> int:
     return sum(map(int, answer["Attributes"].values()))
 
 
-def eventually(check: Callable[[], bool], seconds: float = 30) -> None:
+def eventually(check: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline

@@ -218,7 +218,7 @@ class Writer(threading.Thread):
         self.join()
 
 
-def eventually(check: Callable[[], bool], seconds: float = 45) -> None:
+def eventually(check: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline

@@ -81,7 +81,7 @@ def fixed(pipeline: Any) -> Any:
 
 def failed(pipeline: Any, count: int) -> pd.DataFrame:
     """The failures, once there are so many."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         frame = failures(pipeline.session, pipeline.settings, pipeline.contract)
         if len(frame) >= count:
@@ -103,7 +103,7 @@ def objects(pipeline: Any, prefix: str) -> list[list[dict[str, Any]]]:
 
 
 def wait_for_log(pipeline: Any, changes: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(log_ids(pipeline)) < changes:
         assert time.monotonic() < deadline, f"{len(log_ids(pipeline))} of {changes} arrived"
         time.sleep(0.1)

@@ -21,7 +21,7 @@ def test_the_last_error_of_the_delivery_is_named(make_pipeline: Callable[[str], 
     stream = deploy.outputs(session, settings, "delivery")["DeliveryStreamName"]
     session.client("s3").delete_bucket(Bucket=bucket)
     session.client("firehose").put_record(DeliveryStreamName=stream, Record={"Data": b"no change row"})
-    logs, deadline = session.client("logs"), time.monotonic() + 30
+    logs, deadline = session.client("logs"), time.monotonic() + 60
     while not logs.filter_log_events(logGroupName=f"/aws/kinesisfirehose/{settings.name}")["events"]:
         assert time.monotonic() < deadline
         time.sleep(0.1)

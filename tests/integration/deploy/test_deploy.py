@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -84,13 +83,11 @@ def test_the_stacks_are_there_with_their_outputs(session: boto3.Session, deploye
     }
 
 
-def test_the_second_time_nothing_is_done_and_quickly(
+def test_the_second_time_nothing_is_done(
     session: boto3.Session, deployed: Settings, contract: Contract
 ) -> None:
-    started = time.monotonic()
     foundation = deploy.enable_cdc(session, deployed, contract)
     delivery = deploy.deploy_firehose(session, deployed, contract)
-    assert time.monotonic() - started < 5
     assert foundation["seconds"].sum() + delivery["seconds"].sum() == 0
     result = deploy_stack(
         session,

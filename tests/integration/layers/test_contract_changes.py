@@ -93,7 +93,7 @@ def pipeline(make_pipeline: Callable[..., Any]) -> Any:
 @pytest.fixture(scope="module")
 def changed(pipeline: Any) -> Changed:
     parts = (pipeline.session, pipeline.settings, AFTER)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while failures(*parts).empty:
         assert time.monotonic() < deadline, "nothing failed"
         time.sleep(0.1)

@@ -205,10 +205,8 @@ def test_stop_interrupts_a_query(client: Client) -> None:
     sql = f"SELECT count(*) FROM {numbers} AS a(x) CROSS JOIN {numbers} AS b(y) WHERE x * y % 7 = 3"
     query_id = client.start(sql)
     time.sleep(0.3)
-    begun = time.monotonic()
     client.athena.stop_query_execution(QueryExecutionId=query_id)
     assert client.finished(query_id)["Status"]["State"] == "CANCELLED"
-    assert time.monotonic() - begun < 5
 
 
 def test_batch_list_and_runtime_statistics(client: Client) -> None:

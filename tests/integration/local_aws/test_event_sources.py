@@ -47,7 +47,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(check: Callable[[], Any], timeout: float = 20.0) -> Any:
+def until(check: Callable[[], Any], timeout: float = 60.0) -> Any:
     """Wait for a true answer."""
     deadline = time.monotonic() + timeout
     while not (answer := check()):

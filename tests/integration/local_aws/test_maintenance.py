@@ -314,7 +314,7 @@ def test_settings_are_carried_out_and_the_status_tells(
 
     compaction = {"status": "enabled", "settings": {"icebergCompaction": {"targetFileSizeMB": 64}}}
     s3tables.put_table_maintenance_configuration(**named, type="icebergCompaction", value=compaction)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (found := s3tables.get_table_maintenance_job_status(**named)["status"]["icebergCompaction"])[
         "status"
     ] != "Successful":

@@ -274,7 +274,7 @@ def test_an_interrupt_says_how_much_was_written_and_writes_nothing_more() -> Non
 
 def test_several_threads_write_and_an_item_has_one() -> None:
     table = DynamoDB()
-    together = threading.Barrier(4, timeout=10)
+    together = threading.Barrier(4, timeout=60)
     by_thread: dict[str, set[int]] = {}
     batch_write_item = table.batch_write_item
 

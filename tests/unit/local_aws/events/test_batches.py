@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -274,9 +275,12 @@ def changes(count: int, keys: int) -> list[dict[str, Any]]:
 
 
 def read_stream(
-    stream: Changes, function: Callable[[bytes], Awaitable[Answer]], seconds: float, **settings: Any
+    stream: Changes,
+    function: Callable[[bytes], Awaitable[Answer]],
+    until: Callable[[int], bool],
+    **settings: Any,
 ) -> int:
-    """Run a reader for a while; the position it has kept."""
+    """Run a reader until its position, or what was seen, is as wished; the position it has kept."""
     kept = [0]
 
     async def run() -> None:
@@ -286,18 +290,26 @@ def read_stream(
         async def discard(batch: Discarded) -> None:
             pass
 
+        async def stop() -> None:
+            while not until(kept[-1]):
+                await asyncio.sleep(0.001)
+            stopping.set()
+
         delivery = BatchDelivery(described, function, discard, lambda result: None, stopping)
         reader = StreamReader(described, stream, 0, kept.append, delivery, lambda batch: [batch])
-        asyncio.get_running_loop().call_later(seconds, stopping.set)
-        await asyncio.wait_for(reader.run(stopping), 5)
+        await asyncio.wait_for(asyncio.gather(reader.run(stopping), stop()), 30)
 
     asyncio.run(run())
     return kept[-1]
 
 
+def reaches(position: int) -> Callable[[int], bool]:
+    return lambda kept: kept >= position
+
+
 def test_a_stream_is_delivered_in_order_and_its_position_kept() -> None:
     function = Function()
-    assert read_stream(Changes(changes(1_200, keys=7)), function, 0.3, BatchSize=100) == 1_200
+    assert read_stream(Changes(changes(1_200, keys=7)), function, reaches(1_200), BatchSize=100) == 1_200
     assert function.handled == list(range(1_200))
     assert {len(batch) for batch in function.sent} == {100}
 
@@ -314,7 +326,7 @@ def test_lanes_deliver_at_once_and_keep_the_order_of_each_key() -> None:
         under_way -= 1
         return await function(event)
 
-    read_stream(Changes(changes(600, keys=50)), slow, 0.5, BatchSize=20, ParallelizationFactor=4)
+    read_stream(Changes(changes(600, keys=50)), slow, reaches(600), BatchSize=20, ParallelizationFactor=4)
     assert most == 4
     assert sorted(function.handled) == list(range(600))
     for key in range(50):
@@ -324,44 +336,52 @@ def test_lanes_deliver_at_once_and_keep_the_order_of_each_key() -> None:
 
 def test_a_stopped_reader_keeps_the_position_of_what_failed() -> None:
     function = Function(fails=lambda numbers: 30 in numbers)
-    assert read_stream(Changes(changes(100, keys=1)), function, 0.2, BatchSize=10) == 30
+    assert (
+        read_stream(
+            Changes(changes(100, keys=1)), function, lambda kept: len(function.sent) > 8, BatchSize=10
+        )
+        == 30
+    )
     assert function.handled == list(range(30))
 
 
 def test_a_reader_that_is_stopped_while_it_delivers_ends_with_that_batch() -> None:
-    function = Function()
+    function, under_way = Function(), threading.Event()
 
     async def slow(event: bytes) -> Answer:
-        await asyncio.sleep(0.3)
+        under_way.set()
+        await asyncio.sleep(0.1)
         return await function(event)
 
-    started = time.monotonic()
-    assert read_stream(Changes(changes(20, keys=1)), slow, 0.1, BatchSize=10) == 10
-    assert time.monotonic() - started < 2
+    def until(kept: int) -> bool:
+        return under_way.is_set()
+
+    assert read_stream(Changes(changes(20, keys=1)), slow, until, BatchSize=10) == 10
+    assert len(function.sent) == 1
 
 
 def test_expired_records_are_skipped() -> None:
     function = Function()
-    assert read_stream(Changes(changes(50, keys=1), expired=20), function, 0.2) == 50
+    assert read_stream(Changes(changes(50, keys=1), expired=20), function, reaches(50)) == 50
     assert function.handled == list(range(20, 50))
 
 
 @dataclass
 class LateChanges(Changes):
-    """A stream whose second half comes a little later."""
+    """A stream whose second half is there from the second read on."""
 
-    since: float = field(default_factory=time.monotonic)
+    reads: int = 0
 
     def read(self, position: int, limit: int) -> Sequence[StreamRecord]:
-        late = time.monotonic() < self.since + 0.1
-        written = len(self.records) // 2 if late else len(self.records)
+        self.reads += 1
+        written = len(self.records) // 2 if self.reads == 1 else len(self.records)
         return StreamLog(self.records[:written]).read(position, limit, position)
 
 
-@pytest.mark.parametrize(("window_seconds", "batches"), [(0, 2), (0.4, 1)])
+@pytest.mark.parametrize(("window_seconds", "batches"), [(0, 2), (20, 1)])
 def test_a_window_lets_a_batch_fill(window_seconds: float, batches: int) -> None:
-    function = Function()
-    read_stream(LateChanges(changes(6, keys=1)), function, 0.7, MaximumBatchingWindowInSeconds=window_seconds)
+    function, stream = Function(), LateChanges(changes(6, keys=1))
+    read_stream(stream, function, reaches(6), BatchSize=6, MaximumBatchingWindowInSeconds=window_seconds)
     assert function.handled == list(range(6))
     assert len(function.sent) == batches
 

@@ -106,7 +106,8 @@ def test_what_a_request_changes_after_a_checkpoint_is_in_the_next(
 
     class Slow:
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            await asyncio.sleep(0.15)
+            while not made:
+                await asyncio.sleep(0.001)
 
     checkpoints = Checkpoints(Slow(), tmp_path, {}, errors)
 
@@ -114,10 +115,11 @@ def test_what_a_request_changes_after_a_checkpoint_is_in_the_next(
         taking = asyncio.create_task(checkpoints.run(0.1))
         await checkpoints(request("PUT"), None, None)
         assert made == ["saved"], "while it is answered"
-        await asyncio.sleep(0.5)
+        while len(made) < 2:
+            await asyncio.sleep(0.001)
         taking.cancel()
 
-    asyncio.run(live())
+    asyncio.run(asyncio.wait_for(live(), 60))
     assert made == ["saved", "saved"]
 
 
