@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -200,23 +201,25 @@ def attributes_used(room: str) -> set[str]:
     """What is taken from a room as `room.name`, as `deploy.outputs` is."""
     if room in ("dynaberg.plots", "dynaberg.workbench"):
         return handed_out(room)
-    own = room.rpartition(".")[2]
-    found: set[str] = set()
+    return {name for user, used, name in room_attributes() if used == room and room_of(user) != room}
+
+
+@cache
+def room_attributes() -> set[tuple[str, str, str]]:
+    """Every `room.name` in the code: the module that says it, the room, and the name."""
+    found: set[tuple[str, str, str]] = set()
     for module, path in FILES.items():
-        if room_of(module) == room:
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = {
-            a.asname or a.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and absolute(module, node) == room.rpartition(".")[0]
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        rooms = {
+            a.asname or a.name: f"{absolute(module, node)}.{a.name}"
+            for node in nodes
+            if isinstance(node, ast.ImportFrom)
             for a in node.names
-            if a.name == own
         }
         found |= {
-            node.attr
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names
+            (module, rooms[node.value.id], node.attr)
+            for node in nodes
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in rooms
         }
     return found
 
