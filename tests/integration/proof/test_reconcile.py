@@ -224,7 +224,7 @@ def test_a_table_that_is_written_to_is_compared_at_a_moment(make_pipeline: Any) 
                 pipeline.write({**key, "active": {"BOOL": bool(number % 2)}, "status": {"S": str(number)}})
             else:
                 dynamodb.delete_item(TableName=pipeline.contract.source_table, Key=key)
-            if stop.wait(0.005):
+            if stop.wait(0.02):
                 return
 
     writer = threading.Thread(target=write)
