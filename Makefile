@@ -45,7 +45,7 @@ clean: ## Stop the local AWS; remove its state, the gallery and all caches
 # ---- the workbench ----
 
 .PHONY: demo
-demo: $(READY) ## Run the nine notebooks in order and keep them as pages in build/gallery
+demo: $(READY) ## Run the notebooks in order and keep them as pages in build/gallery
 	@$(BIN)/dynaberg walk --html build/gallery
 
 .PHONY: lab

@@ -17,7 +17,8 @@ PARAMETERS = {
     "02_deploy_firehose": {"BUFFER_SECONDS": 2},
     "03_generate_traffic": {"CHANGES": 600},
     "05_time_travel": {"BURST": 100, "FLAGGED": 20},
-    "08_when_things_break": {"CHANGES": 100},
+    "07_when_things_break": {"CHANGES": 100},
+    "08_look_after_files": {"SETTLED": 50, "RUNS": 2},
     "09_your_own_table": {"CUSTOMERS": 40},
 }
 
@@ -72,8 +73,8 @@ def test_it_runs_quietly_and_draws(walked: dict[str, Stop], name: str) -> None:
 def test_the_walk_reached_what_it_says(walked: dict[str, Stop]) -> None:
     assert walked["03_generate_traffic"].headline.startswith("600 changes arrived: 360 inserts, 150 updates")
     assert "equal to DynamoDB in every column" in walked["04_query"].headline
-    assert walked["07_clean_up"].headline.endswith("removed, none left.")
-    assert walked["08_when_things_break"].headline.endswith(
+    assert walked["10_clean_up"].headline.endswith("removed, none left.")
+    assert walked["07_when_things_break"].headline.endswith(
         "rows equal DynamoDB and the log; nothing was lost."
     )
     assert walked["09_your_own_table"].headline.startswith("200 items of a table that was there before")
@@ -85,12 +86,12 @@ def test_the_second_time_finds_nothing_to_merge_and_the_same_rows(walked: dict[s
 
 
 def test_the_last_notebook_stopped_the_local_aws(walked: dict[str, Stop], project: Path) -> None:
-    assert walked["09_your_own_table"].failure == ""
+    assert walked["10_clean_up"].failure == ""
     assert local_aws.status(project / "data" / "local") is None
 
 
 def test_the_contract_is_fixed_in_a_copy(walked: dict[str, Stop], project: Path) -> None:
-    assert walked["08_when_things_break"].failure == ""
+    assert walked["07_when_things_break"].failure == ""
     contract = Path("data", "tables", "transactions.yaml")
     assert (project / contract).read_bytes() == (ROOT / contract).read_bytes()
 
@@ -99,7 +100,7 @@ def test_a_notebook_from_the_middle_builds_what_it_needs(
     walked: dict[str, Stop], run: Callable[[str], Stop]
 ) -> None:
     """After the clean-up nothing is there: no local AWS, no stack, no table."""
-    assert walked["07_clean_up"].failure == ""
+    assert walked["10_clean_up"].failure == ""
     stop = run("06_profile")
     assert not stop.failure
     assert "columns profiled" in stop.headline

@@ -1,6 +1,7 @@
 """The notebooks keep one rhythm: short cells, the why in prose, an explained picture, a check at the end."""
 
 import ast
+import json
 import re
 from pathlib import Path
 from statistics import median
@@ -44,17 +45,20 @@ def lines(cell) -> int:
     return len([line for line in cell.source.splitlines() if line.strip()])
 
 
-def test_there_are_nine_and_their_names_sort():
-    assert [path.stem for path in PATHS] == [
+def test_their_names_are_these_and_count_without_a_gap():
+    names = [path.stem for path in PATHS]
+    assert [name[:2] for name in names] == [f"{number:02}" for number in range(1, len(names) + 1)]
+    assert names == [
         "01_enable_cdc",
         "02_deploy_firehose",
         "03_generate_traffic",
         "04_query",
         "05_time_travel",
         "06_profile",
-        "07_clean_up",
-        "08_when_things_break",
+        "07_when_things_break",
+        "08_look_after_files",
         "09_your_own_table",
+        "10_clean_up",
     ]
 
 
@@ -64,6 +68,13 @@ def test_valid_and_without_outputs(path):
     assert all(not cell.outputs and cell.execution_count is None for cell in code(notebook.cells))
     assert notebook.metadata.kernelspec.name == "python3"
     assert set(notebook.metadata) == {"kernelspec"}, "a Python version or widget state was committed"
+
+
+def test_sources_are_kept_as_text(path):
+    """Formatters write lists of lines; one form for all keeps differences small."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert not [cell["id"] for cell in cells if not isinstance(cell["source"], str)]
+    assert [cell["id"].partition("-")[0] for cell in cells] == [path.stem[:2]] * len(cells)
 
 
 def test_one_title_and_it_comes_first(cells, path):
@@ -122,7 +133,7 @@ def test_prose_leads_to_code_and_on_to_the_next_notebook(cells, path):
     assert f"({following.name})" in cells[-1].source
 
 
-@pytest.mark.parametrize("name", ["04_query", "05_time_travel", "06_profile"])
+@pytest.mark.parametrize("name", ["04_query", "05_time_travel", "06_profile", "08_look_after_files"])
 def test_an_analyst_predicts_runs_and_reads_why(name):
     cells = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4).cells
     exercises = [number for number, cell in enumerate(cells) if "> **Predict, then run**" in cell.source]
