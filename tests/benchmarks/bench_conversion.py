@@ -23,7 +23,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from report import at_least, medians, print_header, print_row
 
 from dynaberg.contracts.contract import load_contract
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.source.traffic import split
 from dynaberg.source.transactions_model import plan_changes
 

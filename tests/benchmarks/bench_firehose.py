@@ -32,7 +32,7 @@ from report import at_least, medians, print_header, print_row
 
 import local_aws
 from dynaberg.contracts.contract import load_contract
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from local_aws.firehose.arrow.rows import RowConverter
 
 RECORDS_PER_CALL = 500

@@ -28,7 +28,7 @@ from dynaberg.contracts.contract import (
     read_document,
     to_schema,
 )
-from dynaberg.contracts.masks import PathMask
+from dynaberg.contracts.mask_paths import PathMask
 
 __all__ = [
     "CURRENT_COLUMNS_AFTER",

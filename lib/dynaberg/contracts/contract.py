@@ -19,7 +19,7 @@ import yaml
 
 from dynaberg.contracts.column_types import ParsedType, to_iceberg_type
 from dynaberg.contracts.columns import RESERVED, Column, check_name
-from dynaberg.contracts.masks import PathMask, check_path_masks, read_path_masks
+from dynaberg.contracts.mask_paths import PathMask, check_path_masks, read_path_masks
 from dynaberg.errors import ContractError, NotFoundError
 from dynaberg.settings import Settings, of_name
 

@@ -23,7 +23,7 @@ from dynaberg.delivery.failures import FailedChange, error_bucket, error_key, er
 from dynaberg.delivery.reentry import Convert, Send, open_reentry, row_converter
 from dynaberg.errors import NotReadyError, SettingsError
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.functions.conversion import SNAPSHOT
+from dynaberg.functions.change_row import SNAPSHOT
 from dynaberg.source import Item, Page, PageReader, describe_source, source_size
 from dynaberg.sql import query
 

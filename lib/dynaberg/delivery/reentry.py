@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws, catalog, deploy
 from dynaberg.errors import ContractError, NotReadyError
-from dynaberg.functions.conversion import ChangeConverter
-from dynaberg.functions.delivery import put
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.functions.handover import Handover, read_handover
+from dynaberg.functions.to_firehose import put
 from dynaberg.sql import query
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from dynaberg.delivery.failures import (
 from dynaberg.delivery.queues import held_messages, remove
 from dynaberg.delivery.reentry import Convert, delivered_ids, deployed_converter, open_reentry
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.functions.conversion import MAX_ROW_BYTES, TOO_LARGE, changed_at_us
+from dynaberg.functions.change_row import MAX_ROW_BYTES, TOO_LARGE, changed_at_us
 
 if TYPE_CHECKING:
     import boto3

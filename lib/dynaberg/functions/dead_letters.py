@@ -18,9 +18,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .delivery import Refused
 from .error_bucket import CHANGE_IDS_LOGGED, Failure, keep_failures
 from .log import log
+from .to_firehose import Refused
 
 PREFIX = "errors/undelivered"
 MAX_CALL_BYTES = 256 * 1024

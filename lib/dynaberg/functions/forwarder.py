@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from .attributes import ConversionError
-from .conversion import ChangeConverter
+from .change_row import ChangeConverter
 from .dead_letters import keep_refused
-from .delivery import deliver
 from .error_bucket import Failure, change_id_of, keep_failures
 from .handover import read_handover
 from .log import log
 from .resources import client, converter
+from .to_firehose import deliver
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .dead_letters import DeadLetter, NotADeadLetterError, UnkeptError, change_id, parse_dead_letter, send
-from .delivery import put
 from .error_bucket import CHANGE_IDS_LOGGED
 from .log import log
 from .resources import client
+from .to_firehose import put
 
 ARCHIVE = "archive/replayed"
 

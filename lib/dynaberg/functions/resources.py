@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from .conversion import ChangeConverter
+from .change_row import ChangeConverter
 
 # A batch is tens of thousands of objects that live for one invocation and hold no cycles. By default Python
 # scans them after every 700, which takes half the time of parsing.

@@ -13,7 +13,7 @@ from dynaberg import catalog
 from dynaberg.contracts import MISFITS, read_any, reader_for, readers_of
 from dynaberg.delivery import find_landings
 from dynaberg.errors import NotFoundError, SettingsError
-from dynaberg.functions.conversion import LEFT_OUT, SNAPSHOT
+from dynaberg.functions.change_row import LEFT_OUT, SNAPSHOT
 from dynaberg.layers import NO_SEQUENCE_NUMBER, REPAIR_PREFIX, sort_changes
 from dynaberg.past.snapshots import committed_at
 from dynaberg.sql import query, revive, selected

@@ -18,7 +18,7 @@ from dynaberg.source.adoption import (
 from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes
 from dynaberg.source.infer import InferredContract, infer_contract
 from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample, source_size
-from dynaberg.source.pages import Page, PageReader
+from dynaberg.source.paged_scan import Page, PageReader
 from dynaberg.source.traffic import TrafficReport, generate_traffic
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from dynaberg.errors import NotFoundError
-from dynaberg.source.pages import Key, Page, PageReader
+from dynaberg.source.paged_scan import Key, Page, PageReader
 
 if TYPE_CHECKING:
     import boto3

@@ -15,7 +15,7 @@ import pytest
 from dynaberg import layers, past
 from dynaberg.contracts.contract import Column, Contract
 from dynaberg.delivery.failures import failures
-from dynaberg.functions.conversion import LEFT_OUT
+from dynaberg.functions.change_row import LEFT_OUT
 from dynaberg.proof.comparison import NOT_LOGGED
 from dynaberg.proof.reconcile import reconcile
 from dynaberg.sql.query import query

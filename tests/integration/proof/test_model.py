@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dynaberg import layers
 from dynaberg.contracts import Column, Contract
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.proof.comparison import compare_items
 
 QUIET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}

@@ -18,7 +18,7 @@ from dynaberg.cli import main
 from dynaberg.contracts.contract import load_contract
 from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.errors import ContractError, NotFoundError, SettingsError
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.layers.refresh import refresh
 from dynaberg.proof.reconcile import reconcile
 from dynaberg.settings import Settings

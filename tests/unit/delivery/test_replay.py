@@ -27,7 +27,7 @@ from dynaberg.delivery.queues import DEAD_LETTERS, PARKED, Message
 from dynaberg.delivery.reentry import row_converter
 from dynaberg.delivery.replay import Plan, _archived_body, _plan_all, changed_at
 from dynaberg.errors import NotReadyError
-from dynaberg.functions.conversion import MAX_ROW_BYTES
+from dynaberg.functions.change_row import MAX_ROW_BYTES
 from dynaberg.functions.dead_letters import DeadLetter
 from dynaberg.functions.handover import Handover
 from dynaberg.plots import plot_failures

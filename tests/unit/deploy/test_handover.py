@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dynaberg.contracts import Column, Contract
 from dynaberg.deploy.handover import OVERLAP_SECONDS, WITHOUT_END, handover_steps
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.functions.handover import Handover, read_handover
 from dynaberg.layers.latest import sort_changes
 

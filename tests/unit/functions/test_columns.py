@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dynaberg.contracts import Column, Contract
 from dynaberg.contracts.attributes import column_reader, key_attribute
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.functions.conversion import LEFT_OUT, MAX_ROW_BYTES, ChangeConverter
+from dynaberg.functions.change_row import LEFT_OUT, MAX_ROW_BYTES, ChangeConverter
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LENIENT = {"round": "microsecond", "zone": "UTC"}

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.functions import dead_letters, delivery, forwarder, resources
+from dynaberg.functions import dead_letters, forwarder, resources, to_firehose
 from dynaberg.functions.dead_letters import UnkeptError
-from dynaberg.functions.delivery import MAX_BATCH_BYTES, MAX_RECORDS, Delivery, Refused, batches, deliver
+from dynaberg.functions.to_firehose import MAX_BATCH_BYTES, MAX_RECORDS, Delivery, Refused, batches, deliver
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:forwarder"
 ROOM: Any = memoryview(bytes(1_000_000))
@@ -129,7 +129,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SimpleNam
     monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", "dead-letters")
     monkeypatch.setenv("ERROR_BUCKET_NAME", "errors-bucket")
     monkeypatch.setattr(dead_letters, "FIRST_PAUSE_SECONDS", 0)
-    monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(to_firehose, "FIRST_PAUSE_SECONDS", 0)
     resources.converter.cache_clear()
     parts = SimpleNamespace(firehose=Firehose(), s3=Bucket(), sqs=Queues())
     monkeypatch.setattr(forwarder, "client", lambda name: getattr(parts, name))
@@ -201,15 +201,15 @@ def test_poison_is_given_up_while_its_neighbors_are_taken() -> None:
     pauses = Pauses(600)
     rows = [b"1", b"poison", b"2"]
     refused = (Refused(b"poison", "InternalFailure"),)
-    assert send(firehose, rows, pauses) == Delivery(refused, retried=delivery.MAX_ATTEMPTS - 1)
+    assert send(firehose, rows, pauses) == Delivery(refused, retried=to_firehose.MAX_ATTEMPTS - 1)
     assert firehose.taken == [b"1", b"2"]
-    assert len(firehose.calls) == delivery.MAX_ATTEMPTS
-    assert len(set(pauses)) == delivery.MAX_ATTEMPTS - 1
-    assert sum(pauses) <= delivery.FIRST_PAUSE_SECONDS * 2 ** (delivery.MAX_ATTEMPTS - 1)
+    assert len(firehose.calls) == to_firehose.MAX_ATTEMPTS
+    assert len(set(pauses)) == to_firehose.MAX_ATTEMPTS - 1
+    assert sum(pauses) <= to_firehose.FIRST_PAUSE_SECONDS * 2 ** (to_firehose.MAX_ATTEMPTS - 1)
 
 
 def test_retrying_ends_while_there_is_time_to_keep_the_rest() -> None:
-    pauses = Pauses(delivery.RESERVE_SECONDS)
+    pauses = Pauses(to_firehose.RESERVE_SECONDS)
     firehose = Firehose(lambda call, row: "ServiceUnavailableException")
     assert len(send(firehose, [b"1", b"2"], pauses).refused) == 2
     assert pauses == []

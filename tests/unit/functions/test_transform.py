@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from dynaberg.contracts import Column, Contract
 from dynaberg.functions import resources, transform
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.functions.forwarder import convert_all
 
 CONTRACT = Contract("t", "source", "id", None, (Column("id", "string"), Column("n", "int")))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.past.differences import compare
 from dynaberg.proof.comparison import _align, _name_differences
 

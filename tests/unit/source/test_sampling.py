@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from dynaberg.errors import NotFoundError
 from dynaberg.source import sampling
-from dynaberg.source.pages import Page
+from dynaberg.source.paged_scan import Page
 from dynaberg.source.sampling import Sample
 
 PAGE_ITEMS = 40

@@ -25,7 +25,7 @@ from dynaberg.contracts.contract import load_contract
 from dynaberg.deploy.stacks import PARTS
 from dynaberg.deploy.template import TEMPLATES
 from dynaberg.errors import SettingsError
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.settings import Settings
 from dynaberg.source.transactions_model import plan_changes
 from dynaberg.sql.result import QueryResult

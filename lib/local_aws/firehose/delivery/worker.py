@@ -18,8 +18,8 @@ from typing import cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.firehose.delivery.clients import DeliveryClients
+from local_aws.firehose.delivery.delivery_loop import COALESCE_SECONDS, Source, StreamDelivery
 from local_aws.firehose.delivery.kinesis_source import KinesisSource, read_records_quickly
-from local_aws.firehose.delivery.stream import COALESCE_SECONDS, Source, StreamDelivery
 from local_aws.firehose.stream import (
     FINISH,
     NEW_STREAM,

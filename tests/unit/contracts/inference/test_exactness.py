@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dynaberg.contracts import Contract, load_contract, member_of
 from dynaberg.contracts.attributes import canonical_json, readers_of, unmapped_of
 from dynaberg.contracts.inference import Draft
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPELLINGS = [

@@ -3,7 +3,7 @@
 Items of one table mostly have the same attributes in the same order. What is the same for all of them (names,
 type letters, quotes) is compiled once per shape. Of each image only the values are taken, and one regular
 expression decides whether they are plain: text that needs no escape, numbers and dates that fit their columns
-unchanged. What is not plain is left to the exact path in conversion.py.
+unchanged. What is not plain is left to the exact path in change_row.py.
 """
 
 from __future__ import annotations

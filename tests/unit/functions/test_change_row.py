@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynaberg.contracts.contract import Column, Contract, load_contract
-from dynaberg.functions import shapes
+from dynaberg.functions import plain_images
 from dynaberg.functions.attributes import ConversionError, converter_for
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.source.transactions_model import plan_changes
 
 TRANSACTIONS = load_contract(Path(__file__).parents[3] / "data" / "tables" / "transactions.yaml")
@@ -509,10 +509,10 @@ def test_nesting_beyond_all_measure_is_refused() -> None:
 
 def test_endlessly_many_shapes_are_not_kept() -> None:
     converter = converter_of(CONTRACT)
-    for number in range(3 * shapes.MAX_SHAPES):
+    for number in range(3 * plain_images.MAX_SHAPES):
         new = {"id": {"S": "a"}, "sort": {"N": "1"}, f"x{number}": {"S": "y"}}
         assert f"x{number}" in convert(record("INSERT", new), converter)["unmapped"]
-    assert len(converter._shapes) == shapes.MAX_SHAPES
+    assert len(converter._shapes) == plain_images.MAX_SHAPES
 
 
 # Masks ----------------------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ from local_aws.firehose.append.appender import TableAppender
 from local_aws.firehose.append.data_files import DataFiles
 from local_aws.firehose.append.sink import Target, layout_of
 from local_aws.firehose.arrow.rows import RowConverter
-from local_aws.firehose.delivery import stream
-from local_aws.firehose.delivery.stream import StreamDelivery
+from local_aws.firehose.delivery import delivery_loop
+from local_aws.firehose.delivery.delivery_loop import StreamDelivery
 from local_aws.firehose.stream.checkpoint import Plan, load_checkpoint
 from local_aws.firehose.stream.config import DeliveryConfig, Destination
 from local_aws.firehose.stream.journal import JournalSource, JournalWriter, segments
@@ -291,14 +291,14 @@ def poison_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def poison_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    route = stream.route_directly
+    route = delivery_loop.route_directly
 
     def fail(records: Any, config: DeliveryConfig) -> Any:
         if any(POISON in record for record in records.data):
             raise RuntimeError("a bug")
         return route(records, config)
 
-    monkeypatch.setattr(stream, "route_directly", fail)
+    monkeypatch.setattr(delivery_loop, "route_directly", fail)
 
 
 @pytest.mark.parametrize("poison", [poison_conversion, poison_files, poison_commit, poison_reading])

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaberg.contracts import Column, Contract, load_contract
-from dynaberg.contracts.masks import PathMask, read_path_masks
+from dynaberg.contracts.mask_paths import PathMask, read_path_masks
 from dynaberg.errors import ContractError
-from dynaberg.functions.conversion import ChangeConverter
+from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.functions.masks import mask_image, mask_rules
 
 SECRET = "+41 79 555 12 34"

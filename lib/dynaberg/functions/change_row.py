@@ -24,7 +24,7 @@ from .attributes import (
     unpack,
 )
 from .masks import mask_image, mask_rules
-from .shapes import Shapes
+from .plain_images import Shapes
 
 SNAPSHOT = "SNAPSHOT"
 """The operation of an item that a backfill read: not a change, but what the item was at that time."""
