@@ -79,11 +79,11 @@ def run_update(context: Context, tree: exp.Update) -> Outcome:
     columns = [assignment.this.name for assignment in tree.expressions]
     check_columns(context, name, columns, tree)
     with transaction(context, name):
-        values, where = translated_parts(
-            context, table, [a.expression for a in tree.expressions], tree.args.get("where")
-        )
+        given = [assignment.expression for assignment in tree.expressions]
+        values, where = translated_parts(context, table, given, tree.args.get("where"))
         source = f"{relation(name)} AS {alias_of(table)}"
         kinds = context.describe(f"SELECT {', '.join(values)} FROM {source}")  # noqa: S608
+        kinds = ["NULL" if isinstance(g, exp.Null) else k for g, k in zip(given, kinds, strict=True)]
         check_values(context, name, columns, kinds, tree)
         assignments = ", ".join(f"{quoted(c)} = {v}" for c, v in zip(columns, values, strict=True))
         context.cursor.execute(f"UPDATE {source} SET {assignments}{where}")  # noqa: S608

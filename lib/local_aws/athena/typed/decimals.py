@@ -125,8 +125,8 @@ def decimal_operation(node: Node, left: DecimalType, right: DecimalType) -> Node
         return remainder(first, second, left, right)
     if kind.precision > NARROW >= max(left.precision, right.precision):
         first = cast(first, DecimalType(NARROW + 1, left.scale))
-        return cast(exp.Paren(this=type(node)(this=first, expression=second)), kind)
-    return exp.Paren(this=type(node)(this=first, expression=second))
+    # Of a NULL, DuckDB would make an integer.
+    return cast(exp.Paren(this=type(node)(this=first, expression=second)), kind)
 
 
 def quotient(numerator: str, divisor: str, left: DecimalType, right: DecimalType, kind: DecimalType) -> Node:

@@ -192,6 +192,12 @@ def apply_rounding(node: Node, types: Sequence[str | None]) -> None:
     node.replace(cast(node, left))
 
 
+def keep_decimal(node: Node, types: Sequence[str | None]) -> None:
+    """What has the type of its operand, which DuckDB forgets of a NULL."""
+    if (kind := decimal_type(types[0])) and is_decimal(types[0]):
+        node.replace(cast(node, kind))
+
+
 def apply_text(node: Node, types: Sequence[str | None]) -> None:
     """CAST AS VARCHAR and AS JSON, by the type of the value."""
     is_json = node.this == "trino_json"
@@ -351,6 +357,7 @@ CALL_RULES: Mapping[str, Callable[[Node, Sequence[str | None]], None]] = {
     "sum": apply_sum,
     "approx_quantile": apply_percentile,
     **dict.fromkeys(("round", "trunc", "ceil", "ceiling", "floor"), apply_rounding),
+    "abs": keep_decimal,
     **dict.fromkeys(("coalesce", "greatest", "least"), apply_case),
     "date_sub": refuse_text,
     "trino_from_unixtime": refuse_text,
@@ -364,6 +371,7 @@ RULES: Mapping[type[Node], Callable[[Node, Sequence[str | None]], None]] = {
     **dict.fromkeys(ARITHMETIC, apply_arithmetic),
     exp.Bracket: apply_subscript,
     exp.Anonymous: apply_call,
+    exp.Neg: keep_decimal,
     exp.In: apply_in,
     exp.Between: apply_in,
     exp.Case: apply_case,
@@ -375,6 +383,7 @@ RULES: Mapping[type[Node], Callable[[Node, Sequence[str | None]], None]] = {
 }
 OPERANDS: Mapping[type[Node], Callable[[Node], list[Node]]] = {
     **dict.fromkeys(ARITHMETIC, both),
+    exp.Neg: lambda node: [node.this],
     exp.Bracket: lambda node: [node.this, node.expressions[0]],
     exp.Case: case_results,
     exp.If: condition_operands,
