@@ -365,6 +365,38 @@ def test_merge_and_copies_keep_nulls_and_the_ends_of_types(shop: Shop) -> None:
     assert repr(shop.rows("edges")) == repr(shop.rows("edges_copied")) == repr(before)
 
 
+def test_merge_and_copies_keep_maps_that_are_null_or_empty(shop: Shop) -> None:
+    shop.change("DROP TABLE IF EXISTS maps")
+    shop.change("DROP TABLE IF EXISTS maps_copied")
+    shop.change(
+        "CREATE TABLE maps (id bigint, l array<map<string,array<map<string,int>>>>, "
+        f"s struct<m:map<string,struct<x:int>>>, mm map<string,map<string,int>>) {ICEBERG}"
+    )
+    table = shop.catalog.load_table((NAMESPACE, "maps"))
+    rows = [
+        (1, [None, [], [("a", None)], [("b", [None, [], [("c", None)]])]], {"m": None}, [("k", None)]),
+        (2, None, None, None),
+        (3, [], {"m": []}, []),
+        (4, [None], {"m": [("k", None), ("j", {"x": None})]}, [("k", []), ("j", [("i", 1)])]),
+    ]
+    names = [field.name for field in table.schema().fields]
+    table.append(
+        pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], table.schema().as_arrow())
+    )
+    values = ", ".join(f"{name} = s.{name}" for name in names[1:])
+    shop.change(
+        "MERGE INTO maps USING (SELECT * FROM maps) s ON maps.id = s.id "
+        f"WHEN MATCHED THEN UPDATE SET {values}"
+    )
+    assert shop.rows("maps") == rows
+    shop.change("CREATE TABLE maps_copied AS SELECT * FROM maps")
+    shop.change("INSERT INTO maps_copied (mm, id) SELECT mm, id + 10 FROM maps WHERE id < 3")
+    shop.change("UPDATE maps_copied SET s = NULL, mm = NULL WHERE id IN (1, 11)")
+    shop.change("DELETE FROM maps_copied WHERE id = 12")
+    shorter = [(1, rows[0][1], None, None), (11, None, None, None)]
+    assert shop.rows("maps_copied") == sorted([*shorter, *rows[1:]], key=repr)
+
+
 def test_metadata_tables_of_a_table_without_snapshots(shop: Shop) -> None:
     shop.change("DROP TABLE IF EXISTS empty")
     shop.change(f"CREATE TABLE empty (id bigint) {ICEBERG}")

@@ -27,9 +27,9 @@ from local_aws.athena.dialect import (
     to_duckdb,
     without_comments,
 )
-from local_aws.athena.statements.dml import ROWS, relation
+from local_aws.athena.statements.dml import ROWS, insert
 from local_aws.athena.statements.queries import Outcome, translate
-from local_aws.athena.tables import Context, TableName, bytes_read, iceberg_type, resolve, split_outside
+from local_aws.athena.tables import Context, TableName, iceberg_type, resolve, split_outside
 from local_aws.athena.typed import output_names
 
 NAME = r'(?:[`"][^`"]+[`"]|\w+)(?:\.(?:[`"][^`"]+[`"]|\w+)){0,2}'
@@ -245,15 +245,13 @@ def run_create_as(context: Context, sql: str, parameters: tuple[str, ...]) -> Ou
     context.cursor.execute("COMMIT; BEGIN")
     try:
         with context.writing(name):
-            context.cursor.execute(f"INSERT INTO {relation(name)} {query}")
-            row = context.cursor.fetchone()
-            scanned = bytes_read(context.cursor)
+            outcome = insert(context, name, [], query)
             context.cursor.execute("COMMIT; BEGIN")
     except BaseException:
         context.cursor.execute("ROLLBACK; BEGIN")
         context.catalogs.get(name.catalog).purge_table((name.database, name.table))
         raise
-    return Outcome(ROWS, 0, int(row[0]) if row else 0, scanned)
+    return outcome
 
 
 def duckdb_to_iceberg(kind: str, ids: Iterator[int]) -> IcebergType:

@@ -11,6 +11,7 @@ import duckdb
 from sqlglot import exp
 
 from local_aws.athena.dialect import QueryError, coerces, column_info, quoted, text_name, to_duckdb
+from local_aws.athena.statements import inner_maps
 from local_aws.athena.statements.queries import Outcome, translate
 from local_aws.athena.tables import Context, TableName, bytes_read, names
 from local_aws.athena.typed import only_nulls
@@ -59,9 +60,22 @@ def run_insert(context: Context, tree: exp.Insert) -> Outcome:
     with transaction(context, name):
         query = to_duckdb(translate(context, tree.expression.copy()))
         check_insert(context, name, columns, query, tree)
-        listed = f" ({', '.join(quoted(c) for c in columns)})" if columns else ""
-        context.cursor.execute(f"INSERT INTO {relation(name)}{listed} {query}")
-        return changed(context)
+        return insert(context, name, columns, query)
+
+
+def insert(context: Context, name: TableName, columns: Sequence[str], query: str) -> Outcome:
+    """Inserts the rows of a translated query, into all columns where none is named."""
+    if has_inner_maps(context, name):
+        count = inner_maps.write(context, name, columns, query)
+        return Outcome(ROWS, 0, count, bytes_read(context.cursor))
+    listed = f" ({', '.join(quoted(c) for c in columns)})" if columns else ""
+    context.cursor.execute(f"INSERT INTO {relation(name)}{listed} {query}")
+    return changed(context)
+
+
+def has_inner_maps(context: Context, name: TableName) -> bool:
+    """Whether a table's rows are written by pyiceberg."""
+    return inner_maps.are_in(context.catalogs.load(name.catalog, name.database, name.table).schema())
 
 
 def run_delete(context: Context, tree: exp.Delete) -> Outcome:

@@ -15,10 +15,13 @@ import duckdb
 from sqlglot import exp
 
 from local_aws.athena.dialect import QueryError, quoted, to_duckdb
+from local_aws.athena.statements import dml, inner_maps
 from local_aws.athena.statements.dml import (
     ROWS,
     check_columns,
     check_values,
+    has_inner_maps,
+    insert,
     relation,
     target,
     transaction,
@@ -73,6 +76,13 @@ def run_merge(context: Context, tree: exp.Merge) -> Outcome:
             with suppress(duckdb.Error):
                 context.cursor.execute("DROP TABLE IF EXISTS picked")
         return Outcome(ROWS, 0, updated, scanned)
+
+
+def run_update(context: Context, tree: exp.Update) -> Outcome:
+    """`UPDATE t SET column = value, … [WHERE condition]`; a MERGE where DuckDB cannot write the rows."""
+    if has_inner_maps(context, target(context, tree)[1]):
+        return run_merge(context, inner_maps.as_merge(tree))
+    return dml.run_update(context, tree)
 
 
 def read_clause(when: exp.When, columns: Sequence[str]) -> Clause:
@@ -170,16 +180,20 @@ def apply(context: Context, name: TableName, clauses: Sequence[Clause], columns:
         raise QueryError(
             "MERGE_TARGET_ROW_MULTIPLE_MATCHES", "One MERGE target table row matched more than one source row"
         )
-    if matched:
-        rows = "SELECT (merge_file, merge_row) FROM picked WHERE merge_row IS NOT NULL"
-        cursor.execute(f"DELETE FROM {relation(name)} WHERE (filename, file_row_number) IN ({rows})")  # noqa: S608
     written = [str(i) for i, clause in enumerate(clauses) if clause.action != "DELETE"]
     condition = f"merge_clause IN ({', '.join(written)})" if written else "false"
+    values = ", ".join(quoted(f"new_{c}") for c in columns)
+    added = f"SELECT {values} FROM picked WHERE {condition}"  # noqa: S608
+    gone = "(SELECT (merge_file, merge_row) FROM picked WHERE merge_row IS NOT NULL)"
+    place = "(filename, file_row_number)"
+    if matched and has_inner_maps(context, name):
+        listed = ", ".join(quoted(c) for c in columns)
+        kept = f"SELECT {listed} FROM {relation(name)} WHERE {place} NOT IN {gone}"  # noqa: S608
+        inner_maps.write(context, name, columns, added, kept)
+        return int(total)
+    if matched:
+        cursor.execute(f"DELETE FROM {relation(name)} WHERE {place} IN {gone}")  # noqa: S608
     pending = cursor.execute(f"SELECT count(*) FROM picked WHERE {condition}").fetchone()  # noqa: S608
     if pending and pending[0]:
-        listed = ", ".join(quoted(c) for c in columns)
-        values = ", ".join(quoted(f"new_{c}") for c in columns)
-        cursor.execute(
-            f"INSERT INTO {relation(name)} ({listed}) SELECT {values} FROM picked WHERE {condition}"  # noqa: S608
-        )
+        insert(context, name, columns, added)
     return int(total)

@@ -23,7 +23,7 @@ from local_aws.athena.tables import Catalogs, Context, Engine, StandIns, Tables,
 
 CHANGES: Mapping[str, Callable[[Context, Any], Outcome]] = {
     "INSERT": dml.run_insert,
-    "UPDATE": dml.run_update,
+    "UPDATE": merge.run_update,
     "DELETE": dml.run_delete,
     "MERGE": merge.run_merge,
 }
