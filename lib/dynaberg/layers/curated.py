@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,7 +91,7 @@ def _create_statement(curated: Curated) -> str:
 
 
 def _replace_statement(session: boto3.Session, settings: Settings, iceberg: Catalog, curated: Curated) -> str:
-    """The MERGE whose row marked `old` matches and deletes all rows of the table; the rest is inserted."""
+    """The MERGE that replaces all rows, after a check that the columns are still those of the table."""
     names = [field.name for field in catalog.load_table(iceberg, settings, curated.name).schema().fields]
     probe = query(session, settings, f"SELECT * FROM (\n{curated.select}\n) LIMIT 0")  # noqa: S608
     wanted = [column.name for column in probe.columns]
@@ -100,23 +101,39 @@ def _replace_statement(session: boto3.Session, settings: Settings, iceberg: Cata
             f'Drop it, wb.catalog.purge_table(("{settings.namespace}", "{curated.name}")), and build again.'
         )
         raise QueryError(msg, hint=hint)
+    return replace_statement(curated, names)
+
+
+def replace_statement(curated: Curated, columns: Sequence[str]) -> str:
+    """The MERGE that replaces all rows of a curated table in one commit.
+
+    One row of its source has `old` = 1. It matches every row of the table, which is deleted. All other rows
+    of the source match none, and are inserted. An array of one element has the cardinality 1, also if the
+    element is NULL. No engine computes this in advance, so it remains an equality of both sides, by which
+    Athena joins with a hash table. Under `ON s.old = 1`, it would compare every new row with every old one.
+
+    Args:
+        curated: The table and its SELECT.
+        columns: The columns of the existing table.
+    """
     return _REPLACE.format(
         table=curated.name,
         select=curated.select,
-        columns=", ".join(f'"{name}"' for name in names),
-        nulls=", ".join("NULL" for _ in names),
-        values=", ".join(f's."{name}"' for name in names),
+        columns=", ".join(f'"{name}"' for name in columns),
+        nulls=", ".join("NULL" for _ in columns),
+        one=f'cardinality(ARRAY[t."{columns[0]}"])',
+        values=", ".join(f's."{name}"' for name in columns),
     )
 
 
 _REPLACE = """\
 MERGE INTO "{table}" AS t
 USING (
-  SELECT false AS old, {columns} FROM (
+  SELECT 0 AS old, {columns} FROM (
 {select}
   )
-  UNION ALL SELECT true, {nulls}
+  UNION ALL SELECT 1, {nulls}
 ) AS s
-ON s.old
+ON s.old = {one}
 WHEN MATCHED THEN DELETE
-WHEN NOT MATCHED AND NOT s.old THEN INSERT ({columns}) VALUES ({values})"""
+WHEN NOT MATCHED AND s.old = 0 THEN INSERT ({columns}) VALUES ({values})"""

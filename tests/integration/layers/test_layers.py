@@ -115,6 +115,21 @@ def test_what_changed_is_merged_from_the_first_new_change_on(pipeline: Any) -> N
     assert report["since"].isoformat() == "2026-01-31T12:01:00+00:00"
 
 
+def test_a_rebuild_replaces_rows_of_nulls_and_of_every_type(pipeline: Any) -> None:
+    session, settings = pipeline.session, pipeline.settings
+    file = settings.root / "data" / "sql" / "curated" / "all_types.sql"
+    first = "SELECT {column} FROM transactions UNION ALL SELECT NULL"
+    pipeline.send([change(40, "INSERT", "n", tags=["x"], prices={"a": "1.00"}, place={"city": "Bern"})])
+    layers.refresh(session, settings, pipeline.contract)
+    for column in ("status", "raw", "tags", "prices", "place"):
+        file.write_text(first.format(column=column))
+        name = f"of_{column}"
+        file.rename(file.with_stem(name))
+        rows = [layers.build(session, settings, name).iloc[0]["rows"] for _ in range(3)]
+        assert rows == [rows[0]] * 3
+        assert len(query(session, settings, f'SELECT "{column}" FROM {name}').df) == rows[0]
+
+
 def test_a_curated_table_is_built_and_replaced(pipeline: Any) -> None:
     session, settings = pipeline.session, pipeline.settings
     file = settings.root / "data" / "sql" / "curated" / "by_status.sql"

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlglot
+from sqlglot import exp
 from trino_sql_validator import validate
 
 from dynaberg.contracts import Column, Contract
 from dynaberg.errors import NotFoundError
-from dynaberg.layers.curated import load_curated
+from dynaberg.layers.curated import Curated, load_curated, replace_statement
 from dynaberg.layers.latest import NO_SEQUENCE_NUMBER
 from dynaberg.layers.refresh import merge_statement
 from dynaberg.settings import Settings
@@ -94,3 +96,12 @@ def test_a_curated_table_without_a_file_names_those_that_have_one() -> None:
     with pytest.raises(NotFoundError) as caught:
         load_curated(Settings(root=ROOT), "hourly_activty")
     assert "hourly_activity" in str(caught.value)
+
+
+def test_the_rebuild_of_a_curated_table_joins_by_an_equality_of_both_sides() -> None:
+    statement = replace_statement(Curated("by_status", "SELECT status, 1 AS items"), ["status", "items"])
+    assert validate(statement, dialect="trino").valid
+    condition = sqlglot.parse_one(statement, dialect="trino").args["on"]
+    assert isinstance(condition, exp.EQ)
+    sides = [{column.table for column in side.find_all(exp.Column)} for side in condition.iter_expressions()]
+    assert sides == [{"s"}, {"t"}]

@@ -300,7 +300,7 @@ def apply_concat(node: Node, types: Sequence[str | None]) -> None:
 
 def apply_cardinality(node: Node, types: Sequence[str | None]) -> None:
     """The size of a map."""
-    if types[0] and types[0].startswith("MAP"):
+    if types[0] and family(types[0]) == "MAP":
         sized = call("cardinality", node.expressions[0].copy())
         node.replace(exp.cast(sized, "BIGINT"))
 
