@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
         "--confirm", required=True, metavar="NAME", help="the workbench's name, as a confirmation"
     )
     made["policy"].add_argument("policy", help="work (for the library) or deploy (for CloudFormation)")
+    made["adopt"].add_argument(
+        "table", nargs="?", metavar="TABLE", help="a table contract; by default the settings' one"
+    )
     made["sql"].add_argument("statement", help="the statement, in quotes")
     return parser
 
@@ -184,9 +187,9 @@ def _deploy(options: argparse.Namespace) -> int:
 
 def _adopt(options: argparse.Namespace) -> int:
     workbench = _workbench(options)
-    _show(workbench.adopt())
+    _show(workbench.adopt(options.table))
     _show(workbench.integrate_analytics())
-    _show(workbench.deploy_firehose())
+    _show(workbench.deploy_firehose(options.table))
     return 0
 
 

@@ -35,6 +35,7 @@ _PATTERNS = {
 }
 SAMPLE_BUCKETS = {"table_bucket_name": "streamtablebucket", "bucket_name": "streambucket"}
 """The sample's buckets: under a name other than the default, theirs begin with it."""
+LONGEST_NAME = 25
 LONGEST_BUCKET_NAME = {"table_bucket_name": 63, "bucket_name": 25}
 _ARN = r"arn:[a-z-]+:{service}:[a-z0-9-]*:\d{{12}}:{resource}/.+"
 # Optional ones: empty, or of this form.
@@ -69,6 +70,8 @@ class Settings:
         name: Prefix of the names of the stacks, and what a clean-up must be confirmed with. With another name
             than the default, the sample's buckets and its DynamoDB table have this prefix, too.
         root: The project's folder, which holds `data/` and `cdk.context.json`.
+        source: The DynamoDB table whose part of the project is meant; empty for the first one. No setting of
+            a project: `deploy.of_source` fills it.
     """
 
     table_bucket_name: str = SAMPLE_BUCKETS["table_bucket_name"]
@@ -88,6 +91,7 @@ class Settings:
     region: str | None = None
     name: str = "dynaberg"
     root: Path = Path()
+    source: str = ""
 
     def __post_init__(self) -> None:
         """Reject what AWS would refuse later with a less clear message."""
@@ -118,6 +122,20 @@ class Settings:
     def log_name(self) -> str:
         """Name of the change log."""
         return f"{self.table_name}_changes"
+
+    @property
+    def pipeline(self) -> str:
+        """Prefix of the names of what belongs to one source alone: its stacks, functions and log groups.
+
+        No longer than a name may be, and different for every source.
+        """
+        if not self.source:
+            return self.name
+        whole = f"{self.name}--{re.sub('[^a-z0-9]+', '-', self.source.lower()).strip('-')}"
+        if len(whole) <= LONGEST_NAME and whole.endswith(f"--{self.source}"):
+            return whole
+        digest = hashlib.sha256(f"{self.name}/{self.source}".encode()).hexdigest()[:6]
+        return f"{whole[: LONGEST_NAME - 7].rstrip('-')}-{digest}"
 
     @property
     def deployed_access_mode(self) -> str:
@@ -211,7 +229,7 @@ def read_context(path: Path) -> dict[str, Any]:
 
 def pick_settings(context: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The keys that are settings; the CDK's own, with a colon, an at sign or a slash, are ignored."""
-    names = {field.name for field in fields(Settings)} - {"root"}
+    names = {field.name for field in fields(Settings)} - {"root", "source"}
     ours = {key: value for key, value in context.items() if not re.search(r"[:@/]", key)}
     for key in ours.keys() - names:
         near = get_close_matches(key, names, n=1)

@@ -96,7 +96,7 @@ def test_tables_are_documented_name_by_name():
 
 def test_every_setting_is_documented():
     documented = set(re.findall(r"`(\w+)`", section(CALLS, "Settings")))
-    assert {field.name for field in fields(dynaberg.Settings)} - {"root"} <= documented
+    assert {field.name for field in fields(dynaberg.Settings)} - {"root", "source"} <= documented
 
 
 def test_public_names_of_the_package_are_documented():

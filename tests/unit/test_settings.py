@@ -121,3 +121,27 @@ def test_kinesis_keeps_changes_for_a_day_to_a_year(hours: object) -> None:
     with pytest.raises(SettingsError, match="24 to 8760 hours"):
         Settings(retention_hours=hours)  # type: ignore[arg-type]
     assert Settings(retention_hours=8760).retention_hours == 8760
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "pipeline"),
+    [
+        ("dynaberg", "", "dynaberg"),
+        ("dynaberg", "orders", "dynaberg--orders"),
+        ("dynaberg", "Orders", "dynaberg--orders-"),
+        ("dynaberg", "web.orders", "dynaberg--web-orde"),
+        ("a-name-that-is-25-letters", "orders", "a-name-that-is-25"),
+    ],
+)
+def test_the_names_of_a_source_are_short_and_its_own(name: str, source: str, pipeline: str) -> None:
+    found = Settings(name=name, source=source).pipeline
+    assert found.startswith(pipeline)
+    assert len(found) <= 25
+    others = {Settings(name=name, source=other).pipeline for other in ("ORDERS", "web-orders", "web_orders")}
+    assert found not in others
+    assert len(others) == 3
+
+
+def test_a_source_is_no_setting(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="'source', which is not a setting"):
+        load_settings(tmp_path, source="orders")

@@ -23,12 +23,12 @@ from dynaberg.contracts.contract import (
     Contract,
     check_keys,
     load_contract,
-    project_contract,
     read_columns,
     read_document,
     to_schema,
 )
 from dynaberg.contracts.mask_paths import PathMask
+from dynaberg.contracts.project import project_contract, project_contracts
 
 __all__ = [
     "CURRENT_COLUMNS_AFTER",
@@ -46,6 +46,7 @@ __all__ = [
     "load_contract",
     "member_of",
     "project_contract",
+    "project_contracts",
     "read_any",
     "read_columns",
     "read_document",

@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,14 +21,12 @@ from dynaberg.contracts.column_types import ParsedType, to_iceberg_type
 from dynaberg.contracts.columns import RESERVED, Column, check_name
 from dynaberg.contracts.mask_paths import PathMask, check_path_masks, read_path_masks
 from dynaberg.errors import ContractError, NotFoundError
-from dynaberg.settings import Settings, of_name
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
 
 T = TypeVar("T")
-SAMPLE_TABLE = "financial-transactions"
 LOG_KEY = ("change_id",)
 LOG_COLUMNS_BEFORE = {
     "change_id": "string",
@@ -172,25 +170,6 @@ def load_contract(path: Path) -> Contract:
         ('transaction_id', 'timestamp')
     """
     return read_document(path, "table contract", _read_contract)
-
-
-def project_contract(settings: Settings, path: Path | None = None) -> Contract:
-    """The table contract of a project.
-
-    The walk's DynamoDB table is called by the project's name, so that several people can share an account.
-
-    Args:
-        settings: The table, the name and the folder.
-        path: The contract's YAML file; by default `data/tables/<table_name>.yaml`.
-
-    Raises:
-        NotFoundError: There is no such file; the message names the contracts that exist.
-        ContractError: It cannot be used.
-    """
-    contract = load_contract(path or settings.root / "data" / "tables" / f"{settings.table_name}.yaml")
-    if contract.source_table != SAMPLE_TABLE:
-        return contract
-    return replace(contract, source_table=of_name(settings.name, SAMPLE_TABLE))
 
 
 def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws, catalog, deploy, prices
 from dynaberg.delivery.backfill_manifest import Manifest, Progress
-from dynaberg.delivery.failures import FailedChange, error_bucket, error_key, error_lines
+from dynaberg.delivery.envelopes import FailedChange
+from dynaberg.delivery.failures import error_bucket, error_key, error_lines
 from dynaberg.delivery.reentry import Convert, Send, open_reentry, row_converter
 from dynaberg.errors import NotReadyError, SettingsError
 from dynaberg.functions.attributes import ConversionError

@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import pandas as pd
 
 from dynaberg import aws, deploy
 from dynaberg.contracts import column_reader
+from dynaberg.delivery.envelopes import Envelope, FailedChange, belongs_to
 from dynaberg.delivery.queues import DEAD_LETTERS, Message, held_messages
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.dead_letters import NotADeadLetterError, parse_dead_letter
@@ -39,54 +39,6 @@ UNREADABLE = "Unreadable"
 THREADS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MISFITS = (KeyError, ValueError, ArithmeticError, TypeError, AttributeError)
-
-
-@dataclass(frozen=True)
-class FailedChange:
-    """One change that was not delivered.
-
-    Attributes:
-        raw: The change record, or the change row that was made from it, unchanged.
-        error_code: Why it failed, such as `Conversion.WrongType`.
-        error_message: The same, in words.
-        failed_at: When its delivery was given up; timezone-aware.
-        attempts: How often it was tried.
-        error_record: The line of the error bucket that holds it; empty if it is held in another way.
-    """
-
-    raw: bytes
-    error_code: str
-    error_message: str
-    failed_at: datetime | None
-    attempts: int
-    error_record: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def document(self) -> Any:
-        """The change record or the change row, or, if it is not JSON, its text."""
-        try:
-            return json.loads(self.raw)
-        except (ValueError, RecursionError):
-            return self.raw.decode(errors="replace")
-
-
-@dataclass(frozen=True)
-class Envelope:
-    """An object of the error bucket, or a message of a queue, that holds failed changes.
-
-    Attributes:
-        where: `error bucket`, `dead-letter queue` or `parked queue`.
-        name: Key of the object, or id of the message.
-        body: Its bytes.
-        changes: The changes that it holds.
-        message: The message, if it is one.
-    """
-
-    where: str
-    name: str
-    body: bytes
-    changes: tuple[FailedChange, ...]
-    message: Message | None = None
 
 
 def failures(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -111,7 +63,7 @@ def failures(session: boto3.Session, settings: Settings, contract: Contract) -> 
         >>> failures(session, settings, contract).groupby("error_code").size()
     """
     with held_messages(session, settings) as messages:
-        envelopes = [*read_bucket(session, error_bucket(session, settings)), *map(read_message, messages)]
+        envelopes = read_all(session, settings, contract, messages)
     return to_frame(envelopes, contract)
 
 
@@ -230,6 +182,21 @@ def error_bucket(session: boto3.Session, settings: Settings) -> str:
         NotFoundError: There is no foundation yet.
     """
     return deploy.outputs(session, settings, "foundation")["ErrorBucketName"]
+
+
+def read_all(
+    session: boto3.Session, settings: Settings, contract: Contract, messages: Iterable[Message]
+) -> list[Envelope]:
+    """What holds failed changes of a table's source: objects of the error bucket, and some messages.
+
+    Args:
+        session: Open boto3 session.
+        settings: The stacks' name.
+        contract: The table contract.
+        messages: Those of the source's queues.
+    """
+    found = [*read_bucket(session, error_bucket(session, settings)), *map(read_message, messages)]
+    return list(filter(belongs_to(settings, contract), found))
 
 
 def read_bucket(session: boto3.Session, bucket: str) -> Iterator[Envelope]:

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dynaberg import aws
+from dynaberg.delivery.envelopes import Envelope
 from dynaberg.delivery.failures import (
     ERROR_RECORDS,
     THREADS,
-    Envelope,
     error_bucket,
     error_key,
     error_lines,
     id_of,
     is_change_row,
-    read_bucket,
-    read_message,
+    read_all,
     to_frame,
 )
 from dynaberg.delivery.queues import held_messages, remove
@@ -76,7 +75,7 @@ def preview_replay(session: boto3.Session, settings: Settings, contract: Contrac
         NotFoundError: The pipeline is not deployed.
     """
     with held_messages(session, settings) as messages:
-        envelopes = [*read_bucket(session, error_bucket(session, settings)), *map(read_message, messages)]
+        envelopes = read_all(session, settings, contract, messages)
     known = _delivered(session, settings, contract, envelopes)
     convert = deployed_converter(session, settings, contract)
     return _report(list(_plan_all(envelopes, convert, known)), contract)
@@ -116,7 +115,7 @@ def replay_errors(
     convert = deployed_converter(session, settings, contract)
     done: list[Plan] = []
     with held_messages(session, settings) as messages:
-        envelopes = [*read_bucket(session, bucket), *map(read_message, messages)]
+        envelopes = read_all(session, settings, contract, messages)
         known = _delivered(session, settings, contract, envelopes)
         plans = _plan_all(envelopes, convert, known)
         total = sum(len(envelope.changes) for envelope in envelopes)

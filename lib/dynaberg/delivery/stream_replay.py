@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dynaberg import aws, deploy
-from dynaberg.delivery.failures import FailedChange, error_bucket, error_key, error_lines, id_of, read_bucket
+from dynaberg.delivery.envelopes import FailedChange
+from dynaberg.delivery.failures import error_bucket, error_key, error_lines, id_of, read_bucket
 from dynaberg.delivery.reentry import Convert, delivered_ids, deployed_converter, open_reentry
 from dynaberg.delivery.replay import CLOCK_MARGIN, DELIVERED, FAILED, REPLAYED, changed_at
 from dynaberg.errors import SettingsError

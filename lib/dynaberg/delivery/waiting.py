@@ -258,7 +258,7 @@ def _missing(
     session: boto3.Session, settings: Settings, contract: Contract, missing: int, wanted: int, timeout: float
 ) -> NotReadyError:
     msg = f"{missing:,} of {wanted:,} changes are not in {contract.log_name!r} after {timeout:g} seconds."
-    log_group = f"/aws/lambda/{settings.name}-forwarder"
+    log_group = f"/aws/lambda/{settings.pipeline}-forwarder"
     errors, last = _failed_deliveries(session, settings), _last_error(session, settings, timeout)
     return NotReadyError(f"{msg} {last}", hint=f"{errors} The forwarder's log is {log_group}.")
 
@@ -268,7 +268,7 @@ def _last_error(session: boto3.Session, settings: Settings, timeout: float) -> s
 
     Source: "Monitor Amazon Data Firehose Using CloudWatch Logs", Amazon Data Firehose Developer Guide.
     """
-    logs, group = aws.client(session, "logs"), f"/aws/kinesisfirehose/{settings.name}"
+    logs, group = aws.client(session, "logs"), f"/aws/kinesisfirehose/{settings.pipeline}"
     since_ms = round((time.time() - timeout - _LOG_SECONDS) * 1000)
     try:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since_ms)

@@ -44,7 +44,7 @@ def adopt(session: boto3.Session, settings: Settings, contract: Contract) -> pd.
         NotFoundError: There is no such DynamoDB table.
         NotReadyError: The table is being created or deleted.
         ContractError: Its key is not the contract's.
-        SettingsError: The workbench has another source already.
+        SettingsError: The workbench has created this table itself.
         DeploymentError: Its stream has another view, or AWS refused something.
 
     Example:
@@ -53,7 +53,7 @@ def adopt(session: boto3.Session, settings: Settings, contract: Contract) -> pd.
     table = describe_source(session, contract.source_table)
     check_source(session, table, contract)
     before = stack_parameters(session, stacks.stack_name(settings, "foundation"))
-    _check_free(settings, contract, before)
+    _check_free(settings, before)
     switched_on = before.get("StreamSwitchedOn") or str(not table.stream_arn).lower()
     # Recorded first: after an interruption it is still known who switched the stream on.
     wanted = {"SourceOrigin": stacks.ADOPTED, "StreamSwitchedOn": switched_on}
@@ -107,15 +107,10 @@ def refuse_adopted(session: boto3.Session, settings: Settings) -> None:
         raise SettingsError(msg, hint="Let its own application write, or practise on a created table.")
 
 
-def _check_free(settings: Settings, contract: Contract, before: dict[str, str]) -> None:
-    if not before:
-        return
-    other_table = before.get("SourceTableName") != contract.source_table
-    if other_table or before.get("SourceOrigin") != stacks.ADOPTED:
-        which = "created" if before.get("SourceOrigin") != stacks.ADOPTED else "adopted"
-        msg = f"{settings.name!r} has {which} the DynamoDB table {before['SourceTableName']!r} already."
-        hint = 'Open a workbench with a name of its own: dynaberg.connect(name="…", table_name="…").'
-        raise SettingsError(msg, hint=hint)
+def _check_free(settings: Settings, before: dict[str, str]) -> None:
+    if before and before.get("SourceOrigin") != stacks.ADOPTED:
+        msg = f"{settings.name!r} has created the DynamoDB table {before['SourceTableName']!r} itself."
+        raise SettingsError(msg, hint="There is nothing to adopt: go on with wb.deploy_firehose().")
 
 
 def _rows(session: boto3.Session, table: ExistingTable, stream_done: str) -> list[tuple[str, str, str]]:

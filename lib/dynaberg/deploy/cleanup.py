@@ -61,8 +61,10 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
         One row per resource: kind, name, stack (empty if it belongs to none), holds, idle_usd_per_month (what
         it costs while nothing happens; Decimal).
     """
-    stacked = [row for part in stacks.PARTS for row in _stacked(session, stacks.stack_name(settings, part))]
-    stacked += _adopted(session, settings)
+    places = stacks.sources(session, settings)
+    names = [stacks.stack_name(place, part) for place in places for part in stacks.PARTS]
+    stacked = [row for name in names for row in _stacked(session, name)]
+    stacked += [row for place in places for row in _adopted(session, place)]
     known = {row[:2] for row in stacked}
     left = [row for row in _tagged(session, settings) if row[:2] not in known]
     has_bucket = any(row[0] == "AWS::S3Tables::TableBucket" for row in [*stacked, *left])
@@ -97,21 +99,29 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
     if confirm != settings.name:
         msg = f"`confirm` is {confirm!r}, but the name is {settings.name!r}. Nothing was removed."
         raise SettingsError(msg, hint=f"confirm={settings.name!r} removes what list_resources() shows.")
-    refuse_protected(session, stacks.stack_name(settings, "foundation"))
+    places = stacks.sources(session, settings)
+    names = [stacks.stack_name(place, part) for place in places for part in reversed(stacks.PARTS)]
+    for place in places:
+        refuse_protected(session, stacks.stack_name(place, "foundation"))
     found = list_resources(session, settings)
-    delete_stack(session, stacks.stack_name(settings, "observe"))
-    delete_stack(session, stacks.stack_name(settings, "delivery"))
-    delete_stack(session, stacks.stack_name(settings, "access"))
+    for name in names:
+        if not name.endswith("-foundation"):
+            delete_stack(session, name)
     # The CDK app's own stack: the tables outlive it, and the foundation cannot be removed before it.
     delete_stack(session, f"{settings.name}-tables")
-    found.loc[found["kind"] == ADOPTED_KIND, "holds"] = release(session, settings)
+    for place in places:
+        of_place = (found["kind"] == ADOPTED_KIND) & (
+            found["stack"] == stacks.stack_name(place, "foundation")
+        )
+        found.loc[of_place, "holds"] = release(session, place)
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)
-    delete_stack(session, stacks.stack_name(settings, "foundation"))
+    # The first source's foundation is the last to go: what all of them share tells where they are.
+    for place in reversed(places):
+        delete_stack(session, stacks.stack_name(place, "foundation"))
     for kind, name in _with_data(list_resources(session, settings), stacked=False):
         _KINDS[kind].empty(session, name)
         _KINDS[kind].delete(session, name)
-    names = [stacks.stack_name(settings, part) for part in stacks.PARTS]
     left = [*list_resources(session, settings)["name"], *(n for n in names if _is_there(session, n))]
     if left:
         msg = f"Still there after the clean-up: {', '.join(left)}."

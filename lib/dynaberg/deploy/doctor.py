@@ -44,9 +44,18 @@ def doctor(session: boto3.Session, settings: Settings) -> pd.DataFrame:
         >>> report[~report["ok"]]
     """
     checks = {**_EVERYWHERE, **(_LOCALLY if settings.target == "local" else _ON_AWS), **_DEPLOYED}
-    return pd.DataFrame(
-        [_row(name, check, session, settings) for name, check in checks.items()], columns=COLUMNS
-    )
+    rows = [_row(name, check, session, settings) for name, check in checks.items()]
+    for place in _further_sources(session, settings):
+        rows += [_row(f"{place.source}: {name}", _DEPLOYED[name], session, place) for name in _OF_A_SOURCE]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _further_sources(session: boto3.Session, settings: Settings) -> list[Settings]:
+    try:
+        return stacks.sources(session, settings)[1:]
+    except (BotoCoreError, ClientError):
+        # The checks before say what is wrong with the account.
+        return []
 
 
 def _row(name: str, check: Check, session: boto3.Session, settings: Settings) -> tuple[str, bool, str, str]:
@@ -240,3 +249,4 @@ _DEPLOYED: dict[str, Check] = {
     "event sources": _event_sources,
     "parked changes": _queues,
 }
+_OF_A_SOURCE = ("change stream", "stream type", "delivery", "event sources", "parked changes")

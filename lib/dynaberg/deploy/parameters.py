@@ -58,7 +58,8 @@ def foundation_parameters(settings: Settings, contract: Contract, before: Output
     partition, *sort = contract.key_attribute_types().items()
     sort_key = {"SortKeyName": sort[0][0], "SortKeyType": sort[0][1]} if sort else {}
     return {
-        "Project": settings.name,
+        "Project": settings.pipeline,
+        "Holds": "source" if settings.source else "everything",
         "StreamType": settings.stream_type,
         "RetentionHours": str(settings.retention_hours),
         "SourceTableName": contract.source_table,
@@ -86,11 +87,13 @@ def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) 
     with_kinesis = "kinesis" in (settings.stream_type, before.get("StreamType"))
     stream = foundation.get("KinesisStreamName") or before.get("KinesisStreamName", "")
     return {
-        "Project": settings.name,
+        "Project": settings.pipeline,
         "StreamType": "kinesis" if with_kinesis else "dynamodb",
         "AccessMode": settings.deployed_access_mode,
-        "AnalystArn": settings.analyst_arn,
-        "OperatorArn": settings.operator_arn,
+        # The first source's stack gives people what they may do with every table.
+        "ForAnalysts": str(not settings.source).lower(),
+        "AnalystArn": "" if settings.source else settings.analyst_arn,
+        "OperatorArn": "" if settings.source else settings.operator_arn,
         "KmsKeyArn": settings.kms_key_arn,
         "ChangeStreamArn": foundation["DynamoDbStreamArn"],
         "KinesisStreamName": stream if with_kinesis else "",
@@ -101,7 +104,7 @@ def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) 
         "ErrorBucketName": foundation["ErrorBucketName"],
         "ResultsBucketName": foundation["ResultsBucketName"],
         "WorkGroupName": foundation["WorkGroupName"],
-        "DeliveryStackName": f"{settings.name}-delivery",
+        "DeliveryStackName": f"{settings.pipeline}-delivery",
     }
 
 
@@ -118,7 +121,7 @@ def delivery_parameters(
         pace: How fast it is.
     """
     return {
-        "Project": settings.name,
+        "Project": settings.pipeline,
         "ChangeStreamArn": foundation["DynamoDbStreamArn"],
         "KinesisStreamName": foundation.get("KinesisStreamName", ""),
         "FirehoseRoleArn": access["FirehoseRoleArn"],
@@ -129,6 +132,7 @@ def delivery_parameters(
         "TableBucketName": foundation["TableBucketName"],
         "Namespace": foundation["Namespace"],
         "LogTableName": settings.log_name,
+        "ErrorPrefix": f"errors/{settings.log_name}/" if settings.source else "errors/",
         "ErrorBucketName": foundation["ErrorBucketName"],
         "CodeBucketName": foundation["CodeBucketName"],
         "CodeKey": code_key,
@@ -147,7 +151,7 @@ def observe_parameters(settings: Settings, foundation: Outputs, delivery: Output
     ]
     named = {name: ({**foundation, **delivery}).get(name, NONE) for name in wanted}
     return named | {
-        "Project": settings.name,
+        "Project": settings.pipeline,
         "StreamType": settings.stream_type,
         "AlarmEmail": settings.alarm_email,
     }

@@ -8,9 +8,10 @@ principal or to a CloudFormation service role.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from string import Template
@@ -130,9 +131,16 @@ def _granted_on(resource: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def caller_policy(
-    name: str, settings: Settings, contract: Contract, *, account: str, region: str, partition: str = "aws"
+    name: str,
+    settings: Settings,
+    contract: Contract,
+    *,
+    account: str,
+    region: str,
+    partition: str = "aws",
+    others: Sequence[tuple[Settings, Contract]] = (),
 ) -> dict[str, Any]:
-    """A policy for the caller, with the names of the settings.
+    """A policy for the caller, with the names of the project and of all of its sources.
 
     Args:
         name: `work` or `deploy`.
@@ -141,6 +149,7 @@ def caller_policy(
         account: The account's id.
         region: The Region.
         partition: The partition, such as `aws-cn`.
+        others: The other tables of the project, with the settings of `stacks.of_source`.
 
     Returns:
         An IAM policy document.
@@ -153,18 +162,30 @@ def caller_policy(
         "Account": account,
         "Region": region,
         "Partition": partition,
-        "Name": settings.name,
         "TableBucketName": settings.table_bucket_name,
         "Namespace": settings.namespace,
         "BucketName": settings.bucket_name,
-        "SourceTableName": contract.source_table,
+        "WorkGroup": settings.name,
         "KmsKeyArn": settings.kms_key_arn,
+    }
+    several = {
+        "Name": sorted({settings.name, settings.pipeline, *(place.pipeline for place, _ in others)}),
+        "SourceTableName": sorted({contract.source_table, *(each.source_table for _, each in others)}),
     }
     document: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     wanted = [s for s in document["Statement"] if settings.kms_key_arn or s["Resource"] != _KEY]
-    text = Template(json.dumps(document | {"Statement": wanted})).substitute(names)
-    filled: dict[str, Any] = json.loads(text)
-    return filled
+    for statement in wanted:
+        filled = [_fill(arn, names, several) for arn in as_list(statement["Resource"])]
+        arns = list(itertools.chain.from_iterable(filled))
+        statement["Resource"] = arns if len(arns) > 1 else arns[0]
+    return document | {"Statement": wanted}
+
+
+def _fill(text: str, names: Mapping[str, str], several: Mapping[str, Sequence[str]]) -> list[str]:
+    """An ARN with its names filled in: one for each of the names that there are several of."""
+    known = [name for name in several if f"${{{name}}}" in text]
+    chosen = itertools.product(*(several[name] for name in known))
+    return [Template(text).substitute(names, **dict(zip(known, each, strict=True))) for each in chosen]
 
 
 def actions_of(policy: dict[str, Any]) -> list[str]:

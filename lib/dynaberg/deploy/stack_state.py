@@ -25,7 +25,7 @@ USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMP
 # A stack that only holds its first change set.
 SHELL = "REVIEW_IN_PROGRESS"
 _MADE_BY = {
-    "foundation": "wb.enable_cdc(), notebook 01_enable_cdc",
+    "foundation": "wb.enable_cdc(), notebook 01_enable_cdc, or wb.adopt() for a table that exists",
     "access": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "observe": "wb.deploy_firehose(), notebook 02_deploy_firehose",
@@ -57,6 +57,18 @@ def stack_parameters(session: boto3.Session, stack_name: str) -> dict[str, str]:
     if stack is None or stack["StackStatus"] not in USABLE:
         return {}
     return {given["ParameterKey"]: given["ParameterValue"] for given in stack.get("Parameters", [])}
+
+
+def stack_names(session: boto3.Session, beginning: str, end: str) -> list[str]:
+    """The names of the stacks that exist and begin and end like this, sorted."""
+    pages = aws.client(session, "cloudformation").get_paginator("list_stacks").paginate()
+    found = {
+        stack["StackName"]
+        for page in pages
+        for stack in page["StackSummaries"]
+        if stack["StackStatus"] != "DELETE_COMPLETE"
+    }
+    return sorted(name for name in found if name.startswith(beginning) and name.endswith(end))
 
 
 def stack_resources(

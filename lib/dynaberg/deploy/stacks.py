@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import boto3
@@ -26,15 +27,17 @@ from dynaberg.deploy.parameters import (
 from dynaberg.deploy.permissions import access_matrix, caller_policy
 from dynaberg.deploy.stack_state import (
     DRIFT_COLUMNS,
+    describe_stack,
     detect_drift,
     protect_stack,
     stack_exists,
+    stack_names,
     stack_outputs,
     stack_parameters,
 )
 from dynaberg.deploy.template import TEMPLATES
 from dynaberg.errors import NotReadyError
-from dynaberg.settings import Settings
+from dynaberg.settings import LONGEST_NAME, Settings
 from dynaberg.source import describe_source, start_sending, stop_sending
 
 Part = Literal["foundation", "access", "delivery", "observe"]
@@ -43,6 +46,10 @@ PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
 TAG = "dynaberg:name"
 ADOPTED = "adopted"
 """The foundation's `SourceOrigin` of a table that somebody else created."""
+_SHARED = (
+    *("TableBucketArn", "TableBucketName", "Namespace", "WorkGroupName"),
+    *("ErrorBucketName", "CodeBucketName", "ResultsBucketName"),
+)
 
 
 def enable_cdc(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -169,7 +176,8 @@ def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     Raises:
         NotReadyError: CloudFormation took longer than ten minutes.
     """
-    names = [stack_name(settings, part) for part in PARTS if exists(session, settings, part)]
+    parts = [(source, part) for source in sources(session, settings) for part in PARTS]
+    names = [stack_name(source, part) for source, part in parts if exists(session, source, part)]
     found = [detect_drift(session, name) for name in names]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=DRIFT_COLUMNS)
 
@@ -201,15 +209,31 @@ def grants(
     )
 
 
-def policy(session: boto3.Session, settings: Settings, contract: Contract, name: str) -> dict[str, Any]:
+def policy(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    name: str,
+    others: Sequence[Contract] = (),
+) -> dict[str, Any]:
     """An IAM policy for the caller: `work` with the library, or `deploy` by CloudFormation.
+
+    Args:
+        session: An open session.
+        settings: The project.
+        contract: Its first table.
+        name: `work` or `deploy`.
+        others: Its other tables, deployed or not.
 
     Raises:
         SettingsError: There is no such policy.
     """
     region, account = session.region_name, aws.account_id(session)
     partition = session.get_partition_for_region(region)
-    return caller_policy(name, settings, contract, account=account, region=region, partition=partition)
+    places = [(of_source(session, settings, each, first=contract), each) for each in others]
+    return caller_policy(
+        name, settings, contract, account=account, region=region, partition=partition, others=places
+    )
 
 
 def exists(session: boto3.Session, settings: Settings, part: Part) -> bool:
@@ -224,12 +248,53 @@ def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str,
         NotFoundError: It is not deployed; the hint names the notebook that deploys it.
     """
     found = stack_outputs(session, stack_name(settings, part))
+    if settings.source and part == "foundation":
+        shared = stack_outputs(session, stack_name(replace(settings, source=""), part))
+        found = {name: shared[name] for name in _SHARED if name in shared} | found
     return _with_stream(session, found) if found.get("SourceOrigin") == ADOPTED else found
 
 
 def stack_name(settings: Settings, part: Part) -> str:
-    """Name of a stack, such as `dynaberg-foundation`."""
-    return f"{settings.name}-{part}"
+    """Name of a stack, such as `dynaberg-foundation`; of a further source `dynaberg--orders-foundation`."""
+    return f"{settings.pipeline}-{part}"
+
+
+def of_source(
+    session: boto3.Session, settings: Settings, contract: Contract, *, first: Contract | None = None
+) -> Settings:
+    """The settings for one table: those of the project, and which source's stacks are meant.
+
+    The first source is the one whose foundation holds what all sources share.
+
+    Args:
+        session: An open session.
+        settings: The project.
+        contract: The table.
+        first: The table of the first source while there is no foundation; by default this one.
+    """
+    whole = replace(settings, source="", table_name=contract.table)
+    found = stack_parameters(session, stack_name(whole, "foundation")).get("SourceTableName")
+    is_first = (found or (first or contract).source_table) == contract.source_table
+    return whole if is_first else replace(whole, source=contract.source_table)
+
+
+def sources(session: boto3.Session, settings: Settings) -> list[Settings]:
+    """The settings for each source of the project that has stacks, the first one at the beginning.
+
+    Args:
+        session: An open session.
+        settings: The project.
+    """
+    first = replace(settings, source="")
+    found = [first]
+    # Names of other projects can begin alike; the tag tells them apart.
+    for name in stack_names(session, settings.name[: LONGEST_NAME - 7], "-foundation"):
+        stack = describe_stack(session, name) or {}
+        given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+        tagged = {each["Key"]: each["Value"] for each in stack.get("Tags", [])}
+        if tagged.get(TAG) == settings.name and given.get("Holds") == "source":
+            found.append(replace(settings, source=given["SourceTableName"]))
+    return found
 
 
 def tags(settings: Settings) -> dict[str, str]:

@@ -5,7 +5,8 @@ only `connect` makes a workbench, and only a workbench makes tables.
 """
 
 from dynaberg.workbench.iceberg_table import IcebergTable
+from dynaberg.workbench.opening import connect
 from dynaberg.workbench.table import Table
-from dynaberg.workbench.workbench import Workbench, connect
+from dynaberg.workbench.workbench import Workbench
 
 __all__ = ["IcebergTable", "Table", "Workbench", "connect"]

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from dynaberg import aws, catalog
+from dynaberg import aws, catalog, deploy
+from dynaberg.contracts import Contract, project_contracts
 from dynaberg.settings import Settings
 from dynaberg.source import TrafficReport
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
+
+Place = tuple[boto3.Session, Settings, Contract]
 
 
 class Connection:
@@ -22,11 +25,13 @@ class Connection:
     Args:
         settings: Names, target and folders.
         session: An open boto3 session, for native access to everything.
+        contract: The contract of the settings' table.
     """
 
-    def __init__(self, settings: Settings, session: boto3.Session) -> None:
+    def __init__(self, settings: Settings, session: boto3.Session, contract: Contract) -> None:
         self.settings = settings
         self.session = session
+        self.contract = contract
         self.written: list[TrafficReport] = []
         """Traffic whose delivery nobody has waited for yet."""
 
@@ -34,6 +39,28 @@ class Connection:
     def catalog(self) -> Catalog:
         """The Iceberg REST catalog of the table bucket, a native pyiceberg `Catalog`."""
         return catalog.open_catalog(self.session, self.settings)
+
+    def contracts(self) -> list[Contract]:
+        """The contracts of the project as they are in its folder now."""
+        return project_contracts(self.settings, self.contract)
+
+    def place_of(self, contract: Contract) -> Place:
+        """What works on one table needs: the session, the settings for its source, and its contract."""
+        return self.session, deploy.of_source(self.session, self.settings, contract), contract
+
+    def places(self, contract: Contract | None = None) -> list[Place]:
+        """The same for a table, or for one table of each source whose change stream is deployed.
+
+        If none is, it is the settings' table.
+        """
+        if contract is not None:
+            return [self.place_of(contract)]
+        found: dict[str, Place] = {}
+        for each in (self.contract, *self.contracts()):
+            place = self.place_of(each)
+            if each.source_table not in found and deploy.exists(*place[:2], "foundation"):
+                found[each.source_table] = place
+        return list(found.values()) or [self.place_of(self.contract)]
 
     def client(self, service: str) -> Any:
         """A native boto3 client."""

@@ -36,7 +36,7 @@ class Table(IcebergTable):
 
     @property
     def _place(self) -> tuple[boto3.Session, Settings, Contract]:
-        return self._connection.session, self._connection.settings, self.contract
+        return self._connection.place_of(self.contract)
 
     @property
     def log(self) -> pyiceberg.table.Table:
@@ -112,7 +112,7 @@ class Table(IcebergTable):
 
     def queue_depths(self) -> pd.DataFrame:
         """Approximately how many messages the dead-letter queue and the parked queue hold."""
-        return delivery.queue_depths(self._connection.session, self._connection.settings)
+        return delivery.queue_depths(*self._place[:2])
 
     def preview_replay(self) -> pd.DataFrame:
         """What `replay_errors` would do with each failed change."""

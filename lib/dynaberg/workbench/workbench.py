@@ -11,12 +11,13 @@ import pandas as pd
 
 from dynaberg import aws, deploy, display, layers, source, upkeep
 from dynaberg import sql as athena
-from dynaberg.contracts import LOG_KEY, Contract, project_contract
+from dynaberg.contracts import LOG_KEY, Contract
 from dynaberg.errors import NotFoundError
-from dynaberg.settings import Settings, check_choice, load_settings
+from dynaberg.settings import Settings, check_choice
 from dynaberg.workbench.connection import Connection
 from dynaberg.workbench.iceberg_table import IcebergTable
 from dynaberg.workbench.table import Table
+from dynaberg.workbench.tables import list_tables
 
 if TYPE_CHECKING:
     import pyiceberg.catalog
@@ -24,43 +25,6 @@ if TYPE_CHECKING:
     from dynaberg.sql import QueryResult
 
 Stage = Literal["cdc", "firehose", "traffic", "refresh"]
-
-
-def connect(
-    target: str | None = None,
-    *,
-    region: str | None = None,
-    root: Path | None = None,
-    contract: Path | None = None,
-    **settings: Any,
-) -> Workbench:
-    """Open the workbench on the local AWS or on AWS.
-
-    With the target `local`, the local AWS is started if it is not running, and the process's `AWS_*`
-    variables point to it, so that plain boto3, PyAthena and pyiceberg reach it too.
-
-    Args:
-        target: `local` or `aws`; by default `DYNABERG_TARGET`, then `local`.
-        region: AWS Region; by default the session's.
-        root: The project's folder; by default the nearest one above the working directory.
-        contract: The table contract's YAML file; by default `data/tables/<table_name>.yaml`.
-        **settings: Any other field of `Settings`, `stream_type="kinesis"` for example.
-
-    Returns:
-        The workbench; as the last line of a cell, it shows what it is connected to.
-
-    Raises:
-        SettingsError: A setting that cannot be used.
-        LocalAwsError: The local AWS cannot be started.
-        CredentialsError: AWS cannot identify the caller.
-
-    Example:
-        >>> wb = dynaberg.connect()
-        >>> wb.enable_cdc()
-    """
-    chosen = load_settings(root, target=target, region=region, **settings)
-    described = project_contract(chosen, contract)
-    return Workbench(chosen, aws.open_session(chosen), described)
 
 
 class Workbench:
@@ -75,7 +39,7 @@ class Workbench:
     """
 
     def __init__(self, settings: Settings, session: boto3.Session, contract: Contract) -> None:
-        self._connection = Connection(settings, session)
+        self._connection = Connection(settings, session, contract)
         self._contract = contract
 
     def __repr__(self) -> str:
@@ -89,7 +53,7 @@ class Workbench:
 
     @property
     def _place(self) -> tuple[boto3.Session, Settings, Contract]:
-        return self.session, self.settings, self._contract
+        return self._connection.place_of(self._contract)
 
     # native objects, and where things are
 
@@ -126,6 +90,8 @@ class Workbench:
     def table(self, name: str | None = None) -> Table:
         """One table: its delivery, its history, its profile, its proof, its maintenance.
 
+        A contract that was written since this workbench was opened is found, too.
+
         Args:
             name: Name of a table contract, such as `transactions`; the table need not be deployed yet. By
                 default the table of the settings.
@@ -137,11 +103,29 @@ class Workbench:
             >>> transactions = wb.table("transactions")
             >>> transactions.refresh()
         """
-        contract = self._contract
-        if name not in (None, contract.table):
-            hint = f"Change logs, curated and reference tables: wb.iceberg_table({name!r})."
-            raise NotFoundError.among("table with a contract", str(name), [contract.table], hint=hint)
-        return Table(self._connection, contract)
+        if name in (None, self._contract.table):
+            return Table(self._connection, self._contract)
+        found = {contract.table: contract for contract in self._connection.contracts()}
+        if name not in found:
+            hint = (
+                f"Change logs, curated and reference tables: wb.iceberg_table({name!r}). "
+                "A DynamoDB table without a contract: wb.infer_contract()."
+            )
+            raise NotFoundError.among("table with a contract", str(name), list(found), hint=hint)
+        return Table(self._connection, found[str(name)])
+
+    def tables(self) -> pd.DataFrame:
+        """Every table of the project, deployed or not: its source, stream type and rows, and how fresh it is.
+
+        Returns:
+            One row per contract: table, source_table, state (`not deployed`, `source only`, `deployed`),
+            stream_type, rows (of the current table), log_rows, delivered_at and refreshed_at (UTC: the latest
+            snapshots of the change log and of the current table).
+
+        Example:
+            >>> wb.tables()[["table", "state", "rows"]]
+        """
+        return list_tables(self._connection, self._connection.contracts())
 
     def iceberg_table(self, name: str) -> IcebergTable:
         """Any Iceberg table of the namespace, no matter what writes it: its history, profile and maintenance.
@@ -156,7 +140,8 @@ class Workbench:
             >>> wb.iceberg_table("transactions_changes").snapshots()
             >>> wb.iceberg_table("hourly_activity").current.scan().to_pandas()
         """
-        table = IcebergTable(self._connection, name, LOG_KEY if name == self._contract.log_name else ())
+        is_log = name == self._contract.log_name or name in [c.log_name for c in self._connection.contracts()]
+        table = IcebergTable(self._connection, name, LOG_KEY if is_log else ())
         self._connection.load_table(name)
         return table
 
@@ -196,9 +181,15 @@ class Workbench:
         """Check every precondition, each with its fix."""
         return deploy.doctor(self.session, self.settings)
 
-    def enable_cdc(self) -> pd.DataFrame:
-        """Create the source table with its stream, the table bucket and the namespace (foundation stack)."""
-        return deploy.enable_cdc(*self._place)
+    def enable_cdc(self, name: str | None = None) -> pd.DataFrame:
+        """Create the source table with its stream, the table bucket and the namespace (foundation stack).
+
+        The first source of a project brings what all of them share; a further one has a stack for itself.
+
+        Args:
+            name: Name of a table contract; by default the table of the settings.
+        """
+        return deploy.enable_cdc(*self._connection.place_of(self.table(name).contract))
 
     def adopt(self, name: str | None = None) -> pd.DataFrame:
         """Take an existing DynamoDB table as the source, instead of creating one with `enable_cdc`.
@@ -212,7 +203,7 @@ class Workbench:
         Returns:
             One row per subject: what, found, done.
         """
-        return deploy.adopt(self.session, self.settings, self.table(name).contract)
+        return deploy.adopt(*self._connection.place_of(self.table(name).contract))
 
     def integrate_analytics(self, *, data_access_role_arn: str = "") -> pd.DataFrame:
         """Create the catalog through which Athena and Firehose see table buckets, if the account has none.
@@ -228,7 +219,12 @@ class Workbench:
         )
 
     def deploy_firehose(
-        self, *, buffer_seconds: int = 10, redrive_attempts: int = 8, redrive_seconds: int = 30
+        self,
+        name: str | None = None,
+        *,
+        buffer_seconds: int = 10,
+        redrive_attempts: int = 8,
+        redrive_seconds: int = 30,
     ) -> pd.DataFrame:
         """Create the Iceberg tables, the roles, the delivery into the change log, its alarms (three stacks).
 
@@ -236,22 +232,30 @@ class Workbench:
         that came on both paths is in the change log twice and in the current table once.
 
         Args:
+            name: Name of a table contract, to deploy its source alone; by default every source of the project
+                whose change stream is there.
             buffer_seconds: How long Firehose gathers records before it commits a snapshot, 0 to 900.
             redrive_attempts: How often rows that Firehose refused are retried before they are parked, 1 to
                 50.
             redrive_seconds: Their first delay, which doubles after each attempt, 1 to 900.
         """
-        layers.create_tables(*self._place)
-        return deploy.deploy_firehose(
-            *self._place,
-            buffer_seconds=buffer_seconds,
-            redrive_attempts=redrive_attempts,
-            redrive_seconds=redrive_seconds,
-        )
+        named = None if name is None else self.table(name).contract
+        done = []
+        for place in self._connection.places(named):
+            layers.create_tables(*place)
+            done.append(
+                deploy.deploy_firehose(
+                    *place,
+                    buffer_seconds=buffer_seconds,
+                    redrive_attempts=redrive_attempts,
+                    redrive_seconds=redrive_seconds,
+                )
+            )
+        return pd.concat(done, ignore_index=True)
 
     def preview(self) -> pd.DataFrame:
         """What `enable_cdc` and `deploy_firehose` would do now, resource by resource, without doing it."""
-        return deploy.preview(*self._place)
+        return pd.concat([deploy.preview(*place) for place in self._connection.places()], ignore_index=True)
 
     def stack_drift(self) -> pd.DataFrame:
         """Where the deployed resources differ from their templates because someone changed them by hand."""
@@ -267,7 +271,8 @@ class Workbench:
 
     def policy(self, name: Literal["work", "deploy"]) -> dict[str, Any]:
         """An IAM policy for the caller: to `work` with the library, or to `deploy` by CloudFormation."""
-        return deploy.policy(*self._place, name)
+        others = [contract for contract in self._connection.contracts() if contract != self._contract]
+        return deploy.policy(*self._place, name, others)
 
     def prepare(self, through: Stage) -> Self:
         """Bring the pipeline to the stage that a notebook needs; what already exists is left as it is.

@@ -271,7 +271,7 @@ def test_a_name_that_has_its_table(local_aws: Status, name: str, tmp_path: Path)
     wb.enable_cdc()
     with pytest.raises(SettingsError, match="has created the DynamoDB table") as caught:
         wb.adopt()
-    assert "dynaberg.connect(name=" in caught.value.hint
+    assert "wb.deploy_firehose()" in caught.value.hint
     wb.clean_up(confirm=name)
 
 

@@ -22,7 +22,8 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from dynaberg.contracts.contract import LOG_COLUMNS, Column, Contract, load_contract, project_contract
+from dynaberg.contracts.contract import LOG_COLUMNS, Column, Contract, load_contract
+from dynaberg.contracts.project import project_contract
 from dynaberg.errors import ContractError, NotFoundError
 from dynaberg.settings import Settings
 from dynaberg.source.transactions_model import Transaction, merchant_categories

@@ -92,7 +92,9 @@ def build(app: App) -> dict[str, Stack]:
 
 def settings_of(app: App) -> Settings:
     """The settings from the app's context; values from `-c` are text."""
-    given = {f.name: app.node.try_get_context(f.name) for f in fields(Settings) if f.name != "root"}
+    given = {
+        f.name: app.node.try_get_context(f.name) for f in fields(Settings) if f.name not in ("root", "source")
+    }
     typed = {key: _typed(key, value) for key, value in given.items() if value is not None}
     return load_settings(**{**typed, "target": "aws"})
 

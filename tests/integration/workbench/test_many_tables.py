@@ -1,0 +1,169 @@
+"""Several DynamoDB tables in one project: one foundation, and each source with a delivery of its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+import dynaberg
+from dynaberg import deploy
+from dynaberg.contracts import project_contract
+from dynaberg.errors import NotFoundError
+from dynaberg.settings import Settings
+from local_aws import Status
+
+SOURCES = {"orders": "Shop.Orders", "customers": "customers-2"}
+CONTRACT = """\
+source_table: {source}
+table: {table}
+key: {{partition: id}}
+columns:
+  - {{name: id, type: string}}
+  - {{name: amount, type: "decimal(10,2)"}}
+"""
+
+
+def describe(root: Path, table: str, source: str) -> None:
+    folder = root / "data" / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{table}.yaml").write_text(CONTRACT.format(table=table, source=source))
+
+
+def make(source: str) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName=source,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def put(source: str, name: str, amount: str = "1.50") -> None:
+    item = {"id": {"S": name}, "amount": {"N": amount}}
+    boto3.client("dynamodb").put_item(TableName=source, Item=item)
+
+
+def open_workbench(root: Path, name: str, **more: Any) -> dynaberg.Workbench:
+    names = {"name": name, "namespace": name, "bucket_name": name, "table_bucket_name": f"{name}-tables"}
+    settings = Settings(table_name="orders", root=root, **names, **more)
+    return dynaberg.Workbench(settings, boto3.Session(), project_contract(settings))
+
+
+@pytest.fixture
+def project(local_aws: Status, tmp_path: Path) -> Callable[..., tuple[dynaberg.Workbench, dict[str, str]]]:
+    """A project with two tables that exist, under a name of its own."""
+
+    def begin(name: str, **more: Any) -> tuple[dynaberg.Workbench, dict[str, str]]:
+        sources = {table: f"{name}-{source}" for table, source in SOURCES.items()}
+        for table, source in sources.items():
+            make(source)
+            describe(tmp_path, table, source)
+        return open_workbench(tmp_path, name, **more), sources
+
+    return begin
+
+
+@pytest.mark.parametrize("stream_type", ["dynamodb", "kinesis"])
+def test_each_source_comes_into_its_own_tables(project: Any, stream_type: str) -> None:
+    wb, sources = project(f"many{stream_type[0]}", stream_type=stream_type)
+    for source in sources.values():
+        put(source, "before")
+    assert set(wb.tables()["state"]) == {"not deployed"}
+    for table in sources:
+        wb.adopt(table)
+    assert set(wb.tables()["state"]) == {"source only"}
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=0)
+    for number, (table, source) in enumerate(sources.items()):
+        wb.table(table).backfill()
+        for place in range(number + 1):
+            put(source, f"{table}-{place}")
+        wb.table(table).wait_for_delivery(timeout=90)
+        wb.table(table).refresh()
+        assert wb.table(table).reconcile().matches
+
+    listed = wb.tables().set_index("table")
+    assert listed["rows"].to_dict() == {"orders": 2, "customers": 3}
+    assert listed["source_table"].to_dict() == sources
+    assert set(listed["stream_type"]) == {stream_type}
+    assert listed["refreshed_at"].notna().all()
+    report = wb.doctor().set_index("check")
+    assert report.loc[f"{sources['customers']}: delivery", "ok"]
+    assert wb.preview().empty
+    kept = wb.clean_up(confirm=wb.name)
+    assert set(kept[kept["kind"] == "adopted DynamoDB table"]["name"]) == set(sources.values())
+    assert wb.list_resources().empty
+
+
+def test_a_further_source_interrupts_the_first_for_no_change(project: Any) -> None:
+    wb, sources = project("adding")
+    wb.adopt("orders")
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=0)
+    put(sources["orders"], "first")
+    wb.table("orders").wait_for_delivery(timeout=90)
+    first = deploy.stack_parameters(wb.session, "adding-delivery")
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            put(sources["orders"], f"item-{number}")
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        wb.adopt("customers")
+        wb.deploy_firehose("customers", buffer_seconds=0)
+    finally:
+        stop.set()
+        writer.join()
+    assert deploy.stack_parameters(wb.session, "adding-delivery") == first
+    orders = wb.table("orders")
+    orders.wait_for_delivery(timeout=90)
+    orders.refresh()
+    report = orders.reconcile()
+    assert report.matches, report.summary
+    assert report.items > 1
+    wb.clean_up(confirm="adding")
+
+
+def test_a_failure_is_its_own_sources(project: Any) -> None:
+    wb, sources = project("failing")
+    for table in sources:
+        wb.adopt(table)
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=0)
+    put(sources["customers"], "odd", "1.234")
+    assert list(wb.table("customers").wait_for_failures(1, timeout=90)["id"]) == ["odd"]
+    assert wb.table("orders").failures().empty
+    assert wb.table("orders").replay_errors().empty
+    assert len(wb.table("customers").preview_replay()) == 1
+    wb.clean_up(confirm="failing")
+
+
+def test_a_contract_that_was_written_meanwhile_is_found(local_aws: Status, tmp_path: Path) -> None:
+    describe(tmp_path, "orders", "late-Shop.Orders")
+    wb = open_workbench(tmp_path, "late")
+    with pytest.raises(NotFoundError) as caught:
+        wb.table("customers")
+    assert "wb.infer_contract()" in caught.value.hint
+    describe(tmp_path, "customers", "late-customers")
+    assert wb.table("customers").contract.source_table == "late-customers"
+
+
+def test_the_policy_names_every_source(local_aws: Status, tmp_path: Path) -> None:
+    for table, source in SOURCES.items():
+        describe(tmp_path, table, source)
+    text = json.dumps(open_workbench(tmp_path, "allowed").policy("work"))
+    for source in SOURCES.values():
+        assert f":table/{source}" in text
+    assert "stack/allowed-*" in text
+    assert "deliverystream/allowed--customers-2-delivery-*" in text
