@@ -1,8 +1,8 @@
 """The metrics that AWS's services report of themselves, and ministack's do not.
 
-From outside: a metric, putting some, and the metrics of queues, which are measured in the background.
+From outside: a metric, reporting metrics, and reporting those of all queues.
 """
 
-from local_aws.cloudwatch.metrics import Metric, QueueMetrics, put_metrics
+from local_aws.cloudwatch.metrics import metric, put_metrics, report_queues
 
-__all__ = ["Metric", "QueueMetrics", "put_metrics"]
+__all__ = ["metric", "put_metrics", "report_queues"]

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
 import orjson
 
-from local_aws.cloudwatch import Metric, put_metrics
+from local_aws.background import Repeated
+from local_aws.cloudwatch import metric, put_metrics
 from local_aws.events.batches import BatchDelivery
 from local_aws.events.failure_destinations import report
 from local_aws.events.invocation import invoke
@@ -88,7 +87,10 @@ class EventSources:
         self._running: dict[str, Running] = {}
         self._results: dict[str, str] = {}
         self._looking = asyncio.Lock()
-        self._watch: asyncio.Task[None] | None = None
+        self._background = (
+            Repeated("looking after the event source mappings", self._look, LOOK_SECONDS),
+            Repeated("reporting the event source mappings", self._put_metrics, METRIC_SECONDS),
+        )
         functions.leave_event_sources(self._serves)
         dynamodb.hold_stream_records_as_json()
         dynamodb.save_stream_records()
@@ -122,32 +124,19 @@ class EventSources:
         return json_response(self._completed(response.json(), request), response.status)
 
     async def start(self) -> None:
-        """Begin to serve mappings."""
-        self._watch = asyncio.create_task(self._keep_watch())
+        """Start to serve mappings."""
+        for repeated in self._background:
+            await repeated.start()
 
     async def stop(self) -> None:
-        """End all invocations in good order."""
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
+        """Stop, once the invocations that are running have ended."""
+        for repeated in self._background:
+            await repeated.stop()
         await asyncio.gather(*(self._end(uuid) for uuid in list(self._running)))
 
     def _serves(self, mapping: Mapping[str, Any]) -> bool:
         source = str(mapping.get("EventSourceArn", "")).split(":")
         return len(source) > 3 and source[2] in ("dynamodb", "sqs") and source[3] == self._region
-
-    async def _keep_watch(self) -> None:
-        metrics_due = time.monotonic() + METRIC_SECONDS
-        while True:
-            try:
-                await self._look()
-                if time.monotonic() >= metrics_due:
-                    metrics_due = time.monotonic() + METRIC_SECONDS
-                    await self._put_metrics()
-            except Exception:
-                log.exception("looking after the event source mappings failed")
-            await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
         """Serve the mappings as they are now."""
@@ -234,7 +223,7 @@ class EventSources:
                 name = running.mapping.function_name
                 ages[name] = max(ages.get(name, 0.0), running.reader.age_seconds())
         metrics = [
-            Metric("IteratorAge", age_seconds * 1000, "Milliseconds", {"FunctionName": name})
+            metric("IteratorAge", age_seconds * 1000, "Milliseconds", FunctionName=name)
             for name, age_seconds in ages.items()
         ]
         await put_metrics(self._upstream, self._region, "AWS/Lambda", metrics)

@@ -1,29 +1,27 @@
 """DynamoDB to Kinesis: the record of a change as AWS puts it on a Kinesis data stream.
 
-ministack puts records in the shape of DynamoDB Streams, with the time in seconds and a key of chance.
+ministack puts records in the shape of DynamoDB Streams, with the time in seconds and a random key.
 Source: Amazon DynamoDB developer guide, "Using Kinesis Data Streams to capture changes to DynamoDB".
 """
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from local_aws.kinesis.time_to_live import TimeToLive
 from local_aws.seams import dynamodb, kinesis
-from local_aws.wire import AwsError, Request, Upstream
+from local_aws.wire import AtRest, AwsError, Request, Upstream
 
 TARGET = "DynamoDB_20120810.EnableKinesisStreamingDestination"
 _US_PER_UNIT = {"MICROSECOND": 1, "MILLISECOND": 1_000}
 
 
-class Kinesis:
-    """The DynamoDB-to-Kinesis part of the gateway, and Time to Live (a `Service`).
+class Kinesis(AtRest):
+    """The DynamoDB-to-Kinesis part of the gateway (a `Service`).
 
     Args:
         upstream: ministack.
@@ -31,21 +29,12 @@ class Kinesis:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._time_to_live = TimeToLive()
         kinesis.hold_shards_compactly()
         kinesis.save_shards_compactly()
         dynamodb.send_changes_to_kinesis(Changes())
 
-    async def start(self) -> None:
-        """Begin to remove expired items."""
-        self._time_to_live.start()
-
-    async def stop(self) -> None:
-        """Remove no more."""
-        await self._time_to_live.stop()
-
     def claims(self, method: str, path: str, target: str) -> bool:
-        """The call that ministack lets pass for any stream."""
+        """Whether this is the call that ministack accepts for any stream."""
         return target == TARGET
 
     async def handle(self, request: Request) -> None:
@@ -80,13 +69,13 @@ class Changes:
         old, new = images.get("OldImage"), images.get("NewImage")
         self._last_us = max(time.time_ns() // 1_000, self._last_us + 1)
         moment_us = self._last_us
-        size_bytes = item_bytes(images["Keys"]) + item_bytes(new or {}) + item_bytes(old or {})
+        size_bytes = sum(dynamodb.item_bytes(item) for item in (images["Keys"], new or {}, old or {}))
 
         def data(precision: str) -> bytes:
             created = moment_us // _US_PER_UNIT[precision]
             return orjson.dumps(kinesis_record(table_name, change, created, precision, size_bytes))
 
-        return dynamodb.KinesisChange(partition_key(images["Keys"]), data)
+        return partition_key(images["Keys"]), data
 
 
 def kinesis_record(
@@ -124,46 +113,3 @@ def partition_key(keys: Mapping[str, Any]) -> str:
     """A partition key that keeps the changes of one item in one shard."""
     canonical = orjson.dumps(keys, option=orjson.OPT_SORT_KEYS)
     return hashlib.md5(canonical, usedforsecurity=False).hexdigest().upper()
-
-
-def item_bytes(item: Mapping[str, Any]) -> int:
-    """The size of an item (DynamoDB developer guide, "DynamoDB Item sizes and formats")."""
-    size, texts = 0, []
-    for name, value in item.items():
-        ((kind, content),) = value.items()
-        texts.append(name)
-        if kind == "S":
-            texts.append(content)
-        else:
-            size += _SIZES[kind](content)
-    return size + text_bytes("".join(texts))
-
-
-def text_bytes(text: str) -> int:
-    """The length of a text in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def number_bytes(number: str) -> int:
-    """The size of a number: one byte for two significant digits, one more, and one for a minus."""
-    digits = number.lower().partition("e")[0].lstrip("+-").replace(".", "").strip("0")
-    return 1 + (len(digits) + 1) // 2 + number.startswith("-")
-
-
-def list_bytes(members: list[Any]) -> int:
-    """The size of a list's members, one byte more for each."""
-    return 3 + sum(1 + item_bytes({"": member}) for member in members)
-
-
-_SIZES: dict[str, Callable[[Any], int]] = {
-    "S": text_bytes,
-    "N": number_bytes,
-    "B": lambda content: len(binascii.a2b_base64(content)),
-    "BOOL": lambda content: 1,
-    "NULL": lambda content: 1,
-    "SS": lambda members: sum(map(text_bytes, members)),
-    "NS": lambda members: sum(map(number_bytes, members)),
-    "BS": lambda members: sum(len(binascii.a2b_base64(member)) for member in members),
-    "L": list_bytes,
-    "M": lambda members: 3 + len(members) + item_bytes(members),
-}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,6 +15,8 @@ from local_aws.streams import StreamLog, StreamRecord
 SHARED_VALUES = 20_000
 _SHARED_KINDS = ("S", "N")
 _EMPTY = StreamLog()
+KinesisChange = tuple[str, Callable[[str], bytes]]
+"""The partition key of a record, and its data for a precision of its time."""
 
 
 class TableStream:
@@ -158,24 +159,18 @@ def share_equal_values() -> None:
     dynamodb._set_item = set_shared
 
 
-@dataclass(frozen=True)
-class KinesisChange:
-    """A change of an item, on its way to Kinesis.
+def item_bytes(item: Mapping[str, Any]) -> int:
+    """The size of an item, as DynamoDB counts it."""
+    from ministack.services import dynamodb
 
-    Attributes:
-        partition_key: Decides the shard.
-        data: The record's data, for a precision of its time.
-    """
-
-    partition_key: str
-    data: Callable[[str], bytes]
+    return int(dynamodb._item_size_bytes(item))
 
 
 def send_changes_to_kinesis(make: Callable[[str, Mapping[str, Any]], KinesisChange]) -> None:
-    """Put the records that `make` makes on the Kinesis streams of a table, not ministack's.
+    """Put the records that `make` makes on the Kinesis streams of a table, instead of ministack's.
 
     Args:
-        make: Called with a table's name and a change in the shape of DynamoDB Streams.
+        make: Makes the record, of a table's name and a change in the shape of DynamoDB Streams.
     """
     from ministack.services import dynamodb
 
@@ -187,10 +182,10 @@ def send_changes_to_kinesis(make: Callable[[str, Mapping[str, Any]], KinesisChan
         ]
         if not active:
             return
-        made = make(table_name, change)
+        partition_key, data = make(table_name, change)
         for destination in active:
             precision = destination.get("ApproximateCreationDateTimePrecision", "MILLISECOND")
-            put_record(destination["StreamArn"], made.partition_key, made.data(precision))
+            put_record(destination["StreamArn"], partition_key, data(precision))
 
     dynamodb._fan_out_to_kinesis = fan_out
 

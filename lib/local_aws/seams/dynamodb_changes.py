@@ -140,8 +140,8 @@ def name_users_as_the_api_does() -> None:
     dynamodb_streams._cap_page_bytes = capped
 
 
-def expire_items() -> None:
-    """Remove the items whose time to live is over."""
+async def expire_items() -> None:
+    """Remove the items whose time to live is over; AWS does that within some days."""
     from ministack.core.responses import request_scope
     from ministack.services import dynamodb
 

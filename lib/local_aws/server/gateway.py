@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +21,8 @@ from xml.sax.saxutils import escape
 import orjson
 
 from local_aws.athena import Athena
-from local_aws.cloudwatch import QueueMetrics
+from local_aws.background import Repeated
+from local_aws.cloudwatch import report_queues
 from local_aws.environment import HEALTH_PATH
 from local_aws.events import EventSources
 from local_aws.faults import Faults
@@ -28,7 +30,7 @@ from local_aws.firehose.api import Firehose
 from local_aws.kinesis import Kinesis
 from local_aws.s3tables import AROUND_TABLES, GlueCatalogs, IcebergRest, IcebergTables, S3Tables
 from local_aws.s3tables.maintenance import Maintenance
-from local_aws.seams import cloudformation, dynamodb, functions, persistence
+from local_aws.seams import cloudformation, dynamodb, dynamodb_changes, functions, persistence
 from local_aws.server.visitors import refusal, without_sharing
 from local_aws.wire import (
     AwsError,
@@ -351,7 +353,9 @@ def create_app(
         Firehose(ministack, state_dir, endpoint),
         Kinesis(ministack),
         EventSources(faults, region),
-        QueueMetrics(ministack, region),
+        # Looking for expired items reads every item of a table, in the event loop.
+        Repeated("removing expired items", dynamodb_changes.expire_items, 1.0, share=0.05),
+        Repeated("reporting the queues", partial(report_queues, ministack, region), 10.0),
         Athena(ministack, tables, state_dir, endpoint),
     ]
     return Gateway(ministack, faults.before(services), about, on_started, on_saved)

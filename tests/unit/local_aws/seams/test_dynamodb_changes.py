@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -209,7 +210,7 @@ def test_the_records_of_any_writes_are_what_they_changed(
     for operation, request in sequence:
         before, told, sent_before = by_key(orders.scan()), len(orders.records()), len(sent)
         with suppress(orders.refused):
-            orders.call(operation, **request) if operation else expire_items()
+            orders.call(operation, **request) if operation else asyncio.run(expire_items())
         wanted = expected(before, by_key(orders.scan()))
         for made, seen in ((orders.records()[told:], view), (sent[sent_before:], VIEWS[0])):
             found = {
@@ -289,7 +290,7 @@ def test_what_expires(orders: Any, sent: list[Item], expires: dict[str, Any] | N
     reaper.start()
     reaper.join()
     assert len(orders.scan()) == 1, "ministack's own reaper makes no record"
-    expire_items()
+    asyncio.run(expire_items())
     assert (orders.scan() == []) is goes
     assert [record.get("userIdentity") for record in sent] == [None, TIME_TO_LIVE][: 1 + goes]
 

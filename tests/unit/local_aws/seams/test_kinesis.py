@@ -17,7 +17,6 @@ from ministack.services import dynamodb, kinesis
 
 from local_aws.seams import dynamodb as dynamodb_seam
 from local_aws.seams import kinesis as kinesis_seam
-from local_aws.seams.dynamodb import KinesisChange
 from local_aws.streams import record_log
 from local_aws.streams.shard_log import ShardLog
 
@@ -196,7 +195,7 @@ def test_shards_that_ministack_saved_are_restored() -> None:
 def test_changes_reach_every_active_kinesis_destination_as_made(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, str, bytes]] = []
     monkeypatch.setattr(dynamodb_seam, "put_record", lambda *record: sent.append(record))
-    dynamodb_seam.send_changes_to_kinesis(lambda table_name, _: KinesisChange(table_name, str.encode))
+    dynamodb_seam.send_changes_to_kinesis(lambda table_name, _: (table_name, str.encode))
     dynamodb._kinesis_destinations["orders"] = [
         {
             "StreamArn": "a",
