@@ -9,6 +9,7 @@
   x NotReadyError            a wait that passed its deadline
   x DeploymentError          a stack that CloudFormation could not create, update or delete
   x TrafficError             writes that DynamoDB did not accept
+  x BuildError               a curated table that could not be built; its old content stays
   x QueryError               SQL that Athena refused
     + QueryCancelledError    a query that was stopped
 
@@ -88,6 +89,10 @@ class DeploymentError(DynabergError):
 
 class TrafficError(DynabergError):
     """Writes that DynamoDB did not accept."""
+
+
+class BuildError(DynabergError):
+    """A curated table that could not be built; its old content stays."""
 
 
 class QueryError(DynabergError):

@@ -25,6 +25,7 @@ DYNABERG = (
     "dynaberg.sql",
     "dynaberg.delivery",
     "dynaberg.layers",
+    "dynaberg.curated",
     "dynaberg.past",
     "dynaberg.profile",
     "dynaberg.proof",

@@ -1,5 +1,11 @@
 -- Transactions by hour: number, amount, customers and declines for each merchant category and payment method.
 -- By currency: amounts of different currencies do not add up.
+-- build: full
+-- check: rows > 0
+-- check: unique("date", "hour", merchant_category, payment_method, currency)
+-- check: not_null("date", "hour")
+-- check: SELECT * FROM hourly_activity WHERE declined + high_amount > 2 * transactions
+-- chart: plot_hourly
 SELECT
     "date",
     "hour",

@@ -1,9 +1,9 @@
 """Change log → current table → curated tables, and the reference tables next to them.
 
-Public: creating the tables, the refresh, builds, and how much of the change log is merged.
+Public: creating the tables, the refresh, filling curated tables, and how much of the change log is merged.
 """
 
-from dynaberg.layers.curated import build
+from dynaberg.layers.curated import Curated, create_curated, replace_curated
 from dynaberg.layers.gained import fill_gained, gained_columns
 from dynaberg.layers.latest import (
     NO_SEQUENCE_NUMBER,
@@ -22,8 +22,9 @@ __all__ = [
     "MERGED_SNAPSHOT",
     "NO_SEQUENCE_NUMBER",
     "REPAIR_PREFIX",
+    "Curated",
     "Unmerged",
-    "build",
+    "create_curated",
     "create_tables",
     "fill_gained",
     "gained_columns",
@@ -31,6 +32,7 @@ __all__ = [
     "latest_rows",
     "load_reference",
     "refresh",
+    "replace_curated",
     "sort_changes",
     "unmerged_changes",
 ]

@@ -1,20 +1,17 @@
-"""Curated tables: aggregates for analysts, each filled by one SQL file."""
+"""Curated tables: aggregates for analysts, each filled by one SELECT."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynaberg import catalog
-from dynaberg.errors import NotFoundError, QueryError
-from dynaberg.sql import commit, query
+from dynaberg.errors import QueryError
+from dynaberg.sql import QueryResult, commit, query
 
 if TYPE_CHECKING:
     import boto3
-    import pandas as pd
     from pyiceberg.catalog import Catalog
 
     from dynaberg.settings import Settings
@@ -28,62 +25,36 @@ class Curated:
     select: str
 
 
-def load_curated(settings: Settings, name: str) -> Curated:
-    """Read `data/sql/curated/<name>.sql`: a SELECT, with comments above it.
-
-    Raises:
-        NotFoundError: No such file; the message names those that exist.
-    """
-    folder = Path(settings.root, "data", "sql", "curated")
-    path = folder / f"{name}.sql"
-    if not path.is_file():
-        existing = [file.stem for file in folder.glob("*.sql")]
-        raise NotFoundError.among("curated table", name, existing, hint=f"Write its SELECT into {path}.")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    select = "\n".join(line for line in lines if not line.startswith("--"))
-    return Curated(name, select.strip().rstrip(";"))
-
-
-def build(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame:
-    """Build a curated table from its SQL file.
-
-    A table that does not exist yet is created by CREATE TABLE AS SELECT. The content of an existing one is
-    replaced by one MERGE, so in one commit: readers see the old rows or the new ones, but always one of them.
-    (S3 Tables has no rename to swap in a new table, and DELETE with INSERT would be two commits.)
+def create_curated(session: boto3.Session, settings: Settings, curated: Curated) -> QueryResult:
+    """Create a curated table with the rows of its SELECT, in one commit.
 
     Args:
         session: Open boto3 session.
-        settings: Names of the workgroup, the table bucket and the namespace, and the project's folder.
-        name: Name of the table and of its file under `data/sql/curated/`.
-
-    Returns:
-        One row: table, action (`created` or `replaced`), rows, snapshot_id, bytes_scanned, seconds.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        curated: Its name and its SELECT.
 
     Raises:
-        NotFoundError: There is no such SQL file.
+        QueryError: Athena refused the statement, or the table exists.
+    """
+    return commit(session, settings, _create_statement(curated))
+
+
+def replace_curated(session: boto3.Session, settings: Settings, curated: Curated) -> QueryResult:
+    """Replace the whole content of a curated table by one MERGE, so in one commit.
+
+    Readers see the old rows or the new ones, but always one of them. (S3 Tables has no rename to swap in a
+    new table, and DELETE with INSERT would be two commits.)
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        curated: Its name and its SELECT.
+
+    Raises:
         QueryError: Athena refused the statement, or its columns no longer match those of the table.
     """
-    import pandas as pd
-
-    started = time.monotonic()
-    curated = load_curated(settings, name)
     iceberg = catalog.open_catalog(session, settings)
-    exists = name in catalog.table_names(iceberg, settings)
-    statement = (
-        _replace_statement(session, settings, iceberg, curated) if exists else _create_statement(curated)
-    )
-    result = commit(session, settings, statement)
-    snapshot = catalog.load_table(iceberg, settings, name).current_snapshot()
-    summary = snapshot.summary if snapshot else None
-    row = {
-        "table": name,
-        "action": "replaced" if exists else "created",
-        "rows": int(summary["added-records"] or 0) if summary else 0,
-        "snapshot_id": snapshot.snapshot_id if snapshot else None,
-        "bytes_scanned": result.bytes_scanned,
-        "seconds": round(time.monotonic() - started, 3),
-    }
-    return pd.DataFrame([row]).astype({"snapshot_id": "Int64"})
+    return commit(session, settings, _replace_statement(session, settings, iceberg, curated))
 
 
 def _create_statement(curated: Curated) -> str:

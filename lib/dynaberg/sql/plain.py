@@ -39,7 +39,9 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class _Token:
+class Token:
+    """A word, a number, a text or a sign of a statement, and how many parentheses it is inside of."""
+
     text: str
     kind: str
     at: int
@@ -68,14 +70,14 @@ def plain_select(statement: str, namespace: str) -> Plain | None:
         >>> plain_select("SELECT id, tags FROM orders LIMIT 5", "analytics").items
         ('id', 'tags')
     """
-    first = next(_tokens(statement), None)
+    first = next(tokens(statement), None)
     if first is None or first.word != "SELECT":
         return None
-    tokens = list(_tokens(statement))
-    outer = [place for place, token in enumerate(tokens) if token.depth == 0 and token.word == "FROM"]
-    if not outer or tokens[1].word in ("DISTINCT", "ALL"):
+    words = list(tokens(statement))
+    outer = [place for place, token in enumerate(words) if token.depth == 0 and token.word == "FROM"]
+    if not outer or words[1].word in ("DISTINCT", "ALL"):
         return None
-    listed, rest = tokens[1 : outer[0]], tokens[outer[0] + 1 :]
+    listed, rest = words[1 : outer[0]], words[outer[0] + 1 :]
     items = tuple(_items(listed))
     stars = sum(token.text == "*" and not token.depth for token in listed)
     # `t.*` and `place.*` are columns of unknown number.
@@ -89,21 +91,26 @@ def plain_select(statement: str, namespace: str) -> Plain | None:
         return None
     if any(token.depth == 0 and token.word in _ELSEWHERE for token in behind):
         return None
-    return Plain(items, table, alias, version, tokens[outer[0]].at)
+    return Plain(items, table, alias, version, words[outer[0]].at)
 
 
-def _tokens(statement: str) -> Iterator[_Token]:
+def tokens(statement: str) -> Iterator[Token]:
+    """The words and signs of a statement, without its comments.
+
+    Args:
+        statement: One statement.
+    """
     depth = 0
     for match in _TOKEN.finditer(statement):
         kind = match.lastgroup or ""
         if kind == "skipped":
             continue
         depth -= match[0] in (")", "]")
-        yield _Token(match[0], kind, match.start(), depth)
+        yield Token(match[0], kind, match.start(), depth)
         depth += match[0] in ("(", "[")
 
 
-def _items(listed: Sequence[_Token]) -> Iterator[str]:
+def _items(listed: Sequence[Token]) -> Iterator[str]:
     """The items of a select list; one that is no bare column is an expression."""
     commas = [place for place, token in enumerate(listed) if token.text == "," and not token.depth]
     start = 0
@@ -118,7 +125,7 @@ def _items(listed: Sequence[_Token]) -> Iterator[str]:
             yield item[0].name if len(item) == 1 or aliased else ""
 
 
-def _source(rest: Sequence[_Token], namespace: str) -> tuple[str, str, int | None, Sequence[_Token]] | None:
+def _source(rest: Sequence[Token], namespace: str) -> tuple[str, str, int | None, Sequence[Token]] | None:
     """The one table behind FROM, its alias, its version, and what follows."""
     parts: list[str] = []
     place = 0

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import boto3
 import pandas as pd
 
-from dynaberg import aws, deploy, display, layers, source, upkeep
+from dynaberg import aws, curated, deploy, display, layers, source, upkeep
 from dynaberg import sql as athena
 from dynaberg.contracts import LOG_KEY, Contract
 from dynaberg.errors import NotFoundError
-from dynaberg.settings import Settings, check_choice
+from dynaberg.settings import Settings
 from dynaberg.workbench.connection import Connection
 from dynaberg.workbench.iceberg_table import IcebergTable
+from dynaberg.workbench.stages import Stage, bring_to
 from dynaberg.workbench.table import Table
 from dynaberg.workbench.tables import list_tables
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import pyiceberg.catalog
 
     from dynaberg.sql import QueryResult
-
-Stage = Literal["cdc", "firehose", "traffic", "refresh"]
 
 
 class Workbench:
@@ -283,28 +282,8 @@ class Workbench:
         Returns:
             The workbench.
         """
-        stages = get_args(Stage)
-        check_choice("through", through, stages)
-        for stage in stages[: stages.index(through) + 1]:
-            getattr(self, f"_prepare_{stage}")()
+        bring_to(self, through)
         return self
-
-    def _prepare_cdc(self) -> None:
-        if not deploy.exists(self.session, self.settings, "foundation"):
-            self.enable_cdc()
-
-    def _prepare_firehose(self) -> None:
-        if not deploy.exists(self.session, self.settings, "delivery"):
-            self.integrate_analytics()
-            self.deploy_firehose()
-
-    def _prepare_traffic(self) -> None:
-        if self.table().log.current_snapshot() is None:
-            self.generate_traffic()
-            self.table().wait_for_delivery()
-
-    def _prepare_refresh(self) -> None:
-        self.table().refresh()
 
     # traffic, SQL, curated and reference tables
 
@@ -345,9 +324,23 @@ class Workbench:
         """
         return athena.query(self.session, self.settings, sql, params)
 
-    def build(self, name: str) -> pd.DataFrame:
-        """Build a curated table from `data/sql/curated/<name>.sql`."""
-        return layers.build(self.session, self.settings, name)
+    def build(self, name: str | None = None, *, full: bool = False) -> pd.DataFrame:
+        """Build the curated tables of `data/sql/curated/` that changed, in order; or one of them in any case.
+
+        Args:
+            name: One file; by default all, but only what changed and what depends on it.
+            full: Build everything, and incremental tables from their first row on.
+
+        Raises:
+            BuildError: A check failed, or files cannot be read; what is in the tables stays.
+        """
+        if name is None:
+            return curated.build_all(self.session, self.settings, full=full)
+        return curated.build(self.session, self.settings, name, full=full)
+
+    def preview_build(self) -> pd.DataFrame:
+        """What `build()` would do, and how the last build of each curated table ended."""
+        return curated.preview_build(self.catalog, self.settings)
 
     def load_reference(self, name: str) -> pd.DataFrame:
         """Load a CSV file as a reference table, to join with, as `data/references/<name>.yaml` describes it.

@@ -12,11 +12,9 @@ from sqlglot import exp
 from trino_sql_validator import validate
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.errors import NotFoundError
-from dynaberg.layers.curated import Curated, load_curated, replace_statement
+from dynaberg.layers.curated import Curated, replace_statement
 from dynaberg.layers.latest import NO_SEQUENCE_NUMBER
 from dynaberg.layers.refresh import merge_statement
-from dynaberg.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 CONTRACT = Contract(
@@ -90,12 +88,6 @@ def test_every_sql_file_is_one_trino_statement(path: Path) -> None:
     result = validate(path.read_text().replace(":day", "?").replace(":since", "?"), dialect="trino")
     assert result.valid, result.error
     assert result.statement_count == 1
-
-
-def test_a_curated_table_without_a_file_names_those_that_have_one() -> None:
-    with pytest.raises(NotFoundError) as caught:
-        load_curated(Settings(root=ROOT), "hourly_activty")
-    assert "hourly_activity" in str(caught.value)
 
 
 def test_the_rebuild_of_a_curated_table_joins_by_an_equality_of_both_sides() -> None:

@@ -1,0 +1,9 @@
+"""Curated tables as a small project: SQL files, what they declare, their order, checks and lineage.
+
+Public: building one or all of them, what a build would do, and where every number comes from.
+"""
+
+from dynaberg.curated.build import build, build_all
+from dynaberg.curated.plan import preview_build
+
+__all__ = ["build", "build_all", "preview_build"]
