@@ -1,4 +1,4 @@
-"""All notebooks run, in order, against a local AWS of their own; then again from the middle, from nothing."""
+"""All notebooks run in order, with the solutions of their exercises; then from the middle, from nothing."""
 
 import shutil
 import socket
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.notebooks.course import put_solutions
 
 import local_aws
 from dynaberg.walk.notebooks import Stop, find_notebooks, run_notebook, tagged
@@ -30,6 +31,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copy(ROOT / "cdk.context.json", root)
     shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".ipynb_*"))
     shutil.copytree(ROOT / "data", root / "data", ignore=shutil.ignore_patterns("local"))
+    for path in find_notebooks(root / "notebooks"):
+        assert put_solutions(path)
     yield root
     local_aws.stop(root / "data" / "local")
 

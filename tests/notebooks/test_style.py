@@ -148,7 +148,7 @@ def test_an_analyst_predicts_runs_and_reads_why(name):
 
 def test_links_lead_somewhere(cells):
     for cell in cells:
-        for target in re.findall(r"\]\(([^)#]+)\)", cell.source):
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", cell.source):
             assert not target.startswith(("/", "http://")), target
             assert target.startswith("https://") or (FOLDER / target).exists(), target
 
