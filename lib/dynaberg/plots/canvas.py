@@ -12,6 +12,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynaberg.tables import use_tables
+
 # Each has a contrast of at least 3 to white, as WCAG 2.2 (1.4.11) asks of marks; blue, red and ink have 4.5,
 # as it asks of text (1.4.3). `tests/unit/plots/test_seeing.py` computes this for every picture.
 BLUE, ORANGE, RED, GRAY, INK = "#2f78bd", "#d47a00", "#a81c00", "#859294", "#333333"
@@ -54,7 +56,8 @@ def alt_text(picture: Figure) -> str:
 
 
 def use_style() -> None:
-    """Use Dynaberg's matplotlib style from here on."""
+    """Use Dynaberg's matplotlib style from here on, and in a notebook its tables, too."""
+    use_tables()
     plt.style.use(Path(__file__).parents[1] / "dynaberg.mplstyle")
 
 

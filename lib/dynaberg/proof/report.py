@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dynaberg import tables
 from dynaberg.proof.comparison import EDITED, NOT_LOGGED, PENDING, UNFIT, UNLOGGED
 
 if TYPE_CHECKING:
@@ -108,4 +109,4 @@ class ReconcileReport:
 
     def _repr_html_(self) -> str:
         footer = f"<div>{html.escape(self.summary)}</div>"
-        return footer if self.df.empty else self.df.to_html(max_rows=20, border=0, escape=True) + footer
+        return footer if self.df.empty else tables.table(self.df) + footer

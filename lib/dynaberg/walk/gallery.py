@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURE = "image/png"
-LONG_CELL = 60
 
 
 def write_page(stop: Stop, folder: Path) -> Path:
@@ -33,7 +32,6 @@ def write_page(stop: Stop, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     body, _ = _exporter().from_notebook_node(_readable(stop.notebook))
-    body = re.sub(rf"<td>([^<]{{{LONG_CELL},}}</td>)", r'<td class="long">\1', body)
     page = folder / f"{stop.name}.html"
     page.write_text(_page(stop.title, body), encoding="utf-8")
     for name, picture in named_pictures(stop.notebook).items():

@@ -102,7 +102,7 @@ def test_every_difference_is_named(story: Any) -> None:
         ("item-99", 6, "extra", None, None, None, EDITED),
     ]
     assert "1 missing, 1 extra, 2 stale, 0 unlogged. 4 were edited in the current table" in repr(report)
-    assert "<td>item-07</td>" in report._repr_html_()
+    assert ">item-07</td>" in report._repr_html_()
 
 
 def test_digests_of_every_plain_type_agree_and_no_row_is_read(story: Any) -> None:
