@@ -8,10 +8,9 @@ are an upper bound.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from io import BytesIO
-from typing import Any, cast
+from typing import cast
 
-from pyiceberg.io import FileIO, InputFile, OutputFile
+from pyiceberg.io import FileIO, InputFile
 from pyiceberg.manifest import (
     DataFile,
     ManifestContent,
@@ -26,57 +25,20 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import StringType
 from pyiceberg.utils.truncate import truncate_upper_bound_text_string
 
-
-class Held(BytesIO):
-    """A stream whose content stays when it is closed."""
-
-    def close(self) -> None:
-        """Nothing: it is read afterwards."""
-
-
-class File(InputFile, OutputFile):
-    """A file in memory.
-
-    Args:
-        location: Where it is stored.
-        content: What it holds.
-    """
-
-    def __init__(self, location: str, content: bytes = b"") -> None:
-        super().__init__(location)
-        self.stream = Held(content)
-
-    def __len__(self) -> int:
-        return len(self.stream.getbuffer())
-
-    def exists(self) -> bool:
-        """It is there."""
-        return True
-
-    def open(self, seekable: bool = True) -> Any:
-        """Its stream."""
-        return self.stream
-
-    def create(self, overwrite: bool = False) -> Any:
-        """Its stream."""
-        return self.stream
-
-    def to_input_file(self) -> InputFile:
-        """Itself."""
-        return self
+from local_aws.s3tables.snapshots import MemoryFile
 
 
 class Files(dict[str, bytes]):
-    """Files by their locations, to be read as by a FileIO."""
+    """Files by their locations, as much of a FileIO as reading manifests needs."""
 
     def new_input(self, location: str) -> InputFile:
         """A file."""
-        return File(location, self[location])
+        return MemoryFile(location, self[location])
 
 
 def new_manifests(manifest_list: bytes, snapshot: Snapshot) -> list[ManifestFile]:
     """The manifests of data files that a snapshot adds."""
-    listed = read_manifest_list(File(snapshot.manifest_list, manifest_list))
+    listed = read_manifest_list(MemoryFile(snapshot.manifest_list, manifest_list))
     return [m for m in listed if is_new(m, snapshot)]
 
 
@@ -96,13 +58,13 @@ def valid_files(files: Mapping[str, bytes], metadata: TableMetadata, snapshot: S
     texts = {
         i for i, field in metadata.schema()._lazy_id_to_field.items() if field.field_type == StringType()
     }
-    manifests = list(read_manifest_list(File("", files[snapshot.manifest_list])))
+    manifests = list(read_manifest_list(MemoryFile("", files[snapshot.manifest_list])))
     written: dict[str, bytes] = {}
     for place, manifest in enumerate(manifests):
         if is_new(manifest, snapshot) and (made := valid_manifest(manifest, files, metadata, texts)):
             manifests[place], written[manifest.manifest_path] = made
     if written:
-        file = File(snapshot.manifest_list)
+        file = MemoryFile(snapshot.manifest_list)
         with write_manifest_list(
             format_version=metadata.format_version,
             output_file=file,
@@ -112,7 +74,7 @@ def valid_files(files: Mapping[str, bytes], metadata: TableMetadata, snapshot: S
             avro_compression="deflate",
         ) as writer:
             writer.add_manifests(manifests)
-        written[snapshot.manifest_list] = file.stream.getvalue()
+        written[snapshot.manifest_list] = file.content.to_pybytes()
     return written
 
 
@@ -124,7 +86,7 @@ def valid_manifest(
     changed = [entry for entry in entries if make_valid(entry.data_file, texts)]
     if not changed:
         return None
-    file = File(manifest.manifest_path)
+    file = MemoryFile(manifest.manifest_path)
     with write_manifest(
         format_version=metadata.format_version,
         spec=metadata.specs()[manifest.partition_spec_id],
@@ -138,7 +100,7 @@ def valid_manifest(
                 # The table's next sequence number, which is inherited.
                 entry.sequence_number = entry.file_sequence_number = cast("int", None)
             writer.add_entry(entry)
-    return writer.to_manifest_file(), file.stream.getvalue()
+    return writer.to_manifest_file(), file.content.to_pybytes()
 
 
 def make_valid(file: DataFile, texts: Collection[int]) -> bool:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
-from pyiceberg.io import OutputFile
+import pyarrow as pa
+from pyiceberg.io import InputFile, OutputFile
 from pyiceberg.io.fileformat import DataFileStatistics
 from pyiceberg.manifest import (
     DataFile,
@@ -40,6 +40,46 @@ from pyiceberg.typedef import Record
 CODEC: Literal["deflate"] = "deflate"
 
 
+class MemoryFile(InputFile, OutputFile):
+    """A file in memory: written to be stored later, or read from what was stored.
+
+    Args:
+        location: Where it is, or will be, stored.
+        content: What it holds; nothing in a file that is written.
+    """
+
+    def __init__(self, location: str, content: bytes | None = None) -> None:
+        super().__init__(location)
+        self._stream = pa.BufferOutputStream()
+        self._content: pa.Buffer | None = None if content is None else pa.py_buffer(content)
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    @property
+    def content(self) -> pa.Buffer:
+        """What it holds; nothing can be written to it afterwards."""
+        if self._content is None:
+            self._content = self._stream.getvalue()
+        return self._content
+
+    def exists(self) -> bool:
+        """Whether it is stored already: nobody else writes to its location, so it does not matter."""
+        return False
+
+    def open(self, seekable: bool = True) -> pa.BufferReader:
+        """A stream of its content."""
+        return pa.BufferReader(self.content)
+
+    def create(self, overwrite: bool = False) -> pa.BufferOutputStream:
+        """The stream that it is written to."""
+        return self._stream
+
+    def to_input_file(self) -> InputFile:
+        """The same file, to be read."""
+        return self
+
+
 def data_file(
     path: str,
     size_bytes: int,
@@ -50,7 +90,8 @@ def data_file(
 ) -> DataFile:
     """What a manifest says of a Parquet file with rows.
 
-    pyiceberg cuts long text for its bounds; where no true bound remains that can be written, there is none.
+    pyiceberg cuts long text for its bounds. Where no bound remains that can be written, there is none: no
+    character follows the last one, and between U+D7FF and U+E000 there are half characters only.
     """
     for aggregate in statistics.column_aggregates.values():
         for bound in ("min", "max"):
@@ -68,33 +109,10 @@ def data_file(
         spec_id=spec_id,
         equality_ids=None,
         key_metadata=None,
-        **serialized(statistics),
+        **statistics.to_serialized_dict(),
     )
     file.spec_id = spec_id
     return file
-
-
-def serialized(statistics: DataFileStatistics) -> dict[str, Any]:
-    """Statistics as a manifest has them, without bounds of text that cannot be written.
-
-    pyiceberg raises the last character of a bound, and after U+D7FF it makes half a pair of that.
-    """
-    try:
-        return statistics.to_serialized_dict()
-    except UnicodeEncodeError:
-        known = statistics.column_aggregates.items()
-        return replace(
-            statistics, column_aggregates={i: one for i, one in known if has_bounds(one)}
-        ).to_serialized_dict()
-
-
-def has_bounds(aggregate: Any) -> bool:
-    """Whether the upper bound of a column can be written."""
-    try:
-        aggregate.max_as_bytes()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class NewSnapshot:

@@ -21,8 +21,8 @@ from pyiceberg.table.snapshots import (
 )
 from pyiceberg.table.update import AssertCurrentSchemaId, AssertDefaultSpecId
 
-from local_aws.firehose.append.data_files import MemoryFile, NewDataFile, store
-from local_aws.s3tables.snapshots import NewSnapshot
+from local_aws.firehose.append.data_files import NewDataFile, store
+from local_aws.s3tables.snapshots import MemoryFile, NewSnapshot
 
 FLUSH_PROPERTY = "firehose.flush"
 MERGE_COUNT = 64

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyiceberg.io import FileIO, InputFile, OutputFile
+from pyiceberg.io import FileIO
 from pyiceberg.io.fileformat import FileFormatFactory, FileFormatWriter
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import DataFile, FileFormat
@@ -19,45 +19,10 @@ from pyiceberg.table import Table
 from pyiceberg.typedef import Record
 
 from local_aws.firehose.append.partitions import partitions
-from local_aws.s3tables.snapshots import data_file
+from local_aws.s3tables.snapshots import MemoryFile, data_file
 
 ROW_GROUP_BYTES = 8 * 2**20
 FILES_AT_ONCE = 4
-
-
-class MemoryFile(OutputFile):
-    """A file whose content is written in memory.
-
-    Args:
-        location: Where it is to be stored.
-    """
-
-    def __init__(self, location: str) -> None:
-        super().__init__(location)
-        self._stream = pa.BufferOutputStream()
-        self._content: pa.Buffer | None = None
-
-    def __len__(self) -> int:
-        return len(self.content)
-
-    @property
-    def content(self) -> pa.Buffer:
-        """What was written; the file is complete with that."""
-        if self._content is None:
-            self._content = self._stream.getvalue()
-        return self._content
-
-    def exists(self) -> bool:
-        """Whether it is stored already: nobody else writes to its location, so it does not matter."""
-        return False
-
-    def to_input_file(self) -> InputFile:
-        """Refuse to be read: it may not be stored yet."""
-        raise NotImplementedError(f"{self.location} is still being written")
-
-    def create(self, overwrite: bool = False) -> pa.BufferOutputStream:
-        """The stream that it is written to."""
-        return self._stream
 
 
 def store(files: Iterable[MemoryFile], io: FileIO) -> None:

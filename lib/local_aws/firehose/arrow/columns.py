@@ -1,8 +1,8 @@
 """Whole columns of JSON values to Arrow at once, where all of them have a type that the column takes.
 
 msgspec parses each record straight to values of the wanted types, in less time than a parser takes that does
-not know them. It refuses a value of another JSON type than its column, and is told to refuse a field that is
-not in the schema: it would skip that without looking whether it is JSON at all.
+not know them. It refuses a value of another JSON type than its column. It must also refuse a field that is
+not in the schema, because it would skip that without checking that it is JSON at all.
 """
 
 from __future__ import annotations
@@ -30,56 +30,35 @@ from pyiceberg.types import (
 
 from local_aws.firehose.arrow.values import MOMENTS_US
 
-Row = dict[str, Any]
 Finish = Callable[[pa.Array], pa.Array | None]
 
-MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
-TEXT_PATTERNS: dict[type[IcebergType], str] = {
-    IntegerType: r"^-?[0-9]{1,19}$",
-    LongType: r"^-?[0-9]{1,19}$",
-    DateType: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
-    TimestampType: MOMENT + "$",
-    TimestamptzType: MOMENT + r"(Z|[+-][0-9]{2}:[0-9]{2})$",
-}
-PLAIN_KINDS: dict[type[IcebergType], frozenset[type] | None] = {
-    StringType: None,
-    BooleanType: None,
-    IntegerType: frozenset([int]),
-    LongType: frozenset([int]),
-    TimestampType: frozenset([int]),
-    TimestamptzType: frozenset([int]),
-    DoubleType: frozenset([int, float]),
-}
-
-
+ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+PLAIN = (StringType, BooleanType, IntegerType, LongType, DoubleType, TimestampType, TimestamptzType)
 INTAKES: dict[type[IcebergType], pa.DataType] = {TimestampType: pa.int64(), TimestamptzType: pa.int64()}
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to convert a whole column.
+    """How a whole column is converted.
 
     Attributes:
         intake: The Arrow type that its values are read as.
-        accepted: What its values may be, besides null; None where Arrow refuses all else by itself.
         finish: Makes the column of what was read; gives up with None or an Arrow error.
     """
 
     intake: pa.DataType
-    accepted: frozenset[type] | None
     finish: Finish
 
 
-def ways(kind: IcebergType, arrow_type: pa.DataType) -> list[Way]:
-    """The ways for a type, the likeliest first; none where values are always converted one by one."""
-    found = []
-    if type(kind) in PLAIN_KINDS:
-        intake = INTAKES.get(type(kind), arrow_type)
-        found.append(Way(intake, PLAIN_KINDS[type(kind)], as_read(arrow_type)))
-    pattern = decimal_pattern(kind) if isinstance(kind, DecimalType) else TEXT_PATTERNS.get(type(kind))
-    if pattern is not None:
-        found.append(Way(pa.string(), None, from_text(pattern, arrow_type)))
-    return found
+def way(kind: IcebergType, arrow_type: pa.DataType) -> Way | None:
+    """The way for a type; None where values are always converted one by one."""
+    if isinstance(kind, DecimalType):
+        return Way(pa.string(), from_text(decimal_pattern(kind), arrow_type))
+    if isinstance(kind, DateType):
+        return Way(pa.string(), from_text(ISO_DATE, arrow_type))
+    if not isinstance(kind, PLAIN):
+        return None
+    return Way(INTAKES.get(type(kind), arrow_type), as_read(arrow_type))
 
 
 def decimal_pattern(kind: DecimalType) -> str:
@@ -110,18 +89,6 @@ def as_read(arrow_type: pa.DataType) -> Finish:
     return finish
 
 
-def at_once(name: str, ways: list[Way], rows: list[Row]) -> pa.Array | None:
-    """A column, converted at once; None where no way takes it."""
-    for way in ways:
-        if way.accepted is not None and not way.accepted.issuperset(kinds(name, rows)):
-            continue
-        with suppress(pa.ArrowException, OverflowError):
-            array = finished(way, pa.array([row.get(name) for row in rows], way.intake))
-            if array is not None:
-                return array
-    return None
-
-
 def finished(way: Way, read: pa.Array) -> pa.Array | None:
     """The column of what was read for a way; None where it is not of its kind."""
     with suppress(pa.ArrowException):
@@ -136,11 +103,6 @@ def in_calendar(values: pa.Array) -> bool:
         return True
     found = pc.min_max(values.cast(pa.timestamp("us")).cast(pa.int64())).as_py().values()
     return all(value is None or value in MOMENTS_US for value in found)
-
-
-def kinds(name: str, rows: list[Row]) -> set[type]:
-    """The types of a column's values, null left away."""
-    return set(map(type, [row.get(name) for row in rows])) - {type(None)}
 
 
 RECORD_KINDS: dict[pa.DataType, type] = {

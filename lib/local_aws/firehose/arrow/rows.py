@@ -1,10 +1,9 @@
 """JSON records to an Arrow table with the exact schema of an Iceberg table.
 
-Records are read straight to columns where all of their values have the types that the columns want. Where
-one has not, they are parsed; then a column in which one value does not fit is converted value by value, and
-the records that do not fit are named. Names must match exactly; fields that the table does not have are
-skipped, as AWS does ("Considerations and limitations", Deliver data to Apache Iceberg Tables, Amazon Data
-Firehose Developer Guide).
+Records are read straight to columns if all of their values have the types that the columns want. If one has
+not, they are parsed and converted value by value, and the records that do not fit are named. Names must match
+exactly; fields that the table does not have are skipped, as AWS does ("Considerations and limitations",
+Deliver data to Apache Iceberg Tables, Amazon Data Firehose Developer Guide).
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ import pyarrow as pa
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
-from local_aws.firehose.arrow.columns import Row, TypedRecords, Way, at_once, finished, ways
+from local_aws.firehose.arrow.columns import TypedRecords, Way, finished, way
 from local_aws.firehose.arrow.values import Convert, MismatchError, RoundedNumberError, converter
 
+Row = dict[str, Any]
 INVALID_JSON = "Iceberg.InvalidJson"
 MISSING_COLUMN = "Iceberg.MissingColumnWithinRecord"
 TYPE_MISMATCH = "Iceberg.SchemaTypeMismatch"
@@ -50,14 +50,14 @@ class Column:
         name: Its name.
         required: Whether null is refused.
         arrow_type: Its Arrow type.
-        ways: How all its values are converted at once.
+        way: How all its values are converted at once, if they can be.
         convert: Converts one value.
     """
 
     name: str
     required: bool
     arrow_type: pa.DataType
-    ways: list[Way]
+    way: Way | None
     convert: Convert
 
 
@@ -76,13 +76,13 @@ class RowConverter:
                 field.name,
                 field.required,
                 arrow_type,
-                ways(field.field_type, arrow_type),
+                way(field.field_type, arrow_type),
                 converter(field.field_type),
             )
             for field, arrow_type in zip(schema.fields, types, strict=True)
         ]
         self._records = TypedRecords(
-            pa.schema([(column.name, column.ways[0].intake) for column in self._columns if column.ways])
+            pa.schema([(column.name, column.way.intake) for column in self._columns if column.way])
         )
 
     def convert(self, data: Sequence[bytes]) -> tuple[pa.RecordBatch, dict[int, Failure]]:
@@ -102,7 +102,7 @@ class RowConverter:
         read = self._records.read(data)
         if not read:
             return None
-        arrays = [finish_first(column, read.get(column.name), len(data)) for column in self._columns]
+        arrays = [finish_column(column, read.get(column.name), len(data)) for column in self._columns]
         if any(array is None for array in arrays):
             return None
         return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
@@ -141,29 +141,15 @@ def object_or_failure(record: bytes, index: int, failures: dict[int, Failure]) -
     return row
 
 
-def finish_first(column: Column, read: pa.Array | None, count: int) -> pa.Array | None:
-    """A column of what was read for its first way; None where it needs a closer look."""
+def finish_column(column: Column, read: pa.Array | None, count: int) -> pa.Array | None:
+    """A column of what was read for it; None where it needs a closer look."""
     if read is None:
         read = pa.nulls(count, column.arrow_type)
-    array = read if not column.ways else finished(column.ways[0], read)
+    array = finished(column.way, read) if column.way else read
     return None if array is None or (column.required and array.null_count) else array
 
 
 def column_of(
-    column: Column, rows: list[Row], data: Sequence[bytes], failures: dict[int, Failure]
-) -> pa.Array:
-    """A column, converted at once if that works, and value by value if not."""
-    array = at_once(column.name, column.ways, rows)
-    if array is None:
-        array = one_by_one(column, rows, data, failures)
-    if column.required and array.null_count:
-        message = f"Column {column.name} is required and the record has no value for it."
-        for index in (i for i, row in enumerate(rows) if row.get(column.name) is None):
-            failures.setdefault(index, Failure(MISSING_COLUMN, message))
-    return array
-
-
-def one_by_one(
     column: Column, rows: list[Row], data: Sequence[bytes], failures: dict[int, Failure]
 ) -> pa.Array:
     """Convert a column value by value; what does not fit becomes a failure and null."""
@@ -175,6 +161,9 @@ def one_by_one(
             message = f"Column {column.name} ({column.arrow_type}): {error}."
             failures.setdefault(index, Failure(TYPE_MISMATCH, message))
             converted.append(None)
+        if column.required and value is None:
+            message = f"Column {column.name} is required and the record has no value for it."
+            failures.setdefault(index, Failure(MISSING_COLUMN, message))
     return pa.array(converted, column.arrow_type)
 
 

@@ -8,14 +8,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-
 from local_aws.firehose.append import DataFiles, Target
 from local_aws.firehose.delivery.error_records import ICEBERG_FAILED, FailedRecord
 from local_aws.firehose.stream import Destination, Records
 
-FAULTS = (pa.ArrowException, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a conversion may stumble over."""
 UNWRITABLE = "Iceberg.UnwritableRecord"
 
 Metrics = dict[str, tuple[float, str]]
@@ -59,21 +55,10 @@ class DeliveryBuffer:
     since_ms: int | None = None
 
     def add(self, destination: Destination, records: Records, target: Target) -> None:
-        """Convert records to a table's schema; those that do not fit become failures.
-
-        Where the conversion itself fails, it is repeated for each half, until the culprit is alone.
-        """
-        try:
-            if destination not in self.tables:
-                self.tables[destination] = TableBuffer(target, DataFiles(target.appender.table))
-            rows, failures = target.converter.convert(records.data)
-        except FAULTS as error:
-            if len(records) > 1:
-                for half in records.halves():
-                    self.add(destination, half, target)
-            else:
-                self.fail(destination, records, UNWRITABLE, words(error))
-            return
+        """Convert records to a table's schema; those that do not fit become failures."""
+        if destination not in self.tables:
+            self.tables[destination] = TableBuffer(target, DataFiles(target.appender.table))
+        rows, failures = target.converter.convert(records.data)
         self.tables[destination].files.add(rows)
         for index, failure in failures.items():
             one = Records([records.data[index]], [records.arrived_ms[index]])

@@ -1,12 +1,12 @@
 """What could not be delivered, written to the error bucket as Firehose writes it.
 
+Type and hour follow the prefix, as in AWS where it has no expressions (`stream.config` refuses those).
 Sources: "Handle data transformation failures" and "Understand custom prefixes for Amazon S3 objects"
 (Amazon Data Firehose Developer Guide).
 """
 
 from __future__ import annotations
 
-import re
 import uuid
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,6 @@ import orjson
 
 PROCESSING_FAILED = "processing-failed"
 ICEBERG_FAILED = "iceberg-failed"
-
-EXPRESSION = re.compile(r"!\{(firehose|timestamp):([^}]*)\}")
-TIME_PATTERN = re.compile(r"'(?P<literal>[^']*)'|(?P<letter>[yMdHms])(?P=letter)*")
-TIME_FORMATS = {"y": "%Y", "M": "%m", "d": "%d", "H": "%H", "m": "%M", "s": "%S"}
 
 
 @dataclass(frozen=True)
@@ -85,38 +81,6 @@ def error_objects(
         records = list(group)
         unique = uuid.uuid5(uuid.UUID(flush_id), f"{output_type} {prefix}")
         moment = datetime.fromtimestamp(min(record.arrived_ms for record in records) / 1000, UTC)
-        folder = evaluate_prefix(prefix, output_type, moment, unique.hex[:11])
-        key = f"{folder}{stream}-{version}-{moment:%Y-%m-%d-%H-%M-%S}-{unique}"
+        folder = f"{prefix}{output_type}/{moment:%Y/%m/%d/%H}"
+        key = f"{folder}/{stream}-{version}-{moment:%Y-%m-%d-%H-%M-%S}-{unique}"
         yield key, b"".join(record.line(ended_ms) + b"\n" for record in records)
-
-
-def evaluate_prefix(prefix: str, output_type: str, moment: datetime, random_text: str) -> str:
-    """A prefix with its expressions evaluated; type and hour are appended where it does not place them.
-
-    Example:
-        >>> evaluate_prefix("errors/", "iceberg-failed", datetime(2026, 1, 31, 9, tzinfo=UTC), "x")
-        'errors/iceberg-failed/2026/01/31/09/'
-    """
-
-    def evaluate(match: re.Match[str]) -> str:
-        namespace, expression = match.groups()
-        if namespace == "timestamp":
-            return format_time(expression, moment)
-        return {"error-output-type": output_type, "random-string": random_text}.get(expression, match[0])
-
-    evaluated = EXPRESSION.sub(evaluate, prefix)
-    if "!{firehose:error-output-type}" not in prefix:
-        evaluated += f"{output_type}/"
-    if "!{timestamp:" not in prefix:
-        evaluated += f"{moment:%Y/%m/%d/%H/}"
-    return evaluated
-
-
-def format_time(pattern: str, moment: datetime) -> str:
-    """A moment in a pattern of Java's DateTimeFormatter, of which prefixes use years to seconds."""
-
-    def field(match: re.Match[str]) -> str:
-        letter = match["letter"]
-        return moment.strftime(TIME_FORMATS[letter]) if letter else match["literal"]
-
-    return TIME_PATTERN.sub(field, pattern)

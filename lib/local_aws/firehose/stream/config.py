@@ -7,7 +7,7 @@ CloudFormation and the API spell some members differently, and ministack hands b
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -207,7 +207,9 @@ def validate_iceberg(given: Mapping[str, Any]) -> None:
         if destination[member][field] not in allowed:
             limits = f"between {allowed.start} and {allowed.stop - 1}"
             raise invalid(f"{member}.{field}", destination[member][field], limits)
-    for table in destination.get("DestinationTableConfigurationList") or []:
+    tables = destination.get("DestinationTableConfigurationList") or []
+    error_prefix_of(destination["S3DestinationDescription"], tables)
+    for table in tables:
         for member in ("DestinationDatabaseName", "DestinationTableName"):
             if not NAME.fullmatch(table.get(member, "")):
                 raise invalid(member, table.get(member), "of letters, digits, underscores and dots")
@@ -216,6 +218,19 @@ def validate_iceberg(given: Mapping[str, Any]) -> None:
 def invalid(member: str, value: object, expectation: str) -> AwsError:
     """The error for a member with a value that is not taken."""
     return AwsError("InvalidArgumentException", f"{member} must be {expectation}, and is {value!r}.")
+
+
+def error_prefix_of(backup: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
+    """The prefix of failed records that belong to no configured table.
+
+    Raises:
+        AwsError: InvalidArgumentException for a prefix with an expression, which is not evaluated here.
+    """
+    prefixes = [backup.get("ErrorOutputPrefix"), *(table.get("S3ErrorOutputPrefix") for table in tables)]
+    for prefix in prefixes:
+        if "!{" in (prefix or ""):
+            raise invalid("ErrorOutputPrefix", prefix, "without expressions on the local AWS")
+    return next(filter(None, prefixes[:2]), "")
 
 
 def read_config(description: Mapping[str, Any]) -> DeliveryConfig | None:
@@ -229,9 +244,7 @@ def read_config(description: Mapping[str, Any]) -> DeliveryConfig | None:
     )
     source = description.get("Source", {}).get("KinesisStreamSourceDescription")
     tables = iceberg.get("DestinationTableConfigurationList") or []
-    error_prefix = (
-        backup.get("ErrorOutputPrefix") or next((t.get("S3ErrorOutputPrefix") for t in tables), None) or ""
-    )
+    error_prefix = error_prefix_of(backup, tables)
     return DeliveryConfig(
         name=description["DeliveryStreamName"],
         arn=description["DeliveryStreamARN"],

@@ -17,7 +17,7 @@ import os
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
@@ -47,12 +47,6 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.data)
-
-    def halves(self) -> Iterator[Records]:
-        """The first half, and the second."""
-        middle = len(self) // 2
-        for part in (slice(middle), slice(middle, None)):
-            yield Records(self.data[part], self.arrived_ms[part])
 
 
 @dataclass(frozen=True)

@@ -4,28 +4,10 @@ import base64
 import json
 from datetime import UTC, datetime
 
-import pytest
-
-from local_aws.firehose.delivery.error_records import FailedRecord, error_objects, evaluate_prefix
+from local_aws.firehose.delivery.error_records import FailedRecord, error_objects
 
 MOMENT = datetime(2026, 1, 31, 9, 5, 7, tzinfo=UTC)
 FLUSH = "0" * 32
-
-
-@pytest.mark.parametrize(
-    ("prefix", "evaluated"),
-    [
-        ("", "iceberg-failed/2026/01/31/09/"),
-        ("errors/", "errors/iceberg-failed/2026/01/31/09/"),
-        ("e/!{firehose:error-output-type}/", "e/iceberg-failed/2026/01/31/09/"),
-        ("!{firehose:error-output-type}/!{timestamp:yyyy/MM}/x/", "iceberg-failed/2026/01/x/"),
-        ("e/!{timestamp:'day='dd'/hour='HH}/", "e/day=31/hour=09/iceberg-failed/"),
-        ("!{firehose:random-string}/", "abc/iceberg-failed/2026/01/31/09/"),
-        ("!{partitionKeyFromQuery:x}/", "!{partitionKeyFromQuery:x}/iceberg-failed/2026/01/31/09/"),
-    ],
-)
-def test_prefixes_are_evaluated(prefix: str, evaluated: str) -> None:
-    assert evaluate_prefix(prefix, "iceberg-failed", MOMENT, "abc") == evaluated
 
 
 def failed(output_type: str, data: bytes, prefix: str = "e/", lambda_arn: str | None = None) -> FailedRecord:

@@ -146,6 +146,10 @@ def test_catalogs_name_their_table_bucket(arn: str) -> None:
             "must be of a LambdaArn",
         ),
         (
+            {"S3Configuration": {"BucketARN": "arn:aws:s3:::e", "ErrorOutputPrefix": "e/!{timestamp:yyyy}/"}},
+            "ErrorOutputPrefix must be without expressions on the local AWS",
+        ),
+        (
             {
                 "DestinationTableConfigurationList": [
                     {"DestinationDatabaseName": "a-b", "DestinationTableName": "t"}
