@@ -14,24 +14,16 @@ from typing import Any
 import orjson
 
 from local_aws.athena.api import prepared
-from local_aws.athena.api.results import ResultObjects, joined, read_page, row_of
+from local_aws.athena.api.results import Page, ResultObjects, joined, read_page, row_of
 from local_aws.athena.api.starting import WITHOUT_FILE, new_execution, repeated
 from local_aws.athena.dialect import QueryCancelled, QueryError
-from local_aws.athena.statements import (
-    Execution,
-    Executions,
-    Runner,
-    header,
-    invalid,
-    rows_of_text,
-    write_csv,
-)
+from local_aws.athena.statements import Execution, Executions, Runner, header, invalid, lines_of_text
 from local_aws.athena.tables import Catalogs, Engine, metadata
 from local_aws.s3tables import IcebergTables
-from local_aws.wire import AwsError, Upstream
+from local_aws.seams import s3
+from local_aws.wire import AwsError, Upstream, bucket_and_key
 
 CONCURRENT_QUERIES = 8
-FILES_KEPT = 200
 PAGE_ROWS = 1000
 ANSWER_WITHIN_SECONDS = 0.25
 
@@ -68,7 +60,6 @@ class Operations:
         self._executions = Executions()
         self._threads = ThreadPoolExecutor(CONCURRENT_QUERIES, "athena")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._files: list[Execution] = []
         self.by_name: Mapping[str, Callable[[Payload], Awaitable[Payload]]] = {
             "StartQueryExecution": self.start_query,
             "StopQueryExecution": self.stop_query,
@@ -113,7 +104,7 @@ class Operations:
             outcome = await loop.run_in_executor(self._threads, self._runner.run, execution)
             execution.columns = list(outcome.columns)
             execution.rows, execution.update_count = outcome.rows, outcome.update_count
-            execution.bytes_scanned = outcome.bytes_scanned
+            execution.bytes_scanned, execution.lines = outcome.bytes_scanned, outcome.lines
             await self._store(execution)
             if outcome.written:
                 execution.manifest = f"{execution.output}{execution.id}-manifest.csv"
@@ -128,33 +119,22 @@ class Operations:
             log.exception("query %s failed", execution.id)
             failure = QueryError("GENERIC_INTERNAL_ERROR", f"{type(error).__name__}: {error}")
             execution.finish("FAILED", str(failure), failure.as_json())
-        self._evict(execution)
+        finally:
+            if execution.file is not None:
+                execution.file.unlink(missing_ok=True)
 
     async def _store(self, execution: Execution) -> None:
-        """Puts the result object, and the names and types of its columns beside it."""
+        """Puts the result object, and another with the names and types of its columns."""
         file = execution.file
         if file is None or execution.substatement_type in WITHOUT_FILE:
             return
         if execution.suffix == ".txt":
-            body = file.with_suffix(".txt").read_bytes()
-            file.with_suffix(".txt").unlink()
+            body, kind = lines_of_text(execution.lines), "text/plain"
         else:
-            names = [column["Name"] for column in execution.columns]
-            body = header(names) + await asyncio.to_thread(file.read_bytes)
-        await self._objects.put(
-            execution.location, body, "text/csv" if execution.suffix == ".csv" else "text/plain"
-        )
-        await self._objects.put(
-            f"{execution.location}.metadata", orjson.dumps(execution.columns), "application/octet-stream"
-        )
-
-    def _evict(self, execution: Execution) -> None:
-        """Keeps the files of the last results only; older ones are read from S3."""
-        self._files.append(execution)
-        while len(self._files) > FILES_KEPT:
-            old = self._files.pop(0)
-            if old.file is not None:
-                old.file.unlink(missing_ok=True)
+            body, kind = top_of(execution) + await asyncio.to_thread(file.read_bytes), "text/csv"
+        await self._objects.put(execution.location, body, kind)
+        columns = orjson.dumps(execution.columns)
+        await self._objects.put(f"{execution.location}.metadata", columns, "application/octet-stream")
 
     async def stop_query(self, payload: Payload) -> Payload:
         """`StopQueryExecution`."""
@@ -214,34 +194,41 @@ class Operations:
         rows: list[bytes] = []
         if not token and execution.suffix == ".csv":
             rows.append(row_of([column["Name"] for column in execution.columns]))
-        following: int | None = None
+        page = Page([], None)
         if execution.rows:
-            file = await self._file(execution)
-            page = await asyncio.to_thread(read_page, file, int(token or 0), count - len(rows))
-            rows, following = [*rows, *page.rows], page.following
+            page = await asyncio.to_thread(page_of, execution, int(token or 0), count - len(rows))
         answer: dict[str, Any] = {
-            "ResultSet": {"Rows": joined(rows), "ResultSetMetadata": {"ColumnInfo": execution.columns}}
+            "ResultSet": {
+                "Rows": joined([*rows, *page.rows]),
+                "ResultSetMetadata": {"ColumnInfo": execution.columns},
+            }
         }
         answer["UpdateCount"] = execution.update_count or 0
-        if following is not None:
-            answer["NextToken"] = str(following)
+        if page.following is not None:
+            answer["NextToken"] = str(page.following)
         return answer
 
-    async def _file(self, execution: Execution) -> Path:
-        """The cached rows, fetched from S3 again where they were evicted."""
-        file = execution.file
-        assert file is not None  # noqa: S101 - a result with rows has had a file
-        if not file.exists():
-            body = await self._objects.get(execution.location)
-            if body is None:
-                raise invalid(f"Could not find results at {execution.location}")
-            if execution.suffix == ".txt":
-                await asyncio.to_thread(write_csv, file, rows_of_text(body))
-            else:
-                top = header([column["Name"] for column in execution.columns])
-                await asyncio.to_thread(file.write_bytes, body.removeprefix(top))
-            self._evict(execution)
-        return file
+
+def top_of(execution: Execution) -> bytes:
+    """The first line of a result object."""
+    return header([column["Name"] for column in execution.columns])
+
+
+def page_of(execution: Execution, start: int, count: int) -> Page:
+    """Some rows of a result, from the object that holds them: `start` is a place in it, 0 the first row.
+
+    Raises:
+        AwsError: InvalidRequestException, where the object is gone.
+    """
+    if execution.suffix == ".txt":
+        end = start + count
+        rows = [row_of(line) for line in execution.lines[start:end]]
+        return Page(rows, end if end < len(execution.lines) else None)
+    try:
+        file = s3.object_file(*bucket_and_key(execution.location))
+        return read_page(file, start or len(top_of(execution)), count)
+    except FileNotFoundError as error:
+        raise invalid(f"Could not find results at {execution.location}") from error
 
 
 def required(payload: Payload, name: str) -> str:

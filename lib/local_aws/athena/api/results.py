@@ -15,7 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from local_aws.athena.dialect import QueryError
-from local_aws.wire import Request, Response, Upstream, signature
+from local_aws.wire import Request, Upstream, signature
 
 FIELD = re.compile(r'"((?:[^"]|"")*)"|([^",\n]*)')
 PLAIN = rb'"(?!,")[^"\\\x00-\x1f]*"'  # a value that is a comma looks like the mark between two values
@@ -27,7 +27,7 @@ class Page(NamedTuple):
 
     Attributes:
         rows: Each as `Row`, in JSON.
-        following: Where the next row begins, in bytes; None at the end.
+        following: Where the next row starts in the result: the byte, or the line of a text; None at the end.
     """
 
     rows: list[bytes]
@@ -92,7 +92,7 @@ def fields(record: str) -> Iterator[str | None]:
 
 
 class ResultObjects:
-    """Puts and gets objects by their addresses, `s3://bucket/key`.
+    """Puts objects by their addresses, `s3://bucket/key`.
 
     Args:
         upstream: ministack.
@@ -108,20 +108,15 @@ class ResultObjects:
         Raises:
             QueryError: INVALID_OUTPUT_LOCATION, where S3 refuses it.
         """
-        response = await self._send(
-            "PUT", address, body, {"content-type": kind, "content-length": str(len(body))}
-        )
+        path = f"/{address.removeprefix('s3://')}"
+        headers = {
+            "host": "localhost",
+            "authorization": signature("s3", self._region),
+            "content-type": kind,
+            "content-length": str(len(body)),
+        }
+        response = await self._upstream(Request("PUT", path, quote(path), {}, headers, body))
         if response.status >= 300:
             code = re.search(rb"<Code>(.*?)</Code>", response.body)
             reason = code[1].decode() if code else str(response.status)
             raise QueryError("INVALID_OUTPUT_LOCATION", f"Unable to write the result to {address}: {reason}")
-
-    async def get(self, address: str) -> bytes | None:
-        """An object's content, or None where there is no such object."""
-        response = await self._send("GET", address, b"", {})
-        return response.body if response.status == 200 else None
-
-    async def _send(self, method: str, address: str, body: bytes, headers: dict[str, str]) -> Response:
-        path = f"/{address.removeprefix('s3://')}"
-        common = {"host": "localhost", "authorization": signature("s3", self._region)}
-        return await self._upstream(Request(method, path, quote(path), {}, common | headers, body))

@@ -4,7 +4,7 @@ From outside: the runner, an execution and its outcome, and how results are writ
 """
 
 from local_aws.athena.statements.executions import Execution, Executions, invalid
-from local_aws.athena.statements.results import header, rows_of_text, write_csv
+from local_aws.athena.statements.results import header, lines_of_text
 from local_aws.athena.statements.runner import Runner
 
-__all__ = ["Execution", "Executions", "Runner", "header", "invalid", "rows_of_text", "write_csv"]
+__all__ = ["Execution", "Executions", "Runner", "header", "invalid", "lines_of_text"]

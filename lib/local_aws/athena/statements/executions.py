@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
 
+from local_aws.athena.statements.results import Row
 from local_aws.wire import AwsError
 
 KEPT = 5_000
@@ -33,6 +34,8 @@ class Execution:
         values: The parameters of what runs.
         token: `ClientRequestToken`.
         encryption: How results are encrypted: SSE_S3, SSE_KMS, CSE_KMS or nothing.
+        file: What DuckDB wrote, until it is an object.
+        lines: The rows of a text.
         tree: The query as it was parsed, until it runs.
         ended: Set with the final state.
     """
@@ -62,6 +65,7 @@ class Execution:
     update_count: int | None = None
     columns: list[Mapping[str, Any]] = field(default_factory=list)
     file: Path | None = None
+    lines: Sequence[Row] = ()
     tree: exp.Expr | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     suffix: str = ".csv"

@@ -10,7 +10,7 @@ from typing import Any
 from sqlglot import exp
 
 from local_aws.athena.dialect import column_info, parse_type, rewrite
-from local_aws.athena.statements.results import as_text_query
+from local_aws.athena.statements.results import Row, as_text_query
 from local_aws.athena.tables import Context, TableKey, Tables, Texts, bytes_read, is_view, names, texts_of
 from local_aws.athena.typed import output_names, precision, refuse_aliases, typed, unnest
 
@@ -27,6 +27,7 @@ class Outcome:
         update_count: Rows changed, for DML.
         bytes_scanned: Bytes read from data files.
         written: The files that UNLOAD wrote.
+        lines: The rows of a SHOW or a DESCRIBE.
     """
 
     columns: Sequence[Mapping[str, Any]] = field(default_factory=list)
@@ -34,6 +35,7 @@ class Outcome:
     update_count: int | None = None
     bytes_scanned: int = 0
     written: Sequence[str] = ()
+    lines: Sequence[Row] = ()
 
 
 def translate(context: Context, tree: Node) -> Node:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from local_aws.athena.dialect import DuckType, quoted
 from local_aws.athena.typed import Look, text_of
@@ -27,19 +26,6 @@ def header(columns: Sequence[str]) -> bytes:
     return (",".join(quoted(column) for column in columns) + "\n").encode()
 
 
-def write_text(path: Path, rows: Sequence[Row]) -> None:
+def lines_of_text(rows: Sequence[Row]) -> bytes:
     """The plain text of SHOW, DESCRIBE and DDL: columns between tabs, no header."""
-    text = "".join("\t".join(value or "" for value in row) + "\n" for row in rows)
-    path.write_text(text, encoding="utf-8")
-
-
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """A result that is in memory as rows."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        for row in rows:
-            file.write(",".join("" if value is None else quoted(value) for value in row) + "\n")
-
-
-def rows_of_text(body: bytes) -> list[Row]:
-    """The rows of a plain text that was written to S3."""
-    return [list(line.split("\t")) for line in body.decode().splitlines()]
+    return "".join("\t".join(value or "" for value in row) + "\n" for row in rows).encode()

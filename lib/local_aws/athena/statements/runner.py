@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -17,7 +16,7 @@ from local_aws.athena.dialect import QueryCancelled, QueryError, column_info, fr
 from local_aws.athena.statements import alter, ddl, dml, merge, show
 from local_aws.athena.statements.executions import Execution
 from local_aws.athena.statements.queries import Outcome, Plan, plan_query, run_plan
-from local_aws.athena.statements.results import write_csv, write_text
+from local_aws.athena.statements.results import Row
 from local_aws.athena.statements.unload import run_unload
 from local_aws.athena.tables import Catalogs, Context, Engine, StandIns, Tables, keep
 
@@ -117,11 +116,11 @@ class Runner:
             return run_unload(context, execution.statement, execution.values)
         if definition := DEFINITIONS.get(kind.name):
             outcome = definition(context, execution.statement)
-            return text_outcome(file, [], []) if not outcome.columns else outcome
+            return text_outcome() if not outcome.columns else outcome
         if kind.name in ("PREPARE", "DEALLOCATE"):
-            return text_outcome(file, [], [])
+            return text_outcome()
         if kind.type == "UTILITY":
-            return text_outcome(file, *show.run_show(context, execution.statement, execution.values))
+            return text_outcome(*show.run_show(context, execution.statement, execution.values))
         raise QueryError("NOT_SUPPORTED", f"{kind.name} is not supported locally yet")
 
     def _plan(self, context: Context, execution: Execution, tree: exp.Expr) -> Plan:
@@ -166,8 +165,6 @@ def refuse_kms(execution: Execution) -> None:
         raise QueryError("NOT_SUPPORTED", message)
 
 
-def text_outcome(file: Path, names: Any, rows: list[list[str | None]]) -> Outcome:
-    """Lines of text, kept once for reading in pages and once as the object on S3."""
-    write_csv(file, rows)
-    write_text(file.with_suffix(".txt"), rows)
-    return Outcome([column_info(name, "VARCHAR") for name in names], len(rows))
+def text_outcome(names: Sequence[str] = (), rows: Sequence[Row] = ()) -> Outcome:
+    """Lines of text."""
+    return Outcome([column_info(name, "VARCHAR") for name in names], len(rows), lines=rows)

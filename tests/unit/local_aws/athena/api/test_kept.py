@@ -1,4 +1,4 @@
-"""Queries in a row leave a bounded number of results, executions and cursors; older results come from S3."""
+"""Queries in a row leave a bounded number of executions, no cursors and no files; results come from S3."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ import pytest
 from local_aws.athena.api import operations as api
 from local_aws.athena.statements import executions
 from local_aws.s3tables.tables import IcebergTables
-from local_aws.wire import Request, Response
+from local_aws.seams import s3
+from local_aws.wire import AwsError, Request, Response
 
-FILES, EXECUTIONS, QUERIES = 3, 10, 16
+EXECUTIONS, QUERIES = 10, 16
 
 
 class Objects:
-    """ministack as far as a query needs it: a workgroup, and objects that are put and got."""
+    """ministack as far as a query needs it: a workgroup, and objects that are put into a folder."""
 
-    def __init__(self) -> None:
-        self.by_path: dict[str, bytes] = {}
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def file(self, bucket: str, key: str) -> Path:
+        return self.folder / bucket / key
 
     async def __call__(self, request: Request) -> Response:
-        if request.method == "PUT":
-            self.by_path[request.path] = request.body
-            return Response()
-        body = self.by_path.get(request.path)
-        return Response(404) if body is None else Response(200, body)
+        file = self.file(*request.path[1:].split("/", 1))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(request.body)
+        return Response()
 
     async def operation(self, target: str, payload: Mapping[str, Any]) -> Any:
         output = {"OutputLocation": "s3://results/"}
@@ -51,13 +54,14 @@ async def value_of(athena: api.Operations, query_id: str) -> str:
 
 
 def test_queries_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "FILES_KEPT", FILES)
+    objects = Objects(tmp_path / "s3")
+    monkeypatch.setattr(s3, "object_file", objects.file)
     monkeypatch.setattr(executions, "KEPT", EXECUTIONS)
-    asyncio.run(ask_in_a_row(tmp_path))
+    asyncio.run(ask_in_a_row(objects, tmp_path / "duckdb"))
 
 
-async def ask_in_a_row(folder: Path) -> None:
-    objects, loop = Objects(), asyncio.get_running_loop()
+async def ask_in_a_row(objects: Objects, folder: Path) -> None:
+    loop = asyncio.get_running_loop()
     athena = api.Operations(objects, IcebergTables(objects), folder, "http://127.0.0.1:1", "us-east-1", loop)
     try:
         ids = [await ask(athena, f"SELECT {n} AS n") for n in range(QUERIES)]
@@ -65,18 +69,14 @@ async def ask_in_a_row(folder: Path) -> None:
         await asyncio.gather(*athena._tasks)
         listed = (await athena.list_queries({}))["QueryExecutionIds"]
         assert listed == [failed, *reversed(ids)][:EXECUTIONS]
-        assert results_at_hand(athena) <= set(ids[-FILES:])
+        assert [file for file in athena.engine.scratch.iterdir() if file.is_file()] == []
         assert not athena._runner._cursors
         assert not athena._tasks
 
         kept = ids[1 - EXECUTIONS :]
         assert [await value_of(athena, i) for i in kept] == [str(ids.index(i)) for i in kept]
-        assert len(results_at_hand(athena)) <= FILES
-        assert len(athena._files) <= FILES
+        objects.file("results", f"{kept[0]}.csv").unlink()
+        with pytest.raises(AwsError, match=f"Could not find results at s3://results/{kept[0]}.csv"):
+            await value_of(athena, kept[0])
     finally:
         await athena.close()
-
-
-def results_at_hand(athena: api.Operations) -> set[str]:
-    """The results in the scratch folder, by their query's id."""
-    return {file.name for file in athena.engine.scratch.iterdir() if file.is_file()}

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.athena_corpus.coverage import FUNCTIONS_NOT_YET, NOT_YET, SUPPORTED, coverage, markdown
 from trino_sql_validator import validate
 
-from local_aws.athena.dialect import coverage as coverage_module
-from local_aws.athena.dialect.coverage import FUNCTIONS_NOT_YET, NOT_YET, SUPPORTED, coverage, markdown
+import local_aws.athena
 from local_aws.athena.dialect.functions import FUNCTIONS
 from local_aws.athena.dialect.shapes import SHAPES
 
@@ -38,8 +38,8 @@ def test_every_function_has_a_case_in_the_corpus() -> None:
 
 
 def test_the_page_is_what_the_command_prints() -> None:
-    page = Path(coverage_module.__file__).parents[1] / "README.md"
-    fix = "python -m local_aws.athena.dialect.coverage > lib/local_aws/athena/README.md"
+    page = Path(local_aws.athena.__file__).with_name("README.md")
+    fix = "python -m tests.athena_corpus.coverage > lib/local_aws/athena/README.md"
     assert page.read_text(encoding="utf-8") == markdown(), fix
 
 

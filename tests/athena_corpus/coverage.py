@@ -1,6 +1,7 @@
 """What the local Athena answers, what it refuses as AWS does, and what it does not answer yet, as data.
 
-`python -m local_aws.athena.dialect.coverage` prints it in Markdown: what `README.md` beside this file holds.
+`python -m tests.athena_corpus.coverage` prints it in Markdown, as `lib/local_aws/athena/README.md`
+holds it.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ function that is missing fails by its name; none reaches DuckDB under the same n
 supported has cases in [tests/athena_corpus](../../../tests/athena_corpus/README.md), worked out from Trino's
 documentation and never compared with Athena itself; `pytest -m aws` would replay them on a real account.
 
-`python -m local_aws.athena.dialect.coverage` prints this page from the tables that the translation uses.
+`python -m tests.athena_corpus.coverage` prints this page from the tables that the translation uses.
 """
 FUNCTIONS_INTRODUCTION = """\
 Where no meaning is given it is that of Trino's documentation, "Functions and operators". A spelling is a
