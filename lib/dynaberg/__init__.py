@@ -24,6 +24,7 @@ from dynaberg.errors import (
 from dynaberg.settings import Settings
 
 if TYPE_CHECKING:
+    from dynaberg.functions.packing import unpack
     from dynaberg.upkeep import estimate_cost
     from dynaberg.workbench import IcebergTable, Table, Workbench, connect
 
@@ -47,6 +48,7 @@ __all__ = [
     "Workbench",
     "connect",
     "estimate_cost",
+    "unpack",
 ]
 
 
@@ -56,6 +58,10 @@ def __getattr__(name: str) -> Any:
         from dynaberg.upkeep import estimate_cost
 
         return estimate_cost
+    if name == "unpack":
+        from dynaberg.functions.packing import unpack
+
+        return unpack
     if name in ("IcebergTable", "Table", "Workbench", "connect"):
         from dynaberg import workbench
 

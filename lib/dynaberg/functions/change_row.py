@@ -24,6 +24,7 @@ from .attributes import (
     unpack,
 )
 from .masks import mask_image, mask_rules
+from .packing import shrink
 from .plain_images import Shapes
 
 SNAPSHOT = "SNAPSHOT"
@@ -48,8 +49,6 @@ _HEAD = (
 # "Amazon Data Firehose Quota": the largest record, before it is encoded in base64.
 MAX_ROW_BYTES = 1000 * 1024
 TOO_LARGE = "TooLarge"
-LEFT_OUT = "dynaberg:left-out-bytes"
-"""The only attribute of an `old_image` that was left out because the row would have been too large."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,11 @@ class ChangeConverter:
         self._columns = [
             _column(described, is_key=described["name"] in self._key) for described in contract["columns"]
         ]
+        self._packable = {
+            column.name: (column.attribute, column.type == "json")
+            for column in self._columns
+            if column.name not in self._key
+        }
         self._by_attribute: dict[str, list[_Column]] = {}
         for column in self._columns:
             self._by_attribute.setdefault(column.attribute, []).append(column)
@@ -110,7 +114,7 @@ class ChangeConverter:
         row = _encode(text or self._exact_row(record, received_at_us))
         if len(row) <= MAX_ROW_BYTES:
             return row
-        row = _encode(self._exact_row(_without_old_image(record), received_at_us))
+        row = _encode(self._exact_row(record, received_at_us, is_large=True))
         if len(row) > MAX_ROW_BYTES:
             message = f"Its row has {len(row):,} bytes, but Firehose accepts only {MAX_ROW_BYTES:,}"
             raise ConversionError(TOO_LARGE, message)
@@ -132,8 +136,8 @@ class ChangeConverter:
         deleted_by = _deleted_by(record)
         return f'{{{head},{members},"old_image":{old_text},"unmapped":null,"deleted_by":{deleted_by}}}'
 
-    def _exact_row(self, record: Any, received_at_us: int) -> str:
-        """The row of any record, or the error that says what is wrong with it."""
+    def _exact_row(self, record: Any, received_at_us: int, *, is_large: bool = False) -> str:
+        """The row of any record, with its largest values packed; or the error that says what is wrong."""
         change = record.get("dynamodb") if isinstance(record, dict) else None
         if not isinstance(change, dict):
             raise ConversionError("NotAChangeRecord", f"It has no `dynamodb`: {shorten(record)}")
@@ -145,8 +149,11 @@ class ChangeConverter:
         image = mask_image(_image(change, _ROW_IMAGES[record["eventName"]]), self._masks)
         old_image = mask_image(_image(change, "OldImage"), self._masks) if change.get("OldImage") else None
         try:
-            deleted_by = _deleted_by(record)
-            return f'{{{head},{self._members(image, old_image)},"deleted_by":{deleted_by}}}'
+            deleted_by, row = _deleted_by(record), self._members(image, old_image)
+            if is_large:
+                room = MAX_ROW_BYTES - len(f'{head},"deleted_by":{deleted_by}'.encode())
+                row = shrink(row, image, self._packable, room)
+            return f'{{{head},{to_json(row)[1:-1]},"deleted_by":{deleted_by}}}'
         except RecursionError as error:
             raise ConversionError("NotDynamoDbJson", "It is nested too deeply") from error
 
@@ -180,7 +187,7 @@ class ChangeConverter:
             raise ConversionError("OtherTable", message)
         self._checked_sources.add(source)
 
-    def _members(self, image: Mapping[str, Any], old_image: Mapping[str, Any] | None) -> str:
+    def _members(self, image: Mapping[str, Any], old_image: Mapping[str, Any] | None) -> dict[str, Any]:
         """The members of a change row that belong to the item."""
         row: dict[str, Any] = {}
         for attribute, columns in self._by_attribute.items():
@@ -194,7 +201,7 @@ class ChangeConverter:
         }
         row["old_image"] = to_json(old_image) if old_image else None
         row["unmapped"] = to_json(unmapped) if unmapped else None
-        return to_json(row)[1:-1]
+        return row
 
     def _is_unmapped(self, name: str, attribute: Any, row: Mapping[str, Any]) -> bool:
         """Whether no column takes the attribute, or none takes all that is nested in it."""
@@ -268,13 +275,6 @@ def _deleted_by(record: Mapping[str, Any]) -> str:
     if not identity or record["eventName"] != "REMOVE":
         return "null"
     return to_json(str(identity.get("principalId") or identity.get("PrincipalId")))
-
-
-def _without_old_image(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with a mark in place of its old image that says how large it was."""
-    change = record["dynamodb"]
-    size = len(to_json(change.get("OldImage")).encode())
-    return {**record, "dynamodb": {**change, "OldImage": {LEFT_OUT: {"N": str(size)}}}}
 
 
 def _encode(text: str) -> bytes:

@@ -18,8 +18,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .error_bucket import CHANGE_IDS_LOGGED, Failure, keep_failures
-from .log import log
+from .error_bucket import CHANGE_IDS_LOGGED, Failure, keep_failures, log
 from .to_firehose import Refused
 
 PREFIX = "errors/undelivered"

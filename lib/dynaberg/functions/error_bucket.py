@@ -1,4 +1,4 @@
-"""The error bucket: what cannot be delivered, kept complete, in Firehose's own format.
+"""The error bucket: what cannot be delivered, kept complete, in Firehose's own format; and log lines.
 
 Source of the format: "Handle data delivery failures", Amazon Data Firehose Developer Guide.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-
-from .log import log
 
 PREFIX = "errors/conversion-failed"
 CHANGE_IDS_LOGGED = 100
@@ -35,6 +34,18 @@ class Failure:
     change_id: str
     error_code: str
     error_message: str
+
+
+def log(level: str, message: str, **facts: Any) -> None:
+    """Write one line of JSON, which CloudWatch Logs Insights reads as fields; never values of an item.
+
+    Args:
+        level: `INFO`, `WARNING` or `ERROR`.
+        message: What happened, the same words each time.
+        **facts: What differs each time.
+    """
+    sys.stdout.write(json.dumps({"level": level, "message": message, **facts}) + "\n")
+    sys.stdout.flush()
 
 
 def change_id_of(record: Any) -> str:

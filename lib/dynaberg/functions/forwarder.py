@@ -15,9 +15,8 @@ from typing import Any
 from .attributes import ConversionError
 from .change_row import ChangeConverter
 from .dead_letters import keep_refused
-from .error_bucket import Failure, change_id_of, keep_failures
+from .error_bucket import Failure, change_id_of, keep_failures, log
 from .handover import read_handover
-from .log import log
 from .resources import client, converter
 from .to_firehose import deliver
 

@@ -18,8 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .dead_letters import DeadLetter, NotADeadLetterError, UnkeptError, change_id, parse_dead_letter, send
-from .error_bucket import CHANGE_IDS_LOGGED
-from .log import log
+from .error_bucket import CHANGE_IDS_LOGGED, log
 from .resources import client
 from .to_firehose import put
 

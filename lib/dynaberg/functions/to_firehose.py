@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004
 
-from .log import log
+from .error_bucket import log
 
 MAX_RECORDS = 500
 MAX_BATCH_BYTES = 4 * 1024 * 1024

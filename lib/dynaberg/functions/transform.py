@@ -16,8 +16,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .attributes import ConversionError
-from .error_bucket import CHANGE_IDS_LOGGED, Failure, change_id_of, keep_failures
-from .log import log
+from .error_bucket import CHANGE_IDS_LOGGED, Failure, change_id_of, keep_failures, log
 from .resources import client, converter
 
 

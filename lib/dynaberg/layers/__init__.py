@@ -13,6 +13,7 @@ from dynaberg.layers.latest import (
     sort_changes,
 )
 from dynaberg.layers.log_progress import Unmerged, unmerged_changes
+from dynaberg.layers.packed import count_packed, unpack_frame, unpack_rows
 from dynaberg.layers.references import load_reference
 from dynaberg.layers.refresh import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, refresh
 from dynaberg.layers.tables import create_tables
@@ -24,6 +25,7 @@ __all__ = [
     "REPAIR_PREFIX",
     "Curated",
     "Unmerged",
+    "count_packed",
     "create_curated",
     "create_tables",
     "fill_gained",
@@ -35,4 +37,6 @@ __all__ = [
     "replace_curated",
     "sort_changes",
     "unmerged_changes",
+    "unpack_frame",
+    "unpack_rows",
 ]

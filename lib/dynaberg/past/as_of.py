@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dynaberg import catalog
 from dynaberg.contracts import CURRENT_COLUMNS_AFTER
 from dynaberg.errors import NotFoundError
-from dynaberg.layers import gained_columns, latest_changes
+from dynaberg.layers import gained_columns, latest_changes, unpack_frame
 from dynaberg.past.snapshots import Moment, require_moment, resolve_snapshot
 from dynaberg.sql import query, read_columns
 
@@ -69,19 +69,21 @@ def state_as_of(
         if name not in existing:
             raise NotFoundError.among("column", name, existing)
     log = catalog.load_table(catalog.open_catalog(session, settings), settings, contract.log_name)
+    # What was too large for its column is in `unmapped`.
+    needed = list(dict.fromkeys([*chosen, "unmapped"]))
     latest = latest_changes(
         contract,
-        chosen,
+        needed,
         f'"{contract.log_name}"',
         gained=gained_columns(log, contract),
         condition="moment <= ?",
     )
     fields = {field.name: field for field in (*contract.current_schema().fields, *log.schema().fields)}
     source = f"(\n{latest}\n) WHERE operation <> 'REMOVE'"
-    found = read_columns(session, settings, [fields[name] for name in chosen], source, [when])
+    found = read_columns(session, settings, [fields[name] for name in needed], source, [when])
     if found.empty:
         _check_begun(session, settings, contract, when)
-    return found
+    return unpack_frame(found, contract)[chosen]
 
 
 def _check_begun(session: boto3.Session, settings: Settings, contract: Contract, when: datetime) -> None:
@@ -102,7 +104,13 @@ def _check_begun(session: boto3.Session, settings: Settings, contract: Contract,
 
 
 def read_as_of(
-    session: boto3.Session, settings: Settings, table: Table, when: Moment, *, columns: Sequence[str] = ("*",)
+    session: boto3.Session,
+    settings: Settings,
+    table: Table,
+    when: Moment,
+    *,
+    columns: Sequence[str] = ("*",),
+    contract: Contract | None = None,
 ) -> pd.DataFrame:
     """Read a table as it was at a moment, through Athena's FOR VERSION AS OF: what was known then.
 
@@ -115,6 +123,7 @@ def read_as_of(
         table: Native pyiceberg table.
         when: Timezone-aware moment, or a snapshot id; naive values are rejected.
         columns: Columns to read; all by default.
+        contract: The contract of the table, if it has one: packed values are then unpacked.
 
     Returns:
         The rows; lists, maps and structs as lists and dicts of exact values.
@@ -133,4 +142,8 @@ def read_as_of(
         if name not in existing:
             raise NotFoundError.among("column", name, existing)
     source = f'"{table.name()[-1]}" FOR VERSION AS OF {snapshot.snapshot_id} AS rows_of_table'
-    return read_columns(session, settings, [existing[name] for name in chosen], source)
+    if contract is None or "unmapped" not in existing:
+        return read_columns(session, settings, [existing[name] for name in chosen], source)
+    needed = list(dict.fromkeys([*chosen, "unmapped"]))
+    found = read_columns(session, settings, [existing[name] for name in needed], source)
+    return unpack_frame(found, contract)[chosen]

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.layers import unpack_rows
 from dynaberg.past.differences import compare, to_long_form
 from dynaberg.past.snapshots import Moment, resolve_snapshot
 
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import FileScanTask, Table
 
+    from dynaberg.contracts import Contract
 
 _LENGTH_BYTES = 4
 
 
-def changes_between(table: Table, a: Moment, b: Moment, *, key: Sequence[str] = ()) -> pd.DataFrame:
+def changes_between(
+    table: Table, a: Moment, b: Moment, *, key: Sequence[str] = (), contract: Contract | None = None
+) -> pd.DataFrame:
     """What changed in a table from one snapshot to another, value by value.
 
     Data files that are in both snapshots with the same deletes are not read; of a file with additional
@@ -35,6 +39,7 @@ def changes_between(table: Table, a: Moment, b: Moment, *, key: Sequence[str] = 
         a: Timezone-aware moment or snapshot id to compare from.
         b: Timezone-aware moment or snapshot id to compare to; if earlier than `a`, the result is the reverse.
         key: Columns that identify a row; by default the table's identifier fields.
+        contract: The contract of the table, if it has one: packed values are then unpacked.
 
     Returns:
         One row per differing value: the key columns, change (`added`, `removed`, `changed`), column, before,
@@ -54,6 +59,8 @@ def changes_between(table: Table, a: Moment, b: Moment, *, key: Sequence[str] = 
     deletes = _Deletes(table)
     removed = _rows_only_in(table, before, after, deletes)
     added = _rows_only_in(table, after, before, deletes)
+    if contract is not None and "unmapped" in added.column_names:
+        removed, added = unpack_rows(removed, contract), unpack_rows(added, contract)
     return to_long_form(compare(removed, added, key), key, [field.name for field in table.schema().fields])
 
 

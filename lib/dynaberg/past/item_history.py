@@ -13,7 +13,8 @@ from dynaberg import catalog
 from dynaberg.contracts import MISFITS, read_any, reader_for, readers_of
 from dynaberg.delivery import find_landings
 from dynaberg.errors import NotFoundError, SettingsError
-from dynaberg.functions.change_row import LEFT_OUT, SNAPSHOT
+from dynaberg.functions.change_row import SNAPSHOT
+from dynaberg.functions.packing import LEFT_OUT, unpack
 from dynaberg.layers import NO_SEQUENCE_NUMBER, REPAIR_PREFIX, sort_changes
 from dynaberg.past.snapshots import committed_at
 from dynaberg.sql import query, revive, selected
@@ -181,7 +182,7 @@ def _changed_attributes(
 
 def _before(contract: Contract, version: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
     """The item before a version: its old image, or, if it has none, the result of the version before."""
-    image = json.loads(version["old_image"] or "{}")
+    image = json.loads(unpack(version["old_image"]) or "{}")
     has_none = version["operation"] == SNAPSHOT or version["change_id"].startswith(REPAIR_PREFIX)
     if LEFT_OUT in image or has_none:
         return dict(previous)
@@ -216,7 +217,7 @@ def _after_snapshot(
 
     It was read a little later, so a change since then may be in it already: that change's old image is exact.
     """
-    image = json.loads(later["old_image"] or "{}") if later else {}
+    image = json.loads(unpack(later["old_image"]) or "{}") if later else {}
     if later is None or LEFT_OUT in image or later["operation"] == SNAPSHOT:
         return _after(contract, version)
     return _by_column(contract, image)
@@ -227,7 +228,7 @@ def _after(contract: Contract, version: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     types = _types(contract)
     columns = {c.name: _revive(c, types[c.name], version[c.name]) for c in contract.columns}
-    unmapped = _by_column(contract, json.loads(version["unmapped"] or "{}"))
+    unmapped = _by_column(contract, json.loads(unpack(version["unmapped"]) or "{}"))
     present = {name: value for name, value in columns.items() if value is not None}
     return unmapped | present
 
@@ -237,5 +238,5 @@ def _revive(column: Column, kind: IcebergType, value: Any) -> Any:
     if value is None:
         return None
     if column.parsed_type == "json":
-        return reader_for(column.parsed_type)(json.loads(value))
+        return reader_for(column.parsed_type)(json.loads(unpack(value)))
     return value if kind.is_primitive else revive(kind, value)

@@ -113,6 +113,7 @@ def reconcile(
         **{problem: int(counts.get(problem, 0)) for problem in PROBLEMS},
         in_flight=len(moving),
         rows_read=len(suspects.rows.current),
+        packed=suspects.rows.packed,
         columns=(*(column.name for column in contract.columns if not column.mask), "unmapped"),
         not_compared=tuple(column.name for column in contract.columns if column.mask),
         scope="" if chosen is None else f"{len(items):,} items of {len(chosen):,} partition keys",

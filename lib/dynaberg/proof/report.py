@@ -46,6 +46,8 @@ class ReconcileReport:
         log_snapshot_id: Snapshot of the change log that was read.
         in_flight: Keys that differed and have changed since: their changes are on their way.
         rows_read: Rows of the current table that were read; none if the digests agree.
+        packed: Rows of the current table with values that were too large for Firehose, and are packed there;
+            they were compared unpacked.
         scope: What was compared, if that was not all: `1,204 items of 80 partition keys`; else empty.
     """
 
@@ -62,6 +64,7 @@ class ReconcileReport:
     log_snapshot_id: int | None
     in_flight: int = 0
     rows_read: int = 0
+    packed: int = 0
     not_compared: tuple[str, ...] = ()
     scope: str = ""
 
@@ -81,6 +84,8 @@ class ReconcileReport:
             parts.append(f"{self.in_flight:,} more changed in the meantime and are in flight.")
         if self.not_compared:
             parts.append(f"Not compared, because masked: {', '.join(self.not_compared)}.")
+        if self.packed:
+            parts.append(f"{self.packed:,} rows hold packed values, which were compared unpacked.")
         if self.scope:
             parts.append(f"Only a part was compared: {self.scope}.")
         return " ".join(parts)

@@ -15,10 +15,12 @@ from dynaberg.layers import (
     MERGED_SEQUENCE_NUMBER,
     MERGED_SNAPSHOT,
     Unmerged,
+    count_packed,
     fill_gained,
     gained_columns,
     latest_rows,
     unmerged_changes,
+    unpack_rows,
 )
 from dynaberg.proof.comparison import Key, keys_of
 from dynaberg.proof.digests import CURRENT, LOG, can_digest
@@ -47,11 +49,13 @@ class Rows:
         current: Rows of the current table.
         logged: The latest state of the rows by the change log.
         behind: Keys that a refresh would update.
+        packed: How many rows of the current table had packed values.
     """
 
     current: pa.Table
     logged: pa.Table
     behind: Collection[Key]
+    packed: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,12 @@ class Sides:
         named = [*(c.name for c in self.contract.columns if not c.mask), "unmapped"]
         current = self._rows(self.current, [*named, *_ORDER[:2]], partition_keys)
         changes = self._rows(self.log, [*named, "operation", "received_at", *_ORDER], partition_keys)
-        changes = fill_gained(changes, self.contract, self.gained)
+        changes = fill_gained(unpack_rows(changes, self.contract), self.contract, self.gained)
         latest = latest_rows(changes, self.contract.key)
         live = latest.filter(pc.field("operation") != "REMOVE")
-        return Rows(current.select(named), live.select(named), self._behind(current, changes, latest))
+        shown = unpack_rows(current.select(named), self.contract)
+        packed = count_packed(current, self.contract)
+        return Rows(shown, live.select(named), self._behind(current, changes, latest), packed)
 
     def _rows(self, table: Table, names: Sequence[str], wanted: Collection[Any] | None) -> pa.Table:
         """Rows of some partition keys, or all of them."""

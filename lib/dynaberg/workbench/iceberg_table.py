@@ -15,6 +15,8 @@ from dynaberg.workbench.connection import Connection
 if TYPE_CHECKING:
     import pyiceberg.table
 
+    from dynaberg.contracts import Contract
+
 
 class IcebergTable:
     """One Iceberg table of the namespace: a change log, a current, a curated or a reference table.
@@ -23,10 +25,13 @@ class IcebergTable:
         connection: The project that it belongs to.
         name: Name of the table, without the namespace.
         key: Columns that identify a row; by default the table's identifier fields.
+        contract: The contract of a current table.
     """
 
-    def __init__(self, connection: Connection, name: str, key: Sequence[str] = ()) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: Connection, name: str, key: Sequence[str] = (), contract: Contract | None = None
+    ) -> None:
+        self._connection, self._contract = connection, contract
         self.name = name
         self.key = tuple(key)
 
@@ -53,11 +58,13 @@ class IcebergTable:
             NotFoundError: The moment precedes the first snapshot; the message names it.
         """
         shared = self._connection
-        return past.read_as_of(shared.session, shared.settings, self.current, when, columns=columns)
+        return past.read_as_of(
+            shared.session, shared.settings, self.current, when, columns=columns, contract=self._contract
+        )
 
     def changes_between(self, a: Moment, b: Moment) -> pd.DataFrame:
         """What changed between two moments, snapshots or bookmarks: rows added, removed and changed."""
-        return past.changes_between(self.current, a, b, key=self.key)
+        return past.changes_between(self.current, a, b, key=self.key, contract=self._contract)
 
     def bookmark(self, name: str, when: Moment | None = None) -> pd.DataFrame:
         """Give a snapshot a name that `read_as_of` accepts; it does not keep the snapshot from expiring.

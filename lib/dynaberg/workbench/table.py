@@ -31,7 +31,7 @@ class Table(IcebergTable):
     """
 
     def __init__(self, connection: Connection, contract: Contract) -> None:
-        super().__init__(connection, contract.table, contract.key)
+        super().__init__(connection, contract.table, contract.key, contract)
         self.contract = contract
 
     @property

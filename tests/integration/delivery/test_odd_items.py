@@ -15,7 +15,7 @@ import pytest
 from dynaberg import layers, past
 from dynaberg.contracts.contract import Column, Contract
 from dynaberg.delivery.failures import failures
-from dynaberg.functions.change_row import LEFT_OUT
+from dynaberg.functions.packing import is_packed, unpack
 from dynaberg.proof.comparison import NOT_LOGGED
 from dynaberg.proof.reconcile import reconcile
 from dynaberg.sql.query import query
@@ -79,10 +79,16 @@ EMPTY: dict[str, dict[str, Any]] = {
         "place": {"M": {"city": {"NULL": True}, "zip": {"N": "7"}, "deep": {"L": [{"NULL": True}]}}},
     },
 }
-LARGE = {
+LARGE: dict[str, dict[str, Any]] = {
     "texts": {"body": {"S": "x" * 390_000}},
     "numbers": {"numbers": {"L": [{"N": str(n % 90 + 10)} for n in range(33_000)]}},
     "map": {"document": {"M": {f"k{n}": {"M": {"a": {"N": "1"}, "b": {"S": "x"}}} for n in range(9_000)}}},
+}
+# What Firehose takes only if it is packed: in a `json` column, in a column of another type, without a column.
+PACKED: dict[str, dict[str, Any]] = {
+    "json": {"document": {"M": {f"k{n}": {"M": {"a": {"N": "1"}, "b": {"S": "x"}}} for n in range(17_000)}}},
+    "typed": {"labels": {"M": {"k": {"S": "\x01" * 390_000}}}, "numbers": {"L": [{"N": "1"}]}},
+    "unmapped": {"body": {"S": '"' * 390_000}},
 }
 ITEMS: dict[str, dict[str, Any]] = {
     "named": {"cardNumber": {"S": CARD}, "operation": {"S": "SELL"}, **REPLICATED},
@@ -91,6 +97,7 @@ ITEMS: dict[str, dict[str, Any]] = {
     **{f"document {name}": {"document": value} for name, value in DOCUMENTS.items()},
     **{f"nested {name}": attributes for name, attributes in EMPTY.items()},
     **{f"large {name}": attributes for name, attributes in LARGE.items()},
+    **{f"packed {name}": attributes for name, attributes in PACKED.items()},
 }
 
 
@@ -104,6 +111,13 @@ class Delivered:
     rows: dict[str, dict[str, Any]]
 
 
+def wait_for_rows(pipeline: Any, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while pipeline.log_records() < count:
+        assert time.monotonic() < deadline, f"{pipeline.log_records()} of {count} arrived"
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="module")
 def delivered(make_pipeline: Callable[..., Any]) -> Delivered:
     """Every item is written twice, so that its old image comes too; one of them cannot be delivered."""
@@ -112,10 +126,7 @@ def delivered(make_pipeline: Callable[..., Any]) -> Delivered:
     for version in "01":
         for id_, attributes in ITEMS.items():
             pipeline.write({"id": {"S": id_}, "version": {"N": version}, **attributes})
-    deadline = time.monotonic() + 60
-    while pipeline.log_records() < 2 * len(ITEMS) - 2:
-        assert time.monotonic() < deadline, f"{pipeline.log_records()} of {2 * len(ITEMS) - 2} arrived"
-        time.sleep(0.1)
+    wait_for_rows(pipeline, 2 * len(ITEMS) - 2)
     layers.refresh(*parts)
     log = pipeline.load(CONTRACT.log_name).scan().to_arrow().to_pylist()
     rows = pipeline.load(CONTRACT.table).scan().to_arrow().to_pylist()
@@ -191,14 +202,59 @@ def test_nulls_and_empties_stay_what_they_are(delivered: Delivered) -> None:
             assert found(row) == values, way
 
 
-def test_large_items_arrive_whole_and_an_old_image_left_out_says_so(delivered: Delivered) -> None:
+def test_large_items_arrive_whole_with_their_old_image(delivered: Delivered) -> None:
     for name, attributes in LARGE.items():
         assert delivered.rows[f"large {name}"]["version"] == 1, name
         (change,) = (c for c in delivered.log if c["id"] == f"large {name}" and c["operation"] == "MODIFY")
-        old = json.loads(change["old_image"])
-        assert old.keys() == {LEFT_OUT} if name == "map" else old["version"] == {"N": "0"}, name
+        assert is_packed(change["old_image"]) is (name == "map")
+        assert json.loads(unpack(change["old_image"]))["version"] == {"N": "0"}, name
         for attribute, value in attributes.items():
             assert attribute != "document" or json.loads(change["document"]) == value
+
+
+def test_what_is_packed_is_read_as_it_was_by_every_way(delivered: Delivered) -> None:
+    pipeline = delivered.pipeline
+    assert is_packed(delivered.rows["packed json"]["document"])
+    assert delivered.rows["packed typed"]["labels"] is None
+    assert is_packed(delivered.rows["packed unmapped"]["unmapped"])
+    table = pipeline.load(CONTRACT.table)
+    now = table.current_snapshot().snapshot_id
+    frames = {
+        "read_as_of": past.read_as_of(*delivered.parts[:2], table, now, contract=CONTRACT),
+        "state_as_of": past.state_as_of(*delivered.parts, datetime.now(UTC)),
+    }
+    for way, frame in frames.items():
+        rows = {row["id"]: row for row in frame.to_dict("records")}
+        assert json.loads(rows["packed json"]["document"]) == PACKED["json"]["document"], way
+        typed = rows["packed typed"]
+        assert json.loads(typed["labels"]["k"]) == PACKED["typed"]["labels"]["M"]["k"], way
+        assert (typed["numbers"], typed["version"]) == ([1], 1), way
+        assert json.loads(rows["packed unmapped"]["unmapped"]) == PACKED["unmapped"], way
+    alone = past.state_as_of(*delivered.parts, datetime.now(UTC), columns=("id", "labels"))
+    assert alone.columns.tolist() == ["id", "labels"]
+    assert alone.set_index("id")["labels"]["packed typed"] == typed["labels"]
+    history = past.item_history(*delivered.parts, {"id": "packed json"})
+    assert history["attribute"].tolist() == ["version", "document", "version"]
+    assert json.loads(history["after"][1]) == PACKED["json"]["document"]
+
+
+def test_reconcile_compares_what_is_packed(delivered: Delivered) -> None:
+    keys = [f"packed {name}" for name in PACKED]
+    report = reconcile(*delivered.parts, partition_keys=keys)
+    assert (report.matches, report.packed) == (True, len(PACKED)), report
+    assert "3 rows hold packed values, which were compared unpacked." in report.summary
+    changed = {"id": {"S": keys[0]}, "version": {"N": "1"}, "document": {"M": {}}}
+    whole = {"id": {"S": keys[0]}, "version": {"N": "1"}, **PACKED["json"]}
+    delivered.pipeline.write(changed)
+    assert set(reconcile(*delivered.parts, partition_keys=keys).df["column"]) == {"document"}
+    before = delivered.pipeline.load(CONTRACT.table).current_snapshot().snapshot_id
+    delivered.pipeline.write(whole)
+    wait_for_rows(delivered.pipeline, 2 * len(ITEMS))
+    layers.refresh(*delivered.parts)
+    table = delivered.pipeline.load(CONTRACT.table)
+    after = table.current_snapshot().snapshot_id
+    differences = past.changes_between(table, before, after, key=["id"], contract=CONTRACT)
+    assert set(differences["column"]) == {"changed_at", "sequence_number"}
 
 
 def test_what_expires_goes_and_the_log_says_who_deleted_it(delivered: Delivered) -> None:

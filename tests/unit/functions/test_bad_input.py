@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from dynaberg.contracts import Column, Contract
 from dynaberg.functions import forwarder, resources, transform
+from dynaberg.functions.packing import pack
 
 COLUMNS = {
     "id": "string",
@@ -31,7 +33,7 @@ CONTRACT = Contract("t", "source", "id", "at", (*(Column(n, t) for n, t in COLUM
 SECRETS = ("4929123412341234", "Ada Lovelace")
 KEY = {"id": {"S": "a"}, "at": {"N": "1"}}
 ITEM = {**KEY, "text": {"S": SECRETS[1]}, "card": {"S": SECRETS[0]}}
-LARGE = "x" * (400 * 1024 - 100)
+LARGE, CONTROL = "x" * (400 * 1024 - 100), "\x01" * (400 * 1024 - 100)
 Lambda = Callable[..., list[dict[str, Any]]]
 
 
@@ -68,7 +70,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         change(Keys={**KEY, "at": {"S": SECRETS[0]}}) | {"eventName": "REMOVE"},
         "WrongType",
     ),
-    "400 KB that JSON makes longer": (change(**image(text={"S": "\x01" * (400 * 1024 - 100)})), "TooLarge"),
+    "more than DynamoDB takes": (
+        change(**image(text={"S": Random(0).randbytes(1_000_000).hex()})),
+        "TooLarge",
+    ),
 }
 
 # What fits, and what the row holds then.
@@ -81,6 +86,10 @@ DELIVERED: dict[str, tuple[Any, dict[str, Any]]] = {
     "400 KB, and as much before": (
         change(NewImage={**KEY, "text": {"S": LARGE}}, OldImage={**KEY, "text": {"S": LARGE[::-1]}}),
         {"text": LARGE},
+    ),
+    "400 KB that JSON makes longer": (
+        change(**image(text={"S": CONTROL})),
+        {"text": None, "unmapped": pack(f'{{"text":{{"S":{json.dumps(CONTROL)}}}}}')},
     ),
     "a clock that goes backwards": (
         change(ApproximateCreationDateTime=1_763_999_000, SequenceNumber="9"),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -485,7 +486,9 @@ BAD_RECORDS: dict[str, tuple[Any, str]] = {
         "NotAChangeRecord",
     ),
     "too large": (
-        changed(lambda r: r["dynamodb"]["NewImage"].update(words={"S": "x" * 1_100_000})),
+        changed(
+            lambda r: r["dynamodb"]["NewImage"].update(words={"S": Random(0).randbytes(1_000_000).hex()})
+        ),
         "TooLarge",
     ),
 }

@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from dynaberg.contracts import Column, Contract
 from dynaberg.contracts.attributes import column_reader, key_attribute
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.functions.change_row import LEFT_OUT, MAX_ROW_BYTES, ChangeConverter
+from dynaberg.functions.change_row import MAX_ROW_BYTES, ChangeConverter
+from dynaberg.functions.packing import LEFT_OUT, is_packed, unpack
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LENIENT = {"round": "microsecond", "zone": "UTC"}
@@ -110,66 +112,76 @@ def test_time_to_live_is_told_from_other_deletes() -> None:
     assert row(to_row, key | {"x": {"N": "1"}})["deleted_by"] is None
 
 
-def test_a_row_too_large_for_firehose_leaves_its_old_image_out_and_says_so() -> None:
-    to_row = converter(ID, Column("document", "json"))
-    image = {
-        "id": {"S": "1"},
-        "document": {"M": {f"k{i}": {"M": {"a": {"N": "1"}, "b": {"S": "x"}}} for i in range(9_000)}},
-    }
-    line = to_row.to_row(record(image, "MODIFY", OldImage=image), 1)
-    assert len(line) < MAX_ROW_BYTES
-    found = json.loads(line)
-    assert json.loads(found["document"]) == image["document"]
-    ((name, size),) = json.loads(found["old_image"]).items()
-    assert name == LEFT_OUT
-    assert int(size["N"]) > 300_000
-    with pytest.raises(ConversionError, match=r"TooLarge: Its row has [\d,]+ bytes"):
-        row(
-            to_row,
-            {"id": {"S": "1"}, "document": {"M": {f"k{i}": {"M": {"a": {"N": "1"}}} for i in range(40_000)}}},
-        )
-
-
-# Just below the 400 KB that DynamoDB takes; the row's JSON writes some letters and numbers much longer.
 LARGEST = 400 * 1024 - 100
+"""Just below the 400 KB that DynamoDB takes; the row's JSON writes some letters and numbers much longer."""
+MAPS = {f"k{i}": {"M": {"a": {"N": "1"}, "b": {"S": "x"}}} for i in range(17_000)}
+NOISE = Random(11)
 LARGE_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "letters": {"text": {"S": "é" * (LARGEST // 2)}},
     "quotation marks": {"text": {"S": '"' * LARGEST}},
     "bytes": {"raw": {"B": b64encode(b"\0" * LARGEST).decode()}},
     "a list of numbers": {"numbers": {"L": [{"N": "1"}] * (LARGEST // 3)}},
-}
-TOO_LARGE_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "control characters": {"text": {"S": "\x01" * LARGEST}},
+    "control characters in a key of a map": {"labels": {"M": {"\x01" * (LARGEST - 99): {"S": "x"}}}},
     "quotation marks in a json column": {"document": {"S": '"' * LARGEST}},
     "quotation marks without a column": {"other": {"S": '"' * LARGEST}},
+    "quotation marks with two columns": {"twice": {"S": '"' * LARGEST}},
     "small numbers in a json column": {"document": {"L": [{"N": "1"}] * (LARGEST // 3)}},
-    "small maps in a json column": {
-        "document": {"M": {f"k{i}": {"M": {"a": {"N": "1"}, "b": {"S": "x"}}} for i in range(17_000)}}
-    },
+    "small numbers in wide decimals": {"wide": {"L": [{"N": "1"}] * (LARGEST // 3)}},
+    "small maps in a json column": {"document": {"M": MAPS}},
+    "noise": {"document": {"S": "".join(NOISE.choices('\x01"\\éa1', k=LARGEST * 6 // 7))}},
+    "bytes of noise": {"document": {"B": b64encode(NOISE.randbytes(LARGEST)).decode()}},
 }
+LARGE_COLUMNS = [
+    ID,
+    Column("text", "string"),
+    Column("raw", "binary"),
+    Column("numbers", "list<long>"),
+    Column("labels", "map<string,string>"),
+    Column("wide", "list<decimal(38,10)>"),
+    Column("document", "json"),
+    Column("twice", "string"),
+    Column("twice_json", "json", attribute="twice"),
+]
 
 
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        *LARGE_ATTRIBUTES.values(),
-        *(
-            pytest.param(each, marks=pytest.mark.xfail(strict=True, reason="`to_row` refuses it"))
-            for each in TOO_LARGE_ATTRIBUTES.values()
-        ),
-    ],
-    ids=[*LARGE_ATTRIBUTES, *TOO_LARGE_ATTRIBUTES],
-)
-def test_whatever_dynamodb_takes_fits_firehose(attributes: dict[str, Any]) -> None:
-    columns = [
-        Column("text", "string"),
-        Column("raw", "binary"),
-        Column("numbers", "list<long>"),
-        Column("document", "json"),
-    ]
-    image = {"id": {"S": "1"}, **attributes}
-    line = converter(ID, *columns).to_row(record(image, "MODIFY", OldImage=image), 1)
+@pytest.mark.parametrize("name", LARGE_ATTRIBUTES)
+def test_whatever_dynamodb_takes_fits_firehose_and_nothing_is_lost(name: str) -> None:
+    image = {"id": {"S": "1"}, **LARGE_ATTRIBUTES[name]}
+    line = converter(*LARGE_COLUMNS).to_row(record(image, "MODIFY", OldImage=image), 1)
     assert len(line) <= MAX_ROW_BYTES
+    found = json.loads(line)
+    held = json.loads(unpack(found["unmapped"]) or "{}")
+    for column in LARGE_COLUMNS:
+        attribute = image.get(column.attribute)
+        if column.type == "json":
+            text = unpack(found.get(column.name))
+            assert column.attribute in held or (text and json.loads(text)) == attribute
+        elif column.attribute not in held:
+            assert (found.get(column.name) is None) == (attribute is None)
+    assert held.items() <= image.items()
+    old_image = json.loads(unpack(found["old_image"]))
+    assert old_image == image or (list(old_image) == [LEFT_OUT] and name.startswith("bytes of"))
+
+
+def test_only_what_is_too_large_is_packed_the_old_image_first() -> None:
+    image = {"id": {"S": "1"}, "small": {"S": "x"}, "text": {"S": "\x01" * 20}, "document": {"M": MAPS}}
+    columns = [*LARGE_COLUMNS, Column("small", "json")]
+    found = row(converter(*columns), image)
+    assert is_packed(found["document"])
+    assert (found["small"], found["text"]) == ('{"S":"x"}', "\x01" * 20)
+    half = image | {"document": {"M": dict(list(MAPS.items())[:9_000])}}
+    found = row(converter(*columns), half, "MODIFY", OldImage=half)
+    assert is_packed(found["old_image"])
+    assert json.loads(found["document"]) == half["document"]
+
+
+def test_what_is_masked_is_masked_where_it_is_packed() -> None:
+    columns = [ID, Column("card", "string", mask="last4"), Column("text", "string")]
+    image = {"id": {"S": "1"}, "card": {"S": "4111111111111111"}, "text": {"S": "\x01" * LARGEST}}
+    found = row(converter(*columns), image, "MODIFY", OldImage=image)
+    assert "text" in unpack(found["unmapped"])
+    assert not any("41111111" in str(unpack(value)) for value in found.values())
 
 
 MOMENTS = {
