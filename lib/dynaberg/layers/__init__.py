@@ -14,11 +14,13 @@ from dynaberg.layers.latest import (
 )
 from dynaberg.layers.log_progress import Unmerged, unmerged_changes
 from dynaberg.layers.packed import count_packed, unpack_frame, unpack_rows
+from dynaberg.layers.reach import CLOCKS_DIFFER
 from dynaberg.layers.references import load_reference
 from dynaberg.layers.refresh import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, refresh
 from dynaberg.layers.tables import create_tables
 
 __all__ = [
+    "CLOCKS_DIFFER",
     "MERGED_SEQUENCE_NUMBER",
     "MERGED_SNAPSHOT",
     "NO_SEQUENCE_NUMBER",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -26,12 +26,14 @@ class Unmerged:
         sequence_number: That snapshot's sequence number.
         action: `none`, `incremental` (from `since`), or `full` if it is not known what was appended.
         since: Earliest `received_at` of what was not merged.
+        changed_since: Earliest `changed_at` of what was not merged.
     """
 
     snapshot_id: int | None
     sequence_number: int | None
     action: Literal["none", "incremental", "full"]
     since: datetime | None = None
+    changed_since: datetime | None = None
 
 
 def unmerged_changes(log: Table, merged: str | None, merged_sequence_number: str | None = None) -> Unmerged:
@@ -55,8 +57,10 @@ def unmerged_changes(log: Table, merged: str | None, merged_sequence_number: str
         return Unmerged(*here, "full")
     if not files:
         return Unmerged(*here, "none")
-    since = _since(log, files)
-    return Unmerged(*here, "incremental" if since else "full", since)
+    received, changed = (_earliest(log, name, files) for name in ("received_at", "changed_at"))
+    if received is None or changed is None:
+        return Unmerged(*here, "full")
+    return Unmerged(*here, "incremental", received, changed)
 
 
 def _unmerged_files(log: Table, merged: str, sequence_number: str | None) -> list[DataFile] | None:
@@ -109,14 +113,14 @@ def _files_after(log: Table, sequence_number: int) -> Iterator[DataFile]:
                     yield entry.data_file
 
 
-def _since(log: Table, files: Iterable[DataFile]) -> datetime | None:
-    """The earliest `received_at` in some files by their bounds, or None if one of them has none."""
-    field_id = log.schema().find_field("received_at").field_id
+def _earliest(log: Table, name: str, files: Sequence[DataFile]) -> datetime | None:
+    """The earliest value of a column in some files by their bounds, or None if one of them has none."""
+    field_id = log.schema().find_field(name).field_id
     bounds = [file.lower_bounds.get(field_id) for file in files]
-    return min(_moment(b) for b in bounds if b is not None) if all(b is not None for b in bounds) else None
+    return min(moment_of(b) for b in bounds if b is not None) if all(b is not None for b in bounds) else None
 
 
-def _moment(bound: bytes) -> datetime:
+def moment_of(bound: bytes) -> datetime:
     """A timestamptz bound (Iceberg spec, "Single-value serialization": microseconds, little-endian)."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
         microseconds=int.from_bytes(bound, "little", signed=True)

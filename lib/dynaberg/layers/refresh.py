@@ -1,4 +1,4 @@
-"""The refresh: one Athena MERGE brings the current table up to date with the change log."""
+"""The refresh: an Athena MERGE brings the current table up to date with the change log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from dynaberg import catalog
 from dynaberg.layers import log_progress
 from dynaberg.layers.gained import gained_columns
 from dynaberg.layers.latest import latest_changes
+from dynaberg.layers.reach import Reach, plan_merges
 from dynaberg.sql import commit
 
 if TYPE_CHECKING:
@@ -32,9 +33,12 @@ MERGED_COLUMNS = "dynaberg.merged-columns"
 def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
     """Bring the current table up to date with the change log.
 
-    pyiceberg reads from the change log's metadata when the first change arrived that was not merged yet; one
-    Athena MERGE applies, for each key touched since then, its latest change in the whole change log. Running
-    it twice, or a crash before the merged snapshot is stored, does no harm.
+    pyiceberg reads from the change log's metadata when the first change was made and received that was not
+    merged yet. One Athena MERGE applies, for each key touched since then, its latest change. What it reads of
+    the change log begins there, too, so its cost follows the changes and how late they came, not the length
+    of the log. More than 5 GB are merged in steps of whole days; a full refresh of an existing table may then
+    show earlier states of items until it ends. Running it twice, or a crash before the merged snapshot is
+    stored, does no harm.
 
     Args:
         session: Open boto3 session.
@@ -58,17 +62,13 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
     unmerged = log_progress.unmerged_changes(log, merged, current.properties.get(MERGED_SEQUENCE_NUMBER))
     fresh = _never_merged(current, log, contract) if merged else []
     if fresh and unmerged.snapshot_id is not None:
-        unmerged = replace(unmerged, action="full", since=None)
+        unmerged = replace(unmerged, action="full", since=None, changed_since=None)
     bytes_scanned = 0
     if unmerged.action != "none":
-        statement = merge_statement(
-            contract,
-            unmerged.since,
-            snapshot_id=unmerged.snapshot_id,
-            gained=gained_columns(log, contract),
-            fresh=fresh,
-        )
-        bytes_scanned = commit(session, settings, statement).bytes_scanned
+        gained, version = gained_columns(log, contract), unmerged.snapshot_id
+        for reach in plan_merges(log, unmerged):
+            statement = merge_statement(contract, reach, snapshot_id=version, gained=gained, fresh=fresh)
+            bytes_scanned += commit(session, settings, statement).bytes_scanned
     elif unmerged.snapshot_id is None or str(unmerged.snapshot_id) == merged:
         return _report(current, current, unmerged, 0, started)
     after = catalog.load_table(iceberg, settings, contract.table)
@@ -98,7 +98,7 @@ def _never_merged(current: Table, log: Table, contract: Contract) -> list[str]:
 
 def merge_statement(
     contract: Contract,
-    since: datetime | None,
+    reach: Reach,
     *,
     snapshot_id: int | None = None,
     gained: Collection[str] = (),
@@ -108,7 +108,7 @@ def merge_statement(
 
     Args:
         contract: The table contract.
-        since: The earliest `received_at` of what was not merged yet; None merges the whole change log.
+        reach: The part of the change log to merge.
         snapshot_id: Snapshot of the change log to read; by default the current one.
         gained: Columns that were added to the contract after the change log's first rows.
         fresh: Columns that rows of the current table may lack, though their change was merged.
@@ -117,9 +117,10 @@ def merge_statement(
     version = f" FOR VERSION AS OF {snapshot_id}" if snapshot_id is not None else ""
     source = f'"{contract.log_name}"{version}'
     keys = ", ".join(f'"{name}"' for name in contract.key)
-    if since:
-        bound = f"TIMESTAMP '{since:%Y-%m-%d %H:%M:%S.%f} UTC'"
-        source += _TOUCHED.format(source=source, keys=keys, bound=bound)
+    touched = _conditions(received_from=reach.since, until=reach.until, changed_from=reach.changed_since)
+    if touched:
+        read = _conditions(received_from=reach.read_from, until=reach.until)
+        source += _TOUCHED.format(source=source, keys=keys, touched=touched, read=read)
     others = "".join(f' OR t."{name}" IS DISTINCT FROM s."{name}"' for name in fresh)
     return _MERGE.format(
         table=contract.table,
@@ -132,8 +133,27 @@ def merge_statement(
     )
 
 
+def _conditions(
+    *, received_from: datetime | None, until: datetime | None, changed_from: datetime | None = None
+) -> str:
+    bounds = [
+        ("received_at >=", received_from),
+        ("received_at <", until),
+        ("changed_at >=", changed_from),
+    ]
+    return " AND ".join(
+        f"{compared} TIMESTAMP '{bound.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC'"
+        for compared, bound in bounds
+        if bound is not None
+    )
+
+
 _TOUCHED = """
-    JOIN (SELECT DISTINCT {keys} FROM {source} WHERE received_at >= {bound}) AS touched USING ({keys})"""
+    JOIN (
+      SELECT DISTINCT {keys} FROM {source}
+      WHERE {touched}
+    ) AS touched USING ({keys})
+    WHERE {read}"""
 _MERGE = """\
 MERGE INTO "{table}" AS t
 USING (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dynaberg import catalog
 from dynaberg.contracts import CURRENT_COLUMNS_AFTER
 from dynaberg.errors import NotFoundError
-from dynaberg.layers import gained_columns, latest_changes, unpack_frame
+from dynaberg.layers import CLOCKS_DIFFER, gained_columns, latest_changes, unpack_frame
 from dynaberg.past.snapshots import Moment, require_moment, resolve_snapshot
 from dynaberg.sql import query, read_columns
 
@@ -74,13 +74,15 @@ def state_as_of(
     latest = latest_changes(
         contract,
         needed,
-        f'"{contract.log_name}"',
+        # Files of later changes need not be read. Only this much later may the one be that outdates a change.
+        f'"{contract.log_name}" WHERE changed_at <= ?',
         gained=gained_columns(log, contract),
         condition="moment <= ?",
     )
     fields = {field.name: field for field in (*contract.current_schema().fields, *log.schema().fields)}
     source = f"(\n{latest}\n) WHERE operation <> 'REMOVE'"
-    found = read_columns(session, settings, [fields[name] for name in needed], source, [when])
+    bounds = [when + CLOCKS_DIFFER, when]
+    found = read_columns(session, settings, [fields[name] for name in needed], source, bounds)
     if found.empty:
         _check_begun(session, settings, contract, when)
     return unpack_frame(found, contract)[chosen]

@@ -131,8 +131,10 @@ class Sides:
         """The keys whose rows the MERGE would change."""
         if self.unmerged.action == "none":
             return set()
-        if self.unmerged.since is not None:
-            changes = changes.filter(pc.field("received_at") >= self.unmerged.since)
+        if self.unmerged.since is not None and self.unmerged.changed_since is not None:
+            made, received = pc.field("changed_at"), pc.field("received_at")
+            touched = (received >= self.unmerged.since) & (made >= self.unmerged.changed_since)
+            changes = changes.filter(touched)
         key = list(self.contract.key)
         here = _tuples(current, [*key, *_ORDER[:2]])
         said = _tuples(latest.filter(pc.field("operation") != "REMOVE"), [*key, *_ORDER[:2]])

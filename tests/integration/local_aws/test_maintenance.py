@@ -20,7 +20,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.sorting import SortField, SortOrder
 from pyiceberg.transforms import IdentityTransform
-from pyiceberg.types import LongType, NestedField, StringType
+from pyiceberg.types import LongType, NestedField, StringType, TimestamptzType
 
 from dynaberg import catalog as catalogs
 from dynaberg import layers, past
@@ -362,11 +362,16 @@ def test_settings_that_s3_tables_refuses(
 
 SECOND = 1_000_000
 NOON = 1_769_860_800 * SECOND  # 2026-01-31 12:00 UTC in microseconds
+TIMES = "received_at", "changed_at"
+LOG_SCHEMA = Schema(
+    NestedField(1, "n", LongType()),
+    *(NestedField(2 + n, name, TimestamptzType()) for n, name in enumerate(TIMES)),
+)
 STEPS = st.lists(st.sampled_from(["append", "append", "compact", "expire", "merge"]), min_size=3, max_size=12)
 
 
 class Log:
-    """A log of `received_at` alone, and a reader that merges what `unmerged_changes` tells it to."""
+    """A log of times alone, and a reader that merges what `unmerged_changes` tells it to."""
 
     def __init__(self, table: Table) -> None:
         self.table, self.written = table, 0
@@ -376,8 +381,9 @@ class Log:
     def append(self) -> None:
         self.written += 1
         moment = datetime(2026, 1, 31, 12, tzinfo=UTC) + timedelta(seconds=self.written)
-        schema = pa.schema([("n", pa.int64()), ("received_at", pa.timestamp("us", tz="UTC"))])
-        self.table.append(pa.table({"n": [self.written], "received_at": [moment]}, schema=schema))
+        schema = pa.schema([("n", pa.int64()), *((name, pa.timestamp("us", tz="UTC")) for name in TIMES)])
+        row = {"n": self.written, "received_at": moment, "changed_at": moment - timedelta(minutes=1)}
+        self.table.append(pa.Table.from_pylist([row], schema=schema))
 
     def compact(self) -> None:
         compact(self.table, target_bytes=64 * MEBIBYTE)
@@ -402,11 +408,8 @@ class Log:
 def test_whatever_is_compacted_and_expired_between_refreshes_nothing_is_missed(
     opened: Catalog, pipeline: Any, steps: list[str]
 ) -> None:
-    from pyiceberg.types import TimestamptzType
-
-    schema = Schema(NestedField(1, "n", LongType()), NestedField(2, "received_at", TimestamptzType()))
     name = (pipeline.settings.namespace, f"log{time.time_ns()}")
-    log = Log(opened.create_table(name, schema))
+    log = Log(opened.create_table(name, LOG_SCHEMA))
     try:
         for step in [*steps, "merge"]:
             getattr(log, step)()
@@ -415,10 +418,7 @@ def test_whatever_is_compacted_and_expired_between_refreshes_nothing_is_missed(
 
 
 def test_a_compaction_between_two_refreshes_makes_them_read_no_more(opened: Catalog, pipeline: Any) -> None:
-    from pyiceberg.types import TimestamptzType
-
-    schema = Schema(NestedField(1, "n", LongType()), NestedField(2, "received_at", TimestamptzType()))
-    log = Log(opened.create_table((pipeline.settings.namespace, "precise"), schema))
+    log = Log(opened.create_table((pipeline.settings.namespace, "precise"), LOG_SCHEMA))
     for _ in range(3):
         log.append()
     log.merge()
@@ -428,7 +428,9 @@ def test_a_compaction_between_two_refreshes_makes_them_read_no_more(opened: Cata
     log.compact()
     log.append()
     found = unmerged_changes(log.table, *log.mark)
-    assert (found.action, found.since) == ("incremental", datetime(2026, 1, 31, 12, 0, 4, tzinfo=UTC))
+    fourth = datetime(2026, 1, 31, 12, 0, 4, tzinfo=UTC)
+    assert (found.action, found.since) == ("incremental", fourth)
+    assert found.changed_since == fourth - timedelta(minutes=1)
     log.expire()
     assert unmerged_changes(log.table, *log.mark).action == "incremental"
 

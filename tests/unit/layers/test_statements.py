@@ -14,6 +14,7 @@ from trino_sql_validator import validate
 from dynaberg.contracts import Column, Contract
 from dynaberg.layers.curated import Curated, replace_statement
 from dynaberg.layers.latest import NO_SEQUENCE_NUMBER
+from dynaberg.layers.reach import Reach
 from dynaberg.layers.refresh import merge_statement
 
 ROOT = Path(__file__).parents[3]
@@ -54,18 +55,29 @@ s."sequence_number")"""
 
 
 def test_the_full_merge() -> None:
-    assert merge_statement(CONTRACT, None, snapshot_id=7) == FULL_MERGE
+    assert merge_statement(CONTRACT, Reach(), snapshot_id=7) == FULL_MERGE
     assert validate(FULL_MERGE, dialect="trino").valid
 
 
-def test_the_incremental_merge_reads_keys_touched_since_a_moment() -> None:
-    statement = merge_statement(CONTRACT, datetime(2026, 1, 31, 12, 0, 0, 7, UTC))
-    assert (
-        'JOIN (SELECT DISTINCT "id", "timestamp" FROM "orders_changes" '
-        "WHERE received_at >= TIMESTAMP '2026-01-31 12:00:00.000007 UTC') "
-        'AS touched USING ("id", "timestamp")'
-    ) in statement
+def test_an_incremental_merge_reads_the_log_from_the_first_unmerged_change_on() -> None:
+    received, changed = datetime(2026, 1, 31, 12, 0, 0, 7, UTC), datetime(2026, 1, 30, 23, 0, 1, 0, UTC)
+    reach = Reach(received, changed, datetime(2026, 2, 1, tzinfo=UTC))
+    statement = merge_statement(CONTRACT, reach, snapshot_id=7)
+    assert INCREMENTAL in statement
     assert validate(statement, dialect="trino").valid
+
+
+INCREMENTAL = """\
+      FROM "orders_changes" FOR VERSION AS OF 7
+      JOIN (
+        SELECT DISTINCT "id", "timestamp" FROM "orders_changes" FOR VERSION AS OF 7
+        WHERE received_at >= TIMESTAMP '2026-01-31 12:00:00.000007 UTC' \
+AND received_at < TIMESTAMP '2026-02-01 00:00:00.000000 UTC' \
+AND changed_at >= TIMESTAMP '2026-01-30 23:00:01.000000 UTC'
+      ) AS touched USING ("id", "timestamp")
+      WHERE received_at >= TIMESTAMP '2026-01-30 22:00:01.000000 UTC' \
+AND received_at < TIMESTAMP '2026-02-01 00:00:00.000000 UTC'
+"""
 
 
 def test_a_column_that_the_contract_gained_is_read_from_what_was_unmapped() -> None:
@@ -76,7 +88,7 @@ def test_a_column_that_the_contract_gained_is_read_from_what_was_unmapped() -> N
     columns = [Column(f"c{n}", kind, attribute=f'it\'s "{n}"') for n, kind in enumerate(kinds)]
     contract = replace(CONTRACT, columns=(*CONTRACT.columns, *columns, Column("tags", "list<string>")))
     names = [column.name for column in columns]
-    statement = merge_statement(contract, None, gained=[*names, "tags"], fresh=["c0"])
+    statement = merge_statement(contract, Reach(), gained=[*names, "tags"], fresh=["c0"])
     assert validate(statement, dialect="trino").valid
     assert """coalesce("c0", json_extract_scalar(unmapped, '$["it''s \\"0\\""].S')) AS "c0\"""" in statement
     assert 't."c0" IS DISTINCT FROM s."c0"' in statement
