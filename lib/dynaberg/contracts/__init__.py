@@ -28,6 +28,7 @@ from dynaberg.contracts.contract import (
     to_schema,
 )
 from dynaberg.contracts.mask_paths import PathMask
+from dynaberg.contracts.names import Names, member_names, snake_case
 from dynaberg.contracts.project import project_contract, project_contracts
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "MISFITS",
     "Column",
     "Contract",
+    "Names",
     "ParsedType",
     "PathMask",
     "canonical_json",
@@ -44,6 +46,7 @@ __all__ = [
     "column_reader",
     "key_attribute",
     "load_contract",
+    "member_names",
     "member_of",
     "project_contract",
     "project_contracts",
@@ -52,6 +55,7 @@ __all__ = [
     "read_document",
     "reader_for",
     "readers_of",
+    "snake_case",
     "to_schema",
     "unmapped_of",
 ]

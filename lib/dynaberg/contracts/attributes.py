@@ -88,8 +88,18 @@ def reader_for(parsed_type: ParsedType, *, rounds: bool = False, in_utc: bool = 
 
 
 def column_reader(column: Column) -> Reader:
-    """The function that reads the attributes of a column, with the column's rules for moments."""
-    return reader_for(column.parsed_type, rounds=column.round is not None, in_utc=column.zone is not None)
+    """The function that reads the attributes of a column, with the column's rules for moments and parts."""
+    read = reader_for(column.parsed_type, rounds=column.round is not None, in_utc=column.zone is not None)
+    if not column.is_part:
+        return read
+    tag = "N" if column.type.partition("(")[0] in ("int", "long", "decimal") else "S"
+    return _nullable(lambda attribute: read({tag: _part(attribute["S"], column)}))
+
+
+def _part(text: str, column: Column) -> str:
+    """What stands after one text and before another; a ValueError if the first is not there."""
+    begin = text.index(column.after) + len(column.after)
+    return text[begin:].partition(column.before)[0] if column.before else text[begin:]
 
 
 def readers_of(contract: Contract) -> dict[str, Reader]:
@@ -169,6 +179,8 @@ def key_attribute(column: Column, value: Any) -> dict[str, Any]:
         >>> key_attribute(Column("at", "timestamptz"), datetime(2026, 1, 31, 12, tzinfo=UTC))
         {'S': '2026-01-31T12:00:00Z'}
     """
+    if column.after:
+        return {"S": column.after + str(value)}
     match column.type.partition("(")[0]:
         case "int" | "long":
             return {"N": str(int(value))}

@@ -15,6 +15,7 @@ RESERVED = (
     *("old_image", "unmapped", "deleted_by"),
 )
 """The columns that every change log has."""
+PART_TYPES = ("string", "int", "long", "decimal", "date", "timestamptz")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,254}")
 
 
@@ -31,6 +32,8 @@ class Column:
             take one attribute: each takes the values that fit its type.
         round: None, or `microsecond`: moments with finer digits are rounded; otherwise they are refused.
         zone: None, or `UTC`: moments without an offset count as UTC; otherwise they are refused.
+        after: Takes the part of a text after this one: of `ORDER#7`, with `ORDER#`, it takes `7`.
+        before: Ends that part at this text, if it occurs.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Column:
     attribute: str = ""
     round: str | None = None
     zone: str | None = None
+    after: str = ""
+    before: str = ""
 
     def __post_init__(self) -> None:
         """Reject what Firehose or Iceberg would refuse later with a less clear message."""
@@ -48,6 +53,12 @@ class Column:
         _check_attribute(self)
         _check_mask(self)
         _check_moments(self)
+        _check_part(self)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it takes only a part of its attribute."""
+        return bool(self.after or self.before)
 
     @property
     def parsed_type(self) -> ParsedType:
@@ -102,6 +113,16 @@ def _check_moments(column: Column) -> None:
                 f"Column {column.name!r} has `{option}: {value}` but holds no moments: it is a {column.type}."
             )
             raise ContractError(msg, hint=f"Remove `{option}`, or make it a timestamptz.")
+
+
+def _check_part(column: Column) -> None:
+    if not all(isinstance(text, str) for text in (column.after, column.before)):
+        msg = f"Column {column.name!r} has `after` or `before` with what is not text in YAML."
+        raise ContractError(msg, hint='Put it in quotation marks, such as "ORDER#".')
+    kind = column.type.partition("(")[0]
+    if column.is_part and kind not in PART_TYPES:
+        msg = f"Column {column.name!r} takes a part of a text, which cannot be a {column.type}."
+        raise ContractError(msg, hint=f"Types of parts: {', '.join(PART_TYPES)}.")
 
 
 def _check_mask(column: Column) -> None:

@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +19,7 @@ import yaml
 
 from dynaberg.contracts.column_types import ParsedType, to_iceberg_type
 from dynaberg.contracts.columns import RESERVED, Column, check_name
+from dynaberg.contracts.conditions import Condition, read_conditions
 from dynaberg.contracts.mask_paths import PathMask, check_path_masks, read_path_masks
 from dynaberg.errors import ContractError, NotFoundError
 
@@ -38,8 +39,9 @@ LOG_COLUMNS_BEFORE = {
 LOG_COLUMNS_AFTER = {"old_image": "string", "unmapped": "string", "deleted_by": "string"}
 CURRENT_COLUMNS_AFTER = {"changed_at": "timestamptz", "sequence_number": "string", "unmapped": "string"}
 LOG_COLUMNS = RESERVED
+_PARTS = ("after", "before")
 _REQUIRED_KEYS = ("source_table", "table", "key", "columns")
-_COLUMN_OPTIONS = ("description", "mask", "attribute", "round", "zone")
+_COLUMN_OPTIONS = ("description", "mask", "attribute", "round", "zone", *_PARTS)
 _LOG_REQUIRED = ("change_id", "operation", "changed_at")
 # A DynamoDB key is a string, a number or binary; an Iceberg identifier field must not be a double.
 _KEY_ATTRIBUTE_TYPES = {
@@ -64,6 +66,9 @@ class Contract:
         sort_key: Column that is the DynamoDB sort key, or None.
         columns: The columns, in order.
         masks: Masks of attributes that have no column, and of members inside maps.
+        when: Conditions that the table's items meet, all of them; without any, every item is the table's.
+        is_rest: Whether it takes what no other table of its source claims, into a change log alone.
+        siblings: The other tables of its source, from `project_contracts`.
     """
 
     table: str
@@ -72,6 +77,9 @@ class Contract:
     sort_key: str | None
     columns: tuple[Column, ...]
     masks: tuple[PathMask, ...] = ()
+    when: tuple[Condition, ...] = ()
+    is_rest: bool = False
+    siblings: tuple[Contract, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Reject duplicate names and invalid keys."""
@@ -81,6 +89,7 @@ class Contract:
         _check_shared_attributes(self)
         for name in self.key:
             _check_key(self, name)
+        _check_parts(self)
         check_path_masks(self.masks, self.columns, self.key_columns)
 
     @property
@@ -92,6 +101,17 @@ class Contract:
     def log_name(self) -> str:
         """Name of the change log."""
         return f"{self.table}_changes"
+
+    @property
+    def of_source(self) -> tuple[Contract, ...]:
+        """The contracts of all tables of its source, by name, with that of the rest at the end."""
+        return tuple(sorted((self, *self.siblings), key=lambda each: (each.is_rest, each.table)))
+
+    def claims(self, item: Mapping[str, Any]) -> bool:
+        """Whether an item, as DynamoDB JSON, is the table's."""
+        if self.is_rest:
+            return not any(sibling.claims(item) for sibling in self.siblings)
+        return all(condition.holds(item) for condition in self.when)
 
     @property
     def key_columns(self) -> tuple[Column, ...]:
@@ -136,20 +156,30 @@ class Contract:
         )
 
     def to_lambda_json(self) -> str:
-        """The contract as the Lambda reads it, with parsed types."""
+        """The contract as the Lambda reads it, with parsed types, or those of all tables of its source."""
+        documents = [contract._to_document() for contract in self.of_source]
+        return json.dumps(documents[0] if len(documents) == 1 else {"tables": documents}, indent=1)
+
+    def _to_document(self) -> dict[str, Any]:
         columns = [
             {name: getattr(column, name) for name in ("name", "attribute", "mask", "round", "zone")}
             | {"type": column.parsed_type}
+            | {name: value for name in _PARTS if (value := getattr(column, name))}
             for column in self.columns
         ]
-        document = {
+        document: dict[str, Any] = {
             "table": self.table,
             "source_table": self.source_table,
             "key": self.key,
             "columns": columns,
             "masks": [(mask.path, mask.mask) for mask in self.masks],
         }
-        return json.dumps(document, indent=1)
+        if self.when:
+            document["when"] = [
+                {"attribute": c.attribute, "test": c.test, "tag": c.tag, "value": _plain(c)}
+                for c in self.when
+            ]
+        return document | ({"is_rest": True} if self.is_rest else {})
 
 
 def load_contract(path: Path) -> Contract:
@@ -203,13 +233,14 @@ def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
 
 
 def _read_contract(document: Any) -> Contract:
-    check_keys(document, "The contract", required=_REQUIRED_KEYS, optional=("masks",))
+    check_keys(document, "The contract", required=_REQUIRED_KEYS, optional=("masks", "when"))
     key = document["key"]
     check_keys(key, "`key`", required=("partition",), optional=("sort",))
     columns = tuple(read_columns(document["columns"]))
     masks = tuple(read_path_masks(document.get("masks") or {}))
+    when = tuple(read_conditions(document["when"])) if "when" in document else ()
     return Contract(
-        document["table"], document["source_table"], key["partition"], key.get("sort"), columns, masks
+        document["table"], document["source_table"], key["partition"], key.get("sort"), columns, masks, when
     )
 
 
@@ -248,6 +279,40 @@ def _check_shared_attributes(contract: Contract) -> None:
             named = ", ".join(f"{column.name} ({column.mask or 'none'})" for column in columns)
             msg = f"The columns of the attribute {attribute!r} have different masks: {named}."
             raise ContractError(msg, hint="Mask them alike: what one masks would be plain in the other.")
+
+
+def _plain(condition: Condition) -> Any:
+    """The value of a condition as JSON has it, numbers as text."""
+    return str(condition.value) if condition.tag == "N" else condition.value
+
+
+def _check_parts(contract: Contract) -> None:
+    """Refuse parts that lose what is around them, or keys that are no longer unique."""
+    for attribute, columns in contract.columns_by_attribute.items():
+        key = next((column for column in columns if column.name in contract.key), None)
+        if key is None and all(column.is_part for column in columns):
+            names = ", ".join(column.name for column in columns)
+            msg = f"Of the attribute {attribute!r} only parts have columns: {names}."
+            hint = f"Add one that takes all of it: `name: {columns[0].name}_whole, attribute: {attribute}`."
+            raise ContractError(msg, hint=hint)
+        if any(column.is_part and column.mask for column in columns):
+            raise ContractError(
+                f"A part of the attribute {attribute!r} is masked.",
+                hint="Mask the column that takes all of it.",
+            )
+        if key is not None and key.is_part:
+            _check_part_of_key(contract, key)
+
+
+def _check_part_of_key(contract: Contract, key: Column) -> None:
+    begins = [c.value for c in contract.when if c.attribute == key.attribute and c.test == "begins_with"]
+    if key.before or key.type != "string" or not any(text.startswith(key.after) for text in begins):
+        msg = f"The key column {key.name!r} takes a part of {key.attribute!r} that may not be unique."
+        hint = (
+            f"Make it a string without `before`, with a `when` on {key.attribute!r} that begins with the "
+            "same text; or take the whole attribute into the key, and its parts into other columns."
+        )
+        raise ContractError(msg, hint=hint)
 
 
 def _check_source_table(name: Any) -> None:

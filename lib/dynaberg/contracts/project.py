@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 
+from dynaberg.contracts.columns import Column
+from dynaberg.contracts.conditions import overlap
 from dynaberg.contracts.contract import Contract, load_contract
+from dynaberg.contracts.mask_paths import PathMask
+from dynaberg.contracts.names import snake_case
 from dynaberg.errors import ContractError
 from dynaberg.settings import Settings, of_name
 
@@ -30,7 +36,7 @@ def project_contract(settings: Settings, path: Path | None = None) -> Contract:
 
 
 def project_contracts(settings: Settings, given: Contract | None = None) -> list[Contract]:
-    """All table contracts of a project, by the names of their tables.
+    """All table contracts of a project, by the names of their tables; those of one source know each other.
 
     Args:
         settings: The name and the folder.
@@ -38,10 +44,10 @@ def project_contracts(settings: Settings, given: Contract | None = None) -> list
             itself one of the folder, the others of its source stay.
 
     Raises:
-        ContractError: One of them cannot be used, or two of them describe the same table.
+        ContractError: One of them cannot be used, or two of them describe the same table or claim the same
+            items.
     """
-    found = [_named(settings, load_contract(path)) for path in sorted(folder_of(settings).glob("*.yaml"))]
-    _check_tables(found)
+    found = [_named(settings, _load(path, path.stat().st_mtime_ns)) for path in _files(settings)]
     if given is not None:
         belongs = any(each.table == given.table and each.source_table == given.source_table for each in found)
         found = [
@@ -49,8 +55,55 @@ def project_contracts(settings: Settings, given: Contract | None = None) -> list
             for each in found
             if each.table != given.table and (belongs or each.source_table != given.source_table)
         ]
-        found.append(given)
-    return sorted(found, key=lambda each: each.table)
+        found.append(replace(given, siblings=()))
+    by_source: dict[str, list[Contract]] = {}
+    for contract in sorted(found, key=lambda each: each.table):
+        by_source.setdefault(contract.source_table, []).append(contract)
+    complete = [each for contracts in by_source.values() for each in of_one_source(contracts)]
+    _check_tables(complete)
+    return sorted(complete, key=lambda each: each.table)
+
+
+def of_one_source(contracts: Sequence[Contract]) -> list[Contract]:
+    """The contracts of one source, each with its siblings, and that of the rest if it needs one.
+
+    Raises:
+        ContractError: Two of them claim the same items, or have other keys.
+    """
+    _check_claims(contracts)
+    whole = [*contracts, *([rest_of(contracts)] if any(contract.when for contract in contracts) else [])]
+    return [replace(each, siblings=tuple(other for other in whole if other is not each)) for each in whole]
+
+
+def rest_of(contracts: Sequence[Contract]) -> Contract:
+    """The contract of what no table of a source claims: its keys, and everything else as JSON.
+
+    What any of the tables masks is masked in it, too.
+    """
+    source = contracts[0].source_table
+    types = {"S": "string", "N": "decimal(38,10)", "B": "binary"}
+    columns = [
+        Column(snake_case(attribute), types[letter], attribute=attribute)
+        for attribute, letter in contracts[0].key_attribute_types().items()
+    ]
+    sort = columns[1].name if columns[1:] else None
+    table = f"{snake_case(source, otherwise='table_1')}_other"
+    masks = tuple(_masks_of_all(contracts))
+    return Contract(table, source, columns[0].name, sort, tuple(columns), masks, is_rest=True)
+
+
+def _masks_of_all(contracts: Sequence[Contract]) -> Iterator[PathMask]:
+    """The masks of all contracts; where they differ, or one lies inside another, the strictest."""
+    found: dict[tuple[str, ...], str] = {}
+    for contract in contracts:
+        own = [PathMask((c.attribute,), c.mask) for c in contract.columns if c.mask]
+        for mask in (*own, *contract.masks):
+            found[mask.path] = mask.mask if found.get(mask.path, mask.mask) == mask.mask else "drop"
+    for path, how in found.items():
+        inside = any(path != other and path[: len(other)] == other for other in found)
+        around = any(path != other and other[: len(path)] == path for other in found)
+        if not inside:
+            yield PathMask(path, "drop" if around else how)
 
 
 def folder_of(settings: Settings) -> Path:
@@ -64,11 +117,41 @@ def _named(settings: Settings, contract: Contract) -> Contract:
     return replace(contract, source_table=of_name(settings.name, SAMPLE_TABLE))
 
 
+def _files(settings: Settings) -> list[Path]:
+    return sorted(folder_of(settings).glob("*.yaml"))
+
+
+@lru_cache(maxsize=256)
+def _load(path: Path, changed_ns: int) -> Contract:
+    """A contract as it is in a file since a moment."""
+    return load_contract(path)
+
+
+def _check_claims(contracts: Sequence[Contract]) -> None:
+    """Refuse contracts of one source that have other keys, or claim the same items as far as can be seen."""
+    for first, second in combinations(contracts, 2):
+        if first.key_attribute_types() != second.key_attribute_types():
+            keys = [", ".join(each.key_attribute_types()) for each in (first, second)]
+            msg = (
+                f"The tables {first.table!r} and {second.table!r} have one source, {first.source_table!r}, "
+                f"but other keys: {keys[0]}; and {keys[1]}."
+            )
+            raise ContractError(msg, hint="Correct `key` in one of the contracts.")
+        if overlap(first.when, second.when):
+            both = f"{first.table!r} and {second.table!r}"
+            msg = f"The tables {both} claim the same items of {first.source_table!r}."
+            hint = (
+                "Give each contract a `when` that the other one excludes, such as "
+                '`{attribute: SK, begins_with: "ORDER#"}`, or remove one of them.'
+            )
+            raise ContractError(msg, hint=hint)
+
+
 def _check_tables(contracts: Sequence[Contract]) -> None:
     """Refuse two tables of one name, or one with the name of another's change log."""
     names: dict[str, str] = {}
     for contract in contracts:
-        for name in (contract.table, contract.log_name):
+        for name in (contract.log_name,) if contract.is_rest else (contract.table, contract.log_name):
             if name in names:
                 both = f"those of {names[name]!r} and {contract.table!r}"
                 msg = f"Two contracts need the Iceberg table {name!r}: {both}."

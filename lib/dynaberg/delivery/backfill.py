@@ -21,10 +21,11 @@ from dynaberg import aws, catalog, deploy, prices
 from dynaberg.delivery.backfill_manifest import Manifest, Progress
 from dynaberg.delivery.envelopes import FailedChange
 from dynaberg.delivery.failures import error_bucket, error_key, error_lines
-from dynaberg.delivery.reentry import Convert, Send, open_reentry, row_converter
+from dynaberg.delivery.reentry import Route, Send, open_reentry, row_route
 from dynaberg.errors import NotReadyError, SettingsError
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.change_row import SNAPSHOT
+from dynaberg.functions.routing import Row
 from dynaberg.source import Item, Page, PageReader, describe_source, source_size
 from dynaberg.sql import query
 
@@ -43,6 +44,9 @@ _CLOCK_SECONDS = 2
 _SAVE_SECONDS = 2.0
 _DELIVERY_SECONDS = 1800.0
 _BYTES_PER_READ_UNIT = 4096
+_COUNT = """\
+SELECT count(DISTINCT change_id) FROM "{}"
+WHERE received_at >= :since AND operation = :operation AND changed_at = :moment"""
 
 
 def backfill(
@@ -56,7 +60,8 @@ def backfill(
 ) -> pd.DataFrame:
     """Bring the items that are in the DynamoDB table now into the change log, by a parallel scan.
 
-    If an earlier backfill was interrupted, it goes on where that one stopped. What was sent twice is one row
+    If the table shares its source with others, all of them are filled: the source is read once. If an earlier
+    backfill was interrupted, it goes on where that one stopped. What was sent twice is one row
     of the current table. Items that do not fit the contract go to the error bucket with the reason.
 
     Args:
@@ -189,9 +194,9 @@ class _Run:
             self._manifest.save()
 
     def _read_segment(self, number: int) -> None:
-        convert = row_converter(self._contract)
+        route = row_route(self._contract)
         for page in self._reader.pages(number, self._manifest.next_key(number)):
-            rows, failed = self._convert(convert, page)
+            rows, failed = self._convert(route, page)
             self._send(rows)
             self._keep(failed)
             self._manifest.note(
@@ -203,14 +208,15 @@ class _Run:
                 return
 
     def _convert(
-        self, convert: Convert, page: Page
-    ) -> tuple[list[bytes], list[tuple[FailedChange, ConversionError]]]:
-        rows, failed = [], []
+        self, route: Route, page: Page
+    ) -> tuple[list[Row], list[tuple[FailedChange, ConversionError]]]:
+        rows: list[Row] = []
+        failed: list[tuple[FailedChange, ConversionError]] = []
         for item in page.items:
             record = snapshot_record(self._contract, item, self._manifest.moment)
-            try:
-                rows.append(convert(record))
-            except ConversionError as error:
+            found, errors = route(record)
+            rows += found
+            for error in errors:
                 raw = json.dumps(record, ensure_ascii=False).encode()
                 failed.append((FailedChange(raw, error.code, error.message, None, 0), error))
         return rows, failed
@@ -277,30 +283,28 @@ def _wait_until_delivered(
     total = manifest.total()
     wanted = total.items - total.unfit
     opened = catalog.open_catalog(session, settings)
-    sql = (
-        f'SELECT count(DISTINCT change_id) FROM "{contract.log_name}" '  # noqa: S608
-        "WHERE received_at >= :since AND operation = :operation AND changed_at = :moment"
-    )
+    logs = [each.log_name for each in contract.of_source]
     params = {
         "since": manifest.moment - timedelta(hours=1),
         "operation": SNAPSHOT,
         "moment": manifest.moment,
     }
-    seen = ""
+    seen: dict[str, str] = {}
+    counted: dict[str, int] = {}
 
     def arrived() -> bool:
-        nonlocal seen
-        log = catalog.load_table(opened, settings, contract.log_name)
-        if log.metadata_location == seen:
-            return False
-        seen = log.metadata_location
-        found: Any = query(session, settings, sql, params, progress=False).df
-        return int(found.iloc[0, 0]) >= wanted
+        for name in logs:
+            location = catalog.load_table(opened, settings, name).metadata_location
+            if seen.get(name) != location:
+                seen[name] = location
+                found: Any = query(session, settings, _COUNT.format(name), params, progress=False).df
+                counted[name] = int(found.iloc[0, 0])
+        return sum(counted.values()) >= wanted
 
     if wanted:
         aws.wait_for(
             arrived,
             timeout=timeout,
-            what=f"Each of the {wanted:,} items in {contract.log_name!r}",
+            what=f"Each of the {wanted:,} items in {' and '.join(map(repr, logs))}",
             hint="They are on their way. Run backfill() again: it sends nothing that was sent before.",
         )

@@ -62,6 +62,7 @@ class Envelope:
         body: Its bytes.
         changes: The changes that it holds.
         message: The message, if it is one.
+        letter_log: The change log that a message names; empty if its source has only one.
     """
 
     where: str
@@ -69,6 +70,12 @@ class Envelope:
     body: bytes
     changes: tuple[FailedChange, ...]
     message: Message | None = None
+    letter_log: str = ""
+
+    @property
+    def log(self) -> str:
+        """The change log that its rows are for; empty for the first one of the source."""
+        return self.letter_log or log_of(self.name)
 
 
 def log_of(key: str) -> str:
@@ -84,13 +91,14 @@ def belongs_to(settings: Settings, contract: Contract) -> Callable[[Envelope], b
         settings: The project, and which source's stacks are meant.
         contract: The table contract.
     """
+    logs = {each.log_name for each in contract.of_source}
     functions = {f"{settings.pipeline}-{name}" for name in FUNCTIONS}
 
     def belongs(envelope: Envelope) -> bool:
         if envelope.message:
             return True
         if log := log_of(envelope.name):
-            return log == contract.log_name
+            return log in logs
         arns = [str(change.error_record.get("lambdaArn", "")) for change in envelope.changes]
         if named := [arn.rpartition(":")[2] for arn in arns if ":function:" in arn]:
             return functions.issuperset(named)

@@ -103,7 +103,7 @@ def to_frame(envelopes: Iterable[Envelope], contract: Contract) -> pd.DataFrame:
     rows = [
         {
             "where": envelope.where,
-            **identity(change.document, contract),
+            **identity(change.document, contract, envelope.log),
             "error_code": change.error_code,
             "error_message": change.error_message,
             "failed_at": change.failed_at,
@@ -120,11 +120,18 @@ def to_frame(envelopes: Iterable[Envelope], contract: Contract) -> pd.DataFrame:
     return frame.astype({"attempts": "int64"})
 
 
-def identity(document: Any, contract: Contract) -> dict[str, Any]:
-    """Id, operation and key of a change record or a change row, if it has them."""
+def identity(document: Any, contract: Contract, log: str = "") -> dict[str, Any]:
+    """Id, operation and key of a change record or a change row, if it has them.
+
+    Args:
+        document: The record or the row.
+        contract: The table contract, by whose columns the key is named.
+        log: The change log of a row; empty for the first one of the table's source.
+    """
     if is_change_row(document):
-        names = ("change_id", "operation", *contract.key)
-        return {name: document.get(name) for name in names}
+        owner = next((each for each in contract.of_source if each.log_name == log), contract.of_source[0])
+        known = {name: document.get(name) for name in ("change_id", "operation")}
+        return known | {own: document.get(its) for own, its in zip(contract.key, owner.key, strict=True)}
     record = document if isinstance(document, dict) else {}
     change = record.get("dynamodb")
     keys = change.get("Keys") if isinstance(change, dict) else None
@@ -222,7 +229,11 @@ def read_bucket(session: boto3.Session, bucket: str) -> Iterator[Envelope]:
 def read_message(message: Message) -> Envelope:
     """The failed changes that a message of a queue holds."""
     body = message.body.encode()
-    return Envelope(message.queue, message.message_id, body, tuple(_read_message(message)), message)
+    try:
+        log_name = parse_dead_letter(message.body).log_name
+    except NotADeadLetterError:
+        log_name = ""
+    return Envelope(message.queue, message.message_id, body, tuple(_read_message(message)), message, log_name)
 
 
 def _read_error_records(body: bytes) -> Iterator[FailedChange]:

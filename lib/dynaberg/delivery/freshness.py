@@ -173,8 +173,8 @@ def _row(hop: str, lags: Any, worst: tuple[str, float] | None, note: str) -> tup
 def _metrics(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, _Metric]:
     """The CloudWatch metric of each hop."""
     outputs = deploy.outputs(session, settings, "delivery")
-    from_kinesis = outputs.get("KinesisDeliveryStreamName")
-    stream = {"DeliveryStreamName": from_kinesis or outputs["DeliveryStreamName"]}
+    from_kinesis = deploy.stream_name(outputs, contract.log_name, "KinesisDeliveryStreamName")
+    stream = {"DeliveryStreamName": from_kinesis or deploy.stream_name(outputs, contract.log_name)}
     metrics = {HOPS[2]: _Metric("AWS/Firehose", "DeliveryToIceberg.DataFreshness", stream, 1)}
     if not from_kinesis:
         forwarder = {"FunctionName": outputs["ForwarderName"]}

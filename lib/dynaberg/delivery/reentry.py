@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws, catalog, deploy
 from dynaberg.errors import ContractError, NotReadyError
+from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.functions.handover import Handover, read_handover
+from dynaberg.functions.routing import Router, Row
 from dynaberg.functions.to_firehose import put
 from dynaberg.sql import query
 
@@ -42,8 +44,10 @@ _FINAL = {
 
 _NO_HANDOVER = Handover()
 
-Send = Callable[[Sequence[bytes]], None]
+Send = Callable[[Sequence[Row]], None]
 Convert = Callable[[Any], bytes]
+Route = Callable[[Any], tuple[list[Row], list[ConversionError]]]
+"""The rows of a change record, at most one for each change log, and why there is none for another one."""
 
 
 def open_reentry(
@@ -58,17 +62,26 @@ def open_reentry(
         timeout: How long one send may take, in seconds.
 
     Returns:
-        A function that sends change rows and returns when all were acknowledged; it raises NotReadyError if
-        some were not by the deadline.
+        A function that sends rows of any change log of the table's source and returns when all were
+        acknowledged; it raises NotReadyError if some were not by the deadline.
 
     Raises:
         NotFoundError: The pipeline is not deployed.
-        ContractError: The change log does not match the contract; Firehose would silently leave out columns.
+        ContractError: A change log does not match the contract; Firehose would silently leave out columns.
     """
-    name = deploy.outputs(session, settings, "delivery")["DeliveryStreamName"]
-    _check_columns(session, settings, contract)
+    found = deploy.outputs(session, settings, "delivery")
+    names = {log: deploy.stream_name(found, log) for log in (each.log_name for each in contract.of_source)}
+    for each in contract.of_source:
+        _check_columns(session, settings, each)
     firehose = aws.client(session, "firehose")
-    return lambda rows: send(firehose, name, rows, timeout=timeout)
+
+    def send_rows(rows: Sequence[Row]) -> None:
+        for log, name in names.items():
+            own = [row.data for row in rows if row.log == log]
+            if own:
+                send(firehose, name, own, timeout=timeout)
+
+    return send_rows
 
 
 def send(firehose: Any, stream_name: str, rows: Sequence[bytes], *, timeout: float = SEND_SECONDS) -> None:
@@ -95,8 +108,8 @@ def send(firehose: Any, stream_name: str, rows: Sequence[bytes], *, timeout: flo
         refused, attempt = put(firehose, stream_name, [each.row for each in refused]), attempt + 1
 
 
-def deployed_converter(session: boto3.Session, settings: Settings, contract: Contract) -> Convert:
-    """The conversion by the contract as it is now, with the same times as from the forwarder.
+def deployed_route(session: boto3.Session, settings: Settings, contract: Contract) -> Route:
+    """Routing and conversion by the contracts as they are now, with the same times as from the forwarder.
 
     Args:
         session: Open boto3 session.
@@ -108,28 +121,38 @@ def deployed_converter(session: boto3.Session, settings: Settings, contract: Con
     """
     name = deploy.outputs(session, settings, "delivery")["ForwarderName"]
     forwarder = aws.client(session, "lambda").get_function_configuration(FunctionName=name)
-    return row_converter(contract, read_handover(forwarder["Environment"]["Variables"]))
+    return row_route(contract, read_handover(forwarder["Environment"]["Variables"]))
 
 
-def row_converter(contract: Contract, handover: Handover = _NO_HANDOVER) -> Convert:
-    """The Lambda's own conversion of a change record, by the contract as it is now.
+def row_route(contract: Contract, handover: Handover = _NO_HANDOVER) -> Route:
+    """The Lambda's own routing and conversion of a change record of a table's source.
+
+    Args:
+        contract: The table contract, and its siblings.
+        handover: How changes are dated around a change of the stream type.
+    """
+    router = Router(json.loads(contract.to_lambda_json()))
+    # Here nothing is left to the other path: what came on both is one change of the current table.
+    dating = replace(handover, forward_until=None)
+
+    def route(record: Any) -> tuple[list[Row], list[ConversionError]]:
+        [dated] = dating.apply([record])
+        return router.rows(dated, time.time_ns() // 1_000)
+
+    return route
+
+
+def row_converter(contract: Contract) -> Convert:
+    """The Lambda's own conversion of a change record for one table, whichever table claims the item.
 
     Args:
         contract: The table contract.
-        handover: How changes are dated around a change of the stream type.
 
     Returns:
         A function that returns the change row, received now, or raises ConversionError.
     """
-    converter = ChangeConverter(json.loads(contract.to_lambda_json()))
-    # Here nothing is left to the other path: what came on both is one change of the current table.
-    dating = replace(handover, forward_until=None)
-
-    def convert(record: Any) -> bytes:
-        [dated] = dating.apply([record])
-        return converter.to_row(dated, time.time_ns() // 1_000)
-
-    return convert
+    converter = ChangeConverter(json.loads(replace(contract, siblings=()).to_lambda_json()))
+    return lambda record: converter.to_row(record, time.time_ns() // 1_000)
 
 
 def delivered_ids(
@@ -146,6 +169,13 @@ def delivered_ids(
     bound = "WHERE received_at >= :since" if since else ""
     sql = f'SELECT DISTINCT change_id FROM "{contract.log_name}" {bound}'  # noqa: S608
     return set(query(session, settings, sql, {"since": since} if since else None).df["change_id"])
+
+
+def ids_of_source(
+    session: boto3.Session, settings: Settings, contract: Contract, since: datetime | None
+) -> dict[str, set[str | None]]:
+    """The same for each change log of the table's source, by its name."""
+    return {each.log_name: delivered_ids(session, settings, each, since) for each in contract.of_source}
 
 
 def _check_columns(session: boto3.Session, settings: Settings, contract: Contract) -> None:

@@ -25,9 +25,10 @@ from dynaberg.delivery.failures import (
     to_frame,
 )
 from dynaberg.delivery.queues import held_messages, remove
-from dynaberg.delivery.reentry import Convert, delivered_ids, deployed_converter, open_reentry
+from dynaberg.delivery.reentry import Route, deployed_route, ids_of_source, open_reentry
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.change_row import MAX_ROW_BYTES, TOO_LARGE, changed_at_us
+from dynaberg.functions.routing import Row
 
 if TYPE_CHECKING:
     import boto3
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 ARCHIVE = "archive/replayed"
 REPLAYED, DELIVERED, FAILED, NEVER = "replayed", "in the log already", "failed again", "never fits"
 _CHANGES_AT_ONCE = 2_000
+Known = dict[str, set[str | None]]
 # How far the clocks of DynamoDB and of the Lambda may differ.
 CLOCK_MARGIN = timedelta(hours=1)
 
@@ -55,7 +57,7 @@ class Plan:
 
     envelope: Envelope
     outcomes: tuple[str, ...]
-    rows: tuple[bytes, ...]
+    rows: tuple[Row, ...]
     errors: Mapping[int, ConversionError]
 
 
@@ -77,8 +79,8 @@ def preview_replay(session: boto3.Session, settings: Settings, contract: Contrac
     with held_messages(session, settings) as messages:
         envelopes = read_all(session, settings, contract, messages)
     known = _delivered(session, settings, contract, envelopes)
-    convert = deployed_converter(session, settings, contract)
-    return _report(list(_plan_all(envelopes, convert, known)), contract)
+    route = deployed_route(session, settings, contract)
+    return _report(list(_plan_all(envelopes, route, known, contract)), contract)
 
 
 def replay_errors(
@@ -112,12 +114,12 @@ def replay_errors(
     from tqdm.auto import tqdm
 
     send, bucket = open_reentry(session, settings, contract), error_bucket(session, settings)
-    convert = deployed_converter(session, settings, contract)
+    route = deployed_route(session, settings, contract)
     done: list[Plan] = []
     with held_messages(session, settings) as messages:
         envelopes = read_all(session, settings, contract, messages)
         known = _delivered(session, settings, contract, envelopes)
-        plans = _plan_all(envelopes, convert, known)
+        plans = _plan_all(envelopes, route, known, contract)
         total = sum(len(envelope.changes) for envelope in envelopes)
         bar = tqdm(total=total, desc="Replayed", unit="change", disable=not progress)
         with bar, ThreadPoolExecutor(THREADS) as pool:
@@ -131,50 +133,66 @@ def replay_errors(
 
 def _delivered(
     session: boto3.Session, settings: Settings, contract: Contract, envelopes: Iterable[Envelope]
-) -> set[str | None]:
-    """Ids in the change log, from the first attempt at the earliest failed change on."""
+) -> Known:
+    """Ids in the change logs, from the first attempt at the earliest failed change on."""
     changes = [change for envelope in envelopes for change in envelope.changes]
     if not changes:
-        return set()
+        return {each.log_name: set() for each in contract.of_source}
     moments = [changed_at(change.document) for change in changes]
     known = [moment for moment in moments if moment is not None]
-    return delivered_ids(session, settings, contract, min(known) - CLOCK_MARGIN if known else None)
+    return ids_of_source(session, settings, contract, min(known) - CLOCK_MARGIN if known else None)
 
 
-def _plan_all(envelopes: Iterable[Envelope], convert: Convert, known: set[str | None]) -> Iterator[Plan]:
+def _plan_all(
+    envelopes: Iterable[Envelope], route: Route, known: Known, contract: Contract
+) -> Iterator[Plan]:
     """Plan one envelope after the other; a change that is in two of them is sent once.
 
     Args:
         envelopes: What failed.
-        convert: The current conversion.
-        known: Ids that need not be sent; grows by those that are.
+        route: The current routing and conversion.
+        known: Ids that need not be sent, by change log; grows by those that are.
+        contract: The table contract; rows that name no change log are of the first one of its source.
     """
     for envelope in envelopes:
         outcomes: list[str] = []
-        rows: list[bytes] = []
+        rows: list[Row] = []
         errors: dict[int, ConversionError] = {}
+        own_log = envelope.log or contract.of_source[0].log_name
         for place, change in enumerate(envelope.changes):
             document = change.document
-            if id_of(document) in known:
+            change_id = id_of(document)
+            if is_change_row(document):
+                found, failed = _fitting(Row(own_log, change.raw))
+            elif change_id is not None and all(change_id in ids for ids in known.values()):
                 outcomes.append(DELIVERED)
                 continue
-            try:
-                rows.append(_fitting(change.raw) if is_change_row(document) else convert(document))
-            except ConversionError as error:
-                errors[place] = error
-                outcomes.append(NEVER if error.kind == TOO_LARGE else FAILED)
             else:
-                outcomes.append(REPLAYED)
-                known.add(id_of(document))
+                found, failed = route(document)
+            new = [row for row in found if change_id not in known.setdefault(row.log, set())]
+            rows += new
+            for row in new:
+                known[row.log].add(change_id)
+            if failed and not _is_known(change_id, known, found):
+                errors[place] = failed[0]
+                outcomes.append(NEVER if failed[0].kind == TOO_LARGE else FAILED)
+            else:
+                outcomes.append(REPLAYED if new else DELIVERED)
         yield Plan(envelope, tuple(outcomes), tuple(rows), errors)
 
 
-def _fitting(row: bytes) -> bytes:
+def _is_known(change_id: str | None, known: Known, rows: Sequence[Row]) -> bool:
+    """Whether a change that does not fit now was delivered before, by another contract than today's."""
+    others = [ids for log, ids in known.items() if log not in {row.log for row in rows}]
+    return change_id is not None and any(change_id in ids for ids in others)
+
+
+def _fitting(row: Row) -> tuple[list[Row], list[ConversionError]]:
     """A change row as it is, if Firehose accepts it; a call that holds a larger one is refused as a whole."""
-    if len(row) > MAX_ROW_BYTES:
-        message = f"Its row has {len(row):,} bytes, but Firehose accepts only {MAX_ROW_BYTES:,}"
-        raise ConversionError(TOO_LARGE, message)
-    return row
+    if len(row.data) > MAX_ROW_BYTES:
+        message = f"Its row has {len(row.data):,} bytes, but Firehose accepts only {MAX_ROW_BYTES:,}"
+        return [], [ConversionError(TOO_LARGE, message)]
+    return [row], []
 
 
 def changed_at(document: Any) -> datetime | None:

@@ -11,10 +11,11 @@ import pandas as pd
 from dynaberg import aws, deploy
 from dynaberg.delivery.envelopes import FailedChange
 from dynaberg.delivery.failures import error_bucket, error_key, error_lines, id_of, read_bucket
-from dynaberg.delivery.reentry import Convert, delivered_ids, deployed_converter, open_reentry
-from dynaberg.delivery.replay import CLOCK_MARGIN, DELIVERED, FAILED, REPLAYED, changed_at
+from dynaberg.delivery.reentry import Route, deployed_route, ids_of_source, open_reentry
+from dynaberg.delivery.replay import CLOCK_MARGIN, DELIVERED, FAILED, REPLAYED, Known, changed_at
 from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
+from dynaberg.functions.routing import Row
 from dynaberg.source import StreamRecord, oldest_moment, read_changes
 
 if TYPE_CHECKING:
@@ -70,41 +71,42 @@ def replay_stream(
     stream_arn = deploy.outputs(session, settings, "foundation")["ChangeStreamArn"]
     send = open_reentry(session, settings, contract)
     begin = since or oldest_moment(session, stream_arn)
-    known = delivered_ids(session, settings, contract, begin - CLOCK_MARGIN)
-    run = _Run(deployed_converter(session, settings, contract), known)
+    known = ids_of_source(session, settings, contract, begin - CLOCK_MARGIN)
+    run = _Run(deployed_route(session, settings, contract), known)
     records = read_changes(session, stream_arn, since, until or datetime.now(UTC))
     for group in _groups(tqdm(records, desc="Read again", unit="change", disable=not progress)):
-        rows = [run.take(record) for record in group]
-        send([row for row in rows if row is not None])
+        send([row for record in group for row in run.take(record)])
     _keep_failures(session, error_bucket(session, settings), run.failed)
     return run.report()
 
 
 class _Run:
-    """One replay: what is already in the change log, and the outcome of each change."""
+    """One replay: what is already in the change logs, and the outcome of each change."""
 
-    def __init__(self, convert: Convert, known: set[str | None]) -> None:
-        self._convert = convert
+    def __init__(self, route: Route, known: Known) -> None:
+        self._route = route
         self._known = known
         self._outcomes: list[tuple[str, datetime | None]] = []
         self.failed: list[tuple[FailedChange, ConversionError]] = []
 
-    def take(self, record: StreamRecord) -> bytes | None:
-        """The change row to send for a change; None if it need not or cannot be sent."""
+    def take(self, record: StreamRecord) -> list[Row]:
+        """The change rows to send for a change; none if it need not or cannot be sent."""
         change_id = id_of(record.document)
-        if change_id in self._known:
-            return self._note(DELIVERED, record, None)
-        try:
-            row = self._convert(record.document)
-        except ConversionError as error:
+        if change_id is not None and all(change_id in ids for ids in self._known.values()):
+            return self._note(DELIVERED, record, [])
+        rows, errors = self._route(record.document)
+        new = [row for row in rows if change_id not in self._known[row.log]]
+        for row in new:
+            self._known[row.log].add(change_id)
+        if errors and not any(change_id in ids for ids in self._known.values()):
+            error = errors[0]
             self.failed.append((FailedChange(record.raw, error.code, error.message, None, 0), error))
-            return self._note(FAILED, record, None)
-        self._known.add(change_id)
-        return self._note(REPLAYED, record, row)
+            return self._note(FAILED, record, new)
+        return self._note(REPLAYED if new else DELIVERED, record, new)
 
-    def _note(self, outcome: str, record: StreamRecord, row: bytes | None) -> bytes | None:
+    def _note(self, outcome: str, record: StreamRecord, rows: list[Row]) -> list[Row]:
         self._outcomes.append((outcome, changed_at(record.document)))
-        return row
+        return rows
 
     def report(self) -> pd.DataFrame:
         """The outcomes, counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from dynaberg import aws, catalog, deploy
 from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
-from dynaberg.source import read_changes
+from dynaberg.functions.routing import Router
+from dynaberg.source import StreamRecord, read_changes
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -155,12 +156,14 @@ def _count_by_id(
     session: boto3.Session, settings: Settings, contract: Contract
 ) -> tuple[int, Callable[[], int]]:
     """How many changes the source table's stream holds, and how many of them are in the change log."""
-    source = _kinesis_source(session, settings)
-    wanted = (
-        _change_ids_in_kinesis(session, source)
-        if source
-        else change_ids_in_stream(session, _stream_arn(session, contract))
-    )
+    source = _kinesis_source(session, settings, contract)
+    if source:
+        wanted = _change_ids_in_kinesis(session, source, contract)
+    elif contract.siblings:
+        until = datetime.now(UTC) + timedelta(hours=1)
+        wanted = _own_ids(read_changes(session, _stream_arn(session, contract), None, until), contract)
+    else:
+        wanted = change_ids_in_stream(session, _stream_arn(session, contract))
     sql = (
         f'SELECT DISTINCT change_id FROM "{contract.log_name}" '  # noqa: S608
         f"WHERE received_at >= current_timestamp - INTERVAL '{_STREAM_HOURS + 1}' HOUR"
@@ -170,25 +173,36 @@ def _count_by_id(
     )
 
 
-def _kinesis_source(session: boto3.Session, settings: Settings) -> dict[str, Any] | None:
+def _kinesis_source(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, Any] | None:
     """What Firehose reads, if that is Kinesis; None if the forwarder reads DynamoDB Streams."""
     try:
-        name = deploy.outputs(session, settings, "delivery").get("KinesisDeliveryStreamName")
+        outputs = deploy.outputs(session, settings, "delivery")
+        name = deploy.stream_name(outputs, contract.log_name, "KinesisDeliveryStreamName")
     except NotFoundError:
         return None
-    if name is None:
+    if not name:
         return None
     answer = aws.client(session, "firehose").describe_delivery_stream(DeliveryStreamName=name)
     source: dict[str, Any] = answer["DeliveryStreamDescription"]["Source"]["KinesisStreamSourceDescription"]
     return source
 
 
-def _change_ids_in_kinesis(session: boto3.Session, source: dict[str, Any]) -> set[str]:
+def _change_ids_in_kinesis(session: boto3.Session, source: dict[str, Any], contract: Contract) -> set[str]:
     """The ids of the changes that entered Kinesis after Firehose started; a change has other ids there."""
     now = datetime.now(UTC)
     since = max(source["DeliveryStartTimestamp"], now - timedelta(hours=_STREAM_HOURS))
-    documents = (record.document for record in read_changes(session, source["KinesisStreamARN"], since, now))
-    return {document["eventID"] for document in documents if isinstance(document, dict)}
+    return _own_ids(read_changes(session, source["KinesisStreamARN"], since, now), contract)
+
+
+def _own_ids(records: Iterable[StreamRecord], contract: Contract) -> set[str]:
+    """The ids of the changes that concern a table."""
+    router = Router(json.loads(contract.to_lambda_json()))
+    documents = (record.document for record in records)
+    return {
+        document["eventID"]
+        for document in documents
+        if isinstance(document, dict) and router.concerns(document, contract.log_name)
+    }
 
 
 def _stream_arn(session: boto3.Session, contract: Contract) -> str:

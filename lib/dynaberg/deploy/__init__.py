@@ -16,22 +16,19 @@ from dynaberg.deploy.parameters import (
     foundation_parameters,
     observe_parameters,
 )
-from dynaberg.deploy.stack_state import stack_parameters
+from dynaberg.deploy.stack_state import Part, of_source, stack_name, stack_parameters
 from dynaberg.deploy.stacks import (
-    Part,
     deploy_firehose,
     enable_cdc,
     exists,
     grants,
-    of_source,
     outputs,
     policy,
     preview,
     stack_drift,
-    stack_name,
     tags,
 )
-from dynaberg.deploy.template import TEMPLATES, load_template
+from dynaberg.deploy.template import TEMPLATES, load_template, stream_name
 
 __all__ = [
     "TEMPLATES",
@@ -61,5 +58,6 @@ __all__ = [
     "stack_drift",
     "stack_name",
     "stack_parameters",
+    "stream_name",
     "tags",
 ]

@@ -10,7 +10,7 @@ import boto3
 import pandas as pd
 
 from dynaberg.contracts import Contract
-from dynaberg.deploy import stacks
+from dynaberg.deploy import stack_state, stacks
 from dynaberg.deploy.stack_state import stack_parameters
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
@@ -52,7 +52,7 @@ def adopt(session: boto3.Session, settings: Settings, contract: Contract) -> pd.
     """
     table = describe_source(session, contract.source_table)
     check_source(session, table, contract)
-    before = stack_parameters(session, stacks.stack_name(settings, "foundation"))
+    before = stack_parameters(session, stack_state.stack_name(settings, "foundation"))
     _check_free(settings, before)
     switched_on = before.get("StreamSwitchedOn") or str(not table.stream_arn).lower()
     # Recorded first: after an interruption it is still known who switched the stream on.
@@ -78,7 +78,7 @@ def release(session: boto3.Session, settings: Settings) -> str:
     Raises:
         DeploymentError: DynamoDB refused it.
     """
-    before = stack_parameters(session, stacks.stack_name(settings, "foundation"))
+    before = stack_parameters(session, stack_state.stack_name(settings, "foundation"))
     if before.get("SourceOrigin") != stacks.ADOPTED:
         return ""
     name = before["SourceTableName"]
@@ -99,7 +99,7 @@ def refuse_adopted(session: boto3.Session, settings: Settings) -> None:
     Raises:
         SettingsError: The source table was adopted.
     """
-    before = stack_parameters(session, stacks.stack_name(settings, "foundation"))
+    before = stack_parameters(session, stack_state.stack_name(settings, "foundation"))
     if before.get("SourceOrigin") == stacks.ADOPTED:
         msg = (
             f"The DynamoDB table {before['SourceTableName']!r} was adopted, so no traffic is generated in it."

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from tqdm.auto import tqdm
 
 from dynaberg import aws, catalog, prices
-from dynaberg.deploy import stacks
+from dynaberg.deploy import stack_state, stacks
 from dynaberg.deploy.adoption import release
 from dynaberg.deploy.deployer import delete_stack
 from dynaberg.deploy.stack_state import (
@@ -61,8 +61,8 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
         One row per resource: kind, name, stack (empty if it belongs to none), holds, idle_usd_per_month (what
         it costs while nothing happens; Decimal).
     """
-    places = stacks.sources(session, settings)
-    names = [stacks.stack_name(place, part) for place in places for part in stacks.PARTS]
+    places = stack_state.sources(session, settings)
+    names = [stack_state.stack_name(place, part) for place in places for part in stacks.PARTS]
     stacked = [row for name in names for row in _stacked(session, name)]
     stacked += [row for place in places for row in _adopted(session, place)]
     known = {row[:2] for row in stacked}
@@ -99,10 +99,10 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
     if confirm != settings.name:
         msg = f"`confirm` is {confirm!r}, but the name is {settings.name!r}. Nothing was removed."
         raise SettingsError(msg, hint=f"confirm={settings.name!r} removes what list_resources() shows.")
-    places = stacks.sources(session, settings)
-    names = [stacks.stack_name(place, part) for place in places for part in reversed(stacks.PARTS)]
+    places = stack_state.sources(session, settings)
+    names = [stack_state.stack_name(place, part) for place in places for part in reversed(stacks.PARTS)]
     for place in places:
-        refuse_protected(session, stacks.stack_name(place, "foundation"))
+        refuse_protected(session, stack_state.stack_name(place, "foundation"))
     found = list_resources(session, settings)
     for name in names:
         if not name.endswith("-foundation"):
@@ -111,14 +111,14 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
     delete_stack(session, f"{settings.name}-tables")
     for place in places:
         of_place = (found["kind"] == ADOPTED_KIND) & (
-            found["stack"] == stacks.stack_name(place, "foundation")
+            found["stack"] == stack_state.stack_name(place, "foundation")
         )
         found.loc[of_place, "holds"] = release(session, place)
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)
     # The first source's foundation is the last to go: what all of them share tells where they are.
     for place in reversed(places):
-        delete_stack(session, stacks.stack_name(place, "foundation"))
+        delete_stack(session, stack_state.stack_name(place, "foundation"))
     for kind, name in _with_data(list_resources(session, settings), stacked=False):
         _KINDS[kind].empty(session, name)
         _KINDS[kind].delete(session, name)
@@ -159,7 +159,7 @@ def _stacked(session: boto3.Session, stack_name: str) -> Iterator[tuple[str, str
 
 def _adopted(session: boto3.Session, settings: Settings) -> Iterator[tuple[str, str, str, str]]:
     """The table that was adopted: it belongs to somebody else, and a clean-up keeps it."""
-    name = stacks.stack_name(settings, "foundation")
+    name = stack_state.stack_name(settings, "foundation")
     given = stack_parameters(session, name)
     if given.get("SourceOrigin") == stacks.ADOPTED:
         stream = "; its stream was switched on" if given["StreamSwitchedOn"] == "true" else ""

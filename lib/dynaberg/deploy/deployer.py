@@ -79,7 +79,7 @@ class StackResult:
 def deploy_stack(
     session: boto3.Session,
     stack_name: str,
-    template_path: Path,
+    template: Path | str,
     parameters: Mapping[str, str],
     *,
     tags: Mapping[str, str] | None = None,
@@ -90,7 +90,7 @@ def deploy_stack(
     Args:
         session: An open session.
         stack_name: Name of the stack.
-        template_path: The template, YAML.
+        template: The template: a file, or its text.
         parameters: The template's parameters.
         tags: Tags that CloudFormation puts on every resource that supports tags.
         progress: Whether stack events are shown as they come.
@@ -102,7 +102,7 @@ def deploy_stack(
         >>> deploy_stack(session, "dynaberg-foundation", TEMPLATES / "foundation.yaml", parameters).outputs
     """
     _recover(session, stack_name)
-    change_set = _make_change_set(session, stack_name, template_path, parameters, tags or {})
+    change_set = _make_change_set(session, stack_name, template, parameters, tags or {})
     events: list[dict[str, Any]] = []
     if change_set["Changes"]:
         token = f"dynaberg-{uuid4()}"
@@ -124,7 +124,7 @@ def deploy_stack(
 def preview_stack(
     session: boto3.Session,
     stack_name: str,
-    template_path: Path,
+    template: Path | str,
     parameters: Mapping[str, str],
     *,
     tags: Mapping[str, str] | None = None,
@@ -134,14 +134,14 @@ def preview_stack(
     Args:
         session: An open session.
         stack_name: Name of the stack.
-        template_path: The template, YAML.
+        template: The template: a file, or its text.
         parameters: The template's parameters.
         tags: The tags that the deployment would have.
 
     Raises:
         DeploymentError: CloudFormation does not accept the template or the parameters.
     """
-    change_set = _make_change_set(session, stack_name, template_path, parameters, tags or {})
+    change_set = _make_change_set(session, stack_name, template, parameters, tags or {})
     _discard(session, change_set)
     changes = [change["ResourceChange"] for change in change_set["Changes"]]
     rows = [
@@ -193,7 +193,7 @@ def _recover(session: boto3.Session, stack_name: str) -> None:
 def _make_change_set(
     session: boto3.Session,
     stack_name: str,
-    template_path: Path,
+    template: Path | str,
     parameters: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _make_change_set(
             StackName=stack_name,
             ChangeSetName=f"{_PREFIX}{uuid4()}",
             ChangeSetType="CREATE" if is_new else "UPDATE",
-            TemplateBody=template_path.read_text(encoding="utf-8"),
+            TemplateBody=template if isinstance(template, str) else template.read_text(encoding="utf-8"),
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
             Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
             Capabilities=["CAPABILITY_IAM"],

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaberg import aws, local
 from dynaberg.contracts import project_contract
-from dynaberg.deploy import account_checks, stacks
+from dynaberg.deploy import account_checks, stack_state, stacks
 from dynaberg.deploy.stack_state import stack_parameters
 from dynaberg.errors import DynabergError
 from dynaberg.settings import CONTEXT_FILE, Settings
@@ -52,7 +52,7 @@ def doctor(session: boto3.Session, settings: Settings) -> pd.DataFrame:
 
 def _further_sources(session: boto3.Session, settings: Settings) -> list[Settings]:
     try:
-        return stacks.sources(session, settings)[1:]
+        return stack_state.sources(session, settings)[1:]
     except (BotoCoreError, ClientError):
         # The checks before say what is wrong with the account.
         return []
@@ -141,7 +141,7 @@ def _local_aws(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
 
 def _foundation(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     outputs = stacks.outputs(session, settings, "foundation")
-    return True, f"{stacks.stack_name(settings, 'foundation')} on table {outputs['SourceTableName']}", ""
+    return True, f"{stack_state.stack_name(settings, 'foundation')} on table {outputs['SourceTableName']}", ""
 
 
 def _change_stream(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
@@ -176,7 +176,7 @@ def _workgroup(session: boto3.Session, settings: Settings) -> tuple[bool, str, s
 
 
 def _stream_type(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
-    deployed = stack_parameters(session, stacks.stack_name(settings, "delivery")).get("StreamType")
+    deployed = stack_parameters(session, stack_state.stack_name(settings, "delivery")).get("StreamType")
     wanted = settings.stream_type
     fix = f"wb.deploy_firehose() deploys or switches to {wanted}."
     return deployed == wanted, f"{deployed or 'nothing'} deployed, {wanted} set", fix

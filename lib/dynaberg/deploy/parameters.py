@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dynaberg.contracts import Contract
+from dynaberg.deploy.template import STREAM_OUTPUTS, stream_output
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
 
@@ -13,6 +14,7 @@ from dynaberg.settings import Settings
 NONE = "none"
 Outputs = Mapping[str, str]
 _NEW: Outputs = {}
+MOST_KINESIS_LOGS = 5
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ def foundation_parameters(settings: Settings, contract: Contract, before: Output
     }
 
 
-def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) -> dict[str, str]:
+def access_parameters(
+    settings: Settings, foundation: Outputs, before: Outputs, log: str = ""
+) -> dict[str, str]:
     """The access's parameters.
 
     Args:
@@ -83,6 +87,7 @@ def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) 
         foundation: Outputs of the foundation.
         before: Parameters of the delivery that is up: what reads Kinesis keeps its permissions until it is
             removed.
+        log: The first change log of the source; by default that of the settings.
     """
     with_kinesis = "kinesis" in (settings.stream_type, before.get("StreamType"))
     stream = foundation.get("KinesisStreamName") or before.get("KinesisStreamName", "")
@@ -100,7 +105,7 @@ def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) 
         "TableBucketArn": foundation["TableBucketArn"],
         "TableBucketName": foundation["TableBucketName"],
         "Namespace": foundation["Namespace"],
-        "LogTableName": settings.log_name,
+        "LogTableName": log or settings.log_name,
         "ErrorBucketName": foundation["ErrorBucketName"],
         "ResultsBucketName": foundation["ResultsBucketName"],
         "WorkGroupName": foundation["WorkGroupName"],
@@ -109,7 +114,7 @@ def access_parameters(settings: Settings, foundation: Outputs, before: Outputs) 
 
 
 def delivery_parameters(
-    settings: Settings, foundation: Outputs, access: Outputs, *, code_key: str, pace: Pace
+    settings: Settings, foundation: Outputs, access: Outputs, *, code_key: str, pace: Pace, log: str = ""
 ) -> dict[str, str]:
     """The delivery's parameters, except those of a change of the stream type (`handover.py`).
 
@@ -119,6 +124,7 @@ def delivery_parameters(
         access: Outputs of the access.
         code_key: Key of the functions' code in the code bucket.
         pace: How fast it is.
+        log: The first change log of the source; by default that of the settings.
     """
     return {
         "Project": settings.pipeline,
@@ -131,8 +137,8 @@ def delivery_parameters(
         "KmsKeyArn": settings.kms_key_arn,
         "TableBucketName": foundation["TableBucketName"],
         "Namespace": foundation["Namespace"],
-        "LogTableName": settings.log_name,
-        "ErrorPrefix": f"errors/{settings.log_name}/" if settings.source else "errors/",
+        "LogTableName": log or settings.log_name,
+        "ErrorPrefix": f"errors/{log or settings.log_name}/" if settings.source else "errors/",
         "ErrorBucketName": foundation["ErrorBucketName"],
         "CodeBucketName": foundation["CodeBucketName"],
         "CodeKey": code_key,
@@ -143,11 +149,29 @@ def delivery_parameters(
     }
 
 
-def observe_parameters(settings: Settings, foundation: Outputs, delivery: Outputs) -> dict[str, str]:
-    """The observation's parameters."""
+def check_readers(settings: Settings, others: Sequence[str]) -> None:
+    """Refuse more change logs of one source than its Kinesis stream can be read for.
+
+    Every delivery stream reads each shard once a second, and a shard allows five reads a second ("Quotas and
+    limits", Amazon Kinesis Data Streams Developer Guide).
+
+    Raises:
+        SettingsError: There are more.
+    """
+    if settings.stream_type == "kinesis" and len(others) >= MOST_KINESIS_LOGS:
+        msg = f"A source with {len(others) + 1} change logs cannot be read from Kinesis by all of them."
+        hint = f'At most {MOST_KINESIS_LOGS} can. Use stream_type="dynamodb", or fewer tables.'
+        raise SettingsError(msg, hint=hint)
+
+
+def observe_parameters(
+    settings: Settings, foundation: Outputs, delivery: Outputs, others: Sequence[str] = ()
+) -> dict[str, str]:
+    """The observation's parameters; `others` are the further change logs of the source."""
     wanted = [
         *("SourceTableName", "KinesisStreamName", "DeliveryStreamName", "KinesisDeliveryStreamName"),
         *("ForwarderName", "TransformName", "RedriveName", "DeadLetterQueueName", "ParkedQueueName"),
+        *(stream_output(log, name) for log in others for name in STREAM_OUTPUTS),
     ]
     named = {name: ({**foundation, **delivery}).get(name, NONE) for name in wanted}
     return named | {

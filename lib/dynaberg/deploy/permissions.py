@@ -21,7 +21,7 @@ import pandas as pd
 
 from dynaberg.contracts import Contract
 from dynaberg.deploy.parameters import access_parameters
-from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources
+from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources, with_logs
 from dynaberg.settings import ACCESS_MODES, Settings, check_choice
 
 MATRIX_COLUMNS = ["principal", "what", "resource", "permission", "mode", "enforced"]
@@ -59,7 +59,13 @@ _WHAT = {
 
 
 def access_matrix(
-    settings: Settings, foundation: Mapping[str, str], account: str, region: str, *, access_mode: str
+    settings: Settings,
+    foundation: Mapping[str, str],
+    account: str,
+    region: str,
+    *,
+    access_mode: str,
+    logs: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Who may do what on which resource.
 
@@ -69,6 +75,7 @@ def access_matrix(
         account: The account's id.
         region: The Region.
         access_mode: `iam` or `lakeformation`.
+        logs: The change logs of the source; by default the one of the settings.
 
     Returns:
         One row per principal, resource and statement: principal, what (the resource in words), resource,
@@ -79,9 +86,9 @@ def access_matrix(
     # The local AWS is deployed without Lake Formation; this shows what AWS would be given.
     there = replace(settings, target="aws", access_mode=access_mode)
     pseudo = {"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": "aws"}
-    resources = resolved_resources(
-        load_template(TEMPLATES / "access.yaml"), access_parameters(there, foundation, {}) | pseudo
-    )
+    first, *others = logs or [settings.log_name]
+    template = with_logs(load_template(TEMPLATES / "access.yaml"), others)
+    resources = resolved_resources(template, access_parameters(there, foundation, {}, first) | pseudo)
     rows = [(*row, settings.target == "aws") for name, r in resources.items() for row in _rows(name, r)]
     return pd.DataFrame(rows, columns=MATRIX_COLUMNS)
 
@@ -114,10 +121,11 @@ def _rows(name: str, resource: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             yield principal, what, short, actions, "iam"
 
 
-def _short(arn: str, only: Mapping[str, str]) -> str:
+def _short(arn: str, only: Mapping[str, Any]) -> str:
     """An ARN without account and Region; the tables of a bucket by the names that a condition gives them."""
     if "s3tables:namespace" in only:
-        return f"s3tables:{only['s3tables:namespace']}.{only.get('s3tables:tableName', '*')}"
+        tables = ", ".join(as_list(only.get("s3tables:tableName", "*")))
+        return f"s3tables:{only['s3tables:namespace']}.{tables}"
     return re.sub(r"^arn:[^:]+:([^:]*):[^:]*:[^:]*:", r"\1:", arn)
 
 
@@ -149,7 +157,7 @@ def caller_policy(
         account: The account's id.
         region: The Region.
         partition: The partition, such as `aws-cn`.
-        others: The other tables of the project, with the settings of `stacks.of_source`.
+        others: The other tables of the project, with the settings of `of_source`.
 
     Returns:
         An IAM policy document.

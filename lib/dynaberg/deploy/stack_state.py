@@ -7,7 +7,8 @@ stack", AWS CloudFormation User Guide.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 import pandas as pd
@@ -15,6 +16,13 @@ from botocore.exceptions import ClientError
 
 from dynaberg import aws
 from dynaberg.errors import DeploymentError, NotFoundError, SettingsError
+from dynaberg.settings import LONGEST_NAME, Settings
+
+if TYPE_CHECKING:
+    from dynaberg.contracts import Contract
+
+Part = Literal["foundation", "access", "delivery", "observe"]
+TAG = "dynaberg:name"
 
 DEADLINE_SECONDS = 1800
 RESOURCE_COLUMNS = ["resource", "type", "name", "status", "seconds"]
@@ -30,6 +38,49 @@ _MADE_BY = {
     "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "observe": "wb.deploy_firehose(), notebook 02_deploy_firehose",
 }
+
+
+def stack_name(settings: Settings, part: Part) -> str:
+    """Name of a stack, such as `dynaberg-foundation`; of a further source `dynaberg--orders-foundation`."""
+    return f"{settings.pipeline}-{part}"
+
+
+def of_source(
+    session: boto3.Session, settings: Settings, contract: Contract, *, first: Contract | None = None
+) -> Settings:
+    """The settings for one table: those of the project, and which source's stacks are meant.
+
+    The first source is the one whose foundation holds what all sources share.
+
+    Args:
+        session: An open session.
+        settings: The project.
+        contract: The table.
+        first: The table of the first source while there is no foundation; by default this one.
+    """
+    whole = replace(settings, source="", table_name=contract.table)
+    found = stack_parameters(session, stack_name(whole, "foundation")).get("SourceTableName")
+    is_first = (found or (first or contract).source_table) == contract.source_table
+    return whole if is_first else replace(whole, source=contract.source_table)
+
+
+def sources(session: boto3.Session, settings: Settings) -> list[Settings]:
+    """The settings for each source of the project that has stacks, the first one at the beginning.
+
+    Args:
+        session: An open session.
+        settings: The project.
+    """
+    first = replace(settings, source="")
+    found = [first]
+    # Names of other projects can begin alike; the tag tells them apart.
+    for name in stack_names(session, settings.name[: LONGEST_NAME - 7], "-foundation"):
+        stack = describe_stack(session, name) or {}
+        given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+        tagged = {each["Key"]: each["Value"] for each in stack.get("Tags", [])}
+        if tagged.get(TAG) == settings.name and given.get("Holds") == "source":
+            found.append(replace(settings, source=given["SourceTableName"]))
+    return found
 
 
 def stack_exists(session: boto3.Session, stack_name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import boto3
 import pandas as pd
@@ -18,6 +18,7 @@ from dynaberg.deploy.packaging import code_key, package, upload
 from dynaberg.deploy.parameters import (
     Pace,
     access_parameters,
+    check_readers,
     delivery_parameters,
     foundation_parameters,
     observe_parameters,
@@ -27,23 +28,24 @@ from dynaberg.deploy.parameters import (
 from dynaberg.deploy.permissions import access_matrix, caller_policy
 from dynaberg.deploy.stack_state import (
     DRIFT_COLUMNS,
-    describe_stack,
+    TAG,
+    Part,
     detect_drift,
+    of_source,
     protect_stack,
+    sources,
     stack_exists,
-    stack_names,
+    stack_name,
     stack_outputs,
     stack_parameters,
 )
-from dynaberg.deploy.template import TEMPLATES
+from dynaberg.deploy.template import TEMPLATES, template_body
 from dynaberg.errors import NotReadyError
-from dynaberg.settings import LONGEST_NAME, Settings
+from dynaberg.settings import Settings
 from dynaberg.source import describe_source, start_sending, stop_sending
 
-Part = Literal["foundation", "access", "delivery", "observe"]
 # In order of deployment: when it is created, Firehose checks whether its role may read the change log.
 PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
-TAG = "dynaberg:name"
 ADOPTED = "adopted"
 """The foundation's `SourceOrigin` of a table that somebody else created."""
 _SHARED = (
@@ -109,15 +111,18 @@ def deploy_firehose(
     found = _foundation_for(session, settings, contract)
     wait_for_kinesis(session, found)
     before = stack_parameters(session, stack_name(settings, "delivery"))
-    access = _deploy(session, settings, "access", access_parameters(settings, found, before))
+    first, others = _logs(contract, before)
+    check_readers(settings, others)
+    access = _deploy(session, settings, "access", access_parameters(settings, found, before, first), others)
     key = upload(session, found["CodeBucketName"], package(contract))
-    parameters = delivery_parameters(settings, found, access.outputs, code_key=key, pace=pace)
+    parameters = delivery_parameters(settings, found, access.outputs, code_key=key, pace=pace, log=first)
     for step in handover_steps(settings.stream_type, before, lambda: aws_seconds(session)):
-        delivery = _deploy(session, settings, "delivery", parameters | _known(step, parameters))
+        delivery = _deploy(session, settings, "delivery", parameters | _known(step, parameters), others)
     if before.get("StreamType", settings.stream_type) != settings.stream_type:
         # What read Kinesis is gone, so its permissions are removed, too.
-        access = _deploy(session, settings, "access", access_parameters(settings, found, {}))
-    observe = _deploy(session, settings, "observe", observe_parameters(settings, found, delivery.outputs))
+        access = _deploy(session, settings, "access", access_parameters(settings, found, {}, first), others)
+    watched = observe_parameters(settings, found, delivery.outputs, others)
+    observe = _deploy(session, settings, "observe", watched, others)
     results = [access, delivery, observe]
     return pd.concat([result.resources for result in results], ignore_index=True)
 
@@ -141,20 +146,22 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
     account = aws.account_id(session)
     foundation = _foundation_or_plan(session, settings, contract, account)
     access = planned_access(settings, account) | found.get("access", {})
+    first, others = _logs(contract, before)
     pace = Pace(*(int(before.get(name, default)) for name, default in _PACE.items()))
     delivery = delivery_parameters(
-        settings, foundation, access, code_key=code_key(package(contract)), pace=pace
+        settings, foundation, access, code_key=code_key(package(contract)), pace=pace, log=first
     )
     handed_over = {name: before.get(name, "") for name in ("ForwardUntil", "TakenOverAt")}
     wanted: dict[Part, dict[str, str]] = {
         "foundation": foundation_parameters(settings, contract, _foundation_before(session, settings)),
-        "access": access_parameters(settings, foundation, {}),
+        "access": access_parameters(settings, foundation, {}, first),
         "delivery": delivery | handed_over | {"StreamType": settings.stream_type},
-        "observe": observe_parameters(settings, foundation, found.get("delivery", {})),
+        "observe": observe_parameters(settings, foundation, found.get("delivery", {}), others),
     }
     shown = []
     for part, parameters in wanted.items():
-        name, template = stack_name(settings, part), TEMPLATES / f"{part}.yaml"
+        name = stack_name(settings, part)
+        template = template_body(TEMPLATES / f"{part}.yaml", others if part != "foundation" else ())
         changes = preview_stack(session, name, template, parameters, tags=tags(settings))
         changes.insert(0, "stack", name)
         shown.append(changes)
@@ -206,6 +213,7 @@ def grants(
         account,
         session.region_name,
         access_mode=access_mode or settings.access_mode,
+        logs=[each.log_name for each in contract.of_source],
     )
 
 
@@ -254,49 +262,6 @@ def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str,
     return _with_stream(session, found) if found.get("SourceOrigin") == ADOPTED else found
 
 
-def stack_name(settings: Settings, part: Part) -> str:
-    """Name of a stack, such as `dynaberg-foundation`; of a further source `dynaberg--orders-foundation`."""
-    return f"{settings.pipeline}-{part}"
-
-
-def of_source(
-    session: boto3.Session, settings: Settings, contract: Contract, *, first: Contract | None = None
-) -> Settings:
-    """The settings for one table: those of the project, and which source's stacks are meant.
-
-    The first source is the one whose foundation holds what all sources share.
-
-    Args:
-        session: An open session.
-        settings: The project.
-        contract: The table.
-        first: The table of the first source while there is no foundation; by default this one.
-    """
-    whole = replace(settings, source="", table_name=contract.table)
-    found = stack_parameters(session, stack_name(whole, "foundation")).get("SourceTableName")
-    is_first = (found or (first or contract).source_table) == contract.source_table
-    return whole if is_first else replace(whole, source=contract.source_table)
-
-
-def sources(session: boto3.Session, settings: Settings) -> list[Settings]:
-    """The settings for each source of the project that has stacks, the first one at the beginning.
-
-    Args:
-        session: An open session.
-        settings: The project.
-    """
-    first = replace(settings, source="")
-    found = [first]
-    # Names of other projects can begin alike; the tag tells them apart.
-    for name in stack_names(session, settings.name[: LONGEST_NAME - 7], "-foundation"):
-        stack = describe_stack(session, name) or {}
-        given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
-        tagged = {each["Key"]: each["Value"] for each in stack.get("Tags", [])}
-        if tagged.get(TAG) == settings.name and given.get("Holds") == "source":
-            found.append(replace(settings, source=given["SourceTableName"]))
-    return found
-
-
 def tags(settings: Settings) -> dict[str, str]:
     """The tag that marks everything that was created."""
     return {TAG: settings.name}
@@ -311,10 +276,28 @@ _HANDED_OVER = {"StreamType", "ForwardUntil", "TakenOverAt"}
 
 
 def _deploy(
-    session: boto3.Session, settings: Settings, part: Part, parameters: dict[str, str]
+    session: boto3.Session,
+    settings: Settings,
+    part: Part,
+    parameters: dict[str, str],
+    others: Sequence[str] = (),
 ) -> StackResult:
-    name, template = stack_name(settings, part), TEMPLATES / f"{part}.yaml"
-    return deploy_stack(session, name, template, parameters, tags=tags(settings))
+    """Deploy a stack; `others` are the change logs of its source beside the first one."""
+    template = template_body(TEMPLATES / f"{part}.yaml", others)
+    return deploy_stack(session, stack_name(settings, part), template, parameters, tags=tags(settings))
+
+
+def _logs(contract: Contract, before: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The change logs of a table's source: the one that has the first delivery stream, and the others.
+
+    Args:
+        contract: The table contract.
+        before: Parameters of the delivery that is up: its first stream keeps its change log.
+    """
+    names = [each.log_name for each in contract.of_source]
+    first = before.get("LogTableName")
+    first = first if first in names else names[0]
+    return first, [name for name in names if name != first]
 
 
 def _deploy_foundation(session: boto3.Session, settings: Settings, contract: Contract) -> StackResult:

@@ -1,4 +1,4 @@
-"""A template evaluated for given parameters: conditions decided, references filled in.
+"""A template for several change logs; and one evaluated for given parameters, its references filled in.
 
 It supports only what the templates of this folder use: `Ref`, `Fn::Sub`, `Fn::GetAtt`, `Fn::If` and the
 conditions.
@@ -7,8 +7,10 @@ Source: "Intrinsic function reference", AWS CloudFormation Template Reference.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,136 @@ def load_template(path: Path) -> dict[str, Any]:
     """A template, its short forms written out."""
     loaded: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506, a SafeLoader
     return loaded
+
+
+def template_body(path: Path, others: Sequence[str] = ()) -> str:
+    """The text of a template; with further change logs of the source, each with what it needs of its own.
+
+    Args:
+        path: The template.
+        others: The names of the change logs beside the one that its parameter names.
+    """
+    if not others:
+        return path.read_text(encoding="utf-8")
+    return json.dumps(with_logs(load_template(path), others))
+
+
+def with_logs(template: dict[str, Any], others: Sequence[str]) -> dict[str, Any]:
+    """A template with copies of what belongs to a change log, one for each further one.
+
+    Each change log has its own delivery stream: streams cost nothing in themselves, and a table that cannot
+    be written to does not hold up another.
+
+    Args:
+        template: A template, from `load_template`.
+        others: The names of the further change logs.
+    """
+    for log in others:
+        _copy_for(template, log)
+    resources = template["Resources"]
+    for name in _SENDERS & resources.keys():
+        streams = {"${LogTableName}": "${DeliveryStream}"}
+        streams |= {log: f"${{Stream{log_id(log)}}}" for log in others}
+        _variables(resources[name])["DELIVERY_STREAM_NAMES"] = {"Fn::Sub": json.dumps(streams)}
+    for name in resources:
+        for policy in resources[name].get("Properties", {}).get("Policies", ()):
+            for given in policy["PolicyDocument"]["Statement"]:
+                _widen(given["Fn::If"][1] if "Fn::If" in given else given, others)
+    return template
+
+
+# What there is once for each change log, and how the names of the copies begin: some may not be long.
+_COPIED = {"DeliveryStream": "Stream", "KinesisDeliveryStream": "KinesisStream"} | {
+    name: name
+    for name in (
+        *("Transform", "FirehoseOnChangeLog", "FreshnessAlarm", "KinesisFreshnessAlarm", "FailedRowsAlarm"),
+        *("KinesisFailedRowsAlarm", "ProcessingAlarm", "KinesisLagAlarm"),
+    )
+}
+STREAM_OUTPUTS = {"DeliveryStreamName": "Stream{}Name", "KinesisDeliveryStreamName": "KinesisStream{}Name"}
+_SENDERS = {"Forwarder", "Redrive"}
+_OWN_NAMES = ("AlarmName", "FunctionName")
+
+
+def stream_output(log: str, name: str) -> str:
+    """The output of the delivery that names the stream of a further change log.
+
+    Args:
+        log: Name of the change log.
+        name: `DeliveryStreamName` or `KinesisDeliveryStreamName`, as the first change log has it.
+    """
+    return STREAM_OUTPUTS[name].format(log_id(log))
+
+
+def stream_name(outputs: Mapping[str, str], log: str, name: str = "DeliveryStreamName") -> str:
+    """The delivery stream of a change log, by the outputs of the delivery; the first one's has no own output.
+
+    Args:
+        outputs: Outputs of the delivery.
+        log: Name of the change log.
+        name: `DeliveryStreamName` or `KinesisDeliveryStreamName`; empty is returned if there is none.
+    """
+    return outputs.get(stream_output(log, name), outputs.get(name, ""))
+
+
+def _copy_for(template: dict[str, Any], log: str) -> None:
+    """Add to a template what a further change log needs."""
+    own, resources = log_id(log), template["Resources"]
+    names = {name: f"{begin}{own}" for name, begin in _COPIED.items() if name in resources}
+    refs: dict[str, Any] = {name: {"Ref": copy} for name, copy in names.items()}
+    refs |= {"LogTableName": log, "ErrorPrefix": f"errors/{log}/"}
+    if "DeliveryStreamName" in template["Parameters"]:
+        for name in STREAM_OUTPUTS:
+            template["Parameters"][stream_output(log, name)] = {"Type": "String", "Default": "none"}
+            refs[name] = {"Ref": stream_output(log, name)}
+    for name, copy in names.items():
+        resources[copy] = resource = _copy(resources[name], refs, names)
+        for property_name in _OWN_NAMES:
+            if property_name in resource["Properties"]:
+                text = resource["Properties"][property_name]["Fn::Sub"]
+                resource["Properties"][property_name] = {"Fn::Sub": f"{text}-{own}"}
+    for name in STREAM_OUTPUTS.keys() & template.get("Outputs", {}).keys():
+        template["Outputs"][stream_output(log, name)] = _copy(template["Outputs"][name], refs, names)
+
+
+def log_id(log: str) -> str:
+    """What distinguishes the resources of a further change log: short, for names that may not be long."""
+    return hashlib.sha256(log.encode()).hexdigest()[:8]
+
+
+def _variables(function: dict[str, Any]) -> dict[str, Any]:
+    variables: dict[str, Any] = function["Properties"]["Environment"]["Variables"]
+    return variables
+
+
+def _copy(node: Any, replaced: Mapping[str, Any], names: Mapping[str, str]) -> Any:
+    """A copy in which references to some parameters and resources lead elsewhere."""
+    if isinstance(node, Mapping):
+        if set(node) == {"Ref"} and node["Ref"] in replaced:
+            return replaced[node["Ref"]]
+        if set(node) == {"Fn::GetAtt"}:
+            first, *rest = node["Fn::GetAtt"]
+            return {"Fn::GetAtt": [names.get(first, first), *rest]}
+        return {key: _copy(value, replaced, names) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_copy(each, replaced, names) for each in node]
+    return node
+
+
+def _widen(statement: dict[str, Any], others: Sequence[str]) -> None:
+    """Let a statement that names the change log, its stream or its function name the others, too."""
+    arns = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+    texts = [arn.get("Fn::Sub", "") if isinstance(arn, Mapping) else "" for arn in arns]
+    more = [
+        text.replace("${LogTableName}", log) for text in texts if "${LogTableName}" in text for log in others
+    ]
+    more += [text.replace("-DeliveryStream-*", "-Stream*") for text in texts if "-DeliveryStream-*" in text]
+    more += [f"{text}-*" for text in texts if text.endswith("${Project}-transform")]
+    if more:
+        statement["Resource"] = [*arns, *({"Fn::Sub": text} for text in more)]
+    named = statement.get("Condition", {}).get("StringEquals", {})
+    if named.get("s3tables:tableName") == {"Ref": "LogTableName"}:
+        named["s3tables:tableName"] = [{"Ref": "LogTableName"}, *others]
 
 
 def resolved_resources(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -4,4 +4,13 @@ The handlers are `forwarder`, `redrive` and `transform`. Public: the modules wit
 handler would do.
 """
 
-__all__ = ["attributes", "change_row", "dead_letters", "handover", "masks", "packing", "to_firehose"]
+__all__ = [
+    "attributes",
+    "change_row",
+    "dead_letters",
+    "handover",
+    "masks",
+    "packing",
+    "routing",
+    "to_firehose",
+]

@@ -327,3 +327,26 @@ def has_unnamed_members(parsed_type: Any, attribute: Any) -> bool:
             named = dict(_member(name, inner) for name, inner in members.items())
             return any(name not in named or has_unnamed_members(named[name], value[name]) for name in value)
     return False
+
+
+def part_converter(convert: Converter, parsed_type: Any, after: str, before: str) -> Converter:
+    """The function that takes the part of a text after one text and before another.
+
+    Args:
+        convert: Converts the part.
+        parsed_type: The type of its column: a number is read from the text.
+        after: What the part follows; empty for the beginning.
+        before: What ends the part, if it occurs; empty for the end.
+    """
+    tag = "N" if parsed_type in ("int", "long") or isinstance(parsed_type, dict) else "S"
+
+    def convert_part(attribute: Any) -> Any:
+        kind, text = unpack(attribute)
+        if kind == "NULL":
+            return None
+        if kind != "S" or after not in text:
+            raise ConversionError("WrongFormat", f"has no {after!r} in it: {shorten(attribute)}")
+        _, _, rest = text.partition(after) if after else ("", "", text)
+        return convert({tag: rest.partition(before)[0] if before else rest})
+
+    return convert_part

@@ -19,6 +19,7 @@ from .attributes import (
     canonical_moment,
     converter_for,
     has_unnamed_members,
+    part_converter,
     shorten,
     to_json,
     unpack,
@@ -59,6 +60,7 @@ class _Column:
     attribute: str
     type: Any
     convert: Converter
+    is_part: bool = False
 
 
 class ChangeConverter:
@@ -89,7 +91,11 @@ class ChangeConverter:
             self._by_attribute.setdefault(column.attribute, []).append(column)
         of_columns = [([c.get("attribute", c["name"])], c["mask"]) for c in contract["columns"] if c["mask"]]
         self._masks = mask_rules([*of_columns, *contract.get("masks", ())])
-        alone = {name: (cs[0].name, cs[0].type) for name, cs in self._by_attribute.items() if len(cs) == 1}
+        alone = {
+            name: (cs[0].name, cs[0].type)
+            for name, cs in self._by_attribute.items()
+            if len(cs) == 1 and not cs[0].is_part
+        }
         required = [column.attribute for column in self._columns if column.name in self._key]
         self._shapes = Shapes(alone, required=required, barred=self._masks)
         self._checked_sources: set[str] = set()
@@ -218,9 +224,12 @@ def _column(described: Mapping[str, Any], *, is_key: bool) -> _Column:
     convert = converter_for(described["type"], moments)
     if is_key and described["type"] == "timestamptz":
         convert = _one_spelling(convert)
-    return _Column(
-        described["name"], described.get("attribute", described["name"]), described["type"], convert
-    )
+    after, before = described.get("after", ""), described.get("before", "")
+    is_part = bool(after or before)
+    if is_part:
+        convert = part_converter(convert, described["type"], after, before)
+    attribute = described.get("attribute", described["name"])
+    return _Column(described["name"], attribute, described["type"], convert, is_part)
 
 
 def _one_spelling(convert: Converter) -> Converter:

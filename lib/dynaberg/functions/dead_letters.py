@@ -52,6 +52,7 @@ class DeadLetter:
         attempts: How often the redrive had tried them before this message was written.
         history: What happened so far, oldest first: at (ms since 1970), by, error_code.
         pointer: Key of the object of the error bucket that holds the rows.
+        log_name: The change log of the rows; empty if the source has only one.
     """
 
     rows: tuple[bytes, ...]
@@ -60,6 +61,7 @@ class DeadLetter:
     attempts: int = 0
     history: tuple[dict[str, Any], ...] = ()
     pointer: str | None = None
+    log_name: str = ""
 
     def after(self, by: str, error_code: str, error_message: str, attempts: int) -> DeadLetter:
         """The letter with one more failure in its history."""
@@ -79,6 +81,8 @@ class DeadLetter:
         }
         if self.pointer:
             facts["pointer"] = self.pointer
+        if self.log_name:
+            facts["log_name"] = self.log_name
         rows = b",".join(self.rows).decode()
         return f'{{"rows":[{rows}],{json.dumps(facts)[1:]}'.translate(_ESCAPED)
 
@@ -96,15 +100,22 @@ def parse_dead_letter(body: str) -> DeadLetter:
         )
         code, message = str(document["error_code"]), str(document["error_message"])
         history = tuple(document.get("history", ()))
-        return DeadLetter(
-            rows, code, message, int(document.get("attempts", 0)), history, document.get("pointer")
-        )
+        attempts, pointer = int(document.get("attempts", 0)), document.get("pointer")
+        return DeadLetter(rows, code, message, attempts, history, pointer, str(document.get("log_name", "")))
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise NotADeadLetterError(type(error).__name__) from error
 
 
 def keep_refused(
-    sqs: Any, s3: Any, refused: Sequence[Refused], *, queue_url: str, bucket: str, stream_name: str, by: str
+    sqs: Any,
+    s3: Any,
+    refused: Sequence[Refused],
+    *,
+    queue_url: str,
+    bucket: str,
+    stream_name: str,
+    by: str,
+    log_name: str = "",
 ) -> int:
     """Put what Firehose refused into the dead-letter queue, and log the change ids.
 
@@ -116,6 +127,7 @@ def keep_refused(
         bucket: The error bucket, for rows that fit into no message.
         stream_name: The delivery stream, for the error message.
         by: ARN of the Lambda.
+        log_name: The change log; empty if the source has only one.
 
     Returns:
         How many messages were written.
@@ -125,7 +137,9 @@ def keep_refused(
     """
     letters = []
     for code, same in groupby(sorted(refused, key=lambda each: each.code), key=lambda each: each.code):
-        fresh = DeadLetter((), "", "").after(by, code, f"Firehose stream {stream_name} refused it", 0)
+        fresh = DeadLetter((), "", "", log_name=log_name).after(
+            by, code, f"Firehose stream {stream_name} refused it", 0
+        )
         for rows in _groups([each.row for each in same]):
             letter = replace(fresh, rows=tuple(rows))
             letters.append(_pointed(s3, bucket, letter, by) if len(rows[0]) > MAX_ROWS_BYTES else letter)
@@ -164,7 +178,8 @@ def _pointed(s3: Any, bucket: str, letter: DeadLetter, by: str) -> DeadLetter:
     """The letter with its rows in the error bucket."""
     failures = [Failure(row, change_id(row), letter.error_code, letter.error_message) for row in letter.rows]
     now_us = time.time_ns() // 1_000
-    key = keep_failures(s3, bucket, failures, received_at_us=now_us, function_arn=by, prefix=PREFIX)
+    prefix = f"{PREFIX}/{letter.log_name}" if letter.log_name else PREFIX
+    key = keep_failures(s3, bucket, failures, received_at_us=now_us, function_arn=by, prefix=prefix)
     return replace(letter, rows=(), pointer=key)
 
 

@@ -1,4 +1,4 @@
-"""The error bucket: what cannot be delivered, kept complete, in Firehose's own format; and log lines.
+"""What becomes of failures: the error bucket keeps them, in Firehose's own format, and the log names them.
 
 Source of the format: "Handle data delivery failures", Amazon Data Firehose Developer Guide.
 """

@@ -1,7 +1,8 @@
 """Pattern 1: the Lambda between DynamoDB Streams and Firehose.
 
-Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `ERROR_BUCKET_NAME`, and around a change of the
-stream type `FORWARD_UNTIL` or `TAKEN_OVER_AT`. The table contract is next to the package.
+Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `ERROR_BUCKET_NAME`, around a change of the
+stream type `FORWARD_UNTIL` or `TAKEN_OVER_AT`, and with several change logs `DELIVERY_STREAM_NAMES`, in JSON.
+The table contracts are next to the package.
 """
 
 from __future__ import annotations
@@ -9,16 +10,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .attributes import ConversionError
-from .change_row import ChangeConverter
 from .dead_letters import keep_refused
 from .error_bucket import Failure, change_id_of, keep_failures, log
 from .handover import read_handover
-from .resources import client, converter
-from .to_firehose import deliver
+from .resources import client, router, several_logs, stream_of
+from .routing import Router
+from .to_firehose import Delivery, deliver
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -31,14 +31,32 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         UnkeptError: The dead-letter queue refused rows, too; the event source retries the batch.
     """
     received_at_us, bucket = time.time_ns() // 1_000, os.environ["ERROR_BUCKET_NAME"]
-    function_arn, stream_name = context.invoked_function_arn, os.environ["DELIVERY_STREAM_NAME"]
+    function_arn = context.invoked_function_arn
     records = read_handover(os.environ).apply(event["Records"])
-    rows, failures = convert_all(converter(), records, received_at_us)
+    rows, failures = convert_all(router(), records, received_at_us)
     # Failures first: if the error bucket is unavailable, the retried batch has not been delivered yet.
     if failures:
         keep_failures(
             client("s3"), bucket, failures, received_at_us=received_at_us, function_arn=function_arn
         )
+    delivered = [_deliver(log_name, wanted, context) for log_name, wanted in rows.items()]
+    log(
+        "INFO",
+        "changes forwarded",
+        records=len(event["Records"]),
+        rows=sum(map(len, rows.values())),
+        failed=len(failures),
+        refused=sum(len(each.refused) for each in delivered),
+        retried=sum(each.retried for each in delivered),
+    )
+    # Rows that were not kept raise an error and are not named here: an event source that does not read this
+    # response retries a raised batch, too. What had been delivered then comes twice, with the same change_id.
+    return {"batchItemFailures": []}
+
+
+def _deliver(log_name: str, rows: Sequence[bytes], context: Any) -> Delivery:
+    """Send the rows of one change log; what Firehose refuses goes to the dead-letter queue."""
+    stream_name = stream_of(log_name)
     delivery = deliver(
         client("firehose"),
         stream_name,
@@ -51,34 +69,25 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             client("s3"),
             delivery.refused,
             queue_url=os.environ["DEAD_LETTER_QUEUE_URL"],
-            bucket=bucket,
+            bucket=os.environ["ERROR_BUCKET_NAME"],
             stream_name=stream_name,
-            by=function_arn,
+            by=context.invoked_function_arn,
+            log_name=log_name if several_logs() else "",
         )
-    log(
-        "INFO",
-        "changes forwarded",
-        records=len(event["Records"]),
-        rows=len(rows),
-        failed=len(failures),
-        refused=len(delivery.refused),
-        retried=delivery.retried,
-    )
-    # Rows that were not kept raise an error and are not named here: an event source that does not read this
-    # response retries a raised batch, too. What had been delivered then comes twice, with the same change_id.
-    return {"batchItemFailures": []}
+    return delivery
 
 
 def convert_all(
-    converter: ChangeConverter, records: Iterable[Any], received_at_us: int
-) -> tuple[list[bytes], list[Failure]]:
-    """Convert records; returns the rows of those that fit, and the failures of those that do not."""
-    rows: list[bytes] = []
+    router: Router, records: Iterable[Any], received_at_us: int
+) -> tuple[dict[str, list[bytes]], list[Failure]]:
+    """Convert records; returns the rows by change log, and the failures of records that do not fit."""
+    rows: dict[str, list[bytes]] = {}
     failures: list[Failure] = []
     for record in records:
-        try:
-            rows.append(converter.to_row(record, received_at_us))
-        except ConversionError as error:
+        found, errors = router.rows(record, received_at_us)
+        for row in found:
+            rows.setdefault(row.log, []).append(row.data)
+        if errors:
             raw = json.dumps(record).encode()
-            failures.append(Failure(raw, change_id_of(record), error.code, error.message))
+            failures += [Failure(raw, change_id_of(record), e.code, e.message) for e in errors]
     return rows, failures

@@ -1,7 +1,8 @@
 """The redrive: retries the dead letters at growing intervals, and parks those that keep failing.
 
 Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `PARKED_QUEUE_URL`, `ERROR_BUCKET_NAME`,
-`MAX_ATTEMPTS`, `FIRST_DELAY_SECONDS`, `LONGEST_DELAY_SECONDS`.
+`MAX_ATTEMPTS`, `FIRST_DELAY_SECONDS`, `LONGEST_DELAY_SECONDS`, and with several change logs
+`DELIVERY_STREAM_NAMES`, in JSON.
 Source: "Using Lambda with Amazon SQS", "Implementing partial batch responses", AWS Lambda Developer Guide.
 """
 
@@ -19,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .dead_letters import DeadLetter, NotADeadLetterError, UnkeptError, change_id, parse_dead_letter, send
 from .error_bucket import CHANGE_IDS_LOGGED, log
-from .resources import client
+from .resources import client, stream_of
 from .to_firehose import put
 
 ARCHIVE = "archive/replayed"
@@ -59,7 +60,7 @@ def _redrive(message: dict[str, Any], by: str) -> bool:
     if not rows:
         log("INFO", "dead letter replayed meanwhile", object=letter.pointer)
         return True
-    refused = put(client("firehose"), os.environ["DELIVERY_STREAM_NAME"], rows)
+    refused = put(client("firehose"), stream_of(letter.log_name), rows)
     if not refused:
         _archive(letter)
         log("INFO", "dead letter delivered", rows=len(rows), attempts=attempts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from .change_row import ChangeConverter
+from .routing import Router
 
 # A batch is tens of thousands of objects that live for one invocation and hold no cycles. By default Python
 # scans them after every 700, which takes half the time of parsing.
@@ -21,9 +22,9 @@ CONTRACT_FILE = Path(__file__).resolve().parents[1] / "contract.json"
 
 
 @cache
-def converter() -> ChangeConverter:
-    """The converter of the contract that is next to the package."""
-    return ChangeConverter(json.loads(CONTRACT_FILE.read_text(encoding="utf-8")))
+def router() -> Router:
+    """The router, and the conversion, by the contracts that are next to the package."""
+    return Router(json.loads(CONTRACT_FILE.read_text(encoding="utf-8")))
 
 
 @cache
@@ -39,3 +40,14 @@ def client(name: str) -> Any:
         parameter_validation=False,
     )
     return boto3.client(name, config=config)  # type: ignore[call-overload]
+
+
+def several_logs() -> bool:
+    """Whether the source has more than one change log."""
+    return bool(os.environ.get("DELIVERY_STREAM_NAMES"))
+
+
+def stream_of(log_name: str) -> str:
+    """The delivery stream of a change log; the only one there is, if the source has one change log."""
+    names = json.loads(os.environ.get("DELIVERY_STREAM_NAMES") or "{}")
+    return str(names.get(log_name) or os.environ["DELIVERY_STREAM_NAME"])

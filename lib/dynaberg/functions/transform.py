@@ -1,6 +1,7 @@
 """Pattern 2: the Lambda that Firehose calls to transform what it read from Kinesis.
 
-Environment: `ERROR_BUCKET_NAME`. The table contract is next to the package.
+Environment: `ERROR_BUCKET_NAME`, and with several change logs `LOG_TABLE_NAME`, the one that this function
+makes rows for. The table contracts are next to the package.
 Source of the formats: "Transform source data in Amazon Data Firehose", Amazon Data Firehose Developer Guide.
 """
 
@@ -11,13 +12,13 @@ import binascii
 import json
 import os
 import time
+from itertools import chain
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .attributes import ConversionError
 from .error_bucket import CHANGE_IDS_LOGGED, Failure, change_id_of, keep_failures, log
-from .resources import client, converter
+from .resources import client, router
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -28,19 +29,25 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     received_at_us = time.time_ns() // 1_000
     answers: dict[str, dict[str, Any]] = {}
-    failures: dict[str, Failure] = {}
+    failed: dict[str, list[Failure]] = {}
+    log_name = os.environ.get("LOG_TABLE_NAME") or router().logs[0]
     for record in event["records"]:
         record_id, raw = record["recordId"], _decode(record["data"])
         change = _parse(raw)
-        try:
-            row = converter().to_row(change, received_at_us)
-            answers[record_id] = {"result": "Ok", "data": base64.b64encode(row).decode()}
-        except ConversionError as error:
-            failures[record_id] = Failure(raw, change_id_of(change), error.code, error.message)
-            answers[record_id] = {"result": "Dropped", "data": record["data"]}
-    if failures and not _keep(list(failures.values()), received_at_us, context.invoked_function_arn):
-        for record_id in failures:
-            answers[record_id]["result"] = "ProcessingFailed"
+        rows, errors = router().rows(change, received_at_us)
+        own = next((row for row in rows if row.log == log_name), None)
+        answers[record_id] = {"result": "Dropped", "data": record["data"]}
+        if own is not None:
+            answers[record_id] = {"result": "Ok", "data": base64.b64encode(own.data).decode()}
+        # Every change log has a function that gets the same records; the first one keeps what fails.
+        if errors and log_name == router().logs[0]:
+            failed.setdefault(record_id, []).extend(
+                Failure(raw, change_id_of(change), error.code, error.message) for error in errors
+            )
+    failures = list(chain.from_iterable(failed.values()))
+    if failures and not _keep(failures, received_at_us, context.invoked_function_arn):
+        for record_id in failed:
+            answers[record_id] |= {"result": "ProcessingFailed"}
     log("INFO", "changes transformed", records=len(answers), failed=len(failures))
     return {"records": [{"recordId": record_id, **answer} for record_id, answer in answers.items()]}
 

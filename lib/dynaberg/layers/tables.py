@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def create_tables(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
     """Create the change log and the current table, or add the contract's new columns.
 
+    Tables that share the source are created, too, and the change log of what none of them claims.
+
     Nothing is ever dropped, and running it again changes nothing.
 
     Args:
@@ -37,10 +39,11 @@ def create_tables(session: boto3.Session, settings: Settings, contract: Contract
     import pandas as pd
     from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
 
-    tables = {
-        contract.log_name: (contract.log_schema(), contract.log_partition_spec()),
-        contract.table: (contract.current_schema(), UNPARTITIONED_PARTITION_SPEC),
-    }
+    tables = {}
+    for each in contract.of_source:
+        tables[each.log_name] = (each.log_schema(), each.log_partition_spec())
+        if not each.is_rest:
+            tables[each.table] = (each.current_schema(), UNPARTITIONED_PARTITION_SPEC)
     iceberg = catalog.open_catalog(session, settings)
     existing = catalog.table_names(iceberg, settings)
     rows = []

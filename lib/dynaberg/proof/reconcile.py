@@ -129,15 +129,17 @@ def _items(
     """The items to compare, and their partition keys if those are not all."""
     if sample is not None:
         drawn = scan_sample(session, contract.source_table, sample)
-        found = (key_of(item, contract) for item in drawn)
+        found = (key_of(item, contract) for item in drawn if contract.claims(item))
         partition_keys = list({key[0] for key in found if key is not None})
     if partition_keys is None:
-        return _masked(scan_items(session, contract.source_table), contract), None
-    return _masked(query_items(session, contract, partition_keys), contract), set(partition_keys)
+        return _own(scan_items(session, contract.source_table), contract), None
+    return _own(query_items(session, contract, partition_keys), contract), set(partition_keys)
 
 
-def _masked(items: list[Item], contract: Contract) -> list[Item]:
-    """Items as the tables hold them: what is masked inside an attribute is compared masked."""
+def _own(items: list[Item], contract: Contract) -> list[Item]:
+    """The items that the table claims, as it holds them: what is masked inside an attribute is masked."""
+    if contract.when:
+        items = [item for item in items if contract.claims(item)]
     rules = mask_rules((mask.path, mask.mask) for mask in contract.masks)
     return [mask_image(item, rules) for item in items] if rules else items
 
@@ -244,7 +246,7 @@ def _look_again(
         The remaining differences, the keys that are in flight, and the items as they are now.
     """
     contract = newer.contract
-    now = _keyed(_masked(get_items(session, contract, wanted), contract), contract)
+    now = _keyed(_own(get_items(session, contract, wanted), contract), contract)
     texts = _texts(now)
     moving = {key for key in wanted if seen.get(key) != texts.get(key)}
     steady = [item for key, item in now.items() if key not in moving]

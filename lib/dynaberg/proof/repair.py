@@ -13,6 +13,7 @@ from dynaberg.contracts import key_attribute
 from dynaberg.delivery import delivered_ids, open_reentry, row_converter
 from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
+from dynaberg.functions.routing import Row
 from dynaberg.layers import NO_SEQUENCE_NUMBER, REPAIR_PREFIX, refresh
 from dynaberg.proof.comparison import UNFIT as UNFIT_KEY
 from dynaberg.proof.comparison import key_of
@@ -78,7 +79,7 @@ def repair(
     lines = [(*each, REFRESHED, None, None) for each in _keys(report.df, key) if each not in left]
     changes, unfit = _changes(session, contract, left, began)
     send = open_reentry(session, settings, contract)
-    send([row for *_, row in changes])
+    send([Row(contract.log_name, row) for *_, row in changes])
     sent = {change_id for _, _, change_id, _ in changes}
     if sent:
         since = began - timedelta(minutes=5)
@@ -104,7 +105,8 @@ def _changes(
 ) -> tuple[list[tuple[tuple[Any, ...], str, str, bytes]], list[tuple[tuple[Any, ...], str]]]:
     """The changes that bring keys to DynamoDB's state (key, action, id, row), and misfits (key, why)."""
     convert = row_converter(contract)
-    items = {key_of(item, contract): item for item in get_items(session, contract, keys)}
+    found = [item for item in get_items(session, contract, keys) if contract.claims(item)]
+    items = {key_of(item, contract): item for item in found}
     changes, unfit = [], []
     for key in keys:
         change_id, item = f"{REPAIR_PREFIX}{uuid.uuid4()}", items.get(key)

@@ -46,6 +46,9 @@ class Connection:
 
     def place_of(self, contract: Contract) -> Place:
         """What works on one table needs: the session, the settings for its source, and its contract."""
+        if contract.when or contract.is_rest:
+            # Its siblings as they are now: any of their contracts may have been changed since.
+            contract = next(each for each in self.contracts() if each.table == contract.table)
         return self.session, deploy.of_source(self.session, self.settings, contract), contract
 
     def places(self, contract: Contract | None = None) -> list[Place]:

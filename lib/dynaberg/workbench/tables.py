@@ -47,6 +47,8 @@ def _row(connection: Connection, contract: Contract) -> tuple[Any, ...]:
     (rows, refreshed), (log_rows, delivered) = (
         _measure(connection, name) for name in (contract.table, contract.log_name)
     )
+    if contract.is_rest:
+        return contract.log_name, contract.source_table, state, stream_type, None, log_rows, delivered, None
     return contract.table, contract.source_table, state, stream_type, rows, log_rows, delivered, refreshed
 
 

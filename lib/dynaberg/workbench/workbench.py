@@ -104,7 +104,8 @@ class Workbench:
         """
         if name in (None, self._contract.table):
             return Table(self._connection, self._contract)
-        found = {contract.table: contract for contract in self._connection.contracts()}
+        contracts = self._connection.contracts()
+        found = {contract.table: contract for contract in contracts if not contract.is_rest}
         if name not in found:
             hint = (
                 f"Change logs, curated and reference tables: wb.iceberg_table({name!r}). "

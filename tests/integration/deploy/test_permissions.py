@@ -408,7 +408,7 @@ def function(
     """Runs a function's handler here, in the environment that it is deployed with."""
     (tmp_path / "contract.json").write_text(pipeline.contract.to_lambda_json())
     monkeypatch.setattr(resources, "CONTRACT_FILE", tmp_path / "contract.json")
-    resources.converter.cache_clear(), resources.client.cache_clear()
+    resources.router.cache_clear(), resources.client.cache_clear()
     outputs = deploy.outputs(pipeline.session, pipeline.settings, "delivery")
     for name in ("ForwarderName", "RedriveName"):
         configuration = pipeline.session.client("lambda").get_function_configuration(
@@ -431,7 +431,7 @@ def function(
 
     yield run
     put_faults(local_aws, [])
-    resources.converter.cache_clear(), resources.client.cache_clear()
+    resources.router.cache_clear(), resources.client.cache_clear()
 
 
 def put_faults(local_aws: Status, rules: list[dict[str, Any]]) -> None:

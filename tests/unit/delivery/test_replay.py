@@ -25,7 +25,7 @@ from dynaberg.delivery.failures import (
     wait_for_failures,
 )
 from dynaberg.delivery.queues import DEAD_LETTERS, PARKED, Message
-from dynaberg.delivery.reentry import row_converter
+from dynaberg.delivery.reentry import row_converter, row_route
 from dynaberg.delivery.replay import Plan, _archived_body, _plan_all, changed_at
 from dynaberg.errors import NotReadyError
 from dynaberg.functions.change_row import MAX_ROW_BYTES
@@ -64,7 +64,8 @@ def envelope(*lines: bytes, name: str = "errors/conversion-failed/x") -> Envelop
 
 
 def plans(*envelopes: Envelope, known: set[str | None] | None = None) -> list[Plan]:
-    return list(_plan_all(envelopes, row_converter(CONTRACT), known or set()))
+    ids = {CONTRACT.log_name: known or set()}
+    return list(_plan_all(envelopes, row_route(CONTRACT), ids, CONTRACT))
 
 
 def test_each_change_has_its_outcome() -> None:
@@ -78,8 +79,8 @@ def test_each_change_has_its_outcome() -> None:
         "in the log already",
         "replayed",
     )
-    assert [json.loads(sent)["change_id"] for sent in first.rows] == ["a", "row"]
-    assert first.rows[1] == row, "a change row is sent as it is"
+    assert [json.loads(sent.data)["change_id"] for sent in first.rows] == ["a", "row"]
+    assert first.rows[1] == (CONTRACT.log_name, row), "a change row is sent as it is"
     assert first.errors[1].code == "Conversion.NotDynamoDbJson"
     assert second.outcomes == ("in the log already",), "two objects hold it, it is sent once"
 
@@ -91,7 +92,7 @@ def test_what_firehose_can_never_take_is_named_and_not_sent() -> None:
     image = {"id": {"S": "a"}, "n": {"N": "1"}, "more": {"S": large}}
     [plan] = plans(envelope(*(error_line(d) for d in (record("a", NewImage=image), grown, record("b"), row))))
     assert plan.outcomes == ("never fits", "never fits", "replayed", "replayed")
-    assert [json.loads(sent)["change_id"] for sent in plan.rows] == ["b", "row"]
+    assert [json.loads(sent.data)["change_id"] for sent in plan.rows] == ["b", "row"]
     assert [error.code for error in plan.errors.values()] == ["Conversion.TooLarge"] * 2
     assert all(f"accepts only {MAX_ROW_BYTES:,}" in error.message for error in plan.errors.values())
 
@@ -184,8 +185,8 @@ def test_when_a_change_was_made(document: Any, expected: datetime | None) -> Non
 
 def test_changes_are_dated_as_the_forwarder_does() -> None:
     second = int(WHEN.timestamp())
-    dated = row_converter(CONTRACT, Handover(forward_until=0, taken_over_at=second))(record("a"))
-    assert json.loads(dated)["changed_at"] == second * 1_000_000 + 999_999
+    [dated], _ = row_route(CONTRACT, Handover(forward_until=0, taken_over_at=second))(record("a"))
+    assert json.loads(dated.data)["changed_at"] == second * 1_000_000 + 999_999
     assert json.loads(row_converter(CONTRACT)(record("a")))["changed_at"] == second * 1_000_000
 
 

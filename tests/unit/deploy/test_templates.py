@@ -11,7 +11,7 @@ from cfnlint.api import lint
 from cfnlint.decode.cfn_yaml import load
 
 from dynaberg.deploy.stacks import PARTS
-from dynaberg.deploy.template import TEMPLATES
+from dynaberg.deploy.template import TEMPLATES, load_template, stream_output, template_body, with_logs
 
 NO_RESOURCE = {"lakeformation:GetDataAccess"}
 HOLDS_DATA = {
@@ -349,3 +349,37 @@ def test_nothing_is_tied_to_an_account_or_a_partition() -> None:
         text = (TEMPLATES / f"{part}.yaml").read_text()
         assert "arn:aws:" not in text
         assert "us-east-1" not in text
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_cfn_lint_has_nothing_to_say_of_several_change_logs(part: str) -> None:
+    body = template_body(TEMPLATES / f"{part}.yaml", ["orders_changes", "shop_other_changes"])
+    assert len(body) < 51_200, "as large as CloudFormation takes it in a call"
+    matches = lint(body, regions=["eu-central-1"])
+    assert [str(match) for match in matches] == []
+
+
+def test_every_change_log_has_what_it_needs() -> None:
+    others = ["orders_changes", "shop_other_changes"]
+    found = {part: with_logs(load_template(TEMPLATES / f"{part}.yaml"), others) for part in PARTS}
+    delivery = found["delivery"]["Resources"]
+    tables = {
+        json.dumps(r["Properties"]["IcebergDestinationConfiguration"]["DestinationTableConfigurationList"])
+        for r in delivery.values()
+        if r["Type"] == "AWS::KinesisFirehose::DeliveryStream"
+    }
+    assert len(tables) == 3
+    names = [
+        r["Properties"]["FunctionName"] for r in delivery.values() if r["Type"] == "AWS::Lambda::Function"
+    ]
+    assert len({json.dumps(name) for name in names}) == len(names) == 5
+    for log in others:
+        text = json.dumps(found["access"]["Resources"]["FirehoseRole"])
+        assert text.count(log) == 3, "two ARNs of Glue, and the condition on S3 Tables"
+        assert f"errors/{log}/" in json.dumps(delivery)
+        assert stream_output(log, "DeliveryStreamName") in found["delivery"]["Outputs"]
+        assert stream_output(log, "DeliveryStreamName") in found["observe"]["Parameters"]
+    alarms = [
+        r["Properties"]["AlarmName"] for r in found["observe"]["Resources"].values() if "Alarm" in r["Type"]
+    ]
+    assert len({json.dumps(name) for name in alarms}) == len(alarms)

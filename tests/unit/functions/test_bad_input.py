@@ -148,12 +148,12 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
     monkeypatch.setattr(resources, "CONTRACT_FILE", tmp_path / "contract.json")
     for name in ("DELIVERY_STREAM_NAME", "DEAD_LETTER_QUEUE_URL", "ERROR_BUCKET_NAME"):
         monkeypatch.setenv(name, "any")
-    resources.converter.cache_clear()
+    resources.router.cache_clear()
     found = Cloud()
     monkeypatch.setattr(forwarder, "client", lambda name: found)
     monkeypatch.setattr(transform, "client", lambda name: found)
     yield found
-    resources.converter.cache_clear()
+    resources.router.cache_clear()
 
 
 @pytest.fixture(params=["forward", "transform"])

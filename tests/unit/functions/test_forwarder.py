@@ -130,11 +130,11 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SimpleNam
     monkeypatch.setenv("ERROR_BUCKET_NAME", "errors-bucket")
     monkeypatch.setattr(dead_letters, "FIRST_PAUSE_SECONDS", 0)
     monkeypatch.setattr(to_firehose, "FIRST_PAUSE_SECONDS", 0)
-    resources.converter.cache_clear()
+    resources.router.cache_clear()
     parts = SimpleNamespace(firehose=Firehose(), s3=Bucket(), sqs=Queues())
     monkeypatch.setattr(forwarder, "client", lambda name: getattr(parts, name))
     yield parts
-    resources.converter.cache_clear()
+    resources.router.cache_clear()
 
 
 def context(seconds: float = 60) -> Any:

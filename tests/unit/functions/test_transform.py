@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 
 from dynaberg.contracts import Column, Contract
 from dynaberg.functions import resources, transform
-from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.functions.forwarder import convert_all
+from dynaberg.functions.routing import Router
 
 CONTRACT = Contract("t", "source", "id", None, (Column("id", "string"), Column("n", "int")))
 ARRIVED_US = 1_764_000_000_000_000
@@ -43,11 +43,11 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
     (tmp_path / "contract.json").write_text(CONTRACT.to_lambda_json())
     monkeypatch.setattr(resources, "CONTRACT_FILE", tmp_path / "contract.json")
     monkeypatch.setenv("ERROR_BUCKET_NAME", "errors-bucket")
-    resources.converter.cache_clear()
+    resources.router.cache_clear()
     found = Bucket()
     monkeypatch.setattr(transform, "client", lambda name: found)
     yield found
-    resources.converter.cache_clear()
+    resources.router.cache_clear()
 
 
 def change(number: int, n: str = "7", **members: Any) -> dict[str, Any]:
@@ -119,9 +119,9 @@ def test_both_patterns_make_the_same_row(bucket: Bucket, monkeypatch: pytest.Mon
     monkeypatch.setattr("time.time_ns", lambda: ARRIVED_US * 1_000)
     records = [change(number) for number in range(3)]
     answers = transform_records(*(json.dumps(record).encode() for record in records))
-    converter = ChangeConverter(json.loads(CONTRACT.to_lambda_json()))
-    rows, _ = convert_all(converter, records, ARRIVED_US)
-    assert [base64.b64decode(answer["data"]) for answer in answers] == rows
+    router = Router(json.loads(CONTRACT.to_lambda_json()))
+    rows, _ = convert_all(router, records, ARRIVED_US)
+    assert [base64.b64decode(answer["data"]) for answer in answers] == rows[CONTRACT.log_name]
 
 
 def test_of_a_failure_the_log_tells_the_id_and_never_a_value(

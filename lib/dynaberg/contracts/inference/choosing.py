@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dynaberg.contracts import ParsedType, member_of
-from dynaberg.contracts.inference.names import member_names
+from dynaberg.contracts import ParsedType, member_names, member_of
 from dynaberg.contracts.inference.seen import Numbers, Seen
 
 # Types of DynamoDB that one column can take, by the word that tells its columns apart.

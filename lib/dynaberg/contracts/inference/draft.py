@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynaberg.contracts import Column, Contract, PathMask
+from dynaberg.contracts import Column, Contract, PathMask, snake_case
 from dynaberg.contracts.inference.document import DescribedColumn, scalar, shown, write_contract
 from dynaberg.contracts.inference.entities import EntityTypes
 from dynaberg.contracts.inference.evidence import SuspectPlace, count_items, describe, find_suspicions
-from dynaberg.contracts.inference.names import snake_case
 from dynaberg.contracts.inference.plans import Plan, name_columns, plan_attribute, plan_key
 from dynaberg.contracts.inference.seen import Seen, attributes_by_name
 from dynaberg.errors import ContractError

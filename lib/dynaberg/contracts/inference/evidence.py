@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dynaberg.contracts import snake_case
 from dynaberg.contracts.inference.choosing import FAMILIES, families, has_fixed_members
 from dynaberg.contracts.inference.document import shown
-from dynaberg.contracts.inference.names import snake_case
 from dynaberg.contracts.inference.seen import Numbers, Seen
 from dynaberg.contracts.inference.sensitive import suspect
 from dynaberg.contracts.inference.shapes import describe_shapes

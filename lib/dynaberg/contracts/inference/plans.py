@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dynaberg.contracts import Column
+from dynaberg.contracts import Column, Names, snake_case
 from dynaberg.contracts.inference.choosing import (
     MOST_COLUMNS_OF_ONE,
     Choice,
@@ -18,7 +18,6 @@ from dynaberg.contracts.inference.choosing import (
     holds,
     spell,
 )
-from dynaberg.contracts.inference.names import Names, snake_case
 from dynaberg.contracts.inference.seen import Seen
 
 

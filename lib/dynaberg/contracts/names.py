@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from dynaberg.contracts import LOG_COLUMNS
+from dynaberg.contracts.columns import RESERVED as LOG_COLUMNS
 
 MEMBER = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 """A name that a member of a struct can have, beside those of the change log that a column cannot have."""
