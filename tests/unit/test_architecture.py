@@ -30,6 +30,7 @@ DYNABERG = (
     "dynaberg.profile",
     "dynaberg.proof",
     "dynaberg.upkeep",
+    "dynaberg.plots.canvas",
     "dynaberg.plots",
     "dynaberg.workbench",
     "dynaberg.walk",

@@ -4,6 +4,7 @@ Public: building one or all of them, what a build would do, and where every numb
 """
 
 from dynaberg.curated.build import build, build_all
+from dynaberg.curated.lineage import lineage
 from dynaberg.curated.plan import preview_build
 
-__all__ = ["build", "build_all", "preview_build"]
+__all__ = ["build", "build_all", "lineage", "preview_build"]

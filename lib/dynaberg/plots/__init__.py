@@ -12,6 +12,7 @@ from dynaberg.plots.delivery import plot_delivery, plot_failures, plot_freshness
 from dynaberg.plots.distributions import plot_distribution, plot_histograms
 from dynaberg.plots.drift import plot_drift
 from dynaberg.plots.governance import plot_grants
+from dynaberg.plots.lineage import plot_lineage
 from dynaberg.plots.pipeline import plot_flow, plot_operations, plot_resources
 from dynaberg.plots.profiles import plot_file_sizes, plot_profile, plot_top_values
 from dynaberg.plots.tables import plot_diff, plot_item_history, plot_snapshots
@@ -31,6 +32,7 @@ __all__ = [
     "plot_histograms",
     "plot_hourly",
     "plot_item_history",
+    "plot_lineage",
     "plot_merchants",
     "plot_operations",
     "plot_profile",

@@ -16,7 +16,9 @@ from dynaberg.plots.canvas import (
     RED,
     SMALL,
     draw_nothing,
+    drawable,
     finish,
+    first_lines,
     listed,
     new_axes,
     percent,
@@ -24,7 +26,6 @@ from dynaberg.plots.canvas import (
     write_at,
 )
 from dynaberg.plots.chance import busiest, interval
-from dynaberg.plots.rows import drawable, first_lines
 
 _HOURS = 24
 # So many groups without a high risk would be expected, if there is none, they were left out on purpose.

@@ -9,8 +9,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dynaberg.errors import SettingsError
-from dynaberg.plots.canvas import BLUE, GRAY, counted, draw_nothing, finish, new_axes, shorten, write_at
-from dynaberg.plots.rows import first_lines, is_null, require
+from dynaberg.plots.canvas import (
+    BLUE,
+    GRAY,
+    counted,
+    draw_nothing,
+    finish,
+    first_lines,
+    is_null,
+    new_axes,
+    require,
+    shorten,
+    write_at,
+)
 
 _MOST_VALUES = 20
 

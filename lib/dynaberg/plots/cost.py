@@ -16,14 +16,15 @@ from dynaberg.plots.canvas import (
     RED,
     SMALL,
     draw_nothing,
+    drawable,
     finish,
+    first_lines,
     listed,
     new_axes,
     percent,
     shorten,
     write_at,
 )
-from dynaberg.plots.rows import drawable, first_lines
 
 # Each a color and a hatch of its own; services beyond these are one part.
 _LOOKS = [(BLUE, ""), (ORANGE, "///"), (GRAY, "..."), (RED, "\\\\\\"), ("#6b4c9a", "xx")]

@@ -19,14 +19,16 @@ from dynaberg.plots.canvas import (
     RED,
     counted,
     draw_nothing,
+    drawable,
     finish,
+    first_lines,
     new_axes,
     percent,
+    require,
     seconds_since,
     shorten,
     write_at,
 )
-from dynaberg.plots.rows import drawable, first_lines, require
 
 _PLACES = {"error bucket": (BLUE, ""), "dead-letter queue": (ORANGE, "///"), "parked queue": (RED, "...")}
 _ELSEWHERE = (GRAY, "xx")

@@ -15,15 +15,18 @@ from dynaberg.plots.canvas import (
     INK,
     ORANGE,
     SMALL,
+    as_numbers,
     counted,
     draw_nothing,
     finish,
+    first_lines,
+    is_null,
     new_axes,
     percent,
+    require,
     shorten,
     write_at,
 )
-from dynaberg.plots.rows import as_numbers, first_lines, is_null, require
 
 _LABEL_LENGTH = 30
 # A value that many rows share has no width; it is drawn as this much of the range.

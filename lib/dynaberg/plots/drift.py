@@ -16,6 +16,7 @@ from dynaberg.plots.canvas import (
     SMALL,
     counted,
     draw_nothing,
+    drawable,
     finish,
     new_axes,
     percent,
@@ -23,7 +24,6 @@ from dynaberg.plots.canvas import (
     write_at,
 )
 from dynaberg.plots.chance import drift_by_chance
-from dynaberg.plots.rows import drawable
 
 NOISE, SHIFT = 0.1, 0.25
 # Columns that drifted no farther than this count as stable; only a few of them are drawn.

@@ -17,12 +17,13 @@ from dynaberg.plots.canvas import (
     ORANGE,
     counted,
     draw_nothing,
+    first_lines,
     listed,
     new_axes,
+    require,
     shorten,
     write_title,
 )
-from dynaberg.plots.rows import first_lines, require
 
 _READS = re.compile(r"(BatchGet|Describe|Get|List|Select|DESCRIBE|SELECT|Decrypt|GenerateDataKey)")
 _TABLES = ("change log", "every table")

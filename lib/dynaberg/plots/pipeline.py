@@ -18,15 +18,17 @@ from dynaberg.plots.canvas import (
     SMALL,
     counted,
     draw_nothing,
+    drawable,
     finish,
+    first_lines,
     new_axes,
     percent,
+    require,
     seconds_since,
     shorten,
     write_at,
     write_title,
 )
-from dynaberg.plots.rows import drawable, first_lines, require
 
 _BUCKET = "table bucket"
 # The stages of the flow, in order, and the kind of resource of each. The bucket holds the tables.

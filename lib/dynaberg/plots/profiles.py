@@ -18,13 +18,14 @@ from dynaberg.plots.canvas import (
     SMALL,
     counted,
     draw_nothing,
+    drawable,
     finish,
+    first_lines,
     new_axes,
     percent,
     shorten,
     write_at,
 )
-from dynaberg.plots.rows import drawable, first_lines
 
 # The most frequent value is the darkest; ink on the first two is white.
 _RANKS = ("#17528a", "#3273b3", "#8dbbe8", "#b5d4f2", "#d9e9fa")

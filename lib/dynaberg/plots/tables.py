@@ -18,13 +18,15 @@ from dynaberg.plots.canvas import (
     SMALL,
     counted,
     draw_nothing,
+    drawable,
     finish,
+    is_null,
     new_axes,
+    require,
     shorten,
     write_at,
     write_title,
 )
-from dynaberg.plots.rows import drawable, is_null, require
 
 MARKERS = {"append": ("o", BLUE), "overwrite": ("s", ORANGE), "delete": ("v", RED), "replace": ("D", INK)}
 _OTHER = ("P", GRAY)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import boto3
 import pandas as pd
 
-from dynaberg import aws, curated, deploy, display, layers, source, upkeep
+from dynaberg import aws, curated, deploy, display, layers, plots, source, upkeep
 from dynaberg import sql as athena
 from dynaberg.contracts import LOG_KEY, Contract
 from dynaberg.errors import NotFoundError
@@ -22,6 +22,7 @@ from dynaberg.workbench.tables import list_tables
 
 if TYPE_CHECKING:
     import pyiceberg.catalog
+    from matplotlib.axes import Axes
 
     from dynaberg.sql import QueryResult
 
@@ -342,6 +343,14 @@ class Workbench:
     def preview_build(self) -> pd.DataFrame:
         """What `build()` would do, and how the last build of each curated table ended."""
         return curated.preview_build(self.catalog, self.settings)
+
+    def lineage(self) -> Axes:
+        """Draw where every number comes from, source to chart: rows, age and last outcome of each box."""
+        return plots.plot_lineage(self.lineage_boxes())
+
+    def lineage_boxes(self) -> pd.DataFrame:
+        """What `lineage()` draws, one row per box."""
+        return curated.lineage(self.session, self.settings, self.catalog, [self._contract])
 
     def load_reference(self, name: str) -> pd.DataFrame:
         """Load a CSV file as a reference table, to join with, as `data/references/<name>.yaml` describes it.

@@ -309,3 +309,34 @@ def test_what_it_was_built_from_is_kept_with_the_table(project: Any) -> None:
     assert actions(other.build()) == {"by_status": "replaced"}
     states = load_states(other.catalog, project.settings, ["by_status"])
     assert states["by_status"].built is not None
+
+
+def test_the_lineage_goes_from_the_source_to_the_chart(project: Any) -> None:
+    write(
+        project,
+        by_status=f"-- chart: plot_hourly\n{BY_STATUS}",
+        above="-- check: rows > 9\nSELECT count(*) AS n FROM by_status JOIN transactions ON true",
+    )
+    wb = workbench(project)
+    with pytest.raises(BuildError, match="rows > 9"):
+        wb.build()
+    boxes = wb.lineage_boxes().set_index("box")
+    source, log, current = project.contract.source_table, "transactions_changes", "transactions"
+    assert boxes["kind"].to_dict() == {
+        source: "source",
+        log: "change log",
+        current: "current table",
+        "orders": "table",
+        "by_status": "curated",
+        "above": "curated",
+        "plot_hourly": "chart",
+    }
+    assert [*boxes["inputs"]] == [[], [source], [log], [], ["orders"], ["by_status", current], ["by_status"]]
+    assert boxes["status"].to_dict() | {"above": "failed", "by_status": "fresh"} == boxes["status"].to_dict()
+    assert (boxes["rows"]["orders"], boxes["rows"]["by_status"]) == (2, 2)
+    assert boxes["outcome"]["by_status"] == "created"
+    assert boxes["age_seconds"]["by_status"] >= 0
+    run(project, "INSERT INTO orders VALUES (3, DATE '2026-01-03', 'open')")
+    title = wb.lineage().get_title(loc="left")
+    assert "failed: above" in title
+    assert "behind: by_status" in title

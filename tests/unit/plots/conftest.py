@@ -195,10 +195,31 @@ def _files(rows: int) -> pd.DataFrame:
     return pd.DataFrame({"content": _cycle(rows, "data", "data", "position deletes"), "bytes": sizes})
 
 
+def _lineage(rows: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "box": [f"table {row}" for row in range(rows)],
+            "kind": _cycle(rows, "source", "curated", "chart"),
+            "depth": [row // 6 for row in range(rows)],
+            "inputs": [[f"table {row - 6}", "elsewhere"] if row > 5 else [] for row in range(rows)],
+            "rows": pd.array(_cycle(rows, 1, 1_000, None), "Int64"),
+            "age_seconds": _cycle(rows, 5.0, 90.0, 7_200.0, None),
+            "outcome": _cycle(rows, "replaced", "", "failed: checks failed"),
+            "status": _cycle(rows, "fresh", "fresh", "failed", "behind", "missing"),
+        }
+    )
+
+
 SUBJECTS = {
     "flow": Subject(plots.plot_flow, _resources, others=("kind", "name"), names="name"),
     "grants": Subject(
         plots.plot_grants, _grants, others=("principal", "what", "permission", "enforced"), names="what"
+    ),
+    "lineage": Subject(
+        plots.plot_lineage,
+        _lineage,
+        others=("box", "kind", "depth", "inputs", "rows", "age_seconds", "outcome", "status"),
+        names="box",
     ),
     "operations": Subject(plots.plot_operations, _counts, ("changes",), ("moment", "operation"), "operation"),
     "delivery": Subject(

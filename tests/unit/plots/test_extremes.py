@@ -111,4 +111,4 @@ def test_moments_are_no_numbers_and_words_no_moments():
 
 def test_what_is_no_frame_is_refused():
     with pytest.raises(SettingsError, match="was given a dict"):
-        plots.rows.require({}, "column")
+        plots.canvas.require({}, "column")

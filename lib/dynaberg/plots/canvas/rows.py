@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dynaberg.errors import SettingsError
-from dynaberg.plots.canvas import counted, shorten
+from dynaberg.plots.canvas.axes import counted, shorten
 
 # More lines than this are not read, and a picture of ten thousand cannot be made.
 MOST_LINES = 40

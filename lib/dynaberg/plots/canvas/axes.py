@@ -58,7 +58,7 @@ def alt_text(picture: Figure) -> str:
 def use_style() -> None:
     """Use Dynaberg's matplotlib style from here on, and in a notebook its tables, too."""
     use_tables()
-    plt.style.use(Path(__file__).parents[1] / "dynaberg.mplstyle")
+    plt.style.use(Path(__file__).parents[2] / "dynaberg.mplstyle")
 
 
 def new_axes(height: float = 3.5) -> Axes:
