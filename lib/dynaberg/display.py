@@ -8,7 +8,8 @@ from html import escape
 from dynaberg.settings import Settings
 
 _BOX = (
-    "display:inline-block;min-width:26em;padding:.7em 1.1em .8em;border:1px solid currentColor;"
+    "display:inline-block;min-width:min(26em,100%);box-sizing:border-box;overflow-wrap:anywhere;"
+    "padding:.7em 1.1em .8em;border:1px solid currentColor;"
     "border-radius:8px;line-height:1.5"
 )
 _TITLE = "font-weight:600;padding-bottom:.35em"

@@ -23,9 +23,10 @@ _NAMES = re.compile(r"(^|_)(id|year|timestamp|number)$|^(hour|minute|day|month)$
 _ADDS_UP = re.compile(r"(^|_)usd(_per_month)?$|^(files|delete_files|files_after|files_saved|bytes_freed)$")
 _UNIT_PRICE = "unit_price"
 _DIGITS = 4
+_LONG_WORD = 16
 
 _TABLE = "border-collapse:collapse;border:none;margin:.3em 0;font-size:.95em"
-_CELL = "padding:.25em .9em .25em 0;border:none;vertical-align:top;max-width:36em;overflow-wrap:anywhere"
+_CELL = "padding:.25em .9em .25em 0;border:none;vertical-align:top;max-width:36em;overflow-wrap:break-word"
 _HEAD = f"{_CELL};border-bottom:1px solid currentColor;font-weight:600;background:none"
 _TEXT = "text-align:left;white-space:normal"
 _NUMBER = "text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"
@@ -105,7 +106,16 @@ class _Column:
         if _missing(value):
             return NOTHING
         text = escape(self.show(value))
-        return text if self.number else re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+        return text if self.number else re.sub(r"`([^`]+)`", r"<code>\1</code>", _breakable(text))
+
+
+def _breakable(text: str) -> str:
+    """Long names, of resources for example, may break after their signs, but not within a word."""
+    return re.sub(
+        rf"[^\s<>]{{{_LONG_WORD},}}",
+        lambda word: re.sub(r"([:/|_.-]+)(?=\w)", r"\1<wbr>", word.group()),
+        text,
+    )
 
 
 def _writing(name: str, known: list[Any]) -> tuple[Show, bool, str]:
@@ -137,7 +147,7 @@ def _decimals(known: list[Any]) -> int:
     if not largest:
         return 0
     before = math.floor(math.log10(largest)) + 1
-    return max(_DIGITS - before, 0) if largest >= 1 else _DIGITS - 1 - before
+    return min(max(_DIGITS - before, 0), 2) if largest >= 1 else _DIGITS - 1 - before
 
 
 def _moment(known: list[Any]) -> Show:

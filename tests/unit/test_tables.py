@@ -4,6 +4,7 @@ import re
 import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from html import unescape
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,7 +37,7 @@ def column(name: str, *values: object) -> list[str]:
         ("snapshot_id", [7531069896871323169, 2], ["7531069896871323169", "2"]),
         ("timestamp", [1767225600000], ["1767225600000"]),
         ("hour", [7, 23], ["7", "23"]),
-        ("share", [0.145543, 1.0], ["0.146", "1.000"]),
+        ("share", [0.145543, 1.0], ["0.15", "1.00"]),
         ("seconds", [0.081, None], ["0.0810", NOTHING]),
         ("mean", [351536.49, 0.5], ["351,536", "0"]),
         ("runtime", [0.0, 0.0], ["0", "0"]),
@@ -67,6 +68,14 @@ def test_text_is_on_the_left_and_numbers_are_on_the_right() -> None:
     assert "text-align:left" in text
     assert "text-align:right" in number
     assert "x" * 500 in html, "a reason is never cut off"
+
+
+def test_a_long_name_may_break_after_its_signs_and_stays_the_same_text() -> None:
+    name = "arn:aws:s3tables:us-east-1:bucket/streamtablebucket & <more>"
+    html = table(pd.DataFrame({"name": [name]}))
+    assert "arn:<wbr>aws:<wbr>s3tables:<wbr>us-<wbr>east-<wbr>1" in html
+    assert unescape(cells(html)[1][0]) == name
+    assert "<wbr>" not in table(pd.DataFrame({"name": ["short-name"]}))
 
 
 def test_what_adds_up_has_a_total_over_all_rows_and_what_does_not_has_none() -> None:

@@ -18,14 +18,21 @@ if TYPE_CHECKING:
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURE = "image/png"
+COVER = "cover"
+NAME = "Dynaberg: the walk"
+REPOSITORY = "https://github.com/dynaberg/dynaberg/blob/main/"
+# Their colors are readable on the paper of either theme; a test measures it.
+LIGHT, DARK = "xcode", "github-dark"
+GLOSSARY = "glossary"
 
 
-def write_page(stop: Stop, folder: Path) -> Path:
+def write_page(stop: Stop, folder: Path, order: Sequence[tuple[str, str]] = ()) -> Path:
     """Write an executed notebook as a page, and its named pictures as files.
 
     Args:
         stop: The executed notebook.
         folder: Where to write; created if it does not exist.
+        order: Name and title of each page of the gallery, in order; pages link to their neighbors.
 
     Returns:
         The page's path.
@@ -33,10 +40,32 @@ def write_page(stop: Stop, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     body, _ = _exporter().from_notebook_node(_readable(stop.notebook))
     page = folder / f"{stop.name}.html"
-    page.write_text(_page(stop.title, body), encoding="utf-8")
+    links = _links(stop.name, order)
+    text = f'<main class="page">{_contents(body)}<div class="body">{body}</div></main>'
+    page.write_text(_page(stop.title, f"{links}{text}{links}"), encoding="utf-8")
     for name, picture in named_pictures(stop.notebook).items():
         (folder / "images").mkdir(exist_ok=True)
         (folder / "images" / f"{name}.png").write_bytes(picture)
+    return page
+
+
+def write_glossary(source: Path, folder: Path) -> Path:
+    """Write the glossary, a Markdown file, as a page; each of its words has an anchor.
+
+    Args:
+        source: The Markdown file.
+        folder: The pages' folder.
+
+    Returns:
+        The page's path.
+    """
+    from nbconvert.filters.markdown_mistune import markdown2html_mistune
+
+    body = markdown2html_mistune(source.read_text(encoding="utf-8"))
+    body = re.sub(r"<h2[^>]*>(.*?)</h2>", _anchored, body)
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"{GLOSSARY}.html"
+    page.write_text(_page("Glossary", f'{_links("")}<main class="words">{body}</main>'), encoding="utf-8")
     return page
 
 
@@ -52,13 +81,16 @@ def write_index(stops: Sequence[Stop], folder: Path) -> Path:
     """
     cards = "".join(_card(stop) for stop in stops)
     seconds = sum(stop.seconds for stop in stops)
+    glossary = f' The <a href="{GLOSSARY}.html">glossary</a> explains its words.'
     body = (
-        f"<h1>Dynaberg: the walk</h1><p>{len(stops)} notebooks, run in order in {seconds:.0f} s. "
-        f'Each page is the notebook as it ran.</p><div class="cards">{cards}</div>'
+        f"<h1>{NAME}</h1><p>How the changes of a DynamoDB table come into Iceberg, what an analyst can ask, "
+        f"and what happens when something breaks: {len(stops)} notebooks, run in order in {seconds:.0f} s. "
+        f"Each page is the notebook as it ran."
+        f'{glossary if (folder / f"{GLOSSARY}.html").exists() else ""}</p><div class="cards">{cards}</div>'
     )
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / "index.html"
-    index.write_text(_page("Dynaberg: the walk", body, wide=True), encoding="utf-8")
+    index.write_text(_page(NAME, f'<main class="wide">{body}</main>'), encoding="utf-8")
     return index
 
 
@@ -69,7 +101,7 @@ def named_pictures(notebook: nbformat.NotebookNode) -> dict[str, bytes]:
         for cell in notebook.cells
         for tag in cell.metadata.get("tags", ())
         if tag.startswith("picture-")
-        for picture in _pictures(cell)[:1]
+        for picture, _ in _pictures(cell)[:1]
     }
 
 
@@ -86,7 +118,8 @@ def _style() -> str:
     from pygments.formatters import HtmlFormatter
 
     own = Path(__file__).with_name("gallery.css").read_text(encoding="utf-8")
-    return f"{own}{HtmlFormatter(style='friendly').get_style_defs('.highlight')}"
+    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in (LIGHT, DARK))
+    return f"{light}@media (prefers-color-scheme: dark) {{{dark}}}{own}"
 
 
 def _readable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -97,26 +130,59 @@ def _readable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             # The text on what to see in the picture is what a screen reader reads.
             cell.metadata["alt"] = after.source.partition("\n\n")[0]
         if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\((\d\d_\w+)\.ipynb", r"(\1.html", cell.source)
+            cell.source = re.sub(rf"\((\d\d_\w+|{GLOSSARY})\.(?:ipynb|md)", r"(\1.html", cell.source)
+            cell.source = cell.source.replace("](../", f"]({REPOSITORY}")
         else:
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     return page
 
 
-def _page(title: str, body: str, *, wide: bool = False) -> str:
-    nav = "" if wide else '<nav><a href="index.html">Dynaberg: the walk</a></nav>'
+def _page(title: str, body: str) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_style()}</style></head>"
-        f'<body>{nav}<main class="{"wide" if wide else "page"}">{body}</main></body></html>'
+        f"<style>{_style()}</style></head><body>{body}</body></html>"
     )
 
 
+def _links(name: str, order: Sequence[tuple[str, str]] = ()) -> str:
+    """The way to the page before, to all of them, and to the page after."""
+    names = [known for known, _ in order]
+    place = names.index(name) if name in names else None
+    before = order[place - 1] if place else None
+    after = order[place + 1] if place is not None and place + 1 < len(order) else None
+    parts = [
+        f'<a rel="prev" href="{before[0]}.html">← {escape(before[1])}</a>' if before else "<span></span>",
+        f'<a href="index.html">{NAME}</a>',
+        f'<a rel="next" href="{after[0]}.html">{escape(after[1])} →</a>' if after else "<span></span>",
+    ]
+    return f"<nav>{''.join(parts)}</nav>"
+
+
+def _contents(body: str) -> str:
+    """The page's headings as links: beside the page where there is room, else in a box to open."""
+    headings = re.findall(r'<h2 id="([^"]+)">(.*?)(?:<a class="anchor-link"|</h2>)', body, re.DOTALL)
+    if not headings:
+        return ""
+    lines = "".join(f'<li><a href="#{anchor}">{text.strip()}</a></li>' for anchor, text in headings)
+    return (
+        f"<aside><strong>On this page</strong><ul>{lines}</ul></aside>"
+        f'<details class="contents"><summary>On this page</summary><ul>{lines}</ul></details>'
+    )
+
+
+def _anchored(heading: re.Match[str]) -> str:
+    text = re.sub(r"<a class=\"anchor-link\".*?</a>", "", heading.group(1))
+    return f'<h2 id="{text.lower().replace(" ", "-")}">{text}</h2>'
+
+
 def _card(stop: Stop) -> str:
-    first = next((picture for cell in stop.notebook.cells for picture in _pictures(cell)), "")
-    image = f'<img alt="" src="data:{PICTURE};base64,{first}">' if first else ""
-    question = stop.notebook.cells[0].source.partition("\n")[2].strip().split("\n\n")[0]
+    covers = [cell for cell in stop.notebook.cells if COVER in cell.metadata.get("tags", ())]
+    pictures = [picture for cell in (*covers, *stop.notebook.cells) for picture in _pictures(cell)]
+    data, alt = pictures[0] if pictures else ("", "")
+    image = f'<img alt="{escape(alt)}" src="data:{PICTURE};base64,{data}">' if data else ""
+    questions = re.findall(r"[^.?!]+\?", stop.notebook.cells[0].source.partition("\n")[2])
+    question = questions[0].strip() if questions else ""
     reached = stop.failure.splitlines()[0] if stop.failure else stop.headline
     return (
         f'<a class="card" href="{stop.name}.html">{image}<div><h2>{escape(stop.title)}</h2>'
@@ -125,6 +191,10 @@ def _card(stop: Stop) -> str:
     )
 
 
-def _pictures(cell: nbformat.NotebookNode) -> list[str]:
-    outputs = cell.get("outputs", ())
-    return [output.data[PICTURE] for output in outputs if PICTURE in output.get("data", {})]
+def _pictures(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    """The pictures that a cell shows, each with what it says."""
+    return [
+        (output.data[PICTURE], output.metadata.get(PICTURE, {}).get("alt", ""))
+        for output in cell.get("outputs", ())
+        if PICTURE in output.get("data", {})
+    ]

@@ -38,7 +38,7 @@ class Stop:
     @property
     def title(self) -> str:
         """The notebook's heading."""
-        return str(self.notebook.cells[0].source).splitlines()[0].lstrip("# ")
+        return _title(self.notebook)
 
     @property
     def headline(self) -> str:
@@ -57,6 +57,11 @@ def find_notebooks(folder: Path, names: Sequence[str] = ()) -> list[Path]:
         if not any(name in (stem, stem[:2]) for stem in known):
             raise NotFoundError.among("notebook", name, known)
     return [path for stem, path in known.items() if not wanted or stem in wanted or stem[:2] in wanted]
+
+
+def read_title(path: Path) -> str:
+    """A notebook's heading, read without executing it."""
+    return _title(nbformat.read(path, as_version=4))
 
 
 def run_notebook(
@@ -102,6 +107,10 @@ def run_notebook(
 def tagged(notebook: nbformat.NotebookNode, tag: str) -> list[nbformat.NotebookNode]:
     """The cells that carry a tag."""
     return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", ())]
+
+
+def _title(notebook: nbformat.NotebookNode) -> str:
+    return str(notebook.cells[0].source).splitlines()[0].lstrip("# ")
 
 
 def _describe_failure(notebook: nbformat.NotebookNode, error: Exception) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from dynaberg.settings import Settings
-from dynaberg.walk.notebooks import Stop, find_notebooks, run_notebook
+from dynaberg.walk.notebooks import Stop, find_notebooks, read_title, run_notebook
 
 
 def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None) -> int:
@@ -29,6 +29,7 @@ def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None
     paths = find_notebooks(settings.root / "notebooks", names)
     # The kernels' environment, so that they connect to the target of the walk.
     environment = {"DYNABERG_TARGET": settings.target, "DYNABERG_NAME": settings.name}
+    order = [(path.stem, read_title(path)) for path in paths]
     stops: list[Stop] = []
     pages: list[Future[Path]] = []
     tqdm.write(f"Walking through {len(paths)} notebooks on the {settings.target} target.\n")
@@ -38,13 +39,14 @@ def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None
             stops.append(stop)
             tqdm.write(f"  {stop.name:<20}{stop.seconds:6.1f} s   {stop.failure}".rstrip())
             if html:
-                pages.append(exporter.submit(_write_page, stop, html))
+                reached = order if not stop.failure else order[: len(stops)]
+                pages.append(exporter.submit(_write_page, stop, html, reached))
             if stop.failure:
                 break
     for page in pages:
         page.result()
     if html:
-        _write_index(stops, html)
+        _write_index(stops, html, settings.root / "notebooks" / "glossary.md")
     tqdm.write(_closing_words(stops, html))
     return int(any(stop.failure for stop in stops))
 
@@ -63,13 +65,15 @@ def _closing_words(stops: Sequence[Stop], html: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _write_page(stop: Stop, folder: Path) -> Path:
+def _write_page(stop: Stop, folder: Path, order: Sequence[tuple[str, str]]) -> Path:
     from dynaberg.walk.gallery import write_page
 
-    return write_page(stop, folder)
+    return write_page(stop, folder, order)
 
 
-def _write_index(stops: Sequence[Stop], folder: Path) -> None:
-    from dynaberg.walk.gallery import write_index
+def _write_index(stops: Sequence[Stop], folder: Path, glossary: Path) -> None:
+    from dynaberg.walk.gallery import write_glossary, write_index
 
+    if glossary.exists():
+        write_glossary(glossary, folder)
     write_index(stops, folder)
