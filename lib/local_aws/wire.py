@@ -145,6 +145,38 @@ def signature(service: str, region: str) -> str:
     return f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"
 
 
+def signed(
+    service: str,
+    region: str,
+    method: str,
+    path: str,
+    *,
+    raw_path: str = "",
+    query: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    kind: str = "application/json",
+) -> Request:
+    """A request of this process to a service of ministack.
+
+    Args:
+        service: The service, as signatures name it.
+        region: AWS Region.
+        method: HTTP method.
+        path: Path.
+        raw_path: Path, percent-encoded, where that differs.
+        query: Query parameters.
+        body: The body.
+        kind: Its content type.
+    """
+    headers = {
+        "host": "localhost",
+        "authorization": signature(service, region),
+        "content-type": kind,
+        "content-length": str(len(body)),
+    }
+    return Request(method, path, raw_path, query or {}, headers, body)
+
+
 class Upstream(Protocol):
     """ministack in this process, called as if over the wire."""
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 import orjson
 
 from local_aws.events.mapping import EventSourceMapping
-from local_aws.wire import AwsError, Request, Upstream, signature
+from local_aws.wire import AwsError, Upstream, signed
 
 GIVE_UP_SECONDS = 600.0
 FIRST_PAUSE_SECONDS = 0.2
@@ -106,8 +106,8 @@ async def send_to_bucket(
         )
     )
     bucket = str(mapping.destination_arn).rpartition(":")[2]
-    headers = {"authorization": signature("s3", mapping.region), "content-type": "application/json"}
-    request = Request("PUT", f"/{bucket}/{key}", headers=headers, body=orjson.dumps(record))
-    response = await upstream(request)
+    response = await upstream(
+        signed("s3", mapping.region, "PUT", f"/{bucket}/{key}", body=orjson.dumps(record))
+    )
     if response.status >= 300:
         raise AwsError("DestinationFailure", response.body.decode(errors="replace")[:500], response.status)

@@ -26,7 +26,7 @@ from local_aws.events.queue_reader import QueueReader
 from local_aws.events.stream_reader import StreamReader
 from local_aws.faults import Faults
 from local_aws.seams import dynamodb, dynamodb_changes, dynamodb_values, functions
-from local_aws.wire import AwsError, Request, Response, Upstream, json_response, signature
+from local_aws.wire import AwsError, Request, Response, Upstream, json_response, signed
 
 PATH = "/2015-03-31/event-source-mappings"
 LOOK_SECONDS = 0.5
@@ -149,11 +149,12 @@ class EventSources:
                     self._begin(mapping)
 
     async def _mappings(self) -> list[EventSourceMapping]:
-        headers = {"authorization": signature("lambda", self._region)}
         query: dict[str, str] = {}
         found: list[EventSourceMapping] = []
         while True:
-            answer = (await self._upstream(Request("GET", PATH + "/", query=query, headers=headers))).json()
+            answer = (
+                await self._upstream(signed("lambda", self._region, "GET", PATH + "/", query=query))
+            ).json()
             for mapping in filter(self._serves, answer.get("EventSourceMappings", ())):
                 if reason := not_served(mapping):
                     self._results[mapping["UUID"]] = f"PROBLEM: {reason}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from local_aws.json_files import read_json, write_json
 from local_aws.s3tables.tables import bucket_arn
-from local_aws.wire import ACCOUNT, AtRest, AwsError, Request, Response, Upstream, json_response, signature
+from local_aws.wire import ACCOUNT, AtRest, AwsError, Request, Response, Upstream, json_response, signed
 
 _KEPT = (
     "Description",
@@ -100,8 +100,7 @@ class GlueCatalogs(AtRest):
         }
 
     async def _table_buckets(self) -> list[str]:
-        headers = {"authorization": signature("s3tables", self._region)}
-        response = await self._ministack(Request("GET", "/buckets", headers=headers))
+        response = await self._ministack(signed("s3tables", self._region, "GET", "/buckets"))
         return [bucket["name"] for bucket in response.json()["tableBuckets"]]
 
     def _catalogs(self) -> dict[str, dict[str, Any]]:

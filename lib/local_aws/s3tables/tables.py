@@ -15,10 +15,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-from xml.etree import ElementTree
 
 import orjson
 
+from local_aws.seams import s3
 from local_aws.wire import (
     ACCOUNT,
     IcebergError,
@@ -26,7 +26,7 @@ from local_aws.wire import (
     Response,
     Upstream,
     bucket_and_key,
-    signature,
+    signed,
     succeeded,
 )
 
@@ -38,7 +38,6 @@ UNWRITTEN = "/metadata/v0.metadata.json"
 ARN = r"(?P<bucket>arn:aws[\w-]*:s3tables:[^:/]+:\d{12}:bucket/[^/]+)"
 """The ARN of a table bucket within a path, and below that of a table."""
 TABLE = rf"{ARN}/(?P<namespace>[^/]+)/(?P<table>[^/]+)"
-_S3_NAMESPACE = {"s3": "http://s3.amazonaws.com/doc/2006-03-01/"}
 
 
 @dataclass(frozen=True, order=True)
@@ -164,7 +163,7 @@ class IcebergTables:
         self._current.pop(table, None)
         bucket, prefix = bucket_and_key(stored.metadata.location)
         if bucket == table.bucket and prefix:
-            await self.delete_objects(bucket, f"{prefix}/")
+            s3.delete_objects_below(bucket, f"{prefix}/")
         return True
 
     async def rename(self, source: TableName, target: TableName) -> Response:
@@ -230,20 +229,6 @@ class IcebergTables:
         """Delete the object at an `s3://` address."""
         await self._upstream(s3_request("DELETE", location))
 
-    async def delete_objects(self, bucket: str, prefix: str) -> None:
-        """Delete every object under a prefix."""
-        query = {"list-type": "2", "prefix": prefix, "max-keys": "1000"}
-        while True:
-            listing = await self._upstream(s3_request("GET", f"s3://{bucket}", query=query))
-            if listing.status != 200:
-                return
-            contents = ElementTree.fromstring(listing.body)  # noqa: S314 (ministack wrote it, in this process)
-            keys = [key.text or "" for key in contents.findall("s3:Contents/s3:Key", _S3_NAMESPACE)]
-            for key in keys:
-                await self.delete_object(f"s3://{bucket}/{key}")
-            if not keys:
-                return
-
     async def _location(self, table: TableName) -> str | None:
         response = await self.record(table)
         return None if response.status == 404 else str(succeeded(response)["metadataLocation"])
@@ -268,8 +253,7 @@ class IcebergTables:
         self, method: str, path: str, bucket_arn: str, query: dict[str, str] | None = None, body: bytes = b""
     ) -> Response:
         region = bucket_arn.split(":")[3]
-        headers = {"authorization": signature("s3tables", region), "content-type": "application/json"}
-        return await self._upstream(Request(method, path, query=query or {}, headers=headers, body=body))
+        return await self._upstream(signed("s3tables", region, method, path, query=query, body=body))
 
 
 def is_name(name: str) -> bool:
@@ -296,11 +280,10 @@ def parse_stored(location: str, text: bytes) -> StoredTable:
     return StoredTable(location, parse_metadata(text), text)
 
 
-def s3_request(method: str, location: str, body: bytes = b"", query: dict[str, str] | None = None) -> Request:
-    """A request for the object or the bucket at an `s3://` address."""
+def s3_request(method: str, location: str, body: bytes = b"") -> Request:
+    """A request for the object at an `s3://` address."""
     match = re.fullmatch(r"s3a?://([^/]+)(/.*)?", location, flags=re.DOTALL)
     if match is None:
         raise IcebergError(400, "BadRequestException", f"{location!r} is not an s3:// location.")
     path = f"/{match[1]}{match[2] or ''}"
-    headers = {"authorization": signature("s3", "us-east-1"), "content-length": str(len(body))}
-    return Request(method, path, quote(path), query=query or {}, headers=headers, body=body)
+    return signed("s3", "us-east-1", method, path, raw_path=quote(path), body=body)

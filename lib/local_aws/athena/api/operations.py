@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from local_aws.athena.api import prepared
-from local_aws.athena.api.results import Page, ResultObjects, joined, read_page, row_of
+from local_aws.athena.api.results import Page, joined, put_object, read_page, row_of
 from local_aws.athena.api.starting import WITHOUT_FILE, new_execution, repeated
 from local_aws.athena.dialect import QueryCancelled, QueryError
 from local_aws.athena.statements import Execution, Executions, Runner, header, invalid, lines_of_text
@@ -52,10 +52,9 @@ class Operations:
         region: str,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._upstream = upstream
+        self._upstream, self._region = upstream, region
         self.engine = Engine(folder, endpoint, region)
         self.catalogs = Catalogs(tables, endpoint, region, loop)
-        self._objects = ResultObjects(upstream, region)
         self._runner = Runner(self.engine, self.catalogs)
         self._executions = Executions()
         self._threads = ThreadPoolExecutor(CONCURRENT_QUERIES, "athena")
@@ -109,7 +108,7 @@ class Operations:
             if outcome.written:
                 execution.manifest = f"{execution.output}{execution.id}-manifest.csv"
                 listed = "".join(f"{name}\n" for name in outcome.written)
-                await self._objects.put(execution.manifest, listed.encode(), "text/csv")
+                await self._put(execution.manifest, listed.encode(), "text/csv")
             execution.finish("SUCCEEDED")
         except QueryCancelled:
             execution.finish("CANCELLED", "Query cancelled by user")
@@ -132,9 +131,12 @@ class Operations:
             body, kind = lines_of_text(execution.lines), "text/plain"
         else:
             body, kind = top_of(execution) + await asyncio.to_thread(file.read_bytes), "text/csv"
-        await self._objects.put(execution.location, body, kind)
+        await self._put(execution.location, body, kind)
         columns = orjson.dumps(execution.columns)
-        await self._objects.put(f"{execution.location}.metadata", columns, "application/octet-stream")
+        await self._put(f"{execution.location}.metadata", columns, "application/octet-stream")
+
+    async def _put(self, address: str, body: bytes, kind: str) -> None:
+        await put_object(self._upstream, self._region, address, body, kind)
 
     async def stop_query(self, payload: Payload) -> Payload:
         """`StopQueryExecution`."""

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from local_aws.athena.dialect import QueryError
-from local_aws.wire import Request, Upstream, signature
+from local_aws.wire import Upstream, signed
 
 FIELD = re.compile(r'"((?:[^"]|"")*)"|([^",\n]*)')
 PLAIN = rb'"(?!,")[^"\\\x00-\x1f]*"'  # a value that is a comma looks like the mark between two values
@@ -91,32 +91,23 @@ def fields(record: str) -> Iterator[str | None]:
         position = found.end() + 1
 
 
-class ResultObjects:
-    """Puts objects by their addresses, `s3://bucket/key`.
+async def put_object(upstream: Upstream, region: str, address: str, body: bytes, kind: str) -> None:
+    """Writes an object.
 
     Args:
         upstream: ministack.
-        region: The region of the buckets.
+        region: The region of its bucket.
+        address: `s3://bucket/key`.
+        body: What it holds.
+        kind: Its content type.
+
+    Raises:
+        QueryError: INVALID_OUTPUT_LOCATION, where S3 refuses it.
     """
-
-    def __init__(self, upstream: Upstream, region: str) -> None:
-        self._upstream, self._region = upstream, region
-
-    async def put(self, address: str, body: bytes, kind: str) -> None:
-        """Writes an object of a content type.
-
-        Raises:
-            QueryError: INVALID_OUTPUT_LOCATION, where S3 refuses it.
-        """
-        path = f"/{address.removeprefix('s3://')}"
-        headers = {
-            "host": "localhost",
-            "authorization": signature("s3", self._region),
-            "content-type": kind,
-            "content-length": str(len(body)),
-        }
-        response = await self._upstream(Request("PUT", path, quote(path), {}, headers, body))
-        if response.status >= 300:
-            code = re.search(rb"<Code>(.*?)</Code>", response.body)
-            reason = code[1].decode() if code else str(response.status)
-            raise QueryError("INVALID_OUTPUT_LOCATION", f"Unable to write the result to {address}: {reason}")
+    path = f"/{address.removeprefix('s3://')}"
+    request = signed("s3", region, "PUT", path, raw_path=quote(path), body=body, kind=kind)
+    response = await upstream(request)
+    if response.status >= 300:
+        code = re.search(rb"<Code>(.*?)</Code>", response.body)
+        reason = code[1].decode() if code else str(response.status)
+        raise QueryError("INVALID_OUTPUT_LOCATION", f"Unable to write the result to {address}: {reason}")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from local_aws.athena.dialect import QueryError, definitions, literal
+from local_aws.athena.dialect import definitions, literal
 from local_aws.athena.tables.object_files import ObjectFiles, address_macro
 from local_aws.s3tables import bucket_arn
 from local_aws.seams import s3
@@ -75,28 +75,16 @@ class Engine:
         return catalog in self._attached
 
     def attach(self, catalog: str) -> None:
-        """Makes `s3tablescatalog/<bucket>` a catalog of the database, once.
-
-        Raises:
-            QueryError: CATALOG_NOT_FOUND, for any other name or a bucket that does not exist.
-        """
-        if catalog in self._attached:
-            return
-        bucket = catalog.removeprefix(CATALOG_PREFIX)
-        if bucket == catalog:
-            raise QueryError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' not found")
+        """Makes a table bucket that exists a catalog of the database, `s3tablescatalog/<bucket>`, once."""
+        arn = bucket_arn(catalog.removeprefix(CATALOG_PREFIX), self._region)
         connection = self.open()
         with self._lock:
-            if catalog in self._attached:
-                return
-            try:
+            if catalog not in self._attached:
                 connection.execute(
-                    f"ATTACH '{bucket_arn(bucket, self._region)}' AS \"{catalog}\" (TYPE ICEBERG, "
+                    f"ATTACH '{arn}' AS \"{catalog}\" (TYPE ICEBERG, "
                     f"ENDPOINT '{self._endpoint}/iceberg', AUTHORIZATION_TYPE 'none')"
                 )
-            except duckdb.Error as error:
-                raise QueryError("CATALOG_NOT_FOUND", f"Catalog '{catalog}' not found") from error
-            self._attached.add(catalog)
+                self._attached.add(catalog)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         shutil.rmtree(self.scratch, ignore_errors=True)

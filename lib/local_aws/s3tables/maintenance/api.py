@@ -35,7 +35,7 @@ from local_aws.wire import (
     Service,
     Upstream,
     json_response,
-    signature,
+    signed,
     succeeded,
 )
 
@@ -219,8 +219,7 @@ class Maintenance(Service):
         ]
 
     async def _ask(self, path: str) -> Any:
-        headers = {"authorization": signature("s3tables", self._region)}
-        return succeeded(await self._ministack(Request("GET", path, headers=headers)))
+        return succeeded(await self._ministack(signed("s3tables", self._region, "GET", path)))
 
 
 def _status(outcome: Mapping[str, Any], ran_at: str) -> dict[str, str]:
