@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -252,6 +252,15 @@ def test_writes_that_stay_unprocessed_are_an_error(monkeypatch: pytest.MonkeyPat
         write(table, plan(60, 25, 15), workers=1)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Interrupts arrive, also in a process that was started in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_says_how_much_was_written_and_writes_nothing_more() -> None:
     table, calls = DynamoDB(), itertools.count()
     batch_write_item = table.batch_write_item
