@@ -72,10 +72,12 @@ class Checkpoint:
             self._new += mirror(state_dir / name, self._folder / name)
 
     def finish(self) -> None:
-        """Wait until the state of ministack is on the disk, and mark it all as whole."""
+        """Wait until it is on the disk, and mark it all as whole."""
+        # Whether the state could be written is asked of each file; the many others go to the disk at once.
         for path in self._new:
             if path.parent == self._folder / "state":
                 synchronize(path)
+        os.sync()
         write_json(self._folder / MARK, self._mark | {"files": checksums(self._folder)}, durable=True)
 
 
@@ -133,7 +135,9 @@ def mark_running(state_dir: Path) -> None:
 
 def mark_saved(state_dir: Path) -> None:
     """Note that everything in memory was saved: the next start is a clean one."""
-    write_json(state_dir / MARK, {"saved_at": datetime.now(UTC).isoformat(), "files": checksums(state_dir)})
+    mark = {"saved_at": datetime.now(UTC).isoformat(), "files": checksums(state_dir)}
+    os.sync()
+    write_json(state_dir / MARK, mark, durable=True)
 
 
 def checksums(folder: Path) -> dict[str, int]:

@@ -210,6 +210,26 @@ def test_the_last_checkpoint_stays_where_none_can_be_made(
     assert (restored.saved_at, read(running)) == (NOON + timedelta(minutes=2), before)
 
 
+def test_a_mark_comes_after_all_that_it_vouches_for_is_on_the_disk(
+    running: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without power nothing else is left of what was only written, names of files included."""
+    on_disk: list[list[str]] = []
+
+    def sync() -> None:
+        on_disk.append([str(path.relative_to(running)) for path in sorted(running.rglob("*"))])
+
+    monkeypatch.setattr(os, "sync", sync)
+    write(running, **{"state__a.json": "[5]", "s3__000__b__8": "y", "firehose__journal": "z"})
+    Checkpoint(running, NOON).finish()
+    newest = saved_state.kept(running)[0].name
+    assert {f"{newest}/s3/000/b/8", f"{newest}/firehose/journal"} <= set(on_disk[0])
+    assert f"{newest}/clean.json" not in on_disk[0]
+    saved_state.mark_saved(running)
+    assert "clean.json" not in on_disk[1]
+    assert (running / "clean.json").exists()
+
+
 @pytest.mark.parametrize("damaged", ["state/a.json", "clean.json"])
 @pytest.mark.parametrize("content", [b"", b"[9]", b"\0" * 40])
 def test_a_damaged_checkpoint_is_passed_over(running: Path, damaged: str, content: bytes) -> None:
