@@ -72,11 +72,11 @@ class Status:
         region: AWS Region that it plays.
         state_dir: Folder of its state.
         started_at: When it started.
-        restored: What it began from: `empty`, `clean` (all that was there when it stopped) or `unclean`
+        restored: What it started from: `empty`, `clean` (all that was there when it stopped) or `unclean`
             (it had not been stopped cleanly; what happened after `restored_from` is lost).
-        restored_from: When the state it began from was saved.
+        restored_from: When the state it started from was saved.
         memory_bytes: Resident memory of all its processes.
-        code: Digest of the code that it began with; empty where it is too old to say.
+        code: Digest of the code that it runs; empty if it is too old to say.
         damaged: A file of a newer checkpoint, which was passed over for `restored_from`.
         checkpoint_at: When its state was last kept aside since; a kill goes back to that.
         checkpoint_error: Why the last attempt at that failed, in a sentence.
@@ -123,7 +123,7 @@ def start(
         timeout_seconds: How long to wait for it, in seconds.
 
     Returns:
-        Where it is, and what it began from.
+        Where it is, and what it started from.
 
     Raises:
         LocalAwsError: The port is taken, a state file is damaged, the extra is not installed, or the
@@ -168,7 +168,7 @@ def stop(state_dir: Path, *, timeout_seconds: float = 60) -> bool:
     os.kill(pid, signal.SIGKILL)
     process.ends(pid, time.monotonic() + 10)
     msg = f"The local AWS (process {pid}) did not stop within {timeout_seconds:g} s and was killed."
-    raise LocalAwsError(msg, hint="Start it again: it begins from its last checkpoint and says so.")
+    raise LocalAwsError(msg, hint="Start it again: it starts from its last checkpoint and says so.")
 
 
 def status(state_dir: Path) -> Status | None:

@@ -49,9 +49,9 @@ def describe(status: Status) -> str:
     """A status in a few lines."""
     saved = status.restored_from or "before anything was"
     origin = {
-        "empty": "It began empty.",
-        "clean": f"It began from the state saved at {saved}.",
-        "unclean": f"It had not been stopped cleanly: it began from the state saved at {saved}.",
+        "empty": "It started empty.",
+        "clean": f"It started from the state saved at {saved}.",
+        "unclean": f"It had not been stopped cleanly: it started from the state saved at {saved}.",
     }[status.restored]
     if status.damaged:
         origin += f" A later checkpoint is damaged: {status.damaged}."

@@ -14,7 +14,7 @@ WITHOUT_CHECKSUMS = {"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
 def env(endpoint: str, region: str = "us-east-1") -> dict[str, str]:
     """The environment by which any AWS client reaches the local AWS and nothing else.
 
-    `AWS_PROFILE` and `AWS_SESSION_TOKEN` must be unset besides.
+    `AWS_PROFILE` and `AWS_SESSION_TOKEN` must also be unset.
 
     Args:
         endpoint: Address of the local AWS.

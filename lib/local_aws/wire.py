@@ -17,7 +17,7 @@ MINIMAL = "return=minimal"
 """What the delivery worker prefers (RFC 7240): a commit answered without the history, which it knows."""
 
 OWN_PATHS = "/_local_aws/"
-"""Where the paths begin that AWS does not have."""
+"""How the paths start that AWS does not have."""
 ENGINE_HEADER = "x-local-athena"
 """What marks the requests of Athena's engine."""
 QUERY_PROPERTY = "trino_query_id"
@@ -201,7 +201,7 @@ class Service(Protocol):
         """Answer a claimed request, or None to let ministack answer it."""
 
     async def start(self) -> None:
-        """Begin background work, once ministack's state is restored."""
+        """Start background work, once ministack's state is restored."""
 
     async def stop(self) -> None:
         """End background work, before ministack saves its state."""
@@ -211,7 +211,7 @@ class AtRest:
     """A service without background work."""
 
     async def start(self) -> None:
-        """Nothing begins."""
+        """Nothing starts."""
 
     async def stop(self) -> None:
         """Nothing ends."""

@@ -91,6 +91,6 @@ class Athena:
 
         region = os.environ.get("AWS_REGION", "us-east-1")
         operations = Operations(self._upstream, self._tables, self._folder, self._endpoint, region, loop)
-        # What was imported stays: to look through it for garbage would halt everything for 80 ms each time.
+        # What was imported stays: collecting garbage in it would stop everything for 80 ms each time.
         gc.freeze()
         return operations

@@ -35,8 +35,8 @@ class BatchDelivery:
         mapping: What to retry, halve and discard by.
         invoke: Invokes the function with an event.
         discard: Reports a batch that is given up.
-        tell: Receives the outcome of each invocation, for `LastProcessingResult`.
-        stopping: Set when no invocation may begin any more.
+        note: Receives the outcome of each invocation, for `LastProcessingResult`.
+        stopping: Set when no further invocation may start.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class BatchDelivery:
         mapping: EventSourceMapping,
         invoke: Callable[[bytes], Awaitable[Answer]],
         discard: Callable[[Discarded], Awaitable[None]],
-        tell: Callable[[str], None],
+        note: Callable[[str], None],
         stopping: asyncio.Event,
     ) -> None:
         self._mapping = mapping
         self._invoke = invoke
         self._discard = discard
-        self._tell = tell
+        self._note = note
         self._stopping = stopping
 
     async def deliver(self, records: Sequence[StreamRecord], failures: int = 0) -> None:
@@ -72,7 +72,7 @@ class BatchDelivery:
                 continue
             invocations += 1
             handled = self._handled(records, answer)
-            self._tell(OK if handled == len(records) else PROBLEM)
+            self._note(OK if handled == len(records) else PROBLEM)
             if handled:
                 records, failures = records[handled:], 0
                 pauses = 0
@@ -128,7 +128,7 @@ class BatchDelivery:
         """Wait before the next attempt, ever longer.
 
         Raises:
-            StoppedError: The event source was stopped meanwhile.
+            StoppedError: The event source was stopped during the wait.
         """
         seconds = min(FIRST_PAUSE_SECONDS * 2 ** (count - 1), LONGEST_PAUSE_SECONDS)
         try:

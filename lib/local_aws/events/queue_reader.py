@@ -38,7 +38,7 @@ class QueueReader:
         upstream: Where the queue is.
         mapping: What goes where.
         invoke: Invokes the function with an event.
-        tell: Receives the outcome of each invocation, for `LastProcessingResult`.
+        note: Receives the outcome of each invocation, for `LastProcessingResult`.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class QueueReader:
         upstream: Upstream,
         mapping: EventSourceMapping,
         invoke: Callable[[bytes], Awaitable[Answer]],
-        tell: Callable[[str], None],
+        note: Callable[[str], None],
     ) -> None:
         self._upstream = upstream
         self._mapping = mapping
         self._invoke = invoke
-        self._tell = tell
+        self._note = note
         self._url = ""
         self._pollers = pollers(mapping)
         self._failures = 0
@@ -61,7 +61,7 @@ class QueueReader:
         return 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Receive and deliver until told to stop; what is being delivered then is waited for."""
+        """Receive and deliver until stopped, then wait for the batches that are being delivered."""
         delivering: set[asyncio.Task[None]] = set()
         stop = asyncio.create_task(stopping.wait())
         try:
@@ -143,7 +143,7 @@ class QueueReader:
         else:
             failed = failed_identifiers(answer, ids) if self._mapping.reports_failures else set()
         self._failures = self._failures + 1 if failed == ids else 0
-        self._tell(PROBLEM if failed else OK)
+        self._note(PROBLEM if failed else OK)
         await self._delete([record for record in records if record["messageId"] not in failed])
 
     async def _delete(self, records: Sequence[Mapping[str, Any]]) -> None:

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 class Reader(Protocol):
-    """Reads one source until it is told to stop."""
+    """Reads one source until it is stopped."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read and deliver."""
@@ -171,13 +171,13 @@ class EventSources:
         self._running[mapping.uuid] = Running(mapping, reader, stopping, task)
 
     def _reader(self, mapping: EventSourceMapping, stopping: asyncio.Event) -> Reader:
-        tell = partial(self._results.__setitem__, mapping.uuid)
+        note = partial(self._results.__setitem__, mapping.uuid)
         call = partial(invoke, self._faults.refuse, mapping)
         if mapping.service == "sqs":
-            return QueueReader(self._upstream, mapping, call, tell)
+            return QueueReader(self._upstream, mapping, call, note)
         kept = functions.MappingPosition(mapping.uuid, mapping.account, mapping.region)
         stream = dynamodb.TableStream(mapping.source_arn)
-        delivery = BatchDelivery(mapping, call, partial(report, self._upstream, mapping), tell, stopping)
+        delivery = BatchDelivery(mapping, call, partial(report, self._upstream, mapping), note, stopping)
         position = min(kept.get() or 0, stream.end())
         return StreamReader(mapping, stream, position, kept.set, delivery, self._faults.disturb)
 

@@ -77,7 +77,7 @@ class StreamReader:
     Args:
         mapping: What goes where.
         stream: The stream.
-        position: Where to begin.
+        position: Where to start.
         keep: Receives the position below which everything is done with.
         delivery: Delivers a batch.
         disturb: Changes batches before they are delivered, for tests of failure.
@@ -106,7 +106,7 @@ class StreamReader:
         return max(0.0, time.time() - min(created)) if created else 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Read and deliver until told to stop; what is being delivered then is waited for."""
+        """Read and deliver until stopped, then wait for the batches that are being delivered."""
         lanes = [asyncio.create_task(self._deliver(lane, stopping)) for lane in self._lanes]
         reading = asyncio.create_task(self._read())
         stop = asyncio.create_task(stopping.wait())

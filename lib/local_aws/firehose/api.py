@@ -140,13 +140,13 @@ class Firehose:
         writer = self._writers.get(folder)
         if writer is None:
             writer = self._writers[folder] = JournalWriter(folder)
-            self._worker.tell(NEW_STREAM)
+            self._worker.notify(NEW_STREAM)
         now_ms = time.time_ns() // 1_000_000
         try:
             first = writer.append(records, now_ms)
         except OSError as error:
             raise AwsError("ServiceUnavailableException", f"Service unavailable: {error}", 503) from error
-        self._worker.tell(WAKE)
+        self._worker.notify(WAKE)
         record_id = f"{now_ms}%020d"
         return [record_id % position for position in range(first, first + len(records))]
 
@@ -191,7 +191,7 @@ class Firehose:
             validate_iceberg(iceberg)
         response = await self._upstream(request)
         self._known.pop(payload.get("DeliveryStreamName", ""), None)
-        self._worker.tell(NEW_STREAM)
+        self._worker.notify(NEW_STREAM)
         return response
 
     async def _update(self, request: Request) -> Response:
@@ -223,7 +223,7 @@ class Firehose:
             if writer is not None:
                 writer.close()
             shutil.rmtree(folder, ignore_errors=True)
-        self._worker.tell(NEW_STREAM)
+        self._worker.notify(NEW_STREAM)
 
     def _status(self) -> dict[str, Any]:
         streams = {folder.name: stream_status(folder) for folder in stream_folders(self._root)}

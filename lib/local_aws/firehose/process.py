@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 class DeliveryProcess:
     """Keeps one delivery worker running.
 
-    The worker's standard input is the line between the two: words of one byte tell it what happened, and a
-    line that ends without a `FINISH` ends it at once. So a worker never outlives its gateway.
+    The worker's standard input connects the two: words of one byte say what happened, and if the input closes
+    without a `FINISH`, the worker ends at once. So a worker never outlives its gateway.
 
     Args:
         state_dir: The local AWS's state folder.
@@ -46,15 +46,15 @@ class DeliveryProcess:
         """Start the worker and keep it running."""
         self._keeper = asyncio.create_task(self._keep())
 
-    def tell(self, word: bytes) -> None:
-        """Tell the worker that a journal grew (`WAKE`), or that streams came or went (`NEW_STREAM`)."""
+    def notify(self, word: bytes) -> None:
+        """Notify the worker that a journal grew (`WAKE`), or that streams came or went (`NEW_STREAM`)."""
         pipe = self._process.stdin if self._process else None
         if pipe is not None and (word != WAKE or pipe.transport.get_write_buffer_size() == 0):
             with suppress(OSError):
                 pipe.write(word)
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Tell the worker to finish the flush in hand, and end it where it takes longer than the time-out."""
+        """Let the worker finish its current flush, and kill it if that takes longer than the time-out."""
         if self._keeper is not None:
             self._keeper.cancel()
         process = self._process

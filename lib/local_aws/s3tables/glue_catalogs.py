@@ -90,7 +90,7 @@ class GlueCatalogs(AtRest):
         return {"CatalogList": [self._child(p, b) for p in found for b in await self._table_buckets()]}
 
     def _child(self, parent: dict[str, Any], bucket: str) -> dict[str, Any]:
-        """The catalog of one table bucket, which takes after the one that it stands under."""
+        """The catalog of one table bucket, with the settings of its parent."""
         federated = parent.get("FederatedCatalog", {})
         return parent | {
             "CatalogId": f"{parent['CatalogId']}/{bucket}",

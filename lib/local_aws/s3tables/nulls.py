@@ -46,7 +46,7 @@ class Exact(iceberg_arrow.ArrowProjectionVisitor):
 
 
 def offsets(array: pa.Array) -> pa.Array:
-    """Where each list or map begins; beside a mask it may not be a slice."""
+    """Where each list or map starts; together with a mask, it may not be a slice."""
     return pa.array(array.offsets.to_numpy()) if array.offset else array.offsets
 
 

@@ -186,10 +186,10 @@ class NewSnapshot:
 
         Args:
             snapshot: The snapshot; all its files are stored.
-            requirements: What must hold besides, for its files.
+            requirements: What else must hold, for its files.
 
         Raises:
-            CommitFailedException: Somebody else changed the table meanwhile.
+            CommitFailedException: Somebody else has changed the table.
         """
         branch = {"ref-name": MAIN_BRANCH, "type": "branch", "snapshot-id": snapshot.snapshot_id}
         parent = {"ref": MAIN_BRANCH, "snapshot-id": snapshot.parent_snapshot_id}

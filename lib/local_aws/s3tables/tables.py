@@ -115,7 +115,7 @@ class IcebergTables:
 
     @contextmanager
     def written_by(self, table: TableName, query_id: str) -> Iterator[None]:
-        """Know which of Athena's queries writes a table meanwhile; there is one at a time."""
+        """Note which of Athena's queries writes a table; there is one at a time."""
         self._queries[table] = query_id
         try:
             yield

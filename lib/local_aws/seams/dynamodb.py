@@ -63,7 +63,7 @@ def hold_stream_records_as_json() -> None:
     from ministack.services import dynamodb
 
     class StreamLogs(AccountRegionScopedDict):  # type: ignore[misc]
-        """Makes a log of the list that ministack begins a stream with."""
+        """Makes a log of the list with which ministack starts a stream."""
 
         __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""The change records of DynamoDB: one for every item that a write changes, by whatever call it came."""
+"""The change records of DynamoDB: one for every item that a write changes, with any call."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def record_every_write() -> None:
     def stored(table: Item, partition: Any, sort: Any, item: Item) -> Any:
         old = set_item(table, partition, sort, item)
         if old is None or not same_item(old, item):
-            tell(table, "INSERT" if old is None else "MODIFY", old, item)
+            emit(table, "INSERT" if old is None else "MODIFY", old, item)
         return old
 
     def removed(table: Item, partition: Any, sort: Any, by: Item | None = None) -> Any:
@@ -44,10 +44,10 @@ def record_every_write() -> None:
             return None
         old = remove_item(table, partition, sort)
         if old is not None:
-            tell(table, "REMOVE", old, None, by)
+            emit(table, "REMOVE", old, None, by)
         return old
 
-    def tell(table: Item, event: str, old: Item | None, new: Item | None, by: Item | None = None) -> None:
+    def emit(table: Item, event: str, old: Item | None, new: Item | None, by: Item | None = None) -> None:
         nonlocal replicating
         if waiting is not None:
             waiting.append((table, event, old, new, by))
@@ -69,7 +69,7 @@ def record_every_write() -> None:
         finally:
             waiting = None
         for change in made if answer[0] < 400 else ():
-            tell(*change)
+            emit(*change)
         return answer
 
     dynamodb._set_item, dynamodb._remove_item = stored, removed

@@ -1,4 +1,4 @@
-"""Private parts of ministack's Lambda that are read or replaced, for want of a public way."""
+"""Private parts of ministack's Lambda that are read or replaced, because there is no public way."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def invoke_function(function_arn: str, event: bytes) -> Response:
 
 
 def as_it_is(event: bytes) -> Any:
-    """An event that needs not be read; one that is no line of ASCII is read all the same."""
+    """An event that is passed on unread, if it is one line of ASCII."""
     return orjson.Fragment(event) if event.isascii() and b"\n" not in event else orjson.loads(event)
 
 

@@ -1,4 +1,4 @@
-"""Private parts of ministack's Kinesis that are read or replaced, for want of a public way."""
+"""Private parts of ministack's Kinesis that are read or replaced, because there is no public way."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def behind_ms(log: ShardLog, position: int) -> int:
 
 
 def start_position(records: ShardLog, kind: str, number: str, moment: float | None) -> int | None:
-    """Where an iterator of a kind begins; None for an unknown kind."""
+    """Where an iterator of a kind starts; None for an unknown kind."""
     match kind:
         case "TRIM_HORIZON":
             return 0
@@ -91,7 +91,7 @@ def start_position(records: ShardLog, kind: str, number: str, moment: float | No
 
 
 def expire_iterators() -> None:
-    """Forget the iterators that are too old; they lie in the order of their age."""
+    """Forget the iterators that are too old; they are in the order of their age."""
     from ministack.services import kinesis
 
     oldest = time.time() - kinesis.ITERATOR_EXPIRY_SECONDS

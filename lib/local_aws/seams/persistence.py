@@ -73,7 +73,7 @@ def save_everything() -> None:
 
 
 def is_deploying() -> bool:
-    """Whether CloudFormation has a stack in hand: after a restart nobody would go on with it."""
+    """Whether CloudFormation is working on a stack: after a restart, nothing would continue that."""
     from ministack.services import cloudformation
 
     states = {stack["StackStatus"] for _, stack in cloudformation._stacks.all_items()}

@@ -1,4 +1,4 @@
-"""Private parts of ministack's S3 that are read, for want of a public way."""
+"""Private parts of ministack's S3 that are read, because there is no public way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def objects_folder() -> Path:
 
 
 def delete_objects_below(bucket: str, prefix: str) -> None:
-    """Delete every object of a bucket whose key begins with a prefix."""
+    """Delete every object of a bucket whose key starts with a prefix."""
     from ministack.services import s3
 
     held = s3._buckets.get(bucket, {"objects": {}})["objects"]

@@ -1,4 +1,4 @@
-"""The records that ministack holds of the tables of S3 Tables, for want of a public way to change them."""
+"""The records that ministack holds of the tables of S3 Tables, which no public call changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Private parts of ministack's SQS that are read, for want of a public way."""
+"""Private parts of ministack's SQS that are read, because there is no public way."""
 
 from __future__ import annotations
 

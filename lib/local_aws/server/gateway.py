@@ -102,7 +102,7 @@ class Ministack:
 
 
 def by_host(app: App) -> App:
-    """Let S3 buckets have names that begin with `iceberg`.
+    """Let S3 buckets have names that start with `iceberg`.
 
     ministack takes such a path for its REST catalog, so they are addressed by host name, as S3 also allows.
     """
@@ -215,7 +215,7 @@ class Gateway:
         return {"type": "lifespan.startup.complete"}
 
     async def stop_services(self) -> None:
-        """Stop the services, while requests are still answered: what they have in hand may need it."""
+        """Stop the services while requests are still answered: their unfinished work may need that."""
         self._stopping = True
         for service in reversed(self._services):
             try:
@@ -239,7 +239,7 @@ class Sent:
     """What is sent for one request.
 
     Attributes:
-        started: Whether the answer has begun.
+        started: Whether the answer has started.
     """
 
     def __init__(self, send: Send) -> None:
@@ -282,8 +282,8 @@ def in_shape(error: AwsError, scope: Scope) -> Response:
     signed_for = SIGNED_FOR.search(headers.get(b"authorization", b""))
     if b"x-amz-target" in headers or not signed_for or signed_for[1] not in SPEAK_XML:
         return error.response()
-    told = f"<Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
-    body = f"<ErrorResponse><Error>{told}</Error></ErrorResponse>".encode()
+    text = f"<Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
+    body = f"<ErrorResponse><Error>{text}</Error></ErrorResponse>".encode()
     return Response(error.status, body, {"content-type": "application/xml"})
 
 

@@ -96,7 +96,7 @@ def ps(pid: int, column: str) -> str:
 def code_digest(folder: Path = FOLDER) -> str:
     """A short digest of all Python files in and below a folder, by their names and what is in them.
 
-    A server goes on with the code that it began with, however its files change.
+    A running server keeps the code that it started with, even if the files change.
     """
     found = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):

@@ -1,14 +1,14 @@
 """What a start finds, and how it stays true when the local AWS ends uncleanly.
 
 ministack keeps its state in memory and writes it as JSON files on a clean stop; objects of S3 it writes at
-once. So after a kill the two would not fit: a table that was dropped would be back, its files not. Hence
+once. So after a kill the two would not fit: a table that was dropped would be back, its files not. So
 all of it is kept aside together, at the start and at every checkpoint while it runs, as hard links (files
 are replaced, never written into). There are two places for that, and the older one is overwritten, so that
 one is whole at any moment. A start that finds no mark of a clean stop goes back to the newest whole one.
 
     <state folder>/state  s3       ministack's
                    firehose        the journals of the delivery streams
-                   maintenance     what the maintenance jobs came to
+                   maintenance     the results of the maintenance jobs
                    glue            the federated catalogs
                    clean.json      the mark of a clean stop; absent while running
                    clean/  checkpoint/
@@ -40,7 +40,7 @@ _FOLDERS = ("state", "s3", "firehose", "maintenance", "glue")
 
 @dataclass(frozen=True)
 class Restored:
-    """What a start began from.
+    """What a start found.
 
     Attributes:
         kind: `empty`, `clean` (the state of the last stop) or `unclean` (what came after that was lost).
@@ -57,7 +57,7 @@ class Checkpoint:
     """The state that is being kept aside: links at once, made to last by `finish`.
 
     Args:
-        state_dir: The state folder; nothing may change in it meanwhile.
+        state_dir: The state folder; nothing may change in it in the meantime.
         saved_at: When the state was as it is.
     """
 
@@ -156,7 +156,7 @@ def flaw_of(folder: Path) -> Path | None:
 
 
 def damaged_file(state_dir: Path) -> Path | None:
-    """A damaged file of the state that a start would begin from, None where there is a whole one."""
+    """A damaged file of the state that a start would use, None if there is a whole one."""
     if (state_dir / MARK).exists():
         return flaw_of(state_dir)
     flaws = [flaw_of(folder) for folder in kept(state_dir)]
@@ -177,8 +177,8 @@ def saved_at(folder: Path) -> datetime | None:
 def mirror(source: Path, target: Path) -> list[Path]:
     """Let a folder hold the same files as another, as links; returns what is new in it.
 
-    In the order of names, so that a journal's segments come before the checkpoint that lets them go. Files
-    that go away meanwhile are passed over.
+    In the order of names, so that a journal's segments come before the checkpoint that removes them. Files
+    that disappear during the copy are skipped.
     """
     target.mkdir(parents=True, exist_ok=True)
     there = {entry.name: entry for entry in os.scandir(target)}

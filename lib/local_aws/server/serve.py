@@ -89,7 +89,7 @@ class Checkpoints:
         self._changed = True
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one ASGI scope; what it changes may come after a checkpoint that is taken meanwhile."""
+        """Serve one ASGI scope; a checkpoint that is taken at the same time may lack what it changes."""
         try:
             await self._app(scope, receive, send)
         finally:
@@ -190,7 +190,7 @@ def run(state_dir: Path, port: int, region: str, checkpoint_seconds: float) -> N
     try:
         restored = saved_state.restore(state_dir)
     except (OSError, ValueError) as error:
-        sys.exit(f"The local AWS cannot begin from what is in {state_dir}: {error}.")
+        sys.exit(f"The local AWS cannot start from what is in {state_dir}: {error}.")
     about: dict[str, Any] = {
         "pid": os.getpid(),
         "port": port,

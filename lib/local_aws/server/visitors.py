@@ -2,7 +2,7 @@
 
 One request is enough to run code here: a stack with a function and a custom resource fits into an address
 (`GET /?Action=CreateStack&TemplateBody=…`). So browsers are not served at all, not even where no page seems
-to ask: an address bar that follows a redirect sends `Sec-Fetch-Site: none`, a page that lies in a bucket
+to ask: an address bar that follows a redirect sends `Sec-Fetch-Site: none`, a page in a bucket
 `same-origin`, and an old browser's `<img>` nothing but its `User-Agent`. A page can change none of these.
 `Host` is the name that led here: a page that makes its own name lead to 127.0.0.1 gives itself away by it
 (DNS rebinding).

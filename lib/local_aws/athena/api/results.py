@@ -1,7 +1,7 @@
 """Results: objects on S3, through ministack in this process, and the pages of `GetQueryResults`.
 
-Records of a CSV become rows of JSON. A record without NULLs, quotes inside and letters that JSON escapes is
-turned over as it stands; most are so, and a page has a thousand of them.
+Records of a CSV become rows of JSON. A record without NULLs, inner quotes and characters that JSON escapes is
+copied. Most are like that, and a page has a thousand of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_page(path: Path, offset: int, count: int) -> Page:
 
     Args:
         path: The file.
-        offset: Where the first row begins, in bytes.
+        offset: Where the first row starts, in bytes.
         count: How many rows at most.
     """
     rows: list[bytes] = []

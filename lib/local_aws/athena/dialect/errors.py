@@ -1,4 +1,4 @@
-"""A failed query in Athena's words, whatever refused it."""
+"""A failed query in Athena's words, no matter what refused it."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class QueryCancelled(Exception):  # noqa: N818 - not an error: the user asked fo
 
 
 def position(node: exp.Expr | None) -> str:
-    """`line 1:15: ` for a node whose identifiers remember where they stood."""
+    """`line 1:15: ` for a node whose identifiers have a position."""
     place = None if node is None else place_of(node)
     return f"line {place[0]}:{place[1]}: " if place else ""
 
 
 def place_of(node: exp.Expr) -> tuple[int, int] | None:
-    """Line and column where a node begins, by the first of its identifiers."""
+    """Line and column where a node starts, by the first of its identifiers."""
     metas = (part.meta for part in node.walk() if "line" in part.meta)
     first = min(metas, key=lambda meta: meta["start"], default=None)
     return (first["line"], first["col"] - (first["end"] - first["start"])) if first else None
@@ -169,7 +169,7 @@ def from_duckdb(
         column = node.sql() if node is not None else found[1]
         return QueryError("COLUMN_NOT_FOUND", f"Column '{column}' cannot be resolved", node)
     if (found := CALLED.search(text)) and found[1] == UNKNOWN_TYPE:
-        return QueryError("NOT_SUPPORTED", "The local Athena cannot tell the type of a value", tree)
+        return QueryError("NOT_SUPPORTED", "The local Athena does not know the type of a value", tree)
     if found:
         return unknown_call(found[1], found[2], tree)
     for pattern, code, message in PATTERNS:

@@ -105,7 +105,7 @@ class Function:
         """The statements that create the macro.
 
         DuckDB chooses between spellings by itself where an argument's type is plain; it does not see the type
-        of an aggregate. The translation therefore names the spelling wherever it knows the types.
+        of an aggregate. The translation therefore names the spelling if it knows the types.
         """
         usable = (v for v in self.variants if not any(t in ONLY_WHEN_KNOWN for t in v.types))
         overloads = ", ".join(f"({v.head}) AS {v.body}" for v in usable)

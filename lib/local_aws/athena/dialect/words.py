@@ -1,4 +1,4 @@
-"""What DuckDB's grammar or sqlglot's takes and Athena's does not, as far as words beside each other show.
+"""What DuckDB's or sqlglot's grammar accepts and Athena's does not, as far as neighboring words show.
 
 Source: Trino documentation, "SELECT", "Data types", "Date and time functions and operators", and its grammar.
 """
@@ -67,7 +67,7 @@ def mismatched(token: Token) -> StatementError:
 
 
 def position(token: Token) -> tuple[int, int]:
-    """Line and column where a word begins."""
+    """Line and column where a word starts."""
     return token.line, token.col - len(token.text) + 1
 
 

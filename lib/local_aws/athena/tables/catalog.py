@@ -99,7 +99,7 @@ class Catalogs:
     def written_by(
         self, catalog: str, database: str, table: str, query_id: str
     ) -> AbstractContextManager[None]:
-        """Lets a table's keeper know which query writes it meanwhile."""
+        """Notes which query writes a table, for as long as it does."""
         return self._tables.written_by(self._full_name(catalog, database, table), query_id)
 
     def _full_name(self, catalog: str, database: str, table: str) -> TableName:

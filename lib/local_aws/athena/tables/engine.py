@@ -121,7 +121,7 @@ class Engine:
         return connection
 
     def _lock_up(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Leaves no way to other files and hosts, whatever a statement or the metadata of a table names."""
+        """Blocks all other files and hosts, even if a statement or a table's metadata names them."""
         folders = (str(self.scratch), str(s3.objects_folder()), "s3://", bucket_arn("", self._region))
         connection.execute(
             f"SET GLOBAL allowed_directories = [{', '.join(map(literal, folders))}]; "

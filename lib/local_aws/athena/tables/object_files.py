@@ -101,7 +101,7 @@ class Upload:
     Args:
         objects: Where it goes.
         path: Its address.
-        scratch: Folder of the file that holds it till then.
+        scratch: Folder of the file that holds it until then.
     """
 
     def __init__(self, objects: ObjectFiles, path: str, scratch: Path) -> None:

@@ -68,7 +68,7 @@ class Tables:
         asked = TABLE.sub(lambda found: empty(self._columns(found), shows_path), sql)
         try:
             if asked not in answers:
-                # Beside the statement's transaction, which some errors would end.
+                # Outside the statement's transaction, which some errors would end.
                 with self._cursor.cursor() as beside:
                     keep(answers, asked, columns_of(beside, asked))
             return answers[asked]

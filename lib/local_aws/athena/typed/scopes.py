@@ -204,7 +204,7 @@ def visible_ctes(select: Node) -> exp.With | None:
 
 
 def outermost(tree: Node) -> Node:
-    """What names the columns of a query: of several beside each other the first."""
+    """The SELECT that names the columns of a query: the first one of a set operation."""
     while isinstance(tree, (exp.SetOperation, exp.Subquery)):
         tree = tree.this
     return tree

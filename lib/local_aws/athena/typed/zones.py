@@ -1,6 +1,6 @@
 """Time zones: DuckDB's moments have none, so the statement is asked which zone an expression shows.
 
-A value is a moment everywhere; its zone is told by the words of the statement.
+A value is always a moment; only the statement shows its zone.
 What looks at the wall clock (`hour`, CAST AS DATE) gets the clock of that zone, and what gives a
 moment back finds it again: Trino keeps the offset where it still holds, and takes the first of two moments.
 """

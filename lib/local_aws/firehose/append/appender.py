@@ -55,10 +55,10 @@ class TableAppender:
 
         Args:
             files: The files, made for the table as it is now.
-            properties: What the snapshot's summary is to say besides the usual.
+            properties: What the snapshot's summary says in addition.
 
         Raises:
-            CommitFailedException: Somebody else changed the table meanwhile; load it again.
+            CommitFailedException: Somebody else has changed the table; load it again.
         """
         new = NewSnapshot(self.table, self._new_file)
         data_files = [file.entry for file in files]

@@ -1,6 +1,6 @@
 """Rows to the partitions of an Iceberg table.
 
-pyiceberg leaves this to an extra package. Firehose's rows of one flush lie in few partitions, so it is
+pyiceberg leaves this to an extra package. Firehose's rows of one flush are in few partitions, so it is
 enough to transform the distinct values: of moments, those that differ in the hour, day, month or year.
 """
 

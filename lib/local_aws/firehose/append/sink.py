@@ -133,7 +133,7 @@ def append_once(
         Whether a snapshot was committed.
 
     Raises:
-        CommitFailedException: Somebody else changed the table meanwhile.
+        CommitFailedException: Somebody else has changed the table.
     """
     if not appender.flushes.isdisjoint((summary[FLUSH_PROPERTY], *within)):
         return False

@@ -99,7 +99,7 @@ class DeliveryClients:
             log.info("%s: not logged: %s", config.name, trouble)
 
     def report(self, config: DeliveryConfig, buffer: DeliveryBuffer, of_source: Metrics) -> None:
-        """Publish the metrics of a flush, and log its failures; what is not taken is let go."""
+        """Publish the metrics of a flush and log its failures, without retries."""
         dimensions = [{"Name": "DeliveryStreamName", "Value": config.name}]
         metrics = [
             {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit}
@@ -113,10 +113,12 @@ class DeliveryClients:
         except (BotoCoreError, ClientError) as error:
             log.warning("%s: not reported: %s", config.name, error)
 
-    def _log(self, config: DeliveryConfig, told: Sequence[Mapping[str, Any]]) -> None:
+    def _log(self, config: DeliveryConfig, messages: Sequence[Mapping[str, Any]]) -> None:
         """Write events to the stream's log, if it has one."""
         now_ms, stream = round(time.time() * 1000), {"deliveryStreamARN": config.arn}
-        events = [{"timestamp": now_ms, "message": orjson.dumps({**stream, **one}).decode()} for one in told]
+        events = [
+            {"timestamp": now_ms, "message": orjson.dumps({**stream, **one}).decode()} for one in messages
+        ]
         if events and config.log_group and config.log_stream:
             where = {"logGroupName": config.log_group, "logStreamName": config.log_stream}
             self.client("logs").put_log_events(**where, logEvents=events)

@@ -88,7 +88,7 @@ class Source(Protocol):
 
 
 class StoppedError(Exception):
-    """The worker is told to end."""
+    """The worker is being stopped."""
 
 
 class BeginAgainError(Exception):
@@ -128,7 +128,7 @@ class StreamDelivery(threading.Thread):
         self._woken.set()
 
     def stop(self) -> None:
-        """Finish the flush in hand, then end."""
+        """Finish the current flush, then end."""
         self._stopping.set()
         self._woken.set()
 

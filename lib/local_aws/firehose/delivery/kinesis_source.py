@@ -91,7 +91,7 @@ class KinesisSource:
     Args:
         client: Kinesis.
         stream_arn: The stream.
-        start_ms: Where shards without a position begin, epoch milliseconds.
+        start_ms: Where shards without a position start, epoch milliseconds.
         position: Sequence number of the last delivered record, by shard.
 
     Attributes:

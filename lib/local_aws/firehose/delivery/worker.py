@@ -1,4 +1,4 @@
-"""The delivery worker: takes up streams and lets them go.
+"""The delivery worker: starts and stops the delivery of streams.
 
 One process delivers all streams, a thread each. Its standard input is the line to the gateway. Where that
 ends without a `FINISH`, the gateway died: then the worker ends at once, since the next gateway goes back to
@@ -49,7 +49,7 @@ class DeliveryWorker:
         self._deliveries: dict[Path, StreamDelivery] = {}
 
     def run(self, line: int) -> None:
-        """Deliver until told to finish the flushes in hand.
+        """Deliver until the gateway says `FINISH`, and finish the current flushes.
 
         Args:
             line: File descriptor of the line to the gateway.
@@ -57,12 +57,12 @@ class DeliveryWorker:
         refreshed = 0.0
         while True:
             ready, _, _ = select.select([line], [], [], REFRESH_SECONDS)
-            told = os.read(line, 65536) if ready else b"."
-            if not told:
+            words = os.read(line, 65536) if ready else b"."
+            if not words:
                 os._exit(1)
-            if FINISH in told:
+            if FINISH in words:
                 break
-            if NEW_STREAM in told or time.monotonic() - refreshed > REFRESH_SECONDS:
+            if NEW_STREAM in words or time.monotonic() - refreshed > REFRESH_SECONDS:
                 refreshed = time.monotonic()
                 self._refresh()
             for delivery in self._deliveries.values():
@@ -74,7 +74,7 @@ class DeliveryWorker:
             delivery.join()
 
     def _refresh(self) -> None:
-        """Take up new streams and new settings, let go of streams that are gone."""
+        """Start new streams, take over new settings, and stop streams that are gone."""
         try:
             for name in self._clients.streams_from_kinesis():
                 self._make_folder(name)

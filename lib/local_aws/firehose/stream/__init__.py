@@ -1,4 +1,4 @@
-"""A delivery stream as it lies on disk: its settings, its journal, and how far it is delivered.
+"""A delivery stream on disk: its settings, its journal, and how far it is delivered.
 
 The gateway writes here and the delivery worker reads. From outside: all three, and the words between the two.
 """

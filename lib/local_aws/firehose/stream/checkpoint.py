@@ -67,9 +67,9 @@ class Checkpoint:
 
     Attributes:
         committed: Everything before it is in its table or in the error bucket.
-        plan: The flush in hand.
+        plan: The current flush.
         snapshots: Snapshots committed so far.
-        last_error: What the worker last stumbled over; None once delivery works again.
+        last_error: The last error of the worker; None once delivery works again.
     """
 
     committed: Position
@@ -91,7 +91,7 @@ def load_checkpoint(folder: Path, start: Position = 0) -> Checkpoint:
 
     Args:
         folder: The stream's folder.
-        start: Where delivery begins if there is none yet.
+        start: Where delivery starts if there is none yet.
     """
     stored = read_json(folder / CHECKPOINT)
     if not stored:

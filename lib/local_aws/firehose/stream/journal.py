@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
-# What the gateway tells the delivery worker: a journal grew, streams came or went, end after this flush.
+# What the gateway says to the delivery worker: a journal grew, streams came or went, end after this flush.
 WAKE, NEW_STREAM, FINISH = b".", b"n", b"q"
 MAGIC = b"FHJ1"
 HEADER = struct.Struct("<4sIQIQI")
@@ -51,7 +51,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where one put lies in the journal.
+    """Where one put is in the journal.
 
     Attributes:
         first: Position of its first record.
@@ -59,7 +59,7 @@ class Frame:
         arrived_ms: When it was acknowledged, epoch milliseconds.
         size_bytes: Bytes of its payload.
         segment: The file that holds it.
-        offset: Where its payload begins in that file.
+        offset: Where its payload starts in that file.
         checksum: CRC-32 of the payload.
         begin: The first of its records that is wanted.
         stop: The first that is not; None wants all.
@@ -97,7 +97,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 def segment_path(folder: Path, first: int) -> Path:
-    """The segment that begins with a position."""
+    """The segment that starts with a position."""
     return folder / f"{first:020d}{SEGMENT_SUFFIX}"
 
 
@@ -164,13 +164,13 @@ class JournalWriter:
         return first
 
     def close(self) -> None:
-        """Close the segment in hand."""
+        """Close the current segment."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def _segment(self) -> io.FileIO:
-        """The segment in hand; one that is full, or kept aside by a link, is never written again."""
+        """The current segment; one that is full, or linked from a checkpoint, is never written again."""
         if (
             self._file is None
             or self._size_bytes >= SEGMENT_BYTES
@@ -228,7 +228,7 @@ class JournalSource:
 
         Args:
             limit_bytes: Where to stop.
-            end: Position where to stop, if earlier; it may lie within a frame.
+            end: Position where to stop, if earlier; it may be within a frame.
         """
         frames: list[Frame] = []
         size_bytes = 0
@@ -272,7 +272,7 @@ class JournalSource:
         return next((segment for segment in existing if segment > self._segment), None)
 
     def _read_on(self) -> None:
-        """Index what was written to the segment in hand; one that is delivered may be removed already."""
+        """Index what was written to the current segment; one that is delivered may be removed already."""
         if self._segment is None:
             return
         with suppress(FileNotFoundError):

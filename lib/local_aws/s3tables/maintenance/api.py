@@ -6,8 +6,8 @@ put, all of them every three hours, and on demand:
     POST /_local_aws/maintenance   {"tableBucketARN": …, "namespace": …, "name": …, "hoursAhead": 0}
 
 Any of the names may be left out, for all. `hoursAhead` sets the jobs' clock ahead, because no
-setting makes a snapshot expire before it is an hour old. ministack keeps the settings; what the jobs
-came to is kept here.
+setting makes a snapshot expire before it is an hour old. ministack keeps the settings; the results of
+the jobs are kept here.
 Sources: Amazon S3 User Guide, "Maintenance for tables", "Maintenance job status"; Amazon S3 API Reference,
 "PutTableMaintenanceConfiguration".
 """
@@ -94,7 +94,7 @@ class Maintenance(Service):
         return await found[0](request, found[1]) if found else None
 
     async def start(self) -> None:
-        """Begin to run the jobs on schedule."""
+        """Start to run the jobs on schedule."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._begin(self._run_on_schedule())
 
@@ -165,7 +165,7 @@ class Maintenance(Service):
         return done
 
     async def _run(self, table: TableName, jobs: Iterable[str], now: datetime) -> dict[str, Any]:
-        """Run those of some jobs that are enabled, and keep what they came to."""
+        """Run those of some jobs that are enabled, and keep their results."""
         async with self._one_at_a_time:
             record = await self._tables.record(table)
             if record.status >= 400:

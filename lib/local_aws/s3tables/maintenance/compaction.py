@@ -61,7 +61,7 @@ def compact(table: Table, *, target_bytes: int, strategy: str = "auto") -> Compa
 
     Args:
         table: The table; it is brought up to date.
-        target_bytes: Size that the files shall get.
+        target_bytes: The wanted size of files.
         strategy: `auto`, `binpack`, `sort` or `z-order`.
 
     Raises:
@@ -96,7 +96,7 @@ def plan(table: Table, target_bytes: int, *, is_sorted: bool) -> Iterator[Group]
 
     Args:
         table: The table.
-        target_bytes: Size that the files shall get.
+        target_bytes: The wanted size of files.
         is_sorted: Whether the table's sort order is applied; then files without it are rewritten too.
     """
     found: dict[tuple[Any, ...], list[FileScanTask]] = defaultdict(list)

@@ -45,7 +45,7 @@ class Replacement:
 
 
 def commit_replacement(table: Table, replacement: Replacement) -> int:
-    """Commit a replacement, on top of whatever was appended meanwhile; the snapshot's id.
+    """Commit a replacement, on top of what others have appended; the snapshot's id.
 
     Args:
         table: The table; it is brought up to date.
@@ -89,7 +89,7 @@ class _Commit:
         return [self._new.manifest_of(spec_id, data_files) for spec_id, data_files in by_spec.items()]
 
     def _rest(self) -> list[ManifestFile]:
-        """The manifests that stay, and for each spec one that says what goes and what was beside it."""
+        """The manifests that stay, and for each spec one that removes files and keeps their neighbors."""
         base = self._table.current_snapshot()
         kept: list[ManifestFile] = []
         rewritten: dict[int, list[ManifestEntry]] = defaultdict(list)
