@@ -22,21 +22,17 @@ from local_aws.firehose.put_requests import read_put_record, read_put_record_bat
 from local_aws.firehose.stream import (
     NEW_STREAM,
     WAKE,
-    JournalSource,
     JournalWriter,
     epoch_us,
     folder_name,
     iceberg_description,
-    load_checkpoint,
     normalize,
     stream_folders,
     validate_iceberg,
-    written_position,
 )
 from local_aws.wire import AwsError, Request, Response, Upstream, json_response
 
 TARGET = "Firehose_20150804."
-STATUS_PATH = "/_local_aws/firehose"
 CONFIG_SECONDS = 1.0
 STOP_SECONDS = 20.0
 WATCH_SECONDS = 0.5
@@ -84,13 +80,11 @@ class Firehose:
         }
 
     def claims(self, method: str, path: str, target: str) -> bool:
-        """Every Firehose call, and the status page."""
-        return target.startswith(TARGET) or (method, path) == ("GET", STATUS_PATH)
+        """Every Firehose call."""
+        return target.startswith(TARGET)
 
     async def handle(self, request: Request) -> Response | None:
         """Answer a Firehose call, or None to leave it to ministack."""
-        if request.path == STATUS_PATH and not request.target:
-            return json_response(await asyncio.to_thread(self._status))
         operation = self._operations.get(request.operation)
         return await operation(request) if operation else None
 
@@ -224,28 +218,3 @@ class Firehose:
                 writer.close()
             shutil.rmtree(folder, ignore_errors=True)
         self._worker.notify(NEW_STREAM)
-
-    def _status(self) -> dict[str, Any]:
-        streams = {folder.name: stream_status(folder) for folder in stream_folders(self._root)}
-        return {"worker_pid": self._worker.pid, "streams": streams}
-
-
-def stream_status(folder: Path) -> dict[str, Any]:
-    """How far the delivery of a stream is."""
-    checkpoint = load_checkpoint(folder)
-    status: dict[str, Any] = {
-        "position_committed": checkpoint.committed,
-        "snapshots_committed": checkpoint.snapshots,
-        "last_error": checkpoint.last_error,
-    }
-    if not isinstance(checkpoint.committed, int):
-        return status
-    journal = JournalSource(folder, checkpoint.committed)
-    journal.poll()
-    since_ms = journal.waiting_since_ms
-    written = written_position(folder)
-    return status | {
-        "position_written": written,
-        "buffered_records": written - checkpoint.committed,
-        "oldest_seconds": 0.0 if since_ms is None else max(0.0, time.time() - since_ms / 1000),
-    }

@@ -36,12 +36,6 @@ class DeliveryProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """Process id of the worker, None where none runs."""
-        running = self._process is not None and self._process.returncode is None
-        return self._process.pid if running and self._process else None
-
     def start(self) -> None:
         """Start the worker and keep it running."""
         self._keeper = asyncio.create_task(self._keep())

@@ -10,11 +10,10 @@ import random
 import signal
 import socket
 import time
-import urllib.request
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +33,8 @@ from pyiceberg.types import DecimalType, LongType, NestedField, StringType, Time
 
 import local_aws
 from local_aws import Status
+from local_aws.firehose.stream.checkpoint import load_checkpoint, stream_folders
+from local_aws.firehose.stream.journal import written_position
 
 T = TypeVar("T")
 ROLE = "arn:aws:iam::000000000000:role/delivery"
@@ -117,17 +118,20 @@ class Lake:
         return name
 
     def progress(self, stream: str) -> dict[str, Any]:
-        return next((v for k, v in self.worker()["streams"].items() if k.startswith(f"{stream}@")), {})
+        folders = stream_folders(self.status.state_dir / "firehose")
+        folder = next((folder for folder in folders if folder.name.startswith(f"{stream}@")), None)
+        if folder is None:
+            return {}
+        return asdict(load_checkpoint(folder)) | {"written": written_position(folder)}
 
-    def worker(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.status.endpoint}/_local_aws/firehose") as answer:
-            content: dict[str, Any] = json.load(answer)
-        return content
+    def worker(self) -> psutil.Process:
+        children = psutil.Process(self.status.pid).children()
+        return next(child for child in children if "local_aws.firehose.delivery" in child.cmdline())
 
     def wait(self, stream: str, position: int, timeout_seconds: float = 60) -> dict[str, Any]:
         def delivered() -> dict[str, Any] | None:
             progress = self.progress(stream)
-            return progress if progress.get("position_committed") == position else None
+            return progress if progress.get("committed") == position else None
 
         return wait_for(delivered, timeout_seconds)  # type: ignore[return-value]
 
@@ -202,7 +206,7 @@ def test_one_flush_is_one_snapshot_in_all_partitions(lake: Lake) -> None:
     assert sorted(rows["id"].to_pylist()) == list(range(700))
     assert {str(row["amount"]) for row in rows.to_pylist()} == {f"{n}.25" for n in range(700)}
     snapshots = table.snapshots()
-    assert len(snapshots) == progress["snapshots_committed"] <= 2
+    assert len(snapshots) == progress["snapshots"] <= 2
     assert len(table.inspect.partitions()) == 3
     summary = snapshots[-1].summary
     assert summary is not None
@@ -213,7 +217,7 @@ def test_a_full_buffer_does_not_wait_for_the_interval(lake: Lake) -> None:
     table, stream = lake.table(), lake.stream(BufferingHints={"IntervalInSeconds": 600, "SizeInMBs": 1})
     put(stream, {"id": 1})
     time.sleep(1.5)
-    assert lake.progress(stream)["position_committed"] == 0
+    assert lake.progress(stream)["committed"] == 0
     put(stream, *({"id": n, "note": "x" * 4000} for n in range(2, 302)))
     lake.wait(stream, 301, timeout_seconds=60)
     assert len(table.refresh().snapshots()) == 1
@@ -297,7 +301,7 @@ def test_a_missing_error_bucket_holds_records_back_until_it_is_there(lake: Lake)
     stream = lake.stream(S3Configuration={"RoleARN": ROLE, "BucketARN": f"arn:aws:s3:::{lake.bucket}-later"})
     put(stream, {"id": 1}, b"bad")
     wait_for(lambda: "NoSuchBucket" in (lake.progress(stream).get("last_error") or ""))
-    assert lake.progress(stream)["position_committed"] == 0
+    assert lake.progress(stream)["committed"] == 0
     client("s3").create_bucket(Bucket=f"{lake.bucket}-later")
     progress = lake.wait(stream, 2)
     assert progress["last_error"] is None
@@ -323,13 +327,13 @@ def test_a_worker_killed_again_and_again_loses_and_repeats_nothing(lake: Lake) -
     stream = lake.stream()
     rng, sent = random.Random(7), 0
     for _ in range(3):
-        snapshots = lake.progress(stream).get("snapshots_committed", 0)
-        while lake.progress(stream).get("snapshots_committed", 0) < snapshots + 1:
+        snapshots = lake.progress(stream).get("snapshots", 0)
+        while lake.progress(stream).get("snapshots", 0) < snapshots + 1:
             put(stream, *({"id": n} if n % 10 else b"bad %d" % n for n in range(sent, sent + 50)))
             sent += 50
             time.sleep(0.05)
         time.sleep(rng.random() / 10)
-        os.kill(lake.worker()["worker_pid"], signal.SIGKILL)
+        lake.worker().kill()
     lake.wait(stream, sent, timeout_seconds=60)
     assert ids(table) == Counter(n for n in range(sent) if n % 10)
     failed = Counter(base64.b64decode(record["rawData"]) for _, record in lake.error_records())
@@ -447,7 +451,7 @@ def test_a_stream_made_by_cloudformation_delivers(lake: Lake) -> None:
     put(stream, {"id": 2})
     lake.wait(stream, 2)
     wait_for(lambda: "names no table bucket" in (lake.progress(stranger)["last_error"] or ""))
-    assert lake.progress(stranger)["buffered_records"] == 1
+    assert (lake.progress(stranger)["committed"], lake.progress(stranger)["written"]) == (0, 1)
     formation.delete_stack(StackName=f"{stack}-x")
     formation.delete_stack(StackName=stack)
     wait_for(lambda: not lake.progress(stream))
@@ -482,8 +486,8 @@ def test_a_kinesis_stream_is_a_source(lake: Lake) -> None:
         ]
         assert kinesis.put_records(StreamName=name, Records=records)["FailedRecordCount"] == 0
         if start == 500:
-            wait_for(lambda: lake.progress(stream).get("snapshots_committed"))
-            os.kill(lake.worker()["worker_pid"], signal.SIGKILL)
+            wait_for(lambda: lake.progress(stream).get("snapshots"))
+            lake.worker().kill()
     wait_for(lambda: sum(ids(table).values()) >= 990)
     assert ids(table) == Counter(n for n in range(1000) if n % 100)
     wait_for(lambda: len(lake.error_records()) >= 10)
@@ -540,7 +544,7 @@ def test_the_worker_is_idle_when_there_is_nothing_to_do(lake: Lake) -> None:
     stream = lake.stream()
     put(stream, {"id": 1})
     lake.wait(stream, 1)
-    worker = psutil.Process(lake.worker()["worker_pid"])
+    worker = lake.worker()
     before = worker.cpu_times()
     time.sleep(2)
     after = worker.cpu_times()
@@ -577,7 +581,7 @@ def test_buffers_outlive_a_stop_and_go_back_with_the_tables_after_a_kill(
         local_aws.stop(state_dir)
 
         local_aws.start(state_dir, port=port, checkpoint_seconds=3600)
-        assert lake.progress(slow)["buffered_records"] == 1
+        assert (lake.progress(slow)["committed"], lake.progress(slow)["written"]) == (0, 1)
         put(quick, {"id": 3})
         put(slow, *({"id": n, "note": "x" * 5000} for n in range(10, 230)))
         lake.wait(quick, 2)
@@ -587,7 +591,7 @@ def test_buffers_outlive_a_stop_and_go_back_with_the_tables_after_a_kill(
 
         assert local_aws.start(state_dir, port=port, checkpoint_seconds=3600).restored == "unclean"
         table = lake.catalog.load_table(("ns", "log"))
-        assert (lake.progress(quick)["position_written"], lake.progress(slow)["position_written"]) == (1, 1)
+        assert (lake.progress(quick)["written"], lake.progress(slow)["written"]) == (1, 1)
         put(slow, *({"id": n, "note": "x" * 5000} for n in range(300, 520)))
         lake.wait(slow, 221)
         assert ids(table) == Counter([1, 2, *range(300, 520)])

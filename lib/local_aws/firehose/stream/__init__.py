@@ -22,7 +22,6 @@ from local_aws.firehose.stream.journal import (
     JournalSource,
     JournalWriter,
     Records,
-    written_position,
 )
 
 __all__ = [
@@ -45,5 +44,4 @@ __all__ = [
     "read_config",
     "stream_folders",
     "validate_iceberg",
-    "written_position",
 ]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import orjson
 import pytest
 
 from local_aws.firehose.api import TARGET, Firehose
-from local_aws.firehose.stream.checkpoint import Checkpoint
 from local_aws.firehose.stream.journal import JournalSource
 from local_aws.wire import AwsError, Request, Response, json_response
 
@@ -174,22 +172,6 @@ def test_create_is_checked_as_aws_does(firehose: Firehose) -> None:
             DeliveryStreamName="new",
             IcebergDestinationConfiguration={"CatalogConfiguration": {"CatalogARN": "arn:aws:s3:::b"}},
         )
-
-
-def test_status_tells_how_far_delivery_is(firehose: Firehose, tmp_path: Path) -> None:
-    put(firehose, b"a", b"b", b"c")
-    Checkpoint(1, snapshots=4, last_error="trouble").store(tmp_path / "firehose" / "orders@1500000")
-    response = asyncio.run(firehose.handle(Request("GET", "/_local_aws/firehose")))
-    assert response is not None
-    [status] = json.loads(response.body)["streams"].values()
-    assert 0 <= status.pop("oldest_seconds") < 60
-    assert status == {
-        "position_committed": 1,
-        "position_written": 3,
-        "buffered_records": 2,
-        "snapshots_committed": 4,
-        "last_error": "trouble",
-    }
 
 
 def test_after_stop_nothing_is_acknowledged(firehose: Firehose) -> None:
