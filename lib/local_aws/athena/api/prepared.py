@@ -55,14 +55,7 @@ async def resolve(upstream: Upstream, workgroup: str, sql: str, parameters: tupl
 
 def using(text: str | None, parameters: tuple[str, ...]) -> tuple[str, ...]:
     """The values behind USING, or `ExecutionParameters` where there are none."""
-    return tuple(part.strip() for part in split_values(text)) if text else parameters
-
-
-def split_values(text: str) -> list[str]:
-    """Values between commas that stand outside brackets and quotes."""
-    pieces = re.split(r"('(?:[^']|'')*')", text)
-    hidden = "".join(piece if i % 2 == 0 else f"\0{i}\0" for i, piece in enumerate(pieces))
-    return [re.sub(r"\0(\d+)\0", lambda m: pieces[int(m[1])], part) for part in outside(hidden)]
+    return tuple(part.strip() for part in outside(text)) if text else parameters
 
 
 async def keep_or_drop(upstream: Upstream, workgroup: str, sql: str) -> None:

@@ -101,11 +101,15 @@ def parse_type(text: str) -> DuckType:
 
 def outside(text: str, separator: str = ",", opening: str = "([", closing: str = ")]") -> list[str]:
     """The parts between separators outside brackets and quotes."""
-    parts, depth, in_quotes = [""], 0, False
+    parts, depth, quote = [""], 0, ""
     for letter in text:
-        in_quotes ^= letter == '"'
-        depth += 0 if in_quotes else (letter in opening) - (letter in closing)
-        if letter == separator and depth == 0 and not in_quotes:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        else:
+            depth += (letter in opening) - (letter in closing)
+        if letter == separator and depth == 0 and not quote:
             parts.append("")
         else:
             parts[-1] += letter

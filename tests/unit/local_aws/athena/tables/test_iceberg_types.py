@@ -37,8 +37,8 @@ def test_unknown_iceberg_type() -> None:
 
 
 def test_split_outside_brackets() -> None:
-    assert split_outside("a int, b decimal(1,2), c map<string,int>", ",") == [
-        "a int",
+    assert split_outside("a int COMMENT 'x, y', b decimal(1,2), c map<string,int>", ",") == [
+        "a int COMMENT 'x, y'",
         " b decimal(1,2)",
         " c map<string,int>",
     ]
