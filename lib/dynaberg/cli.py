@@ -18,6 +18,7 @@ from dynaberg.settings import Settings, load_settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dynaberg.source import InferredContract
     from dynaberg.workbench import Workbench
 
 Command = Callable[[argparse.Namespace], int]
@@ -84,6 +85,9 @@ def _add_contract(group: argparse.ArgumentParser) -> None:
         help="how many items to read (10000), or all",
     )
     infer.add_argument("--path", type=Path, metavar="FILE", help="the YAML file; data/tables/TABLE.yaml")
+    infer.add_argument(
+        "--kinds", action="store_true", help="a contract for each kind of items, in data/tables"
+    )
     infer.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
 
 
@@ -155,9 +159,17 @@ def _local_settings() -> Settings:
 
 
 def _contract_infer(options: argparse.Namespace) -> int:
-    inferred = _workbench(options).infer_contract(
-        options.table, sample=options.sample, path=options.path, overwrite=options.overwrite
-    )
+    workbench = _workbench(options)
+    given = {"sample": options.sample, "overwrite": options.overwrite}
+    if options.kinds:
+        for inferred in workbench.infer_contracts(options.table, **given):
+            _show_inferred(inferred)
+    else:
+        _show_inferred(workbench.infer_contract(options.table, path=options.path, **given))
+    return 0
+
+
+def _show_inferred(inferred: InferredContract) -> None:
     columns, units = len(inferred.contract.columns), f"{inferred.read_units:,.1f} read units"
     print(f"{inferred.items:,} items were read ({units}); they need {columns:,} columns.", file=sys.stderr)
     if inferred.diff:
@@ -165,7 +177,6 @@ def _contract_infer(options: argparse.Namespace) -> int:
     state = "is written" if inferred.written else "stays as it is" if inferred.diff else "is up to date"
     advice = " (--overwrite replaces it)" if inferred.diff and not inferred.written else ""
     print(f"{inferred.path} {state}{advice}.", file=sys.stderr)
-    return 0
 
 
 # dynaberg … -------------------------------------------------------------------------------------

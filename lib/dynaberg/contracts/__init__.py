@@ -16,6 +16,7 @@ from dynaberg.contracts.attributes import (
 )
 from dynaberg.contracts.column_types import ParsedType, member_of
 from dynaberg.contracts.columns import Column
+from dynaberg.contracts.conditions import Condition, overlap
 from dynaberg.contracts.contract import (
     CURRENT_COLUMNS_AFTER,
     LOG_COLUMNS,
@@ -37,6 +38,7 @@ __all__ = [
     "LOG_KEY",
     "MISFITS",
     "Column",
+    "Condition",
     "Contract",
     "Names",
     "ParsedType",
@@ -48,6 +50,7 @@ __all__ = [
     "load_contract",
     "member_names",
     "member_of",
+    "overlap",
     "project_contract",
     "project_contracts",
     "read_any",

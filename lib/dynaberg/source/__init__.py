@@ -16,7 +16,7 @@ from dynaberg.source.adoption import (
     switch_on_stream,
 )
 from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes
-from dynaberg.source.infer import InferredContract, infer_contract
+from dynaberg.source.infer import InferredContract, infer_contract, infer_contracts
 from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample, source_size
 from dynaberg.source.paged_scan import Page, PageReader
 from dynaberg.source.traffic import TrafficReport, generate_traffic
@@ -34,6 +34,7 @@ __all__ = [
     "generate_traffic",
     "get_items",
     "infer_contract",
+    "infer_contracts",
     "oldest_moment",
     "query_items",
     "read_changes",

@@ -8,8 +8,8 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynaberg.contracts import Contract, load_contract
-from dynaberg.contracts.inference import Draft
+from dynaberg.contracts import Contract, load_contract, overlap
+from dynaberg.contracts.inference import Draft, EntityTypes, attributes_by_name
 from dynaberg.errors import ContractError, NotFoundError, SettingsError
 from dynaberg.source.adoption import describe_source
 from dynaberg.source.sampling import Sample
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import boto3
 
     from dynaberg.settings import Settings
+
+_SAMPLE = 10_000
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,103 @@ def infer_contract(
         ContractError: The file is the contract of another table, or no contract can describe the table.
         SettingsError: The file cannot be written, or `sample` is not a number of items.
     """
-    if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
-        msg = f"`sample` is {sample!r}, but it must be a number of items, 1 or more, or None for all."
-        raise SettingsError(msg, hint="Write sample=10_000, for example.")
+    _check_sample(sample)
     source = describe_source(session, table)
     draft = Draft(source.name, list(source.key))
     file = Path(path) if path else settings.root / "data" / "tables" / f"{draft.table}.yaml"
     existing = _existing(file, table)
     reading = Sample(session, table, sample)
     for page in reading.pages():
-        draft.add(page)
+        draft.add([item for item in page if existing.claims(item)] if existing else page)
     if not draft.items:
         msg = f"The DynamoDB table {table!r} has no items, so there is nothing to infer a contract from."
+        if reading.items:
+            msg = f"None of {reading.items:,} items of {table!r} meets the `when` of {file}."
         raise NotFoundError(msg, hint=f"Put an item into it, or write {file} by hand.")
+    return _conclude(draft, existing, file, reading, overwrite=overwrite)
+
+
+def infer_contracts(
+    session: boto3.Session,
+    settings: Settings,
+    table: str,
+    *,
+    sample: int | None = 10_000,
+    folder: Path | str | None = None,
+    overwrite: bool = False,
+) -> list[InferredContract]:
+    """Infer a contract for each kind of items of a DynamoDB table, and write those that there are not yet.
+
+    Kinds are told apart by a type attribute, such as `entity` or `__typename`, or by how their keys begin. A
+    first sample shows which there are. Contracts that exist keep what they claim; items that no kind claims
+    are left to the change log of the rest.
+
+    Args:
+        session: Open boto3 session.
+        settings: The folder of the project.
+        table: Name of the DynamoDB table.
+        sample: How many items to read; None for all.
+        folder: The folder of the YAML files; by default `data/tables`.
+        overwrite: Replace files that exist.
+
+    Returns:
+        One contract for each kind; if the table holds only one kind, its one contract.
+
+    Raises:
+        NotFoundError: No such table, or it has no items.
+        NotReadyError: The table is being created or deleted.
+        ContractError: No contract can describe the table.
+        SettingsError: A file cannot be written, or `sample` is not a number of items.
+    """
+    _check_sample(sample)
+    source = describe_source(session, table)
+    keys = list(source.key)
+    place = Path(folder) if folder else settings.root / "data" / "tables"
+    first = Sample(session, table, min(sample or _SAMPLE, _SAMPLE))
+    pages = list(first.pages())
+    entities = EntityTypes(keys)
+    for page in filter(None, pages):
+        entities.add(attributes_by_name(page), page)
+    known = [(path, each) for path, each in _contracts_of(place, table) if each.when]
+    kinds = [k for k in entities.kinds() if not any(overlap(k.when, each.when) for _, each in known)]
+    drafts: list[tuple[Path, Draft, Contract | None]] = [
+        (path, Draft(table, keys), contract) for path, contract in known
+    ]
+    for kind in kinds:
+        draft = Draft(table, keys, kind)
+        drafts.append((place / f"{draft.table}.yaml", draft, None))
+    if len(drafts) < 2 and not known:
+        path = place / f"{Draft(table, keys).table}.yaml"
+        return [infer_contract(session, settings, table, sample=sample, path=path, overwrite=overwrite)]
+    reading = first
+    if sample is None or sample > _SAMPLE:
+        reading, pages = Sample(session, table, sample), []
+    for page in pages or reading.pages():
+        for _, draft, contract in drafts:
+            draft.add([item for item in page if (contract or draft).claims(item)])
+    return [
+        _conclude(draft, contract, path, reading, overwrite=overwrite)
+        for path, draft, contract in drafts
+        if draft.items
+    ]
+
+
+def _check_sample(sample: int | None) -> None:
+    if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
+        msg = f"`sample` is {sample!r}, but it must be a number of items, 1 or more, or None for all."
+        raise SettingsError(msg, hint="Write sample=10_000, for example.")
+
+
+def _contracts_of(folder: Path, table: str) -> list[tuple[Path, Contract]]:
+    """The contracts of a DynamoDB table in a folder, with their files."""
+    found = [(path, load_contract(path)) for path in sorted(folder.glob("*.yaml"))]
+    return [(path, contract) for path, contract in found if contract.source_table == table]
+
+
+def _conclude(
+    draft: Draft, existing: Contract | None, file: Path, reading: Sample, *, overwrite: bool
+) -> InferredContract:
+    """Write what was drafted, or show what would change in the file that exists."""
     drafted = draft.write(existing)
     before = file.read_text(encoding="utf-8") if existing else ""
     written = existing is None or (overwrite and before != drafted.text)

@@ -167,14 +167,16 @@ class Workbench:
 
         Raises:
             NotFoundError: There is no such table, or it has no items.
-
-        Example:
-            >>> wb.infer_contract("Orders").contract.key
-            ('pk', 'sk')
         """
         return source.infer_contract(
             self.session, self.settings, table, sample=sample, path=path, overwrite=overwrite
         )
+
+    def infer_contracts(
+        self, table: str, *, sample: int | None = 10_000, overwrite: bool = False
+    ) -> list[source.InferredContract]:
+        """The same for each kind of items of a DynamoDB table, into `data/tables`."""
+        return source.infer_contracts(self.session, self.settings, table, sample=sample, overwrite=overwrite)
 
     # what is deployed, and who may use it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 import yaml
 
 if TYPE_CHECKING:
-    from dynaberg.contracts import Column, Contract
+    from dynaberg.contracts import Column, Condition, Contract
 
 _WIDTH = 110
 _LONGEST_NAME = 60
-_OPTIONS = ("type", "round", "zone", "description")
+_PLAIN = re.compile(r"[A-Za-z0-9_]+")
+_SIGNS = re.compile(r"[A-Za-z0-9_#|:./ -]+")
+_OPTIONS = ("after", "before", "type", "round", "zone", "description")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def write_contract(
         f"source_table: {scalar(contract.source_table)}",
         f"table: {scalar(contract.table)}",
         f"key: {{{', '.join(key)}}}",
+        *_when_lines(contract.when),
         "",
         "columns:",
         *(line for described in columns for line in _column_lines(described)),
@@ -63,6 +67,15 @@ def write_contract(
         *_comments(after),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _when_lines(when: Sequence[Condition]) -> Iterator[str]:
+    if when:
+        yield "when:"
+    for condition in when:
+        value = condition.value
+        shown_value = _quoted(value) if isinstance(value, str) else str(value).lower()
+        yield f"  - {{attribute: {scalar(condition.attribute)}, {condition.test}: {shown_value}}}"
 
 
 def _column_lines(described: DescribedColumn) -> Iterator[str]:
@@ -79,8 +92,13 @@ def _column_lines(described: DescribedColumn) -> Iterator[str]:
         yield f"    {'' if column.mask else '# '}{described.mask}"
 
 
+def _quoted(text: str) -> str:
+    """A text as YAML reads it back, in quotation marks if it holds a sign."""
+    return scalar(text) if _PLAIN.fullmatch(text) else f'"{text}"' if _SIGNS.fullmatch(text) else scalar(text)
+
+
 def _option_lines(option: str, value: str) -> Iterator[str]:
-    line = f"    {option}: {scalar(value)}"
+    line = f"    {option}: {_quoted(value) if option in ('after', 'before') else scalar(value)}"
     if len(line) <= _WIDTH or option != "type":
         yield line
         return

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynaberg.contracts import Column, Contract, PathMask, snake_case
+from dynaberg.contracts import Column, Contract, Names, PathMask, snake_case
 from dynaberg.contracts.inference.document import DescribedColumn, scalar, shown, write_contract
-from dynaberg.contracts.inference.entities import EntityTypes
+from dynaberg.contracts.inference.entities import EntityTypes, Kind
 from dynaberg.contracts.inference.evidence import SuspectPlace, count_items, describe, find_suspicions
 from dynaberg.contracts.inference.plans import Plan, name_columns, plan_attribute, plan_key
 from dynaberg.contracts.inference.seen import Seen, attributes_by_name
@@ -43,6 +43,7 @@ class Draft:
     Args:
         source_table: Name of the DynamoDB table.
         keys: Names of the key attributes, the partition key first.
+        kind: Which kind of items it is for, if the table holds several; others must not be added.
 
     Example:
         >>> draft = Draft("Orders", ["PK", "SK"])
@@ -51,8 +52,8 @@ class Draft:
         ('pk', 'sk')
     """
 
-    def __init__(self, source_table: str, keys: Sequence[str]) -> None:
-        self._source_table, self._keys = source_table, tuple(keys)
+    def __init__(self, source_table: str, keys: Sequence[str], kind: Kind | None = None) -> None:
+        self._source_table, self._keys, self._kind = source_table, tuple(keys), kind
         self._attributes: dict[str, Seen] = {}
         self._too_many = False
         self._entities = EntityTypes(self._keys)
@@ -61,7 +62,12 @@ class Draft:
     @property
     def table(self) -> str:
         """The name that the current table would have."""
-        return snake_case(self._source_table, otherwise="table_1")
+        name = f"{self._source_table} {self._kind.name}" if self._kind else self._source_table
+        return snake_case(name, otherwise="table_1")
+
+    def claims(self, item: Mapping[str, Any]) -> bool:
+        """Whether an item is of the kind that the draft is for."""
+        return self._kind is None or all(condition.holds(item) for condition in self._kind.when)
 
     def add(self, items: Sequence[Mapping[str, Any]]) -> None:
         """Take in some items, in DynamoDB JSON with binary as base64."""
@@ -91,32 +97,57 @@ class Draft:
         """
         plans = self._plans(existing)
         columns = name_columns(plans)
+        parts = self._parts(existing, columns)
         table = existing.table if existing else self.table
-        key = [next(c.name for c in columns if c.attribute == attribute) for attribute in self._keys]
+        key = existing.key if existing else self._key_of(columns)
         masks = existing.masks if existing else ()
+        when = existing.when if existing else self._kind.when if self._kind else ()
         sort = key[1] if key[1:] else None
-        contract = Contract(table, self._source_table, key[0], sort, tuple(columns), masks)
+        whole = (*columns, *parts)
+        contract = Contract(table, self._source_table, key[0], sort, whole, masks, when)
         sharing = Counter(column.attribute for column in columns)
         described, places = [], []
         for column, plan in zip(columns, plans, strict=True):
             found = list(find_suspicions((plan.attribute,), plan.seen))
             described.append(self._describe(column, plan, contract, found, sharing[column.attribute] == 1))
             places += [] if column.mask or plan.attribute in self._keys else found
+        sharing.update(part.attribute for part in parts)
+        described += [DescribedColumn(part, [f"A part of {shown(part.attribute)}."]) for part in parts]
         left_out = sorted(self._attributes.keys() - sharing.keys())
         below = _mask_lines(masks, [place for place in places if len(place.path) > 1])
         text = write_contract(contract, described, below, self._head(contract), self._tail(left_out))
         return DraftedContract(contract, text)
 
+    def _key_of(self, columns: Sequence[Column]) -> tuple[str, ...]:
+        return tuple(next(c.name for c in columns if c.attribute == attribute) for attribute in self._keys)
+
+    def _parts(self, existing: Contract | None, columns: Sequence[Column]) -> list[Column]:
+        """The columns for parts of keys: the existing contract's, or what follows the kind's prefixes."""
+        if existing is not None:
+            return [column for column in existing.columns if column.is_part]
+        names = Names({column.name for column in columns})
+        return [
+            Column(names.give(snake_case(f"{prefix} id")), "string", attribute=attribute, after=prefix)
+            for attribute, prefix in (self._kind.prefixes if self._kind else {}).items()
+        ]
+
     def _plans(self, existing: Contract | None) -> list[Plan]:
         """The columns of every attribute: keys first, then those of the existing contract, then others."""
-        kept = existing.columns_by_attribute if existing else {}
+        by_attribute = existing.columns_by_attribute if existing else {}
+        kept = {
+            name: whole
+            for name, columns in by_attribute.items()
+            if (whole := tuple(column for column in columns if not column.is_part))
+        }
+        # Keys of which the contract takes only a part, and what would add a column of all of it.
+        only_parts = by_attribute.keys() - kept.keys()
         # What is masked under `masks` as a whole has no column by decision.
         hidden = {mask.path[0] for mask in existing.masks if len(mask.path) == 1} if existing else set()
         frequent = sorted(self._attributes, key=lambda name: (-self._attributes[name].total, name))
         plans: dict[str, list[Plan]] = {}
         planned = 0
         for name in dict.fromkeys([*self._keys, *kept, *frequent]):
-            if name in hidden:
+            if name in hidden or name in only_parts:
                 continue
             found = self._plan(name, kept.get(name, ()))
             if _is_usable(name) and (name in kept or planned + len(found) <= MOST_COLUMNS):
@@ -156,8 +187,10 @@ class Draft:
         table = self._source_table
         yield f"The contract of `{contract.table}`, inferred from {count_items(self.items)} of `{table}`."
         yield from _ABOUT
-        yield f"`dynaberg contract infer {table}` compares this file with the table again and shows a diff."
-        entities = list(self._entities.describe())
+        option = " --kinds" if contract.when else ""
+        command = f"dynaberg contract infer {table}{option}"
+        yield f"`{command}` compares this file with the table again and shows a diff."
+        entities = [] if contract.when else list(self._entities.describe())
         if entities:
             yield from ("", "Several types of items share this table:", *entities)
 
