@@ -1,0 +1,137 @@
+"""What a refresh reads and how long it takes, with a short and a long history; and rebuilding a table.
+
+python tests/benchmarks/bench_refresh.py [--rows SHORT LONG] [--changes N]
+
+| figure | compared with | at most |
+|---|---|---|
+| bytes that the log's part of the MERGE reads, long history | the same, short history | 1.2x |
+| time of a refresh, long history | the same, short history | 2.5x |
+| rebuild of a curated table of as many rows as the long history | CREATE TABLE AS of the same | 3x |
+
+History is merged already. The short one has ten changes of each item in 30 days, the long one goes on like
+that. By default they have 100,000 and 1 M rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import transaction_rows
+from bench_analyst import Bench, bench
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from report import at_most, print_header, print_row
+
+from dynaberg import catalog, layers
+from dynaberg.layers.log_progress import unmerged_changes
+from dynaberg.layers.reach import plan_merges
+from dynaberg.layers.refresh import MERGED_SNAPSHOT, merge_statement
+from dynaberg.sql.query import query
+from local_aws.firehose.append.appender import TableAppender
+from local_aws.firehose.append.data_files import DataFiles
+
+ROUNDS = 3
+SHARE_OF_ITEMS = 10
+"""History holds ten changes of each item in the short one."""
+CURATED = "SELECT transaction_id, timestamp, status, amount, region FROM {log}"
+
+
+def changes(begin: int, end: int, short: int) -> pa.Table:
+    """Rows of the log as many as the short history in each 30 days, of a tenth as many items."""
+    rows = transaction_rows.changes(begin, end, short)
+    items = np.arange(begin, end) * 7_919 % (short // SHARE_OF_ITEMS)
+    keys = {"transaction_id": transaction_rows.digits(items, 16), "timestamp": pa.array(items)}
+    for name, values in keys.items():
+        rows = rows.set_column(rows.column_names.index(name), name, values)
+    return rows
+
+
+def append(made: Bench, begin: int, end: int, short: int) -> None:
+    """Rows in commits of a day, as their partitions have it."""
+    log = load(made, made.contract.log_name)
+    schema = schema_to_pyarrow(log.schema(), include_field_ids=False)
+    appender = TableAppender(log, log.io.fs_by_scheme("s3", made.settings.table_bucket_name))
+    for first in range(begin, end, transaction_rows.BATCH_ROWS):
+        rows = changes(first, min(first + transaction_rows.BATCH_ROWS, end), short)
+        files = DataFiles(appender.table)
+        files.add(rows.select(schema.names).cast(schema).combine_chunks().to_batches()[0])
+        appender.append(files.finish(), {})
+
+
+def load(made: Bench, name: str) -> Any:
+    return catalog.load_table(catalog.open_catalog(made.session, made.settings), made.settings, name)
+
+
+def refresh(made: Bench, rows: int, short: int, count: int) -> dict[str, float]:
+    """Figures of the refreshes after a history: what is read of the log and in all, and seconds."""
+    layers.create_tables(made.session, made.settings, made.contract)
+    append(made, 0, rows, short)
+    layers.refresh(made.session, made.settings, made.contract)
+    seconds, log_bytes, all_bytes = [], [], []
+    for number in range(ROUNDS):
+        append(made, rows + number * count, rows + (number + 1) * count, short)
+        log_bytes.append(read_of_log(made))
+        began = time.perf_counter()
+        report = layers.refresh(made.session, made.settings, made.contract).iloc[0]
+        seconds.append(time.perf_counter() - began)
+        all_bytes.append(int(report["bytes_scanned"]))
+    size = sum(task.file.file_size_in_bytes for task in load(made, made.contract.table).scan().plan_files())
+    return {
+        "log": statistics.median(log_bytes),
+        "current": (statistics.median(all_bytes) - statistics.median(log_bytes)) / size,
+        "seconds": statistics.median(seconds),
+    }
+
+
+def read_of_log(made: Bench) -> int:
+    """Bytes that the MERGE's source reads, run by itself."""
+    log, current = load(made, made.contract.log_name), load(made, made.contract.table)
+    unmerged = unmerged_changes(log, current.properties[MERGED_SNAPSHOT])
+    [reach] = plan_merges(log, unmerged)
+    statement = merge_statement(made.contract, reach, snapshot_id=unmerged.snapshot_id)
+    source = statement.partition("USING (\n")[2].partition("\n) AS s")[0]
+    return query(made.session, made.settings, source, progress=False).bytes_scanned
+
+
+def rebuild(made: Bench) -> tuple[float, float]:
+    """Seconds of a rebuild, and of the CREATE TABLE AS that made the table."""
+    file = made.settings.root / "data" / "sql" / "curated" / "payments.sql"
+    file.parent.mkdir(parents=True)
+    file.write_text(CURATED.format(log=made.contract.log_name))
+    build = timed(lambda: layers.build(made.session, made.settings, "payments"))
+    again = [timed(lambda: layers.build(made.session, made.settings, "payments")) for _ in range(2)]
+    return min(again), build
+
+
+def timed(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What a refresh costs with a long history.")
+    parser.add_argument("--rows", type=int, nargs=2, default=(100_000, 1_000_000), help="short and long")
+    parser.add_argument("--changes", type=int, default=10_000, help="that a refresh merges")
+    options = parser.parse_args()
+    short, long = options.rows
+    figures = {}
+    for rows in (short, long):
+        with bench(f"of_{rows}", rows) as made:
+            figures[rows] = refresh(made, rows, short, options.changes)
+            if rows == long:
+                curated = rebuild(made)
+    print_header("")
+    print_row("log bytes, long and short", figures[long]["log"], figures[short]["log"], at_most(1.2))
+    print_row("refresh, ms", figures[long]["seconds"] * 1e3, figures[short]["seconds"] * 1e3, at_most(2.5))
+    print_row("rebuild and create, ms", *(seconds * 1e3 for seconds in curated), at_most(3))
+    print(f"share of the current table that is read: {figures[long]['current']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
