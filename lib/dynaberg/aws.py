@@ -110,9 +110,9 @@ def wait_for(check: Callable[[], T | None], *, timeout: float, what: str, hint: 
 # The local AWS ----------------------------------------------------------------------------------
 
 
-def stop_local(settings: Settings) -> bool:
+def stop_local(settings: Settings, *, force: bool = False) -> bool:
     """Stop the local AWS, keep its state, and return whether it was running; the target `aws` has none."""
-    return settings.target == "local" and local.stop(settings)
+    return settings.target == "local" and local.stop(settings, force=force)
 
 
 def _open_local(settings: Settings) -> boto3.Session:
@@ -121,7 +121,8 @@ def _open_local(settings: Settings) -> boto3.Session:
         saved = f"the state saved at {status.restored_from}" if status.restored_from else "nothing"
         warnings.warn(f"The local AWS had not been stopped cleanly; it started from {saved}.", stacklevel=4)
     if not status.is_current:
-        warnings.warn(f"The local AWS is running old code. {local.RESTART}", stacklevel=4)
+        warnings.warn(f"The local AWS is running old code. {local.restart_hint()}", stacklevel=4)
+    local.register(settings)
     _enter(local.environment(status))
     session = boto3.Session()
     session.events.register_first("needs-retry", _explain)
@@ -194,7 +195,7 @@ def explain_silence(endpoint: str, cause: Exception) -> None:
     if is_loopback(endpoint):
         parts = urlsplit(endpoint)
         msg = f"The local AWS at {parts.scheme}://{parts.netloc} does not answer."
-        raise LocalAwsError(msg, hint=local.START) from cause
+        raise LocalAwsError(msg, hint=local.start_hint()) from cause
 
 
 def _explain(

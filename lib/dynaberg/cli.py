@@ -51,7 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     group = commands.add_parser("local", help="the local AWS: start, stop, status, env, reset")
     actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
     for name, (run, text) in _LOCAL.items():
-        actions.add_parser(name, help=text, description=text).set_defaults(run=run)
+        action = actions.add_parser(name, help=text, description=text)
+        action.set_defaults(run=run)
+        if name == "stop":
+            action.add_argument("--force", action="store_true", help="although somebody else is connected")
+    _add_room(commands.add_parser("room", help="a room of learners: check, seat, reset, sheet"))
     _add_contract(commands.add_parser("contract", help="the table contract: infer"))
     made = {
         name: commands.add_parser(name, help=text, description=text) for name, (_, text) in _COMMANDS.items()
@@ -91,6 +95,17 @@ def _add_contract(group: argparse.ArgumentParser) -> None:
     infer.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
 
 
+def _add_room(group: argparse.ArgumentParser) -> None:
+    actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
+    made = {name: actions.add_parser(name, help=text, description=text) for name, (_, text) in _ROOM.items()}
+    for name, action in made.items():
+        action.set_defaults(run=_ROOM[name][0])
+    made["check"].add_argument("--people", type=int, default=20, help="how many work at once (20)")
+    made["seat"].add_argument("names", nargs="+", metavar="NAME", help="the learners, ada or learner01")
+    made["reset"].add_argument("name", metavar="NAME", help="the learner")
+    made["sheet"].add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="where (build)")
+
+
 def _sample(text: str) -> int | None:
     if text != "all" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number of items nor `all`")
@@ -109,8 +124,8 @@ def _local_start(_: argparse.Namespace) -> int:
     return 0
 
 
-def _local_stop(_: argparse.Namespace) -> int:
-    stopped = local.stop(_local_settings())
+def _local_stop(options: argparse.Namespace) -> int:
+    stopped = local.stop(_local_settings(), force=options.force)
     print("The local AWS has stopped; its state is kept." if stopped else "The local AWS was not running.")
     return 0
 
@@ -118,7 +133,7 @@ def _local_stop(_: argparse.Namespace) -> int:
 def _local_status(_: argparse.Namespace) -> int:
     status = local.status(_local_settings())
     if status is None:
-        print(f"The local AWS is not running. {local.START}")
+        print(f"The local AWS is not running. {local.start_hint()}")
         return 1
     print(f"endpoint  {status.endpoint}\nregion    {status.region}\nprocess   {status.pid}")
     print(f"since     {status.started_at:%Y-%m-%d %H:%M:%S %Z}, from {status.restored} state")
@@ -129,7 +144,7 @@ def _local_status(_: argparse.Namespace) -> int:
         print(f"damaged   {status.damaged}, of a newer checkpoint; it started from {status.restored_from}")
     print(f"memory    {status.memory_bytes / 2**20:.0f} MiB\nstate     {status.state_dir}")
     if not status.is_current:
-        print(f"Its code has changed since it was started. {local.RESTART}")
+        print(f"Its code has changed since it was started. {local.restart_hint()}")
     return 0
 
 
@@ -137,7 +152,7 @@ def _local_env(_: argparse.Namespace) -> int:
     status = local.status(_local_settings())
     if status is None:
         msg = "The local AWS is not running."
-        raise LocalAwsError(msg, hint=local.START)
+        raise LocalAwsError(msg, hint=local.start_hint())
     for name, value in local.environment(status).items():
         print(f"export {name}={shlex.quote(value)}")
     print(f"unset {' '.join(UNSET)}")
@@ -177,6 +192,45 @@ def _show_inferred(inferred: InferredContract) -> None:
     state = "is written" if inferred.written else "stays as it is" if inferred.diff else "is up to date"
     advice = " (--overwrite replaces it)" if inferred.diff and not inferred.written else ""
     print(f"{inferred.path} {state}{advice}.", file=sys.stderr)
+
+
+# dynaberg room … --------------------------------------------------------------------------------
+
+
+def _room_check(options: argparse.Namespace) -> int:
+    from dynaberg.walk import room
+
+    report = room.check(_local_settings(), options.people)
+    _show(report)
+    return 0 if report["ok"].all() else 1
+
+
+def _room_seat(options: argparse.Namespace) -> int:
+    from dynaberg.walk import room
+
+    for name, folder in zip(options.names, room.seat(_local_settings(), options.names), strict=True):
+        print(f"DYNABERG_NAME={name} .venv/bin/jupyter lab --notebook-dir {folder.name}")
+    return 0
+
+
+def _room_reset(options: argparse.Namespace) -> int:
+    from dynaberg.walk import room
+    from dynaberg.workbench import connect
+
+    room.check_name(_local_settings(), options.name)
+    for pipeline in ("", *(f"-{pipeline}" for pipeline in room.PIPELINES)):
+        workbench = connect("local", name=f"{options.name}{pipeline}")
+        print(f"{workbench.name}: {len(workbench.clean_up(confirm=workbench.name))} resources removed")
+    print(f"{room.clear_seat(_local_settings(), options.name).name}: the notebooks are as on the first day")
+    return 0
+
+
+def _room_sheet(options: argparse.Namespace) -> int:
+    from dynaberg.walk import write_sheet
+
+    for path in write_sheet(options.out):
+        print(path)
+    return 0
 
 
 # dynaberg … -------------------------------------------------------------------------------------
@@ -249,6 +303,12 @@ _LOCAL: dict[str, tuple[Command, str]] = {
     "status": (_local_status, "show its address, its start time and its memory"),
     "env": (_local_env, "print the environment variables that other AWS clients need"),
     "reset": (_local_reset, "stop it and delete its state"),
+}
+_ROOM: dict[str, tuple[Command, str]] = {
+    "check": (_room_check, "check whether this machine can seat a number of people at once"),
+    "seat": (_room_seat, "give each learner a folder of notebooks, and print how to open it"),
+    "reset": (_room_reset, "remove what one learner made, and give them fresh notebooks"),
+    "sheet": (_room_sheet, "write the cheat sheet: every call on one page, as HTML and PDF"),
 }
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "walk": (_walk, "run the notebooks in order"),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.errors import LocalAwsError, SettingsError
@@ -15,8 +20,8 @@ if TYPE_CHECKING:
 
 PORT = 4566
 REGION = "us-east-1"
-START = "Start it with `dynaberg local start`."
-RESTART = "Stop it with `dynaberg local stop`; the next connect() runs the new code and keeps the state."
+USERS = "users"
+"""Folder of the processes that are connected, in that of the state."""
 
 
 def start(settings: Settings) -> Status:
@@ -30,16 +35,28 @@ def start(settings: Settings) -> Status:
         status: Status = local_aws.start(settings.local_state, port=port(), region=settings.region or REGION)
     if settings.region not in (None, status.region):
         msg = f"`region` is {settings.region!r}, but the running local AWS uses {status.region!r}."
-        raise SettingsError(msg, hint="Leave the Region out, or stop it first: `dynaberg local stop`.")
+        raise SettingsError(
+            msg, hint=advice("leave the Region out, or stop it first: {}", "wb.stop()", "dynaberg local stop")
+        )
     return status
 
 
-def stop(settings: Settings) -> bool:
+def stop(settings: Settings, *, force: bool = False) -> bool:
     """Stop the local AWS, keep its state, and return whether one was running.
 
+    Args:
+        settings: The folder of the state, and the name of who stops it.
+        force: Stop it although somebody else is connected.
+
     Raises:
-        LocalAwsError: It had to be killed.
+        LocalAwsError: It is in use by others, or it had to be killed.
     """
+    others = [] if force else in_use_by(settings)
+    if others:
+        msg = f"The local AWS is in use by others: {', '.join(others)}. It was not stopped."
+        raise LocalAwsError(
+            msg, hint=advice("stop it anyway: {}", "wb.stop(force=True)", "dynaberg local stop --force")
+        )
     with _door() as local_aws:
         return bool(local_aws.stop(settings.local_state))
 
@@ -53,6 +70,7 @@ def status(settings: Settings) -> Status | None:
 
 def reset(settings: Settings) -> None:
     """Stop the local AWS and delete its state."""
+    shutil.rmtree(settings.local_state / USERS, ignore_errors=True)
     with _door() as local_aws:
         local_aws.reset(settings.local_state)
 
@@ -75,6 +93,81 @@ def port() -> int:
         msg = f"DYNABERG_LOCAL_PORT is {text!r}, which is not a port."
         raise SettingsError(msg, hint="Use a number from 1024 to 65535, or unset it.")
     return int(text)
+
+
+# Who is connected ---------------------------------------------------------------------------------
+
+
+def register(settings: Settings) -> None:
+    """Note that this process is connected, under the first name that it used, until it ends."""
+    note = settings.local_state / USERS / f"{os.getpid()}.json"
+    if note.exists() and _is_alive(note):
+        return
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps({"name": settings.name, "began": _began(os.getpid())}), encoding="utf-8")
+    atexit.register(note.unlink, missing_ok=True)
+
+
+def in_use_by(settings: Settings) -> list[str]:
+    """The names under which other people's processes are connected; one's own notebooks do not count."""
+    notes = [note for note in (settings.local_state / USERS).glob("*.json") if _is_alive(note)]
+    names = {json.loads(note.read_text(encoding="utf-8"))["name"] for note in notes}
+    return sorted(
+        name for name in names if name != settings.name and not settings.name.startswith(f"{name}-")
+    )
+
+
+def _is_alive(note: Path) -> bool:
+    """Whether the process of a note still runs; a number that was given away again is another process."""
+    try:
+        os.kill(int(note.stem), 0)
+        noted = json.loads(note.read_text(encoding="utf-8"))
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return bool(noted["began"] == _began(int(note.stem)))
+
+
+def _began(pid: int) -> str:
+    """When a process began, in the kernel's words; empty where there is no /proc."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+# Advice where it is read -------------------------------------------------------------------------
+
+
+def advice(words: str, cell: str, command: str) -> str:
+    """A hint for whoever reads it: a notebook's user is told to run a cell, a terminal's user a command.
+
+    Args:
+        words: The hint, with `{}` for what to run.
+        cell: Python for a notebook.
+        command: A command for a terminal.
+    """
+    hint = words.format(f"`{cell}`" if in_notebook() else f"`{command}`")
+    return f"{hint[0].upper()}{hint[1:]}."
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def start_hint() -> str:
+    """How to start the local AWS again."""
+    return advice("start it: {}", "wb = dynaberg.connect()", "dynaberg local start")
+
+
+def restart_hint() -> str:
+    """How to let the local AWS run code that has changed."""
+    words = advice("stop it: {}", "wb.stop()", "dynaberg local stop")
+    return f"{words} The next connect() runs the new code and keeps the state."
 
 
 @contextmanager

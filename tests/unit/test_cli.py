@@ -33,7 +33,7 @@ def test_an_error_is_a_sentence_and_a_hint_on_stderr(capsys: pytest.CaptureFixtu
     assert main(["local", "env"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "The local AWS is not running.\nHint: Start it with `dynaberg local start`.\n"
+    assert err == "The local AWS is not running.\nHint: Start it: `dynaberg local start`.\n"
 
 
 def test_a_malformed_context_is_explained(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -260,8 +260,10 @@ def _follow(
         events = aws.wait_for(
             over, timeout=DEADLINE_SECONDS, what=f"The end of stack {stack_name!r}'s change", hint=hint
         )
-        # A change set also lists what a false condition excludes.
-        bar.total = bar.n
+        # A change set also lists what a false condition excludes; only `reset` tells a notebook's bar, too.
+        done = bar.n
+        bar.reset(total=done)
+        bar.update(done)
         bar.set_postfix_str("")
     return events
 

@@ -129,10 +129,10 @@ def _contract(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
 def _local_aws(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     running = local.status(settings)
     if running is None:
-        return False, "not running", local.START
+        return False, "not running", local.start_hint()
     found = f"{running.endpoint}, {running.memory_bytes / 2**20:.0f} MiB, from {running.restored} state"
     if not running.is_current:
-        return False, f"{found}; its code has changed since it was started", local.RESTART
+        return False, f"{found}; its code has changed since it was started", local.restart_hint()
     return True, found, ""
 
 

@@ -1,8 +1,10 @@
-"""Running the notebooks in order, and the gallery of pages made from them.
+"""Running the notebooks in order, the gallery of pages made from them, and what a room of learners needs.
 
-Public: `walk`, which the command line calls.
+Public, for the command line: `walk`; `room`, which checks a room and gives seats; `write_sheet`.
 """
 
+from dynaberg.walk import room
+from dynaberg.walk.cheat_sheet import write_sheet
 from dynaberg.walk.walk import walk
 
-__all__ = ["walk"]
+__all__ = ["room", "walk", "write_sheet"]

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import nbformat
 from tqdm.auto import tqdm
 
 from dynaberg.settings import Settings
-from dynaberg.walk.notebooks import Stop, find_notebooks, read_title, run_notebook
+from dynaberg.walk.notebooks import Stop, find_notebooks, read_title, run_notebook, tagged
 
 
 def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None) -> int:
@@ -35,7 +36,7 @@ def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None
     tqdm.write(f"Walking through {len(paths)} notebooks on the {settings.target} target.\n")
     with ThreadPoolExecutor(max_workers=1) as exporter:
         for path in paths:
-            stop = run_notebook(path, environment=environment)
+            stop = run_notebook(path, parameters=_typed(path, settings), environment=environment)
             stops.append(stop)
             tqdm.write(f"  {stop.name:<20}{stop.seconds:6.1f} s   {stop.failure}".rstrip())
             if html:
@@ -49,6 +50,12 @@ def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None
         _write_index(stops, html, settings.root / "notebooks" / "glossary.md")
     tqdm.write(_closing_words(stops, html))
     return int(any(stop.failure for stop in stops))
+
+
+def _typed(path: Path, settings: Settings) -> dict[str, str]:
+    """What a reader with a name of their own types into the notebook that removes everything."""
+    (cell,) = tagged(nbformat.read(path, as_version=4), "parameters") or [None]
+    return {"CONFIRM": settings.name} if cell and cell.source.startswith("CONFIRM = ") else {}
 
 
 def _closing_words(stops: Sequence[Stop], html: Path | None) -> str:

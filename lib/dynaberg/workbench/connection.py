@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from tqdm.auto import tqdm
 
-from dynaberg import aws, catalog, deploy
+from dynaberg import aws, catalog, deploy, local
 from dynaberg.contracts import Contract, project_contracts
 from dynaberg.settings import Settings
 from dynaberg.source import TrafficReport
@@ -84,3 +85,11 @@ class Connection:
     def forget_catalog(self) -> None:
         """Open the catalog again at its next use, because its table bucket is being removed."""
         self.__dict__.pop("catalog", None)
+
+    def stop(self, *, force: bool) -> None:
+        """Stop the local AWS, unless other people are connected."""
+        others = [] if force or self.settings.target == "aws" else local.in_use_by(self.settings)
+        if others:
+            tqdm.write(f"The local AWS runs on for {', '.join(others)}; wb.stop(force=True) stops it.")
+        else:
+            aws.stop_local(self.settings, force=force)

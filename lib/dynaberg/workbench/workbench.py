@@ -243,17 +243,11 @@ class Workbench:
             redrive_seconds: Their first delay, which doubles after each attempt, 1 to 900.
         """
         named = None if name is None else self.table(name).contract
+        pace = {"redrive_attempts": redrive_attempts, "redrive_seconds": redrive_seconds}
         done = []
         for place in self._connection.places(named):
             layers.create_tables(*place)
-            done.append(
-                deploy.deploy_firehose(
-                    *place,
-                    buffer_seconds=buffer_seconds,
-                    redrive_attempts=redrive_attempts,
-                    redrive_seconds=redrive_seconds,
-                )
-            )
+            done.append(deploy.deploy_firehose(*place, buffer_seconds=buffer_seconds, **pace))
         return pd.concat(done, ignore_index=True)
 
     def preview(self) -> pd.DataFrame:
@@ -394,6 +388,10 @@ class Workbench:
         self._connection.forget_catalog()
         return deploy.clean_up(self.session, self.settings, confirm=confirm)
 
-    def stop(self) -> None:
-        """Stop the local AWS and keep its state; on AWS there is nothing to stop."""
-        aws.stop_local(self.settings)
+    def stop(self, *, force: bool = False) -> None:
+        """Stop the local AWS and keep its state; on AWS there is nothing to stop.
+
+        Args:
+            force: Stop it although somebody else is connected; otherwise it says so and lets it run.
+        """
+        self._connection.stop(force=force)

@@ -65,9 +65,9 @@ def test_code_that_has_changed_since_the_start_is_told(
     with pytest.warns(UserWarning, match="dynaberg local stop"):
         aws.open_session(settings)
     after = doctor(session, settings).set_index("check").loc["local AWS"]
-    assert (after["ok"], after["fix"]) == (False, local.RESTART)
+    assert (after["ok"], after["fix"]) == (False, local.restart_hint())
     assert main(["local", "status"]) == 0
-    assert local.RESTART in capsys.readouterr().out
+    assert local.restart_hint() in capsys.readouterr().out
 
 
 def test_a_port_in_use_is_explained(

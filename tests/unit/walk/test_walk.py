@@ -171,3 +171,12 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
+
+
+def test_the_walk_types_the_name_that_a_clean_up_asks_for(project, capsys):
+    asks = notebook(
+        "1. Last", ('CONFIRM = "dynaberg"  # yours', "parameters"), ("print(CONFIRM)", "headline")
+    )
+    put(project, "01_last", asks)
+    assert walk(Settings(root=project, name="ada"), html=None) == 0
+    assert "     ada\n" in capsys.readouterr().out
