@@ -1,0 +1,145 @@
+"""Every notebook in JupyterLab, in a real browser, to its end; then the gallery made of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from tests.browser.lab import ROOT, SHOTS, open_lab, run_all, sideways
+
+from dynaberg.walk.gallery import write_glossary, write_index, write_page
+from dynaberg.walk.notebooks import Stop, find_notebooks, read_title
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: make browser")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="There is no chromium; on Debian: apt install chromium"),
+]
+PATHS = find_notebooks(ROOT / "notebooks")
+NAMES = [path.stem for path in PATHS]
+THEMES = ("light", "dark")
+LAB_WIDTHS = (1280, 1920)
+PAGE_WIDTHS = (390, 1000, 1440)
+# JupyterLab itself asks for what a laptop does not have.
+NOT_OURS = ("favicon", "ResizeObserver", "Content Security Policy", "translations", "Deprecat")
+
+
+@dataclass
+class Seen:
+    """What the browser showed of one notebook."""
+
+    cells: list[dict[str, Any]]
+    complaints: list[str] = field(default_factory=list)
+    pictures: int = 0
+    bars: list[float] = field(default_factory=list)
+    wide: dict[str, list[str]] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("project")
+
+
+@pytest.fixture(scope="module")
+def walked(chromium: Any, folder: Path) -> dict[str, Seen]:
+    """Every notebook, run once, and looked at in each theme and width."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with open_lab(folder) as address:
+        return {name: look_at(chromium, address, name) for name in NAMES}
+
+
+def look_at(chromium: Any, address: str, name: str) -> Seen:
+    page = chromium.new_page(viewport={"width": LAB_WIDTHS[0], "height": 900})
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    seen = Seen(run_all(page, address, name), complaints)
+    seen.pictures = page.locator(".jp-RenderedImage img").count()
+    seen.bars = page.eval_on_selector_all(
+        ".jp-OutputArea .progress-bar", "bars => bars.map(bar => parseFloat(bar.style.width))"
+    )
+    for theme in THEMES:
+        words = {"theme": f"JupyterLab {theme.title()}"}
+        page.evaluate("words => window.jupyterapp.commands.execute('apputils:change-theme', words)", words)
+        for width in LAB_WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(300)
+            wide = sideways(page, ".jp-NotebookPanel .jp-WindowedPanel-outer, .jp-OutputArea-output")
+            seen.wide[f"{theme} {width}"] = wide
+            page.screenshot(path=SHOTS / f"lab_{name}_{theme}_{width}.png")
+    page.close()
+    return seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_to_its_end_without_a_complaint(walked: dict[str, Seen], name: str) -> None:
+    seen = walked[name]
+    code = [cell for cell in seen.cells if cell["cell_type"] == "code"]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert [output for output in outputs if output["output_type"] == "error"] == []
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    assert [line for line in seen.complaints if not any(word in line for word in NOT_OURS)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_picture_is_drawn_and_bars_end_full(walked: dict[str, Seen], name: str) -> None:
+    figures = [cell for cell in walked[name].cells if "figure" in cell["metadata"].get("tags", [])]
+    assert walked[name].pictures == len(figures) > 0
+    assert set(walked[name].bars) <= {100.0}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_has_to_be_scrolled_sideways(walked: dict[str, Seen], name: str) -> None:
+    assert {place: wide for place, wide in walked[name].wide.items() if wide} == {}
+
+
+@pytest.fixture(scope="module")
+def gallery(walked: dict[str, Seen], folder: Path) -> Path:
+    """The gallery of the notebooks as they ran in the browser."""
+    pages = folder / "gallery"
+    order = [(path.stem, read_title(path)) for path in PATHS]
+    stops = [
+        Stop(name, nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4), 1.0) for name in NAMES
+    ]
+    for stop in stops:
+        write_page(stop, pages, order)
+    write_glossary(ROOT / "notebooks" / "glossary.md", pages)
+    write_index(stops, pages)
+    return pages
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("name", ["index", "glossary", *NAMES])
+def test_a_page_of_the_gallery_fits_every_screen(gallery: Path, chromium: Any, name: str, theme: str) -> None:
+    page = chromium.new_page(color_scheme=theme)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for width in PAGE_WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto((gallery / f"{name}.html").as_uri())
+        assert sideways(page, "html, body, main") == [], width
+        page.screenshot(path=SHOTS / f"page_{name}_{theme}_{width}.png")
+    assert {address.partition(":")[0] for address in asked} <= {"file", "data"}
+    page.close()
+
+
+def test_the_index_tells_its_story_on_one_screen(gallery: Path, chromium: Any) -> None:
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    page.goto((gallery / "index.html").as_uri())
+    assert page.evaluate("() => document.documentElement.scrollHeight") <= 900
+    page.close()
