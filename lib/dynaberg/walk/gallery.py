@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 
+from dynaberg.walk.notebooks import REPOSITORY
+
 if TYPE_CHECKING:
     from dynaberg.walk.notebooks import Stop
 
@@ -20,7 +22,6 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURE = "image/png"
 COVER = "cover"
 NAME = "Dynaberg: the walk"
-REPOSITORY = "https://github.com/dynaberg/dynaberg/blob/main/"
 # Their colors are readable on the paper of either theme; a test measures it.
 LIGHT, DARK = "xcode", "github-dark"
 GLOSSARY = "glossary"
@@ -131,7 +132,7 @@ def _readable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.metadata["alt"] = after.source.partition("\n\n")[0]
         if cell.cell_type == "markdown":
             cell.source = re.sub(rf"\((\d\d_\w+|{GLOSSARY})\.(?:ipynb|md)", r"(\1.html", cell.source)
-            cell.source = cell.source.replace("](../", f"]({REPOSITORY}")
+            cell.source = cell.source.replace("](../", f"]({REPOSITORY}/blob/main/")
         else:
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     return page

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from dynaberg.errors import NotFoundError
 
 CELL_SECONDS = 900
+REPOSITORY = "https://github.com/dynaberg/dynaberg"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def find_notebooks(folder: Path, names: Sequence[str] = ()) -> list[Path]:
     """The notebooks of a folder in the order of their names, or those that are named."""
     known = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
     if not known:
-        raise NotFoundError(f"{folder} holds no notebooks.", hint="Run this in a clone of the repository.")
+        hint = f"They come with the repository: git clone {REPOSITORY}, and run this in its folder."
+        raise NotFoundError(f"{folder} holds no notebooks.", hint=hint)
     wanted = [name.removesuffix(".ipynb") for name in names]
     for name in wanted:
         if not any(name in (stem, stem[:2]) for stem in known):
