@@ -54,8 +54,9 @@ def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None
 
 def _typed(path: Path, settings: Settings) -> dict[str, str]:
     """What a reader with a name of their own types into the notebook that removes everything."""
-    (cell,) = tagged(nbformat.read(path, as_version=4), "parameters") or [None]
-    return {"CONFIRM": settings.name} if cell and cell.source.startswith("CONFIRM = ") else {}
+    cells = tagged(nbformat.read(path, as_version=4), "parameters")
+    asked = any(cell.source.startswith("CONFIRM = ") for cell in cells)
+    return {"CONFIRM": settings.name} if asked else {}
 
 
 def _closing_words(stops: Sequence[Stop], html: Path | None) -> str:

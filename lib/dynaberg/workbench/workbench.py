@@ -245,9 +245,12 @@ class Workbench:
         named = None if name is None else self.table(name).contract
         pace = {"redrive_attempts": redrive_attempts, "redrive_seconds": redrive_seconds}
         done = []
-        for place in self._connection.places(named):
-            layers.create_tables(*place)
-            done.append(deploy.deploy_firehose(*place, buffer_seconds=buffer_seconds, **pace))
+        for session, settings, contract in self._connection.places(named):
+            layers.create_tables(session, settings, contract)
+            deployed = deploy.deploy_firehose(
+                session, settings, contract, buffer_seconds=buffer_seconds, **pace
+            )
+            done.append(deployed)
         return pd.concat(done, ignore_index=True)
 
     def preview(self) -> pd.DataFrame:
