@@ -28,7 +28,9 @@ def package(contract: Contract, folder: Path = FUNCTIONS) -> bytes:
     Returns:
         The zip's bytes, the same for the same sources.
     """
-    files = {f"functions/{path.name}": path.read_bytes() for path in folder.glob("*.py")}
+    files = {
+        f"functions/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in folder.rglob("*.py")
+    }
     files["contract.json"] = contract.to_lambda_json().encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

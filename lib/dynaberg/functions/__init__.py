@@ -1,6 +1,6 @@
 """Code that runs inside Lambda: it uses only the standard library and boto3, nothing else of Dynaberg.
 
-The handlers are `forwarder`, `redrive` and `transform`. Public: the modules with which a replay does what a
+The handlers are in `handlers`. Public: the modules with which a replay does what a
 handler would do.
 """
 
@@ -8,6 +8,7 @@ __all__ = [
     "attributes",
     "change_row",
     "dead_letters",
+    "error_bucket",
     "handover",
     "masks",
     "packing",

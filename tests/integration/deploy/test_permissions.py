@@ -33,8 +33,8 @@ from dynaberg.deploy import doctor
 from dynaberg.deploy.parameters import access_parameters
 from dynaberg.deploy.permissions import actions_of, as_list, caller_policy, statements
 from dynaberg.deploy.template import load_template, resolved_resources
-from dynaberg.functions import forwarder, redrive, resources, transform
 from dynaberg.functions.dead_letters import DeadLetter
+from dynaberg.functions.handlers import forwarder, redrive, resources, transform
 from dynaberg.settings import STREAM_TYPES, Settings
 from dynaberg.source.change_stream import read_changes
 from local_aws import Status

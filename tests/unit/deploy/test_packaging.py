@@ -30,7 +30,7 @@ def test_it_holds_the_functions_and_the_contract(contract: Contract) -> None:
         names = archive.namelist()
         assert json.loads(archive.read("contract.json")) == json.loads(contract.to_lambda_json())
         assert all(entry.external_attr >> 16 == 0o644 for entry in archive.infolist())
-    assert {"functions/__init__.py", "functions/forwarder.py"} <= set(names)
+    assert {"functions/__init__.py", "functions/handlers/forwarder.py"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
 
 
@@ -43,7 +43,7 @@ def test_the_same_sources_make_the_same_bytes(contract: Contract, tmp_path: Path
 
 def test_another_contract_or_another_source_makes_other_bytes(contract: Contract, tmp_path: Path) -> None:
     copy = shutil.copytree(FUNCTIONS, tmp_path / "functions")
-    (copy / "forwarder.py").write_text((copy / "forwarder.py").read_text() + "\n")
+    (copy / "handlers" / "forwarder.py").write_text((copy / "handlers" / "forwarder.py").read_text() + "\n")
     assert package(contract, copy) != package(contract)
     assert package(replace(contract, source_table="other")) != package(contract)
 
@@ -52,7 +52,7 @@ def test_another_contract_or_another_source_makes_other_bytes(contract: Contract
 def test_lambda_can_import_the_handlers_from_it(contract: Contract, tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(io.BytesIO(package(contract))) as archive:
         archive.extractall(tmp_path)
-    script = f"from functions.{name} import handler; print(handler.__name__)"
+    script = f"from functions.handlers.{name} import handler; print(handler.__name__)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )

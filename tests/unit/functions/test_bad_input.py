@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.functions import forwarder, resources, transform
+from dynaberg.functions.handlers import forwarder, resources, transform
 from dynaberg.functions.packing import pack
 
 COLUMNS = {

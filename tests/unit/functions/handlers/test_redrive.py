@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from dynaberg.functions import dead_letters, redrive
+from dynaberg.functions import dead_letters
 from dynaberg.functions.dead_letters import DeadLetter
+from dynaberg.functions.handlers import redrive
 
 CONTEXT: Any = SimpleNamespace(invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:redrive")
 ROWS = tuple(f'{{"change_id":"change-{n}","secret":"s3cr3t"}}'.encode() for n in range(3))

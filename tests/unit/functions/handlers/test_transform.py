@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.functions import resources, transform
-from dynaberg.functions.forwarder import convert_all
+from dynaberg.functions.handlers import resources, transform
+from dynaberg.functions.handlers.forwarder import convert_all
 from dynaberg.functions.routing import Router
 
 CONTRACT = Contract("t", "source", "id", None, (Column("id", "string"), Column("n", "int")))

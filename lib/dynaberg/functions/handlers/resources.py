@@ -12,13 +12,13 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from .routing import Router
+from ..routing import Router
 
 # A batch is tens of thousands of objects that live for one invocation and hold no cycles. By default Python
 # scans them after every 700, which takes half the time of parsing.
 gc.set_threshold(100_000, 20, 20)
 
-CONTRACT_FILE = Path(__file__).resolve().parents[1] / "contract.json"
+CONTRACT_FILE = Path(__file__).resolve().parents[2] / "contract.json"
 
 
 @cache
@@ -29,7 +29,7 @@ def router() -> Router:
 
 @cache
 def client(name: str) -> Any:
-    """A client that gives up early: what is retried, and for how long, is decided in delivery.py.
+    """A client that gives up early: what is retried, and for how long, is decided in to_firehose.py.
 
     What it sends is made here, so its types need no check, which would take a tenth of a batch's time.
     """

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.functions import dead_letters, forwarder, resources, to_firehose
+from dynaberg.functions import dead_letters, to_firehose
 from dynaberg.functions.dead_letters import UnkeptError
+from dynaberg.functions.handlers import forwarder, resources
 from dynaberg.functions.to_firehose import MAX_BATCH_BYTES, MAX_RECORDS, Delivery, Refused, batches, deliver
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:forwarder"

@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .error_bucket import CHANGE_IDS_LOGGED, Failure, change_id_of, keep_failures, log
+from ..error_bucket import CHANGE_IDS_LOGGED, Failure, change_id_of, keep_failures, log
 from .resources import client, router
 
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .dead_letters import keep_refused
-from .error_bucket import Failure, change_id_of, keep_failures, log
-from .handover import read_handover
+from ..dead_letters import keep_refused
+from ..error_bucket import Failure, change_id_of, keep_failures, log
+from ..handover import read_handover
+from ..routing import Router
+from ..to_firehose import Delivery, deliver
 from .resources import client, router, several_logs, stream_of
-from .routing import Router
-from .to_firehose import Delivery, deliver
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .dead_letters import DeadLetter, NotADeadLetterError, UnkeptError, change_id, parse_dead_letter, send
-from .error_bucket import CHANGE_IDS_LOGGED, log
+from ..dead_letters import DeadLetter, NotADeadLetterError, UnkeptError, change_id, parse_dead_letter, send
+from ..error_bucket import CHANGE_IDS_LOGGED, log
+from ..to_firehose import put
 from .resources import client, stream_of
-from .to_firehose import put
 
 ARCHIVE = "archive/replayed"
 
