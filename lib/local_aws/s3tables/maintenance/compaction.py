@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue
@@ -32,6 +32,7 @@ SMALL = 0.75
 """A file of less than this share of the target is small, as in Iceberg's own rewrite."""
 PORTION_BYTES = 64 * MEBIBYTE
 BEGINNINGS = 3
+Item = TypeVar("Item")
 
 
 class CompactionError(Exception):
@@ -147,24 +148,22 @@ def read_portions(table: Table, tasks: Sequence[FileScanTask]) -> Iterator[pa.Ta
     """The live rows of some files, in the table's schema, in portions of bounded size."""
     schema = schema_to_pyarrow(table.schema(), include_field_ids=True)
     scan = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
-    rows: list[pa.RecordBatch] = []
-    for portion in packed(tasks):
-        for batch in scan.to_record_batches(portion):
-            if batch.num_rows:
-                rows.append(pa.Table.from_batches([batch]).cast(schema))
-            if sum(part.nbytes for part in rows) >= PORTION_BYTES:
-                yield pa.concat_tables(rows)
-                rows = []
-    if rows:
-        yield pa.concat_tables(rows)
+    # pyiceberg reads ahead all that it is given, so it gets some files at a time.
+    rows = (
+        pa.Table.from_batches([batch]).cast(schema)
+        for files in packed(tasks, lambda task: task.file.file_size_in_bytes)
+        for batch in scan.to_record_batches(files)
+        if batch.num_rows
+    )
+    yield from map(pa.concat_tables, packed(rows, lambda part: part.nbytes))
 
 
-def packed(tasks: Iterable[FileScanTask]) -> Iterator[list[FileScanTask]]:
-    """Files read at a time: pyiceberg reads all that it is given ahead."""
-    portion: list[FileScanTask] = []
-    for task in tasks:
-        portion.append(task)
-        if sum(t.file.file_size_in_bytes for t in portion) >= PORTION_BYTES:
+def packed(items: Iterable[Item], size_bytes: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Items in portions of bounded size."""
+    portion: list[Item] = []
+    for item in items:
+        portion.append(item)
+        if sum(map(size_bytes, portion)) >= PORTION_BYTES:
             yield portion
             portion = []
     if portion:

@@ -18,7 +18,7 @@ LONGEST_LINE_BYTES = 2**26
 
 
 class MaintenanceProcess:
-    """Runs jobs, one request at a time, a JSON line each way.
+    """Runs jobs, a JSON line each way; the caller makes one request at a time.
 
     Args:
         endpoint: Address of the gateway.
@@ -31,7 +31,6 @@ class MaintenanceProcess:
         self._environment = os.environ | env(endpoint, region) | WITHOUT_CHECKSUMS
         self._process: asyncio.subprocess.Process | None = None
         self._ending: asyncio.TimerHandle | None = None
-        self._one_at_a_time = asyncio.Lock()
 
     async def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Run the jobs of one table.
@@ -39,19 +38,18 @@ class MaintenanceProcess:
         Raises:
             OSError: The process ended over it.
         """
-        async with self._one_at_a_time:
-            if self._ending is not None:
-                self._ending.cancel()
-            process = await self._running()
-            if process.stdin is None or process.stdout is None:
-                raise AssertionError("it was started with pipes")
-            process.stdin.write(orjson.dumps(request) + b"\n")
-            await process.stdin.drain()
-            line = await process.stdout.readline()
-            if not line:
-                raise OSError(f"The maintenance process ended with code {await process.wait()}.")
-            self._ending = asyncio.get_running_loop().call_later(IDLE_SECONDS, process.stdin.close)
-            return dict(orjson.loads(line))
+        if self._ending is not None:
+            self._ending.cancel()
+        process = await self._running()
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("it was started with pipes")
+        process.stdin.write(orjson.dumps(request) + b"\n")
+        await process.stdin.drain()
+        line = await process.stdout.readline()
+        if not line:
+            raise OSError(f"The maintenance process ended with code {await process.wait()}.")
+        self._ending = asyncio.get_running_loop().call_later(IDLE_SECONDS, process.stdin.close)
+        return dict(orjson.loads(line))
 
     async def stop(self) -> None:
         """End the process; what it commits, it commits whole or not at all."""
