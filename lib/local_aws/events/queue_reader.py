@@ -85,7 +85,7 @@ class QueueReader:
             await asyncio.gather(stop, *delivering, return_exceptions=True)
 
     async def _receive(self) -> list[dict[str, Any]]:
-        """The messages of the next batch; none after a while of waiting in vain."""
+        """The messages of the next batch; none if none came for a while."""
         await self._pause_after_failures()
         messages: list[dict[str, Any]] = []
         deadline = time.monotonic() + self._mapping.window_seconds

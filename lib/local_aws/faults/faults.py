@@ -4,7 +4,7 @@
     GET    /_local_aws/faults   the rules, and how often each could strike and did
     DELETE /_local_aws/faults
 
-Rules end with the process. Without rules nothing is looked at, so they cost nothing.
+Rules end with the process. Without rules, no request is inspected.
 """
 
 from __future__ import annotations

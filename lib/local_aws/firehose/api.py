@@ -103,7 +103,7 @@ class Firehose:
             writer.close()
 
     async def _start_worker_when_needed(self) -> None:
-        """Wait for the first delivery stream; CloudFormation makes them without a word to this service."""
+        """Wait for the first delivery stream; CloudFormation creates them without calling this service."""
         list_one = TARGET + "ListDeliveryStreams", {"Limit": 1}
         while not (await self._upstream.operation(*list_one))["DeliveryStreamNames"]:
             await asyncio.sleep(WATCH_SECONDS)

@@ -20,14 +20,14 @@ _NOT_CANONICAL = re.compile(
     rb'|"(?:NS|BS?)"\s*:'
     rb"|\\u00(?:4[2eE]|53)"
 )
-# The numbers of everyday, which are canonical and in range.
+# Common numbers, which are canonical and in range.
 _PLAIN = re.compile(r"0|-?[1-9]\d{0,36}|-?(?:0|[1-9]\d{0,17})\.\d{0,17}[1-9]").fullmatch
 
 
 def take_values_by_meaning() -> None:
     """Let every call of DynamoDB see numbers and binaries in one spelling, and calculate exactly.
 
-    A number that DynamoDB refuses stays as it is, for ministack to refuse in the words of the call.
+    A number that DynamoDB refuses stays as it is, so that ministack refuses it with the message of the call.
     """
     from ministack.services import dynamodb
 
@@ -92,7 +92,7 @@ _SPELLINGS: Mapping[str, Callable[[str], str]] = {"N": number, "B": binary}
 
 
 def _check_plain_numbers_quickly() -> None:
-    """Leave out the long way for plain numbers; ministack goes it several times for each."""
+    """Skip the slow checks for plain numbers; ministack makes them several times for each."""
     from ministack.services import dynamodb
 
     canonical, error = dynamodb._ddb_canonicalize_number, dynamodb._number_error

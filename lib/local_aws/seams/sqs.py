@@ -14,7 +14,7 @@ class QueueDepth:
         name: The queue.
         visible: Messages that can be received.
         in_flight: Messages that were received and not deleted.
-        delayed: Messages that nobody could receive yet.
+        delayed: Messages that could not be received yet.
         oldest_seconds: Age of the oldest message that is not deleted; 0 where there is none.
     """
 

@@ -1,7 +1,7 @@
 """The one ASGI application: it answers what ministack lacks and passes everything else through.
 
 The order of the services in `create_app` is the order of asking. A service claims a request by its method,
-path and `X-Amz-Target`, before the body is read; what nobody claims reaches ministack untouched, streams
+path and `X-Amz-Target`, before the body is read; what no service claims reaches ministack unchanged, streams
 included.
 """
 
@@ -221,7 +221,7 @@ class Gateway:
             try:
                 await service.stop()
             except Exception:
-                # The others must stop and the state must be saved all the same.
+                # The others must still stop, and the state must be saved.
                 log.exception("%s did not stop cleanly", type(service).__name__)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -277,7 +277,7 @@ def bounded(scope: Scope, receive: Receive) -> Receive:
 
 
 def in_shape(error: AwsError, scope: Scope) -> Response:
-    """An error as the client of the service reads it: as XML where the service speaks it."""
+    """An error as the client of the service reads it: as XML if that is the protocol of the service."""
     headers = {name.lower(): value for name, value in scope["headers"]}
     signed_for = SIGNED_FOR.search(headers.get(b"authorization", b""))
     if b"x-amz-target" in headers or not signed_for or signed_for[1] not in SPEAK_XML:

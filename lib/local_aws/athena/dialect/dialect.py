@@ -25,7 +25,7 @@ def numbered(parser: TrinoParser) -> exp.Placeholder:
 
 
 UNKNOWN_TYPE = "version"
-"""Takes no argument: a call with values whose types are not known fails, by their fault or by this one."""
+"""Takes no argument, so a call with values of unknown types fails, because of them or because of this."""
 SPECIAL_CALLS = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "SUBSTRING", "LISTAGG")
 
 

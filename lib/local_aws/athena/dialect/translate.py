@@ -218,7 +218,7 @@ JSON_CALLS = {
 
 
 def is_json(node: Node) -> bool:
-    """Whether an expression is JSON by its own words."""
+    """Whether an expression is JSON by its form."""
     return isinstance(node, exp.Anonymous) and str(node.this).lower() in JSON_CALLS
 
 
@@ -231,7 +231,7 @@ def change_interval_sum(node: exp.Add | exp.Sub) -> Node:
 
 
 def touches_time(node: Node) -> bool:
-    """Whether an operand speaks of dates or intervals, or is a column that might be one."""
+    """Whether an operand contains dates or intervals, or is a column that might be one."""
     if isinstance(node, (exp.Literal, exp.Neg)):
         return False
     return (

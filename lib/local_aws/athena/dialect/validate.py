@@ -33,7 +33,7 @@ def parse(sql: str) -> Node:
 
 @lru_cache(maxsize=128)
 def parsed(sql: str) -> Node:
-    """The tree of a statement that is sent again and again; nobody may change it."""
+    """The tree of a statement that is sent repeatedly; it must not be changed."""
     check_grammar(sql)
     refuse_words(sql)
     try:
@@ -84,7 +84,7 @@ def too_many(sql: str) -> StatementError:
 
 
 def grammar_words(message: str) -> str:
-    """A parser's message in the words of Athena's."""
+    """A parser's message as Athena's parser would write it."""
     message = message.removeprefix("sql parser error: ")
     if found := re.fullmatch(r"Expected: (.*), found: (.*)", message, re.DOTALL):
         seen = "<EOF>" if found[2] == "EOF" else found[2]

@@ -29,7 +29,7 @@ class Catalogs:
         tables: Where the tables are kept.
         endpoint: The local AWS.
         region: Its region.
-        loop: Where the tables' keeper runs.
+        loop: Where `tables` is used.
     """
 
     def __init__(

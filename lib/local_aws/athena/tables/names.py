@@ -45,7 +45,7 @@ class Context:
     query_id: str
 
     def writing(self, table: TableName) -> AbstractContextManager[None]:
-        """Lets a table's keeper know that this statement writes it."""
+        """Notes that this statement writes a table, for as long as it does."""
         return self.catalogs.written_by(table.catalog, table.database, table.table, self.query_id)
 
     def describe(self, sql: str) -> list[str]:

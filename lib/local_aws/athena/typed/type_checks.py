@@ -135,7 +135,7 @@ def refuse_text(node: Node, types: Sequence[str | None]) -> None:
 
 
 def condition_operands(node: Node) -> list[Node]:
-    """What must be true or false here and is not by its own words."""
+    """What must be a boolean here and is not one by its form."""
     conditions = [node.this, node.expression] if isinstance(node, exp.Connector) else [node.this]
     if isinstance(node.parent, exp.Case) and node.parent.this is not None:
         return []

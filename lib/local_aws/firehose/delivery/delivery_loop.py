@@ -62,7 +62,7 @@ class Source(Protocol):
 
     @property
     def idle_seconds(self) -> float:
-        """How long to wait before the next look, if nobody calls."""
+        """How long to wait before the next look, unless woken."""
 
     @property
     def refused(self) -> bool:
@@ -243,7 +243,7 @@ class StreamDelivery(threading.Thread):
         return transform(records, self.config, self.config.transformation, self._clients.client("lambda"))
 
     def _convert(self, destination: Destination, records: Records) -> None:
-        """Convert records for a table that exists and is not given up."""
+        """Convert records, unless their table is missing or given up."""
         buffer = self._buffer
         known = buffer.tables.get(destination)
         if destination in self._given_up:

@@ -1,7 +1,7 @@
 """Snapshot expiry, and the removal of files that no snapshot refers to.
 
 S3 Tables expires the oldest snapshot while its age exceeds the maximum and there are more than the minimum.
-Files that only expired snapshots had become noncurrent at once, other files that nobody refers to after
+Files that only expired snapshots had become noncurrent at once, other unreferenced files after
 `unreferencedDays`; noncurrent ones are deleted after `nonCurrentDays`.
 Source: Amazon S3 User Guide, "Maintenance for tables" and "Maintenance for table buckets".
 """
@@ -117,13 +117,13 @@ def remove_unreferenced(
     noncurrent_days: int,
     now: datetime,
 ) -> Removal:
-    """Delete the files of a table that nobody refers to, once they are due.
+    """Delete the unreferenced files of a table, once they are due.
 
     Args:
         table: The table; it is brought up to date.
         s3: S3 client.
         noncurrent: Since when files are noncurrent, by location.
-        unreferenced_days: After how many days a file that nobody ever referred to becomes noncurrent.
+        unreferenced_days: After how many days a file that was never referenced becomes noncurrent.
         noncurrent_days: After how many more days it is deleted.
         now: The moment that ages are counted to.
     """
