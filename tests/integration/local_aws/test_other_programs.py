@@ -50,10 +50,10 @@ def deployed(local_aws: Status) -> tuple[boto3.Session, Settings, Any]:
     """The pipeline of the walk under names of its own."""
     session = boto3.Session()
     settings = Settings(
-        name="others", table_bucket_name="others-tables", namespace="others", bucket_name="others"
+        name="programs", table_bucket_name="programs-tables", namespace="programs", bucket_name="programs"
     )
     contract = replace(
-        load_contract(ROOT / "data" / "tables" / "transactions.yaml"), source_table="others-transactions"
+        load_contract(ROOT / "data" / "tables" / "transactions.yaml"), source_table="programs-transactions"
     )
     deploy.enable_cdc(session, settings, contract)
     layers.create_tables(session, settings, contract)
