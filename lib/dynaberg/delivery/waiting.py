@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from dynaberg import aws, catalog, deploy
 from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
 from dynaberg.functions.routing import Router
-from dynaberg.source import StreamRecord, read_changes
+from dynaberg.source import StreamRecord, read_changes, read_shard, shards_of
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -232,10 +232,13 @@ def change_ids_in_stream(session: boto3.Session, stream_arn: str) -> set[str]:
     """
     streams = session.client("dynamodbstreams")
     streams.meta.events.register("before-parse.dynamodb-streams.GetRecords", _keep_ids)
+    # The stream may hold a change for longer than the log is searched for it.
+    oldest = datetime.now(UTC) - timedelta(hours=_STREAM_HOURS)
     return {
-        change_id
-        for shard in _shards(streams, stream_arn)
-        for change_id in _change_ids_in_shard(streams, stream_arn, shard)
+        record["eventID"]
+        for shard in shards_of(streams, stream_arn)
+        for record in read_shard(streams, stream_arn, shard)
+        if record["dynamodb"]["ApproximateCreationDateTime"] >= oldest
     }
 
 
@@ -243,29 +246,12 @@ def _keep_ids(response_dict: dict[str, Any], **_: Any) -> None:
     """Remove the images from a response before botocore parses it, which takes most of the time."""
     if response_dict["status_code"] == HTTPStatus.OK:
         answer = json.loads(response_dict["body"])
-        answer["Records"] = [{"eventID": record["eventID"]} for record in answer["Records"]]
+        name = "ApproximateCreationDateTime"
+        answer["Records"] = [
+            {"eventID": record["eventID"], "dynamodb": {name: record["dynamodb"][name]}}
+            for record in answer["Records"]
+        ]
         response_dict["body"] = json.dumps(answer).encode()
-
-
-def _shards(streams: Any, stream_arn: str) -> Iterator[str]:
-    after: dict[str, str] = {}
-    while True:
-        description = streams.describe_stream(StreamArn=stream_arn, **after)["StreamDescription"]
-        yield from (shard["ShardId"] for shard in description["Shards"])
-        if "LastEvaluatedShardId" not in description:
-            return
-        after = {"ExclusiveStartShardId": description["LastEvaluatedShardId"]}
-
-
-def _change_ids_in_shard(streams: Any, stream_arn: str, shard: str) -> Iterator[str]:
-    """Read a shard from its beginning; an open one has ended when it returns no more records."""
-    iterator = streams.get_shard_iterator(
-        StreamArn=stream_arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
-    ).get("ShardIterator")
-    while iterator:
-        page = streams.get_records(ShardIterator=iterator)
-        yield from (record["eventID"] for record in page["Records"])
-        iterator = page.get("NextShardIterator") if page["Records"] else None
 
 
 def _missing(

@@ -15,7 +15,7 @@ from dynaberg.source.adoption import (
     switch_off_stream,
     switch_on_stream,
 )
-from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes
+from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes, read_shard, shards_of
 from dynaberg.source.infer import InferredContract, infer_contract, infer_contracts
 from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample, source_size
 from dynaberg.source.paged_scan import Page, PageReader
@@ -38,9 +38,11 @@ __all__ = [
     "oldest_moment",
     "query_items",
     "read_changes",
+    "read_shard",
     "recovers_to_a_point",
     "scan_items",
     "scan_sample",
+    "shards_of",
     "source_size",
     "start_sending",
     "stop_sending",

@@ -8,10 +8,12 @@ API Reference, "GetShardIterator".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws
@@ -19,9 +21,11 @@ from dynaberg import aws
 if TYPE_CHECKING:
     import boto3
 
-# An open shard may return nothing although it holds more.
-_EMPTY_PAGES = 3
+# An open shard may return nothing although it holds more: about five times in a row, as others have measured.
+_EMPTY_PAGES = 12
+_PAUSE_SECONDS = 0.02
 _DYNAMODB_HOURS = 24
+Shard = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -121,24 +125,56 @@ class _Wire:
             self._records, answer["Records"] = answer["Records"], []
             response_dict["body"] = json.dumps(answer).encode()
 
-    def shards(self, stream_arn: str) -> Iterator[str]:
-        after: dict[str, Any] = {}
-        while True:
-            description = self._client.describe_stream(StreamArn=stream_arn, **after)["StreamDescription"]
-            yield from (shard["ShardId"] for shard in description["Shards"])
-            if "LastEvaluatedShardId" not in description:
-                return
-            after = {"ExclusiveStartShardId": description["LastEvaluatedShardId"]}
+    def shards(self, stream_arn: str) -> Iterator[Shard]:
+        return shards_of(self._client, stream_arn)
 
-    def records(self, stream_arn: str, shard: str) -> Iterator[dict[str, Any]]:
-        iterator = self._client.get_shard_iterator(
-            StreamArn=stream_arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
-        ).get("ShardIterator")
-        empty = 0
-        while iterator and empty < _EMPTY_PAGES:
-            iterator = self._client.get_records(ShardIterator=iterator).get("NextShardIterator")
-            empty = 0 if self._records else empty + 1
-            yield from self._records
+    def records(self, stream_arn: str, shard: Shard) -> Iterator[dict[str, Any]]:
+        return read_shard(self._client, stream_arn, shard, lambda _: self._records)
+
+
+def shards_of(streams: Any, stream_arn: str) -> Iterator[Shard]:
+    """The shards of a DynamoDB stream.
+
+    Args:
+        streams: A boto3 client of DynamoDB Streams.
+        stream_arn: The stream.
+    """
+    after: dict[str, Any] = {}
+    while True:
+        description = streams.describe_stream(StreamArn=stream_arn, **after)["StreamDescription"]
+        yield from description["Shards"]
+        if "LastEvaluatedShardId" not in description:
+            return
+        after = {"ExclusiveStartShardId": description["LastEvaluatedShardId"]}
+
+
+def read_shard(
+    streams: Any, stream_arn: str, shard: Shard, taken: Callable[[Any], Sequence[Any]] = itemgetter("Records")
+) -> Iterator[Any]:
+    """The records of a shard from its beginning: all of a closed one, and those up to now of an open one.
+
+    An empty page is not the end, and the first pages usually are empty. A closed shard has no next iterator
+    after its last page; an open one is given up after many empty pages in a row.
+
+    Args:
+        streams: A boto3 client of DynamoDB Streams.
+        stream_arn: The stream.
+        shard: The shard, as DescribeStream returns it.
+        taken: The records of an answer.
+    """
+    is_closed = "EndingSequenceNumber" in shard.get("SequenceNumberRange", {})
+    iterator = streams.get_shard_iterator(
+        StreamArn=stream_arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+    ).get("ShardIterator")
+    empty = 0
+    while iterator and (is_closed or empty < _EMPTY_PAGES):
+        page = streams.get_records(ShardIterator=iterator)
+        records = taken(page)
+        if not records:
+            time.sleep(_PAUSE_SECONDS)
+        empty = 0 if records else empty + 1
+        yield from records
+        iterator = page.get("NextShardIterator")
 
 
 def _parse(raw: bytes) -> Any:

@@ -97,6 +97,7 @@ class EventSources:
         dynamodb.make_event_ids_cheaply()
         dynamodb_changes.record_every_write()
         dynamodb_changes.name_users_as_the_api_does()
+        dynamodb_changes.begin_with_empty_pages()
         dynamodb_values.take_values_by_meaning()
         functions.hand_on_events_as_they_are()
         functions.invoke_with_events_as_they_are()

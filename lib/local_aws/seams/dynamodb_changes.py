@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from local_aws.streams import BLOCK_RECORDS
+
+EMPTY_PAGES = 4
 
 BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
 TIME_TO_LIVE: Mapping[str, str] = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
@@ -138,6 +142,31 @@ def name_users_as_the_api_does() -> None:
         ]
 
     dynamodb_streams._cap_page_bytes = capped
+
+
+def begin_with_empty_pages() -> None:
+    """Let the first pages of a shard be empty, as AWS's are while it looks for records."""
+    from ministack.core.responses import json_response
+    from ministack.services import dynamodb_streams
+
+    get_shard_iterator, get_records = dynamodb_streams._get_shard_iterator, dynamodb_streams._get_records
+    left: dict[str, int] = {}
+
+    def counted(data: Mapping[str, Any]) -> Any:
+        answer = get_shard_iterator(data)
+        if answer[0] == HTTPStatus.OK and data["ShardIteratorType"] == "TRIM_HORIZON":
+            left[json.loads(answer[2])["ShardIterator"]] = EMPTY_PAGES
+        return answer
+
+    def get(data: Mapping[str, Any]) -> Any:
+        token = data.get("ShardIterator", "")
+        if not left.get(token):
+            left.pop(token, None)
+            return get_records(data)
+        left[token] -= 1
+        return json_response({"Records": [], "NextShardIterator": token})
+
+    dynamodb_streams._get_shard_iterator, dynamodb_streams._get_records = counted, get
 
 
 async def expire_items() -> None:

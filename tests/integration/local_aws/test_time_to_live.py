@@ -11,6 +11,7 @@ from dynaberg import catalog, deploy, layers
 from dynaberg.contracts.contract import Column, Contract
 from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.settings import Settings
+from dynaberg.source.change_stream import read_shard, shards_of
 from local_aws import Status
 
 USER = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
@@ -73,12 +74,9 @@ def test_getrecords_names_time_to_live_as_the_user(local_aws: Status) -> None:
         TableName="expiring", TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}
     )
     dynamodb.put_item(TableName="expiring", Item={"id": {"S": "a"}, "expires": {"N": str(int(time.time()))}})
-    shard = streams.describe_stream(StreamArn=stream_arn)["StreamDescription"]["Shards"][0]["ShardId"]
-    iterator = streams.get_shard_iterator(
-        StreamArn=stream_arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
-    )["ShardIterator"]
+    [shard] = shards_of(streams, stream_arn)
     deadline = time.monotonic() + 60
-    while len(records := streams.get_records(ShardIterator=iterator)["Records"]) < 2:
+    while len(records := list(read_shard(streams, stream_arn, shard))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert [(each["eventName"], each.get("userIdentity")) for each in records] == [

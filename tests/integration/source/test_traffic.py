@@ -13,6 +13,7 @@ import boto3
 import pytest
 
 from dynaberg.errors import NotFoundError, TrafficError
+from dynaberg.source.change_stream import read_shard, shards_of
 from dynaberg.source.traffic import generate_traffic
 from local_aws import Status
 
@@ -39,18 +40,8 @@ def change_records(table: str) -> list[Any]:
     """All that the table's stream holds, in order."""
     arn = boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
     streams = boto3.client("dynamodbstreams")
-    records: list[Any] = []
-    for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
-        iterator = streams.get_shard_iterator(
-            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        while True:
-            answer = streams.get_records(ShardIterator=iterator)
-            if not answer["Records"]:
-                break
-            records += answer["Records"]
-            iterator = answer["NextShardIterator"]
-    return records
+    shards = shards_of(streams, arn)
+    return [record for shard in shards for record in read_shard(streams, arn, shard)]
 
 
 def scan(table: str) -> dict[str, Any]:

@@ -66,11 +66,15 @@ def test_the_deadline() -> None:
     assert wait([5], [0], wanted=10, seconds=-1)[0] is None
 
 
-def test_only_the_ids_of_a_page_are_parsed() -> None:
-    page = {"Records": [{"eventID": "a", "dynamodb": {"NewImage": {}}}], "NextShardIterator": "next"}
+def test_only_the_ids_and_times_of_a_page_are_parsed() -> None:
+    made = {"ApproximateCreationDateTime": 1_769_860_800}
+    page = {"Records": [{"eventID": "a", "dynamodb": {"NewImage": {}, **made}}], "NextShardIterator": "next"}
     response = {"status_code": 200, "body": json.dumps(page).encode()}
     waiting._keep_ids(response)
-    assert json.loads(response["body"]) == {"Records": [{"eventID": "a"}], "NextShardIterator": "next"}
+    assert json.loads(response["body"]) == {
+        "Records": [{"eventID": "a", "dynamodb": made}],
+        "NextShardIterator": "next",
+    }
     refused = {"status_code": 400, "body": b'{"__type": "ExpiredIteratorException"}'}
     waiting._keep_ids(refused)
     assert refused["body"] == b'{"__type": "ExpiredIteratorException"}'

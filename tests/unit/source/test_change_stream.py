@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dynaberg import aws
-from dynaberg.source.change_stream import oldest_moment, read_changes
+from dynaberg.source.change_stream import oldest_moment, read_changes, read_shard
 
 ARN = "arn:aws:kinesis:us-east-1:0:stream/changes"
 WHEN = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -83,3 +83,39 @@ def test_how_far_back_a_stream_goes(arn: str, hours: int) -> None:
     assert abs(datetime.now(UTC) - oldest_moment(SESSION, arn) - timedelta(hours=hours)) < timedelta(
         minutes=1
     )
+
+
+class FakeStreams:
+    """A shard whose records stand behind empty pages."""
+
+    def __init__(self, pages: list[list[int]], *, ends: bool) -> None:
+        self.pages, self.ends, self.asked = pages, ends, 0
+
+    def get_shard_iterator(self, **_: Any) -> dict[str, Any]:
+        return {"ShardIterator": "0"}
+
+    def get_records(self, **call: Any) -> dict[str, Any]:
+        place = int(call["ShardIterator"])
+        self.asked += 1
+        is_last = self.ends and place == len(self.pages) - 1
+        records = self.pages[place] if place < len(self.pages) else []
+        return {"Records": records} | ({} if is_last else {"NextShardIterator": str(place + 1)})
+
+
+CLOSED = {"ShardId": "s", "SequenceNumberRange": {"StartingSequenceNumber": "1", "EndingSequenceNumber": "9"}}
+OPEN = {"ShardId": "s", "SequenceNumberRange": {"StartingSequenceNumber": "1"}}
+
+
+def test_a_closed_shard_is_read_to_its_end_over_all_empty_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    streams = FakeStreams([*([[]] * 25), [1, 2], *([[]] * 25), [3]], ends=True)
+    assert list(read_shard(streams, ARN, CLOSED)) == [1, 2, 3]
+
+
+def test_an_open_shard_is_read_over_as_many_empty_pages_as_there_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    streams = FakeStreams([*([[]] * 6), [1], *([[]] * 6), [2]], ends=False)
+    assert list(read_shard(streams, ARN, OPEN)) == [1, 2]
+    assert streams.asked < 40
