@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 
@@ -16,12 +17,14 @@ import pandas as pd
 
 from dynaberg.deploy import TEMPLATES, load_template
 from dynaberg.errors import SettingsError
+from dynaberg.layers import CLOCKS_DIFFER
 from dynaberg.prices import GB, LEAST_QUERY_BYTES, assumed, price, price_date, total_usd, usd
 from dynaberg.settings import Settings
 
 PATTERNS = ("dynamodb", "kinesis", "zero-etl")
 COLUMNS = ["pattern", "service", "counted", "quantity", "unit", "unit_price_usd", "usd", "basis"]
 HOURS_PER_MONTH = Decimal(730)
+_HOURS_READ_AGAIN = Decimal(CLOCKS_DIFFER // timedelta(hours=1))
 _ALARM = "AWS::CloudWatch::Alarm"
 _GUESSED = {"glue-dpu"}
 _BASIS = {"page": "list price", "memory": "unverified price"}
@@ -77,6 +80,9 @@ def estimate_cost(
     kms_keys: int = 0,
 ) -> pd.DataFrame:
     """Estimate a month's bill for both patterns, and for zero-ETL in comparison.
+
+    A refresh reads what came since the last one and the keys of the current table, so that every month costs
+    the same. Only what is stored grows: the change log's storage is that at the end of the first month.
 
     Args:
         changes_per_day: Inserts, updates and deletes; 0 gives what the pipeline costs while idle.
@@ -244,7 +250,9 @@ def _delivery(w: Workload) -> Iterator[Line]:
     polls = w.hours * assumed("sqs_polls_per_hour")
     yield "sqs-request", "polls of the dead-letter queue, idle or not", polls
     log_bytes = w.changes * _row_bytes(w) * assumed("parquet_bytes_per_row_byte")
-    scanned = log_bytes / 2 * assumed("refresh_share_of_log") + _current_bytes(w)
+    # Whatever the age of the log: what came since the last refresh, and in the hour before.
+    scanned = log_bytes / w.hours * (w.hours / max(w.refreshes, Decimal(1)) + _HOURS_READ_AGAIN)
+    scanned += _current_bytes(w) * assumed("refresh_share_of_current")
     least = Decimal(LEAST_QUERY_BYTES)
     yield "athena-scan", "refreshes of the current table", w.refreshes * max(scanned, least) / (1000 * GB)
 

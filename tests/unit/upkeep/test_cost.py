@@ -72,6 +72,21 @@ def test_every_price_is_used() -> None:
 # The bill ---------------------------------------------------------------------------------------
 
 
+def scanned_by_refreshes(**workload: Any) -> Decimal:
+    bill = cost.estimate("dynamodb", replace(MONTH, **workload))
+    found = line(bill, service="Athena", counted="refreshes of the current table")["quantity"]
+    assert isinstance(found, Decimal)
+    return found
+
+
+def test_a_refresh_costs_what_came_since_the_last_one_however_old_the_log_is() -> None:
+    month = {"refreshes": Decimal(730), "changes": 30_000_000_000 * Decimal(1), "live_items": 0}
+    year = {name: value * 12 for name, value in month.items()} | {"hours": cost.HOURS_PER_MONTH * 12}
+    assert scanned_by_refreshes(**year) == pytest.approx(
+        12 * scanned_by_refreshes(**month), rel=Decimal("0.01")
+    )
+
+
 def test_no_money_is_a_float() -> None:
     bill = cost.estimate_cost(100_000)
     for column in ("quantity", "unit_price_usd", "usd_per_month"):
