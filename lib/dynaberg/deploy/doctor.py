@@ -13,7 +13,7 @@ import boto3
 import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dynaberg import aws, local
+from dynaberg import aws, catalog, local
 from dynaberg.contracts import project_contract
 from dynaberg.deploy import account_checks, stack_state, stacks
 from dynaberg.deploy.stack_state import stack_parameters
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ["check", "ok", "found", "fix"]
 MINIMUM_BYTES = 2 * 2**30
+MOST_METADATA_BYTES = 5_000_000
+"""Far below AWS Glue's limit of 20 MB: every commit and every reader handles the whole file."""
 _AGAIN = "wb.enable_cdc() restores it."
 Check = Callable[[boto3.Session, Settings], tuple[bool, str, str]]
 
@@ -222,6 +224,26 @@ def _queues(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]
     )
 
 
+def _metadata(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    """The table whose metadata file is largest; AWS Glue refuses a table with more than 20 MB.
+
+    Source: AWS Glue Developer Guide, "Limitations for the AWS Glue Data Catalog Iceberg REST Catalog APIs".
+    """
+    opened = catalog.open_catalog(session, settings)
+    tables = [catalog.load_table(opened, settings, name) for name in catalog.table_names(opened, settings)]
+    sizes = {table.name()[-1]: len(table.io.new_input(table.metadata_location)) for table in tables}
+    if not sizes:
+        return True, "no tables yet", ""
+    name = max(sizes, key=lambda name: sizes[name])
+    snapshots = next(len(table.snapshots()) for table in tables if table.name()[-1] == name)
+    found = f"{name}: {sizes[name] / 1e6:.1f} MB for {snapshots:,} snapshots"
+    fix = (
+        f'Keep fewer: wb.iceberg_table("{name}").maintain(max_age_hours=24, confirm="{name}"). '
+        "Make fewer: wb.deploy_firehose(buffer_seconds=60)."
+    )
+    return sizes[name] <= MOST_METADATA_BYTES, found, fix
+
+
 _EVERYWHERE: dict[str, Check] = {
     "Python": _python,
     "packages": _packages,
@@ -248,5 +270,6 @@ _DEPLOYED: dict[str, Check] = {
     "delivery": _delivery,
     "event sources": _event_sources,
     "parked changes": _queues,
+    "metadata of the tables": _metadata,
 }
 _OF_A_SOURCE = ("change stream", "stream type", "delivery", "event sources", "parked changes")

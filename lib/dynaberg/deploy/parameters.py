@@ -27,7 +27,7 @@ class Pace:
         redrive_seconds: Their delay after the first attempt, which doubles each time, 1 to 900.
     """
 
-    buffer_seconds: int = 10
+    buffer_seconds: int = 60
     redrive_attempts: int = 8
     redrive_seconds: int = 30
 

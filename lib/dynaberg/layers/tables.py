@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dynaberg import catalog
+from dynaberg import aws, catalog
 from dynaberg.errors import ContractError
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from dynaberg.contracts import Contract
     from dynaberg.settings import Settings
+
+LOG_HOURS = 24
+"""How long S3 Tables keeps the snapshots of a change log."""
 
 
 def create_tables(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -55,8 +58,31 @@ def create_tables(session: boto3.Session, settings: Settings, contract: Contract
         else:
             table = iceberg.create_table((settings.namespace, name), schema, partition_spec=spec)
             added, status = [], "created"
+            if name == contract.log_name:
+                _expire_snapshots(session, settings, name)
         rows.append((name, status, added, table.location()))
     return pd.DataFrame(rows, columns=["table", "status", "columns_added", "location"])
+
+
+def _expire_snapshots(session: boto3.Session, settings: Settings, name: str) -> None:
+    """Keep the snapshots of a change log for a day instead of S3 Tables' five.
+
+    Every commit rewrites the table's metadata with all of its snapshots, and AWS Glue accepts at most 20 MB.
+    A refresh also goes on from a snapshot that has expired. Source: AWS Glue Developer Guide, "Limitations
+    for the AWS Glue Data Catalog Iceberg REST Catalog APIs".
+    """
+    aws.client(session, "s3tables").put_table_maintenance_configuration(
+        tableBucketARN=catalog.table_bucket_arn(session, settings),
+        namespace=settings.namespace,
+        name=name,
+        type="icebergSnapshotManagement",
+        value={
+            "status": "enabled",
+            "settings": {
+                "icebergSnapshotManagement": {"minSnapshotsToKeep": 1, "maxSnapshotAgeHours": LOG_HOURS}
+            },
+        },
+    )
 
 
 def _add_columns(table: Table, wanted: Schema) -> list[str]:

@@ -225,7 +225,7 @@ class Workbench:
         self,
         name: str | None = None,
         *,
-        buffer_seconds: int = 10,
+        buffer_seconds: int = 60,
         redrive_attempts: int = 8,
         redrive_seconds: int = 30,
     ) -> pd.DataFrame:
@@ -237,7 +237,7 @@ class Workbench:
         Args:
             name: Name of a table contract, to deploy its source alone; by default every source of the project
                 whose change stream is there.
-            buffer_seconds: How long Firehose gathers records before it commits a snapshot, 0 to 900.
+            buffer_seconds: How long Firehose gathers records before a commit, 0 to 900; each adds metadata.
             redrive_attempts: How often rows that Firehose refused are retried before they are parked, 1 to
                 50.
             redrive_seconds: Their first delay, which doubles after each attempt, 1 to 900.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from dynaberg import layers
+from dynaberg import deploy, layers
 from dynaberg.contracts import Column
 from dynaberg.errors import ContractError
 from dynaberg.layers import Curated
 from dynaberg.sql import query
+from dynaberg.upkeep import maintenance
 
 SECOND = 1_000_000
 NOON = 1_769_860_800 * SECOND  # 2026-01-31 12:00 UTC in microseconds
@@ -54,6 +56,13 @@ def test_tables_are_made_once_and_gain_the_columns_of_the_contract(pipeline: Any
     assert evolved["columns_added"].tolist() == [["channel"], ["channel"]]
     assert layers.create_tables(session, settings, contract)["status"].tolist() == ["unchanged"] * 2
     assert "channel" in pipeline.load("transactions").schema().column_names
+
+
+def test_snapshots_of_the_change_log_are_kept_for_a_day(pipeline: Any) -> None:
+    session, settings, contract = pipeline.session, pipeline.settings, pipeline.contract
+    for name, hours in ((contract.log_name, 24), (contract.table, 120)):
+        found = maintenance(session, settings, pipeline.load(name)).set_index("setting")["value"]
+        assert (found["max_age_hours"], found["min_snapshots"]) == (hours, 1)
 
 
 def test_a_type_that_cannot_be_widened_is_refused(pipeline: Any) -> None:
@@ -114,6 +123,17 @@ def test_what_changed_is_merged_from_the_first_new_change_on(pipeline: Any) -> N
     report = layers.refresh(session, settings, contract).iloc[0]
     assert (report["action"], report["rows_written"], report["rows_deleted"]) == ("incremental", 1, 0)
     assert report["since"].isoformat() == "2026-01-31T12:01:00+00:00"
+
+
+def test_the_doctor_warns_of_metadata_that_grows(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check() -> Any:
+        report = deploy.doctor(pipeline.session, pipeline.settings)
+        return report.set_index("check").loc["metadata of the tables"]
+
+    assert (check()["ok"], check()["fix"]) == (True, "")
+    monkeypatch.setattr(importlib.import_module("dynaberg.deploy.doctor"), "MOST_METADATA_BYTES", 1_000)
+    assert not check()["ok"]
+    assert "max_age_hours=24" in check()["fix"]
 
 
 def test_a_rebuild_replaces_rows_of_nulls_and_of_every_type(pipeline: Any) -> None:
