@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dynaberg import aws
@@ -10,11 +11,24 @@ from dynaberg.errors import NotFoundError
 from dynaberg.null_lists import keep_null_lists
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import boto3
+    from botocore.credentials import Credentials, RefreshableCredentials
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
     from dynaberg.settings import Settings
+
+_ATTEMPTS, _PAUSE_SECONDS = 5, 0.1
+# What a snapshot's summary counts of removed rows, in data files or by delete files.
+_REMOVALS = (
+    *("deleted-data-files", "deleted-records", "added-delete-files"),
+    *("added-position-deletes", "added-equality-deletes"),
+)
+# How boto3 may have got credentials that Arrow cannot get: https://github.com/apache/arrow/issues/41794.
+_ONLY_BOTO3 = {"assume-role", "assume-role-with-saml", "login"}
 
 
 def table_bucket_arn(session: boto3.Session, settings: Settings) -> str:
@@ -114,18 +128,78 @@ def table_names(catalog: Catalog, settings: Settings) -> list[str]:
         return []
 
 
+def set_properties(table: Table, properties: Mapping[str, str], removed: Sequence[str] = ()) -> None:
+    """Set and remove properties of a table, again if another writer commits in between.
+
+    pyiceberg repeats only commits of snapshots.
+
+    Args:
+        table: Native pyiceberg table; it is up to date afterwards.
+        properties: The properties to set.
+        removed: Names of the properties to remove.
+
+    Raises:
+        CommitFailedException: Another commit came in between at every attempt.
+    """
+    from pyiceberg.exceptions import CommitFailedException
+
+    for attempt in range(_ATTEMPTS):
+        try:
+            with table.transaction() as transaction:
+                if properties:
+                    transaction.set_properties(dict(properties))
+                if removed:
+                    transaction.remove_properties(*removed)
+        except CommitFailedException:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_PAUSE_SECONDS * 2**attempt)
+            table.refresh()
+        else:
+            return
+
+
+def only_adds(snapshot: Snapshot) -> bool:
+    """Whether a snapshot added data files and removed nothing, whatever its writer calls that.
+
+    A writer that adds rows by a row delta, as older versions of Iceberg do it, calls it an overwrite.
+    """
+    if snapshot.summary is None:
+        return False
+    summary: Any = snapshot.summary
+    removed = any(int(summary.get(name) or 0) for name in _REMOVALS)
+    named = snapshot.summary.operation.value
+    return named == "append" or (
+        named == "overwrite" and not removed and int(summary.get("added-data-files") or 0) > 0
+    )
+
+
 def _credentials(session: boto3.Session) -> dict[str, str]:
-    """Static keys are passed on; keys that expire are left to each client, which renews them itself."""
+    """Static keys are passed on; keys that expire are left to each client, which renews them itself.
+
+    The exception are those of a role that a profile names: Arrow would send its requests unsigned, so that
+    objects are read with the keys of now.
+    """
     from botocore.credentials import RefreshableCredentials
 
     credentials = session.get_credentials()
     if credentials is None or isinstance(credentials, RefreshableCredentials):
-        return {} if session.profile_name == "default" else {"client.profile-name": session.profile_name}
+        profile = {} if session.profile_name == "default" else {"client.profile-name": session.profile_name}
+        return profile | (_object_keys(credentials) if credentials is not None else {})
+    return _keys("client", credentials)
+
+
+def _object_keys(credentials: RefreshableCredentials) -> dict[str, str]:
+    return _keys("s3", credentials) if credentials.method in _ONLY_BOTO3 else {}
+
+
+def _keys(prefix: str, credentials: Credentials) -> dict[str, str]:
+    """The keys as properties of pyiceberg."""
     keys = credentials.get_frozen_credentials()
     properties = {
-        "client.access-key-id": keys.access_key,
-        "client.secret-access-key": keys.secret_key,
-        "client.session-token": keys.token,
+        f"{prefix}.access-key-id": keys.access_key,
+        f"{prefix}.secret-access-key": keys.secret_key,
+        f"{prefix}.session-token": keys.token,
     }
     return {name: value for name, value in properties.items() if value}
 

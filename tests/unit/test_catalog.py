@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.credentials import RefreshableCredentials
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 
-from dynaberg.catalog import _credentials, _object_endpoint, table_bucket_arn
+from dynaberg.catalog import _credentials, _object_endpoint, only_adds, set_properties, table_bucket_arn
 from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
 
@@ -52,6 +57,62 @@ def test_keys_that_expire_are_left_to_each_client() -> None:
     for profile, expected in (("default", {}), ("work", {"client.profile-name": "work"})):
         found: Any = SimpleNamespace(get_credentials=lambda: role, profile_name=profile)
         assert _credentials(found) == expected
+
+
+def test_keys_that_arrow_cannot_get_are_handed_on_for_objects() -> None:
+    keys = ("s3.access-key-id", "s3.secret-access-key", "s3.session-token")
+    for method, handed_on in (("assume-role", True), ("login", True), ("sso", False), ("iam-role", False)):
+        found = RefreshableCredentials("a", "b", "c", None, dict, method)  # type: ignore[arg-type]
+        found._expiry_time = datetime.now(UTC) + timedelta(days=1)
+        session: Any = SimpleNamespace(get_credentials=lambda found=found: found, profile_name="work")
+        expected = dict(zip(keys, "abc", strict=True)) if handed_on else {}
+        assert _credentials(session) == {"client.profile-name": "work"} | expected
+
+
+class Contested:
+    """A table of which some commits fail because another writer was first."""
+
+    def __init__(self, conflicts: int) -> None:
+        self.conflicts, self.properties, self.refreshed = conflicts, {"old": "1"}, 0
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        new = dict(self.properties)
+        yield SimpleNamespace(set_properties=new.update, remove_properties=new.pop)
+        self.conflicts -= 1
+        if self.conflicts >= 0:
+            raise CommitFailedException("Requirement failed")
+        self.properties = new
+
+
+def test_properties_are_set_again_after_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    table: Any = Contested(2)
+    set_properties(table, {"a": "1"}, ["old"])
+    assert (table.properties, table.refreshed) == ({"a": "1"}, 2)
+    with pytest.raises(CommitFailedException):
+        set_properties(Contested(99), {"a": "1"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("operation", "counts", "adds"),
+    [
+        ("append", {"added-data-files": "1"}, True),
+        ("overwrite", {"added-data-files": "1"}, True),
+        ("overwrite", {"added-data-files": "1", "added-position-deletes": "3"}, False),
+        ("overwrite", {"added-data-files": "1", "deleted-data-files": "1"}, False),
+        ("overwrite", {}, False),
+        ("replace", {"added-data-files": "1"}, False),
+        ("delete", {"deleted-data-files": "1"}, False),
+    ],
+)
+def test_what_only_adds_is_told_by_what_it_did(operation: str, counts: dict[str, str], adds: bool) -> None:
+    summary = Summary(Operation(operation), **counts)
+    snapshot = Snapshot(snapshot_id=1, timestamp_ms=1, manifest_list="s3://b/l", summary=summary)
+    assert only_adds(snapshot) is adds
 
 
 def test_a_table_bucket_that_does_not_exist_names_those_that_do() -> None:

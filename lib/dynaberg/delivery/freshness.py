@@ -111,7 +111,7 @@ def committed_at(log: Table, since: datetime) -> dict[str, pd.Timestamp]:
     appended = {
         snapshot.snapshot_id: pd.Timestamp(snapshot.timestamp_ms, unit="ms", tz="UTC")
         for snapshot in log.snapshots()
-        if snapshot.summary is not None and snapshot.summary.operation.value == "append"
+        if catalog.only_adds(snapshot)
     }
     recent = {number for number, moment in appended.items() if moment >= since}
     return {file.file_path: appended[number] for number, file in _files(log) if number in recent}

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from dynaberg.catalog import only_adds
+
 if TYPE_CHECKING:
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.manifest import ManifestEntry, ManifestFile
@@ -23,11 +25,7 @@ def find_landings(log: Table, rows: Mapping[str, Iterable[datetime]]) -> dict[st
         log: The change log.
         rows: For each path, the `received_at` of rows in it.
     """
-    brought = {
-        snapshot.snapshot_id: snapshot
-        for snapshot in log.snapshots()
-        if snapshot.summary is not None and snapshot.summary.operation.value == "append"
-    }
+    brought = {snapshot.snapshot_id: snapshot for snapshot in log.snapshots() if only_adds(snapshot)}
     moments = [moment for received in rows.values() for moment in received]
     entries = _entries(log, _between(moments)) if moments else ()
     return {

@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
+from dynaberg.catalog import only_adds
+
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
-
-# A compaction neither adds nor removes rows; after anything else, rows may have been removed, too.
-_APPEND, _ADDS_ONLY = "append", ("append", "replace")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,8 @@ def unmerged_changes(log: Table, merged: str | None, merged_sequence_number: str
 def _unmerged_files(log: Table, merged: str, sequence_number: str | None) -> list[DataFile] | None:
     """The data files that were appended after a snapshot; None if that cannot be known."""
     chain = list(_chain(log, merged))
-    if any(s.summary is None or s.summary.operation.value not in _ADDS_ONLY for s in chain):
+    # A compaction neither adds nor removes rows; after anything else, rows may have been removed, too.
+    if not all(only_adds(snapshot) or _is_compaction(snapshot) for snapshot in chain):
         return None
     if any(str(s.snapshot_id) == merged for s in log.snapshots()):
         reached = str(chain[-1].parent_snapshot_id if chain else log.metadata.current_snapshot_id) == merged
@@ -88,8 +88,8 @@ def _appended(log: Table, chain: Sequence[Snapshot]) -> Iterator[DataFile]:
 
     Each is in the last snapshot before the first compaction after it, so no other manifest list is read.
     """
-    appends = {s.snapshot_id for s in chain if s.summary and s.summary.operation.value == _APPEND}
-    before = [older for later, older in pairwise(chain) if _replaces(later)]
+    appends = {snapshot.snapshot_id for snapshot in chain if only_adds(snapshot)}
+    before = [older for later, older in pairwise(chain) if _is_compaction(later)]
     for snapshot in [*chain[:1], *before]:
         for manifest in snapshot.manifests(log.io):
             if manifest.added_snapshot_id in appends:
@@ -98,8 +98,8 @@ def _appended(log: Table, chain: Sequence[Snapshot]) -> Iterator[DataFile]:
                         yield entry.data_file
 
 
-def _replaces(snapshot: Snapshot) -> bool:
-    return snapshot.summary is not None and snapshot.summary.operation.value != _APPEND
+def _is_compaction(snapshot: Snapshot) -> bool:
+    return snapshot.summary is not None and snapshot.summary.operation.value == "replace"
 
 
 def _files_after(log: Table, sequence_number: int) -> Iterator[DataFile]:

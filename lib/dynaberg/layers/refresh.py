@@ -72,14 +72,14 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
     elif unmerged.snapshot_id is None or str(unmerged.snapshot_id) == merged:
         return _report(current, current, unmerged, 0, started)
     after = catalog.load_table(iceberg, settings, contract.table)
-    with after.transaction() as transaction:
-        transaction.set_properties(
-            {
-                MERGED_SNAPSHOT: str(unmerged.snapshot_id),
-                MERGED_SEQUENCE_NUMBER: str(unmerged.sequence_number),
-                MERGED_COLUMNS: json.dumps(_columns(contract)),
-            }
-        )
+    catalog.set_properties(
+        after,
+        {
+            MERGED_SNAPSHOT: str(unmerged.snapshot_id),
+            MERGED_SEQUENCE_NUMBER: str(unmerged.sequence_number),
+            MERGED_COLUMNS: json.dumps(_columns(contract)),
+        },
+    )
     return _report(current, after, unmerged, bytes_scanned, started)
 
 

@@ -92,7 +92,7 @@ def _check_begun(session: boto3.Session, settings: Settings, contract: Contract,
     """Raise an error if no change was made yet: an empty result would be wrong before the first one."""
     import pandas as pd
 
-    sql = f'SELECT min(changed_at) AS first FROM "{contract.log_name}"'  # noqa: S608
+    sql = f'SELECT min(changed_at) AS "first" FROM "{contract.log_name}"'  # noqa: S608
     first = query(session, settings, sql).df["first"].iloc[0]
     if pd.isna(first):
         msg = f"The change log {contract.log_name!r} holds no change yet."

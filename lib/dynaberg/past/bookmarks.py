@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from dynaberg.catalog import set_properties
 from dynaberg.errors import NotFoundError, SettingsError
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def set_bookmark(table: Table, name: str, snapshot: Snapshot) -> None:
     if not _NAME.fullmatch(name):
         msg = f"{name!r} cannot be the name of a bookmark."
         raise SettingsError(msg, hint="Use letters, digits, `_`, `.` and `-`, as in month-end-2026-01.")
-    with table.transaction() as transaction:
-        transaction.set_properties({PREFIX + name: str(snapshot.snapshot_id)})
+    set_properties(table, {PREFIX + name: str(snapshot.snapshot_id)})
 
 
 def remove_bookmark(table: Table, name: str) -> None:
@@ -74,8 +74,7 @@ def remove_bookmark(table: Table, name: str) -> None:
         NotFoundError: No such bookmark.
     """
     find_bookmark(table, name)
-    with table.transaction() as transaction:
-        transaction.remove_properties(PREFIX + name)
+    set_properties(table, {}, [PREFIX + name])
 
 
 def find_bookmark(table: Table, name: str) -> int:

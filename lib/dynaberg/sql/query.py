@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 _FIRST_PAGE_ROWS = 999
 _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.004, 1.0, 1.5
 _RUNNING = ("QUEUED", "RUNNING")
-_CONFLICT, _ATTEMPTS = "ICEBERG_COMMIT_ERROR", 5
+_CONFLICTS, _ATTEMPTS = ("ICEBERG_COMMIT_ERROR", "COMMIT_CONFLICT", "ConflictException"), 5
+_CONFLICT_SECONDS = 0.2
 
 _CONSOLES = {
     "aws": "console.aws.amazon.com",
@@ -272,10 +274,11 @@ def commit(session: boto3.Session, settings: Settings, statement: str) -> QueryR
     Raises:
         QueryError: Athena refused it, or another commit came in between at every attempt.
     """
-    for _ in range(_ATTEMPTS - 1):
+    for attempt in range(_ATTEMPTS - 1):
         try:
             return query(session, settings, statement)
         except QueryError as error:
-            if _CONFLICT not in error.message:
+            if not any(name in error.message for name in _CONFLICTS):
                 raise
+            time.sleep(random.uniform(0, _CONFLICT_SECONDS * 2**attempt))  # noqa: S311
     return query(session, settings, statement)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from dynaberg import catalog
-from dynaberg.errors import DynabergError, QueryError
+from dynaberg.errors import QueryError
 
 if TYPE_CHECKING:
     import boto3
@@ -93,7 +93,7 @@ def _nearest(kind: str, message: str, existing: Iterable[str], fallback: str) ->
 def _tables(session: boto3.Session, settings: Settings) -> list[str]:
     try:
         return catalog.table_names(catalog.open_catalog(session, settings), settings)
-    except DynabergError:
+    except Exception:  # noqa: BLE001 - a hint must not hide what Athena said, whatever the caller may not see
         return []
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from typing import Any
 
 import boto3
 import pandas as pd
 import pytest
+from botocore.exceptions import ClientError
 
 from dynaberg.errors import QueryError
 from dynaberg.settings import Settings
 from dynaberg.sql import refusals as query_errors
-from dynaberg.sql.query import _console_url, run
+from dynaberg.sql.query import _console_url, commit, run
 from dynaberg.sql.result import QueryResult
 from dynaberg.sql.types import AS_TEXT
 
@@ -102,6 +104,33 @@ def test_every_refusal_has_a_hint(monkeypatch: pytest.MonkeyPatch, message: str,
     assert message in error.message
     assert "An error occurred" not in error.message
     assert hint in error.hint
+
+
+def test_what_athena_said_is_shown_to_those_who_may_not_list_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "ListTableBuckets")
+
+    monkeypatch.setattr("dynaberg.catalog.open_catalog", denied)
+    nothing: Any = None
+    message = "TABLE_NOT_FOUND: line 1:15: Table 'lake.sales.oders' does not exist"
+    error = query_errors.explain(nothing, Settings(), "SELECT * FROM oders", Exception(message))
+    assert message in error.message
+
+
+@pytest.mark.parametrize("message", ["ICEBERG_COMMIT_ERROR: …", "ConflictException: …"])
+def test_a_statement_is_sent_again_after_a_conflict(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    answers: list[Any] = [QueryError(message), QueryError(message), "done"]
+
+    def answer(*_: Any) -> Any:
+        found = answers.pop(0)
+        if isinstance(found, QueryError):
+            raise found
+        return found
+
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(importlib.import_module("dynaberg.sql.query"), "query", answer)
+    nothing: Any = None
+    assert commit(nothing, Settings(), "MERGE …") == "done"
 
 
 def test_the_place_is_pointed_at(monkeypatch: pytest.MonkeyPatch) -> None:
