@@ -1,4 +1,7 @@
-"""A Trino on this machine: started from `build/trino`, asked over its HTTP protocol, stopped."""
+"""A Trino on this machine: started from `build/trino`, asked over its HTTP protocol, stopped.
+
+python -m tests.trino.server   fails if there is no Java that is new enough
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -217,3 +221,7 @@ def trino(endpoint: str = "", arns: Mapping[str, str] = MappingProxyType({})) ->
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(20)
             process.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(java() is None)
