@@ -31,6 +31,7 @@ from dynaberg.contracts.contract import (
 from dynaberg.contracts.mask_paths import PathMask
 from dynaberg.contracts.names import Names, member_names, snake_case
 from dynaberg.contracts.project import project_contract, project_contracts
+from dynaberg.contracts.rewriting import rewrite
 
 __all__ = [
     "CURRENT_COLUMNS_AFTER",
@@ -58,6 +59,7 @@ __all__ = [
     "read_document",
     "reader_for",
     "readers_of",
+    "rewrite",
     "snake_case",
     "to_schema",
     "unmapped_of",

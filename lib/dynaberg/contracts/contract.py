@@ -217,6 +217,8 @@ def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
     if not path.is_file():
         existing = [file.stem for file in path.parent.glob("*.yaml")]
         hint = f"Write {path}, with those in that folder as a model."
+        if what == "table contract":
+            hint += " For a table that exists: `dynaberg contract infer TABLE`."
         raise NotFoundError.among(what, path.stem, existing, hint=hint)
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ Public: everything that a table offers of these, and the way back into the pipel
 """
 
 from dynaberg.delivery.backfill import backfill, preview_backfill
-from dynaberg.delivery.failures import failures, wait_for_failures
+from dynaberg.delivery.failures import failed_records, failures, wait_for_failures
 from dynaberg.delivery.freshness import freshness
 from dynaberg.delivery.landings import find_landings
 from dynaberg.delivery.queues import queue_depths
@@ -16,6 +16,7 @@ from dynaberg.delivery.waiting import wait_for_delivery
 __all__ = [
     "backfill",
     "delivered_ids",
+    "failed_records",
     "failures",
     "find_landings",
     "freshness",

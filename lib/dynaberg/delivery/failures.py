@@ -206,6 +206,21 @@ def read_all(
     return list(filter(belongs_to(settings, contract), found))
 
 
+def failed_records(
+    session: boto3.Session, settings: Settings, contract: Contract
+) -> Iterator[tuple[datetime | None, Mapping[str, Any]]]:
+    """The change records of a table's source in the error bucket, each with the moment when it failed.
+
+    Raises:
+        NotFoundError: There is no foundation yet.
+    """
+    for envelope in read_all(session, settings, contract, ()):
+        for change in envelope.changes:
+            document = change.document
+            if isinstance(document, dict) and not is_change_row(document):
+                yield change.failed_at, document
+
+
 def read_bucket(session: boto3.Session, bucket: str) -> Iterator[Envelope]:
     """The objects of the error bucket that hold failed changes, in the order of their keys."""
     s3 = aws.client(session, "s3")

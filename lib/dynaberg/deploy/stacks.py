@@ -40,7 +40,7 @@ from dynaberg.deploy.stack_state import (
     stack_parameters,
 )
 from dynaberg.deploy.template import TEMPLATES, template_body
-from dynaberg.errors import NotReadyError
+from dynaberg.errors import NotFoundError, NotReadyError
 from dynaberg.settings import Settings
 from dynaberg.source import describe_source, start_sending, stop_sending
 
@@ -147,7 +147,7 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
     foundation = _foundation_or_plan(session, settings, contract, account)
     access = planned_access(settings, account) | found.get("access", {})
     first, others = _logs(contract, before)
-    pace = Pace(*(int(before.get(name, default)) for name, default in _PACE.items()))
+    pace = Pace(**pace_of(session, settings))
     delivery = delivery_parameters(
         settings, foundation, access, code_key=code_key(package(contract)), pace=pace, log=first
     )
@@ -253,8 +253,13 @@ def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str,
     """The outputs of a stack: `foundation`, `access`, `delivery` or `observe`.
 
     Raises:
-        NotFoundError: It is not deployed; the hint names the notebook that deploys it.
+        NotFoundError: It is not deployed; the hint says how to do that.
     """
+    if settings.source and not exists(session, settings, "foundation"):
+        msg = f"The DynamoDB table {settings.source!r} is no source of {settings.name!r} yet."
+        raise NotFoundError(
+            msg, hint=f'Add it: wb.adopt("{settings.table_name}"), then wb.deploy_firehose().'
+        )
     found = stack_outputs(session, stack_name(settings, part))
     if settings.source and part == "foundation":
         shared = stack_outputs(session, stack_name(replace(settings, source=""), part))
@@ -265,6 +270,16 @@ def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str,
 def tags(settings: Settings) -> dict[str, str]:
     """The tag that marks everything that was created."""
     return {TAG: settings.name}
+
+
+def pace_of(session: boto3.Session, settings: Settings) -> dict[str, int]:
+    """How fast the delivery that is up is, as arguments of `deploy_firehose`."""
+    before = stack_parameters(session, stack_name(settings, "delivery"))
+    names = ("buffer_seconds", "redrive_attempts", "redrive_seconds")
+    return {
+        name: int(before.get(parameter, default))
+        for name, (parameter, default) in zip(names, _PACE.items(), strict=True)
+    }
 
 
 _PACE = {

@@ -17,6 +17,7 @@ from dynaberg.layers.packed import count_packed, unpack_frame, unpack_rows
 from dynaberg.layers.reach import CLOCKS_DIFFER
 from dynaberg.layers.references import load_reference
 from dynaberg.layers.refresh import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, refresh
+from dynaberg.layers.schema_drift import find_drift, proposals
 from dynaberg.layers.tables import create_tables
 
 __all__ = [
@@ -31,10 +32,12 @@ __all__ = [
     "create_curated",
     "create_tables",
     "fill_gained",
+    "find_drift",
     "gained_columns",
     "latest_changes",
     "latest_rows",
     "load_reference",
+    "proposals",
     "refresh",
     "replace_curated",
     "sort_changes",

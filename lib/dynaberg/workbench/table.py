@@ -14,6 +14,7 @@ from dynaberg.contracts import Contract
 from dynaberg.proof import ReconcileReport
 from dynaberg.settings import Settings
 from dynaberg.workbench.connection import Connection
+from dynaberg.workbench.evolution import evolve
 from dynaberg.workbench.iceberg_table import IcebergTable
 
 if TYPE_CHECKING:
@@ -156,6 +157,37 @@ class Table(IcebergTable):
             key: The item's key, `{"transaction_id": "TXN_…", "timestamp": 1700000000000}`.
         """
         return past.item_history(*self._place, key)
+
+    # the contract
+
+    def drift_report(self) -> pd.DataFrame:
+        """What the contract does not know yet: attributes without a column, and values that fit no column.
+
+        Returns:
+            One row per attribute: attribute, found (`no column`, `does not fit`), types (DynamoDB's letters
+            with counts), changes, first_changed_at, last_changed_at (UTC; of failed changes, when they
+            failed), column and type (what `evolve` would add or change; None if no live item shows it).
+        """
+        return layers.find_drift(*self._place).df
+
+    def evolve(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Take what `drift_report` proposes into the contract, and deploy it.
+
+        The contract's file is rewritten, with everything else in it as it was. The Iceberg tables gain the
+        columns, the functions are deployed, and the next refresh fills the columns from `unmapped`.
+
+        Args:
+            columns: Names of proposed columns; by default all of them.
+
+        Returns:
+            One row per Iceberg table: table, status, columns_added, location.
+
+        Raises:
+            NotFoundError: A column that is not proposed, or a contract without a file in `data/tables`.
+            ContractError: Iceberg cannot change a column's type like this; nothing was changed.
+        """
+        self.contract, done = evolve(self._connection, self.contract, columns)
+        return done
 
     # proof
 

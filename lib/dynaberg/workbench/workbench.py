@@ -40,7 +40,6 @@ class Workbench:
 
     def __init__(self, settings: Settings, session: boto3.Session, contract: Contract) -> None:
         self._connection = Connection(settings, session, contract)
-        self._contract = contract
 
     def __repr__(self) -> str:
         region = self.session.region_name
@@ -50,6 +49,10 @@ class Workbench:
         account = aws.account_id(self.session)
         money = upkeep.cost_class(self.settings) if self.settings.target == "aws" else ""
         return display.workbench_card(self.settings, self.session.region_name, account, cost=money)
+
+    @property
+    def _contract(self) -> Contract:
+        return self._connection.contract
 
     @property
     def _place(self) -> tuple[boto3.Session, Settings, Contract]:
@@ -172,11 +175,9 @@ class Workbench:
             self.session, self.settings, table, sample=sample, path=path, overwrite=overwrite
         )
 
-    def infer_contracts(
-        self, table: str, *, sample: int | None = 10_000, overwrite: bool = False
-    ) -> list[source.InferredContract]:
-        """The same for each kind of items of a DynamoDB table, into `data/tables`."""
-        return source.infer_contracts(self.session, self.settings, table, sample=sample, overwrite=overwrite)
+    def infer_contracts(self, table: str, **options: Any) -> list[source.InferredContract]:
+        """The same for each kind of items: `sample=`, `overwrite=`, and `folder=` in place of `path=`."""
+        return source.infer_contracts(self.session, self.settings, table, **options)
 
     # what is deployed, and who may use it
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import random
 import secrets
 import threading
@@ -20,6 +21,7 @@ from dynaberg.delivery.backfill import _Run, snapshot_record
 from dynaberg.delivery.backfill_manifest import Manifest
 from dynaberg.errors import NotFoundError, NotReadyError, SettingsError
 from dynaberg.settings import Settings
+from dynaberg.source import describe_source
 from local_aws import Status
 
 COLUMNS = (
@@ -211,12 +213,20 @@ def test_items_that_do_not_fit(wb: dynaberg.Workbench) -> None:
     assert set(report.df["pk"]) == {"CUSTOMER#1", "CUSTOMER#2"}
 
 
-def test_without_a_stream_nothing_is_read(wb: dynaberg.Workbench) -> None:
-    contract = replace(wb.table().contract, source_table="backfill-off")
-    make_table("backfill-off")
+def test_without_a_stream_nothing_is_read(wb: dynaberg.Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("dynaberg.delivery.backfill")
+    found = describe_source(wb.session, wb.table().contract.source_table)
+    monkeypatch.setattr(module, "describe_source", lambda *_: replace(found, stream_arn=""))
     with pytest.raises(NotReadyError, match="is off") as caught:
-        dynaberg.Workbench(wb.settings, wb.session, contract).table().backfill()
+        wb.table().backfill()
     assert "wb.adopt()" in caught.value.hint
+
+
+def test_a_table_that_is_no_source_yet(wb: dynaberg.Workbench) -> None:
+    contract = replace(wb.table().contract, source_table="backfill-off")
+    with pytest.raises(NotFoundError, match="'backfill-off' is no source of") as caught:
+        dynaberg.Workbench(wb.settings, wb.session, contract).table().backfill()
+    assert "wb.adopt(" in caught.value.hint
 
 
 def test_before_anything_is_deployed(wb: dynaberg.Workbench) -> None:

@@ -85,7 +85,7 @@ def test_a_delivery_with_its_own_roles_gives_them_to_the_access_stack(
         names = set(json.loads(older.read_text())["Parameters"])
 
         def deploy_older(
-            session: boto3.Session, settings: Settings, part: str, parameters: dict[str, str]
+            session: boto3.Session, settings: Settings, part: str, parameters: dict[str, str], *_: Any
         ) -> Any:
             template = older if part == "delivery" else deploy.TEMPLATES / f"{part}.yaml"
             if part == "delivery":

@@ -1,0 +1,101 @@
+"""What a contract does not know yet is found, proposed and taken in, with what was there before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+import dynaberg
+from dynaberg import aws
+from dynaberg.contracts import load_contract, project_contract
+from dynaberg.errors import NotFoundError
+from dynaberg.settings import Settings
+from local_aws import Status
+
+CONTRACT = """\
+# Orders, by hand.
+source_table: drifting-orders
+table: orders
+key: {partition: id}
+columns:
+  - name: id
+    type: string
+  - name: total  # exact
+    type: decimal(6,2)
+"""
+
+
+def put(name: str, **more: dict[str, Any]) -> None:
+    boto3.client("dynamodb").put_item(TableName="drifting-orders", Item={"id": {"S": name}, **more})
+
+
+def arrive(wb: dynaberg.Workbench, rows: int) -> None:
+    """Wait for rows of the change log; one change fails, so not for all changes."""
+
+    def there() -> bool:
+        return bool(wb.tables().set_index("table").loc["orders", "log_rows"] >= rows)
+
+    aws.wait_for(there, timeout=90, what=f"{rows} rows")
+
+
+def test_a_contract_learns_what_arrives(local_aws: Status, tmp_path: Path) -> None:
+    path = tmp_path / "data" / "tables" / "orders.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(CONTRACT)
+    names = {"name": "drifting", "namespace": "drifting", "bucket_name": "drifting", "root": tmp_path}
+    settings = Settings(table_name="orders", table_bucket_name="drifting-tables", **names)
+    wb = dynaberg.Workbench(settings, boto3.Session(), project_contract(settings))
+    wb.enable_cdc()
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=0)
+    for number in range(4):
+        put(f"o{number}", total={"N": "1.50"}, couponCode={"S": "SPRING"}, pieces={"N": str(number)})
+    put("large", total={"N": "123456.78"})
+    orders = wb.table()
+    orders.wait_for_failures(1, timeout=90)
+    put("gone", nothing={"BOOL": True})
+    boto3.client("dynamodb").delete_item(TableName="drifting-orders", Key={"id": {"S": "gone"}})
+    arrive(wb, 6)
+    orders.refresh()
+
+    found = orders.drift_report().set_index("attribute")
+    assert found["found"].to_dict() == {
+        "couponCode": "no column",
+        "nothing": "no column",
+        "pieces": "no column",
+        "total": "does not fit",
+    }
+    assert found["types"].to_dict() == {
+        "couponCode": "S 4",
+        "nothing": "BOOL 1",
+        "pieces": "N 4",
+        "total": "N 1",
+    }
+    assert found["column"].dropna().to_dict() == {
+        "couponCode": "coupon_code",
+        "pieces": "pieces",
+        "total": "total",
+    }
+    assert found["first_changed_at"].notna().all()
+
+    with pytest.raises(NotFoundError, match="proposed column 'color'"):
+        orders.evolve(["color"])
+    assert path.read_text() == CONTRACT
+    done = orders.evolve(["coupon_code", "total"]).set_index("table")
+    assert done.loc["orders", "columns_added"] == ["coupon_code"]
+    text = path.read_text()
+    assert text.startswith("# Orders, by hand.\n")
+    assert "total  # exact" in text
+    assert load_contract(path).columns == orders.contract.columns == wb.table().contract.columns
+    assert list(orders.replay_errors()["outcome"]) == ["replayed"]
+    arrive(wb, 7)
+    orders.refresh()
+    report = orders.reconcile()
+    assert report.matches, report.summary
+    assert set(wb.query("SELECT coupon_code FROM orders WHERE id LIKE 'o%'").df["coupon_code"]) == {"SPRING"}
+    assert orders.drift_report()["attribute"].to_list() == ["nothing", "pieces"]
+    assert wb.preview().empty
+    wb.clean_up(confirm="drifting")
