@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dynaberg import aws, catalog, deploy
-from dynaberg.errors import NotFoundError
+from dynaberg.contracts import project_contracts
 from dynaberg.upkeep import cost
 
 if TYPE_CHECKING:
@@ -50,13 +50,14 @@ def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
 
 
 def _changes(session: boto3.Session, settings: Settings) -> int:
-    """Rows of the change log; 0 if there is none yet."""
-    try:
-        log = catalog.load_table(catalog.open_catalog(session, settings), settings, settings.log_name)
-    except NotFoundError:
-        return 0
-    snapshot = log.current_snapshot()
-    return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
+    """Rows of the change logs of the project; 0 if there are none yet."""
+    opened = catalog.open_catalog(session, settings)
+    wanted = {settings.log_name, *(contract.log_name for contract in project_contracts(settings))}
+    rows = 0
+    for name in wanted.intersection(catalog.table_names(opened, settings)):
+        snapshot = catalog.load_table(opened, settings, name).current_snapshot()
+        rows += int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
+    return rows
 
 
 def _queries(session: boto3.Session, settings: Settings) -> int:

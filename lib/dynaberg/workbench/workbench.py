@@ -299,7 +299,7 @@ class Workbench:
         Raises:
             SettingsError: The source table was adopted; nothing was written.
         """
-        deploy.refuse_adopted(self.session, self.settings)
+        deploy.refuse_adopted(*self._place[:2])
         report = source.generate_traffic(
             self.session, self._contract.source_table, changes=changes, seed=seed
         )
