@@ -259,10 +259,14 @@ def _adopt(options: argparse.Namespace) -> int:
 
 
 def _tables(options: argparse.Namespace) -> int:
+    from dynaberg.contracts import project_contracts
     from dynaberg.layers import create_tables
 
     workbench = _workbench(options)
-    _show(create_tables(workbench.session, workbench.settings, workbench.table().contract))
+    own = workbench.table().contract
+    # With `when`, the contract of the folder knows the other tables of its source.
+    known = [c for c in project_contracts(workbench.settings, own) if c.table == own.table]
+    _show(create_tables(workbench.session, workbench.settings, known[0]))
     return 0
 
 

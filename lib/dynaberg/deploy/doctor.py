@@ -17,6 +17,7 @@ from dynaberg import aws, catalog, local
 from dynaberg.contracts import project_contract
 from dynaberg.deploy import account_checks, stack_state, stacks
 from dynaberg.deploy.stack_state import stack_parameters
+from dynaberg.deploy.template import STREAM_OUTPUT
 from dynaberg.errors import DynabergError
 from dynaberg.settings import CONTEXT_FILE, Settings
 
@@ -186,7 +187,7 @@ def _stream_type(session: boto3.Session, settings: Settings) -> tuple[bool, str,
 
 def _delivery(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     outputs = stacks.outputs(session, settings, "delivery")
-    names = [outputs[n] for n in ("DeliveryStreamName", "KinesisDeliveryStreamName") if n in outputs]
+    names = [value for name, value in outputs.items() if STREAM_OUTPUT.fullmatch(name)]
     firehose = aws.client(session, "firehose")
     states = {
         firehose.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"][

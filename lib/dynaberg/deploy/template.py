@@ -90,6 +90,8 @@ _COPIED = {"DeliveryStream": "Stream", "KinesisDeliveryStream": "KinesisStream"}
     )
 }
 STREAM_OUTPUTS = {"DeliveryStreamName": "Stream{}Name", "KinesisDeliveryStreamName": "KinesisStream{}Name"}
+STREAM_OUTPUT = re.compile(r"(Kinesis)?(DeliveryStream|Stream[0-9a-f]{8})Name")
+"""The outputs of the delivery that name delivery streams."""
 _SENDERS = {"Forwarder", "Redrive"}
 _OWN_NAMES = ("AlarmName", "FunctionName")
 

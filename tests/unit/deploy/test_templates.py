@@ -11,7 +11,14 @@ from cfnlint.api import lint
 from cfnlint.decode.cfn_yaml import load
 
 from dynaberg.deploy.stacks import PARTS
-from dynaberg.deploy.template import TEMPLATES, load_template, stream_output, template_body, with_logs
+from dynaberg.deploy.template import (
+    STREAM_OUTPUT,
+    TEMPLATES,
+    load_template,
+    stream_output,
+    template_body,
+    with_logs,
+)
 
 NO_RESOURCE = {"lakeformation:GetDataAccess"}
 HOLDS_DATA = {
@@ -383,3 +390,11 @@ def test_every_change_log_has_what_it_needs() -> None:
         r["Properties"]["AlarmName"] for r in found["observe"]["Resources"].values() if "Alarm" in r["Type"]
     ]
     assert len({json.dumps(name) for name in alarms}) == len(alarms)
+
+
+def test_the_doctor_finds_every_stream_by_its_output() -> None:
+    others = ["orders_changes", "shop_other_changes"]
+    outputs = with_logs(load_template(TEMPLATES / "delivery.yaml"), others)["Outputs"]
+    found = {name for name in outputs if STREAM_OUTPUT.fullmatch(name)}
+    names = ("DeliveryStreamName", "KinesisDeliveryStreamName")
+    assert found == {*names, *(stream_output(log, name) for log in others for name in names)}

@@ -32,6 +32,7 @@ from dynaberg.deploy import (
     package,
 )
 from dynaberg.deploy.cdk.table_resources import table_resources
+from dynaberg.errors import ContractError
 from dynaberg.settings import Settings, load_settings
 
 
@@ -75,6 +76,13 @@ def build(app: App) -> dict[str, Stack]:
     """
     settings = settings_of(app)
     contract = project_contract(settings)
+    if contract.when:
+        msg = (
+            f"The table {contract.table!r} takes only some items of {contract.source_table!r}, by its `when`."
+        )
+        raise ContractError(
+            msg, hint="Deploy it with wb.deploy_firehose(): the CDK app deploys one whole table."
+        )
     foundation, access, delivery = (Imports(settings, p) for p in ("foundation", "access", "delivery"))
     stacks = {
         part: Stack(app, f"{settings.name}-{part}", tags=deploy.tags(settings))
