@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import boto3
     from botocore.credentials import Credentials, RefreshableCredentials
     from pyiceberg.catalog import Catalog
+    from pyiceberg.catalog.rest import RestCatalog
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -74,7 +75,7 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
     keep_null_lists()
     endpoint = aws.client(session, "s3tables").meta.endpoint_url
     region = session.region_name
-    return RestCatalog(
+    catalog: Catalog = _explained(RestCatalog)(
         settings.table_bucket_name,
         **{
             "uri": f"{endpoint}/iceberg",
@@ -88,6 +89,7 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
         | _credentials(session)
         | _object_endpoint(session),
     )
+    return catalog
 
 
 def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:
@@ -105,7 +107,6 @@ def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:
         NotFoundError: No such table; the message names those that exist.
         LocalAwsError: The local AWS is gone.
     """
-    import requests
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
     try:
@@ -113,9 +114,6 @@ def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:
     except (NoSuchTableError, NoSuchNamespaceError) as error:
         hint = "Create the Iceberg tables with wb.deploy_firehose() (02_deploy_firehose)."
         raise NotFoundError.among("table", name, table_names(catalog, settings), hint=hint) from error
-    except requests.exceptions.ConnectionError as error:
-        aws.explain_silence(str(catalog.properties["uri"]), error)
-        raise
 
 
 def table_names(catalog: Catalog, settings: Settings) -> list[str]:
@@ -172,6 +170,28 @@ def only_adds(snapshot: Snapshot) -> bool:
     return named == "append" or (
         named == "overwrite" and not removed and int(summary.get("added-data-files") or 0) > 0
     )
+
+
+def _explained(of: type[RestCatalog]) -> type[RestCatalog]:
+    """The catalog, whose every request says so where a local AWS does not answer any more."""
+    import requests
+
+    class Explained(of):  # type: ignore[valid-type, misc]
+        def _create_session(self) -> requests.Session:
+            session: requests.Session = super()._create_session()
+            send = session.send
+
+            def explained(request: requests.PreparedRequest, **options: Any) -> requests.Response:
+                try:
+                    return send(request, **options)
+                except requests.exceptions.ConnectionError as error:
+                    aws.explain_silence(str(request.url), error)
+                    raise
+
+            session.send = explained  # type: ignore[method-assign]
+            return session
+
+    return Explained
 
 
 def _credentials(session: boto3.Session) -> dict[str, str]:
