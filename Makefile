@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Most tests wait for a delivery; each process has a local AWS of its own.
 TEST_PROCESSES ?= 4
+STUDIO_TESTS ?= tests/notebooks/test_execution.py
 PICTURES := flow hourly delivery diff cost
 STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.language_info metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution"
 
@@ -92,8 +93,19 @@ spark: $(READY) ## Install Spark (350 MB; Java runs it) and test the snippets of
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[spark]'
 	@$(BIN)/python -m pytest -q tests/integration/sql/test_engines.py
 
+# The local AWS pins botocore, so it runs from .venv, as it would from an environment of its own in Studio.
+.PHONY: studio
+studio: $(READY) ## Run the notebooks with the packages of SageMaker Studio's oldest and newest image
+	@for pins in tests/studio/v*.txt; do \
+		place=build/studio/$$(basename $$pins .txt); echo "== $$place"; \
+		test -x $$place/bin/python || $(PYTHON) -m venv $$place || exit 1; \
+		$$place/bin/python -m pip install --quiet --disable-pip-version-check -c $$pins "setuptools>=70.1" hypothesis psutil pytest || exit 1; \
+		$$place/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c $$pins -e . || exit 1; \
+		LOCAL_AWS_PYTHON=$(CURDIR)/$(BIN)/python $$place/bin/python -m pytest -q -p no:cacheprovider $(STUDIO_TESTS) || exit 1; \
+	done
+
 .PHONY: browser
-browser: $(READY) ## Install Playwright (55 MB; chromium is Debian's) and test that no web page gets in
+browser: $(READY) ## Install Playwright (55 MB; chromium is Debian's); run the notebooks in a browser, keep others out
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[browser]'
 	@$(BIN)/python -m pytest -q tests/browser
 

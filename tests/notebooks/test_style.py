@@ -109,6 +109,16 @@ def test_one_parameters_cell_of_plain_values_with_their_meaning(cells):
         ast.literal_eval(statement.value)
 
 
+def test_every_parameter_says_what_it_may_be(cells):
+    (parameters,) = [cell for cell in cells if "parameters" in tags(cell)]
+    for line in parameters.source.splitlines():
+        value, _, comment = line.partition("  # ")
+        if isinstance(ast.literal_eval(value.partition(" = ")[2]), int):
+            assert re.search(r"\d or more|\d to [\d,]*\d|any whole number", comment), line
+        else:
+            assert re.search(r"\w or \w|\d to \d|your workbench", comment), line
+
+
 def test_every_picture_is_tagged_and_followed_by_what_is_seen(cells):
     pictures = [number for number, cell in enumerate(cells) if "plots.plot_" in cell.source]
     assert pictures

@@ -123,3 +123,17 @@ def test_the_emulator_is_pinned_exactly():
     pinned = {r.name: str(r.specifier) for r in map(Requirement, PROJECT["optional-dependencies"]["local"])}
     assert pinned["ministack"].startswith("==")
     assert pinned["duckdb"] == pinned["duckdb-extension-iceberg"] == pinned["duckdb-extension-httpfs"]
+
+
+@pytest.mark.parametrize("version", STUDIO)
+def test_the_pins_that_make_studio_installs_are_those_of_the_image(version):
+    text = (ROOT / "tests" / "studio" / f"{version}.txt").read_text(encoding="utf-8")
+    pins = dict(line.split("==") for line in text.splitlines() if "==" in line)
+    image = STUDIO[version]
+    assert f"Python {image['python']}:" in text
+    # What the image has and the library never asks for; and a floor, which is no pin.
+    assert pins.keys() - image.keys() == {"numpy"}
+    assert {name: pins[name] for name in pins.keys() - {"numpy"}} == {
+        name: image[name] for name in image.keys() - {"python", "packaging"}
+    }
+    assert {path.stem for path in (ROOT / "tests" / "studio").glob("*.txt")} == set(STUDIO)
