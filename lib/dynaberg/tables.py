@@ -133,7 +133,8 @@ def _writing(name: str, known: list[Any]) -> tuple[Show, bool, str]:
         return str if whole else "{:.0f}".format, True, ""
     if whole:
         return "{:,}".format, True, ""
-    return f"{{:,.{_decimals(known)}f}}".format, True, ""
+    decimals = min(_decimals(known), 3) if name.endswith("seconds") else _decimals(known)
+    return f"{{:,.{decimals}f}}".format, True, ""
 
 
 def _decimals(known: list[Any]) -> int:
