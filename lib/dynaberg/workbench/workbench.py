@@ -150,12 +150,7 @@ class Workbench:
         return table
 
     def infer_contract(
-        self,
-        table: str,
-        *,
-        sample: int | None = 10_000,
-        path: Path | str | None = None,
-        overwrite: bool = False,
+        self, table: str, *, sample: int | None = 10_000, path: Path | None = None, overwrite: bool = False
     ) -> source.InferredContract:
         """Infer a table contract from the items of any DynamoDB table, and write it if there is none yet.
 
