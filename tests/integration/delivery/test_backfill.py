@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import boto3
@@ -113,7 +114,7 @@ def test_what_was_there_before_arrives(wb: dynaberg.Workbench) -> None:
     assert later[["operation", "attribute"]].to_numpy().tolist() == [["MODIFY", "total"]]
     # A change that the backfill has read already is no part of what was there before.
     first = history.loc[(history["operation"] == "SNAPSHOT") & (history["attribute"] == "total"), "after"]
-    assert [str(value) for value in first] == ["1.50"]
+    assert [Decimal(str(value)) for value in first] == [Decimal("1.50")]
     assert wb.table().freshness().set_index("hop").loc["total", "changes"] == 1
 
 
