@@ -38,6 +38,7 @@ _CREDENTIALS_CODES = {
 _SIGN_IN = "Sign in (`aws sso login`), choose a profile (AWS_PROFILE), or stay local: dynaberg.connect()."
 
 _clients: WeakKeyDictionary[boto3.Session, dict[str, Any]] = WeakKeyDictionary()
+_accounts: WeakKeyDictionary[boto3.Session, str] = WeakKeyDictionary()
 _environment_before: dict[str, str | None] = {}
 
 T = TypeVar("T")
@@ -79,7 +80,9 @@ def client(session: boto3.Session, name: str) -> Any:
 
 def account_id(session: boto3.Session) -> str:
     """The twelve digits of the session's account."""
-    return str(client(session, "sts").get_caller_identity()["Account"])
+    if session not in _accounts:
+        _accounts[session] = str(client(session, "sts").get_caller_identity()["Account"])
+    return _accounts[session]
 
 
 def wait_for(check: Callable[[], T | None], *, timeout: float, what: str, hint: str = "") -> T:

@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from botocore.exceptions import ClientError
+
 from dynaberg import aws
 from dynaberg.errors import NotFoundError
 from dynaberg.null_lists import keep_null_lists
@@ -42,12 +44,20 @@ def table_bucket_arn(session: boto3.Session, settings: Settings) -> str:
     Raises:
         NotFoundError: No such table bucket in this account and Region.
     """
-    pages = aws.client(session, "s3tables").get_paginator("list_table_buckets").paginate()
-    arns = {bucket["name"]: bucket["arn"] for page in pages for bucket in page["tableBuckets"]}
-    if settings.table_bucket_name not in arns:
+    s3tables, name, region = aws.client(session, "s3tables"), settings.table_bucket_name, session.region_name
+    place = f"{session.get_partition_for_region(region)}:s3tables:{region}:{aws.account_id(session)}"
+    arn = f"arn:{place}:bucket/{name}"
+    # An analyst may look at this one, but not list all.
+    try:
+        s3tables.get_table_bucket(tableBucketARN=arn)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NotFoundException", "BadRequestException"):
+            raise
+        pages = s3tables.get_paginator("list_table_buckets").paginate()
+        existing = [bucket["name"] for page in pages for bucket in page["tableBuckets"]]
         hint = "Create it with wb.enable_cdc() (01_enable_cdc)."
-        raise NotFoundError.among("table bucket", settings.table_bucket_name, arns, hint=hint)
-    return str(arns[settings.table_bucket_name])
+        raise NotFoundError.among("table bucket", name, existing, hint=hint) from error
+    return arn
 
 
 def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:

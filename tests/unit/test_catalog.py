@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import ClientError
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 
@@ -24,6 +25,8 @@ class Session:
 
     def __init__(self, client: Any) -> None:
         self.client = lambda *_, **__: client
+        self.region_name = "us-east-1"
+        self.get_partition_for_region = lambda _: "aws"
 
 
 def session(endpoint: str) -> Any:
@@ -116,9 +119,21 @@ def test_what_only_adds_is_told_by_what_it_did(operation: str, counts: dict[str,
 
 
 def test_a_table_bucket_that_does_not_exist_names_those_that_do() -> None:
-    pages = [{"tableBuckets": [{"name": "streamtablebucket", "arn": "arn:aws:s3tables:…"}]}]
+    pages = [{"tableBuckets": [{"name": "streamtablebucket"}]}]
     paginator = SimpleNamespace(paginate=lambda: pages)
-    found: Any = Session(SimpleNamespace(get_paginator=lambda _: paginator))
-    assert table_bucket_arn(found, Settings()) == "arn:aws:s3tables:…"
+    there = "arn:aws:s3tables:us-east-1:123456789012:bucket/streamtablebucket"
+
+    def get_table_bucket(*, tableBucketARN: str) -> None:  # noqa: N803
+        if tableBucketARN != there:
+            raise ClientError({"Error": {"Code": "NotFoundException"}}, "GetTableBucket")
+
+    found: Any = Session(
+        SimpleNamespace(
+            get_paginator=lambda _: paginator,
+            get_table_bucket=get_table_bucket,
+            get_caller_identity=lambda: {"Account": "123456789012"},
+        )
+    )
+    assert table_bucket_arn(found, Settings()) == there
     with pytest.raises(NotFoundError, match="'streamtablebucket'"):
         table_bucket_arn(found, Settings(table_bucket_name="streamtablebuckets"))
