@@ -11,6 +11,8 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -83,6 +85,21 @@ def account_id(session: boto3.Session) -> str:
     if session not in _accounts:
         _accounts[session] = str(client(session, "sts").get_caller_identity()["Account"])
     return _accounts[session]
+
+
+def now(session: boto3.Session) -> datetime:
+    """The moment, by AWS's clock if this machine's is ahead of it.
+
+    What AWS dates from then on is dated no earlier.
+
+    Args:
+        session: An open session.
+    """
+    here = datetime.now(UTC)
+    answer = client(session, "sts").get_caller_identity()
+    there = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    # An answer is dated to the second that has begun.
+    return here if here - there < timedelta(seconds=1) else there
 
 
 def wait_for(check: Callable[[], T | None], *, timeout: float, what: str, hint: str = "") -> T:

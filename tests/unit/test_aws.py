@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
@@ -160,3 +164,19 @@ def test_without_the_extra_the_hint_says_how_to_install_it(
 
 def test_on_aws_there_is_nothing_to_stop(tmp_path: Path) -> None:
     assert aws.stop_local(Settings(target="aws", root=tmp_path)) is False
+
+
+@pytest.mark.parametrize(
+    ("ahead_seconds", "is_ours"), [(0, True), (0.9, True), (2, False), (600, False), (-600, True)]
+)
+def test_the_moment_is_no_later_than_what_aws_dates_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, ahead_seconds: float, is_ours: bool
+) -> None:
+    there = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    here = there + timedelta(seconds=ahead_seconds)
+    answer = {"ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(there, usegmt=True)}}}
+    sts = SimpleNamespace(get_caller_identity=lambda: answer)
+    monkeypatch.setattr(aws, "client", lambda *_: sts)
+    monkeypatch.setattr(aws, "datetime", SimpleNamespace(now=lambda _: here))
+    session: Any = None
+    assert aws.now(session) == (here if is_ours else there)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws
@@ -71,7 +71,7 @@ def repair(
     if confirm != settings.name:
         msg = f"`confirm` is {confirm!r}, but the name is {settings.name!r}. Nothing was repaired."
         raise SettingsError(msg, hint=f'Repair with confirm="{settings.name}".')
-    began, key = datetime.now(UTC).replace(microsecond=0), list(contract.key)
+    began, key = aws.now(session).replace(microsecond=0), list(contract.key)
     refresh(session, settings, contract)
     found = reconcile(session, settings, contract).df
     # No row can represent a key that does not fit, so no change can add one.

@@ -18,6 +18,7 @@ import pandas as pd
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dynaberg import aws
 from dynaberg.errors import NotFoundError, TrafficError
 from dynaberg.source.transactions_model import Change, plan_changes
 
@@ -145,7 +146,7 @@ def generate_traffic(
     client: Any = session.client("dynamodb", config=config)
     _check_table(client, source_table)
     plan = tuple(plan_changes(counts, seed=seed, now=moment))
-    started_at = datetime.now(UTC)
+    started_at = aws.now(session)
     retried = _write_all(client, source_table, plan, workers=workers, progress=progress)
     return TrafficReport(*counts, started_at, datetime.now(UTC), retried, seed, plan)
 
