@@ -11,6 +11,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -49,6 +50,14 @@ class CloudFormationGaps(AtRest):
                 if not self._installed:
                     await asyncio.to_thread(install, self._around_tables)
                     self._installed = True
+
+    async def stop(self) -> None:
+        """Let no stack wait for the answer of a custom resource: a stop waits for the threads that do."""
+        from ministack.services.cloudformation import custom_resource
+
+        custom_resource.register_token = lambda _: SimpleNamespace(wait=lambda timeout: False)
+        for waiting in list(custom_resource._pending.values()):
+            waiting["event"].set()
 
 
 def install(around_tables: Mapping[str, Wrap]) -> None:

@@ -140,6 +140,35 @@ def stop_seconds(status: Status) -> float:
     return time.monotonic() - began
 
 
+UNANSWERED = """
+Resources:
+  Role: {Type: 'AWS::IAM::Role', Properties: {AssumeRolePolicyDocument: {}}}
+  Silent:
+    Type: AWS::Lambda::Function
+    Properties:
+      Runtime: python3.11
+      Handler: index.handler
+      Role: !GetAtt Role.Arn
+      Code: {ZipFile: 'def handler(event, context): pass'}
+  Waiting: {Type: 'Custom::Waiting', Properties: {ServiceToken: !GetAtt Silent.Arn}}
+"""
+
+
+def test_a_stack_that_waits_for_an_answer_does_not_hold_the_stop_up(state_dir: Path) -> None:
+    stacks = client(local_aws.start(state_dir, port=free_port()), "cloudformation")
+    stacks.create_stack(StackName="waiting", TemplateBody=UNANSWERED, Capabilities=["CAPABILITY_IAM"])
+
+    def is_waiting() -> bool:
+        events = stacks.describe_stack_events(StackName="waiting")["StackEvents"]
+        return any(event["ResourceType"] == "Custom::Waiting" for event in events)
+
+    deadline = time.monotonic() + 60
+    while not is_waiting():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert local_aws.stop(state_dir)
+
+
 def test_a_life_with_a_clean_stop_and_a_kill(state_dir: Path) -> None:
     status, other = start_twice_at_once(state_dir)
     assert (status.pid, status.restored) == (other.pid, "empty")
