@@ -1,5 +1,7 @@
-"""How many examples the property tests of exactness draw."""
+"""How much the tests of exactness draw, and how wide a table they make."""
 
 import os
 
-EXAMPLES = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 200
+_IS_THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+EXAMPLES = 5_000 if _IS_THOROUGH else 200
+COLUMNS = 1_000 if _IS_THOROUGH else 300

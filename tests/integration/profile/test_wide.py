@@ -14,7 +14,6 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.types import (
-    BooleanType,
     DateType,
     DecimalType,
     DoubleType,
@@ -25,9 +24,13 @@ from pyiceberg.types import (
     StructType,
     TimestamptzType,
 )
+from tests.examples import COLUMNS
 
-from dynaberg import catalog
+from dynaberg import catalog, layers, past
+from dynaberg.contracts import Column, Contract
+from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.profile import drift, profile_columns
+from dynaberg.proof.reconcile import reconcile
 
 Make = Callable[..., Table]
 
@@ -52,23 +55,49 @@ def make(story: Any) -> Iterator[Make]:
         opened.purge_table(name)
 
 
-def test_two_hundred_columns(story: Any, make: Make) -> None:
-    values = {
-        "string": (StringType(), "x"),
-        "long": (LongType(), 1),
-        "decimal": (DecimalType(12, 2), Decimal("1.50")),
-        "moment": (TimestamptzType(), datetime(2026, 1, 31, 12, tzinfo=UTC)),
-        "boolean": (BooleanType(), True),
-    }
-    columns = {f"{name}_{number:03d}": value for number in range(40) for name, value in values.items()}
-    row = {name: value for name, (_, value) in columns.items()}
-    table = make("wide", {name: kind for name, (kind, _) in columns.items()}, [row] * 3)
-    profile = profile_columns(story.pipeline.session, story.pipeline.settings, table)
-    assert profile["column"].tolist() == list(columns)
-    assert (profile["rows"] == 3).all()
-    assert (profile["approx_distinct"] == 1).all()
-    assert profile["min"].tolist() == profile["max"].tolist() == list(row.values())
-    assert drift(profile, profile)["distance"].max() == 0
+# A type, its first value and its second.
+KINDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("string", {"S": "x"}, {"S": "y"}),
+    ("long", {"N": "1"}, {"N": "2"}),
+    ("decimal(12,2)", {"N": "1.5"}, {"N": "2.5"}),
+    ("timestamptz", {"S": "2026-01-31T12:00:00Z"}, {"S": "2026-02-01T12:00:00Z"}),
+    ("boolean", {"BOOL": True}, {"BOOL": False}),
+]
+
+
+def test_every_way_of_reading_takes_many_columns(make_pipeline: Any) -> None:
+    names = [f"attribute_{number:04}" for number in range(COLUMNS - 1)]
+    kinds = [KINDS[number % len(KINDS)] for number in range(COLUMNS - 1)]
+    columns = [Column("id", "string"), *(Column(n, kind) for n, (kind, *_) in zip(names, kinds, strict=True))]
+    pipeline = make_pipeline("wide", Contract("transactions", "wide-source", "id", None, tuple(columns)))
+    parts = (pipeline.session, pipeline.settings, pipeline.contract)
+    snapshots: list[int] = []
+
+    def deliver(value: int) -> None:
+        item = dict(zip(names, (kind[value] for kind in kinds), strict=True))
+        pipeline.write(*({"id": {"S": id_}, **item} for id_ in "abc"))
+        wait_for_delivery(*parts, progress=False)
+        snapshots.append(int(layers.refresh(*parts)["snapshot_id"].iloc[0]))
+
+    deliver(1)
+    deliver(2)
+    report = reconcile(*parts)
+    assert (report.matches, report.items, report.rows_read) == (True, 3, 0), report.df.to_string()
+    assert past.state_as_of(*parts, datetime.now(UTC)).shape == (3, COLUMNS + 3)
+    assert past.item_history(*parts, {"id": "a"})["attribute"].nunique() == COLUMNS - 1
+    table = pipeline.load(pipeline.contract.table)
+    differences = past.changes_between(table, *snapshots, key=["id"])
+    assert set(names) <= set(differences["column"])
+    before, after = (profile_columns(*parts[:2], table, snapshot=snapshot) for snapshot in snapshots)
+    assert len(before) == len(after) == COLUMNS + 3
+    line = after.set_index("column").loc[names]
+    assert (line["rows"] == 3).all()
+    assert (line["approx_distinct"] == 1).all()
+    assert line["min"].tolist() == line["max"].tolist()
+    assert line["min"].iloc[:2].tolist() == ["y", 2]
+    drifted = drift(before, after).set_index("column").loc[names]
+    moved = drifted.loc[drifted["distance"] > 0]
+    assert len(moved) == sum(kind != "timestamptz" for kind, *_ in kinds)
 
 
 def test_numbers_and_moments_near_their_ends(story: Any, make: Make) -> None:

@@ -15,7 +15,7 @@ import pytest
 from pyiceberg.table import Table
 
 from dynaberg import layers
-from dynaberg.contracts import Column, Contract
+from dynaberg.contracts import Contract
 from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.errors import NotFoundError
 from dynaberg.layers.refresh import MERGED_SNAPSHOT
@@ -110,19 +110,6 @@ def test_digests_of_every_plain_type_agree_and_no_row_is_read(story: Any) -> Non
     report = reconcile(pipeline.session, pipeline.settings, plain(story))
     assert report.matches, report.df.to_string()
     assert (report.items, report.rows, report.rows_read) == (39, 39, 0)
-
-
-def test_a_table_wider_than_trinos_arrays_is_digested(make_pipeline: Any) -> None:
-    names = [f"c{number:03d}" for number in range(300)]
-    columns = (Column("id", "string"), *(Column(name, "string") for name in names))
-    pipeline = make_pipeline("wide", Contract("transactions", "wide-source", "id", None, columns))
-    parts = (pipeline.session, pipeline.settings, pipeline.contract)
-    for id_ in "abc":
-        pipeline.write({"id": {"S": id_}} | {name: {"S": id_ + name} for name in names})
-    wait_for_delivery(*parts, progress=False)
-    layers.refresh(*parts)
-    report = reconcile(*parts)
-    assert (report.matches, report.items, report.rows_read) == (True, 3, 0), report.df.to_string()
 
 
 def test_digests_lead_to_every_difference_and_to_few_rows(story: Any) -> None:
