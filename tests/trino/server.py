@@ -1,6 +1,6 @@
 """A Trino on this machine: started from `build/trino`, asked over its HTTP protocol, stopped.
 
-python -m tests.trino.server   fails if there is no Java that is new enough
+python -m tests.trino.server   fetches it; fails, with the reason, where it cannot run
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ LEAST_JAVA = 24
 HEAP = "2g"
 NEEDS_A_NODE = "SELECT count(*) FROM system.runtime.nodes GROUP BY node_id"
 STARTS_WITHIN_SECONDS = 180
+FETCHED_WITHIN_SECONDS = 300
 HOME = Path(__file__).parents[2] / "build" / "trino"
 
 ICEBERG = {
@@ -73,9 +74,10 @@ def java() -> Path | None:
     return None
 
 
-def install() -> None:
+def install(within_seconds: float | None = None) -> None:
     """Fetches and unpacks the server, once."""
-    subprocess.run(["sh", Path(__file__).with_name("install.sh"), VERSION, HOME], check=True)
+    script = Path(__file__).with_name("install.sh")
+    subprocess.run(["sh", script, VERSION, HOME], check=True, timeout=within_seconds)
 
 
 def free_port() -> int:
@@ -223,5 +225,16 @@ def trino(endpoint: str = "", arns: Mapping[str, str] = MappingProxyType({})) ->
             process.kill()
 
 
+def missing() -> str:
+    """What this machine lacks for a Trino, as a sentence; the server is fetched if it is not there yet."""
+    if java() is None:
+        return f"Trino is skipped: no Java {LEAST_JAVA} or newer is here."
+    try:
+        install(FETCHED_WITHIN_SECONDS)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        return f"Trino is skipped: it could not be fetched. {error}"
+    return ""
+
+
 if __name__ == "__main__":
-    sys.exit(java() is None)
+    sys.exit(missing() or 0)
