@@ -12,7 +12,9 @@ from typing import Any
 
 from dynaberg.workbench import IcebergTable, Table, Workbench
 
+_POINTS = (8.0, 7.6, 7.2, 6.8, 6.4, 6.0)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_PDF_PAGE = re.compile(rb"/Type\s*/Page\b(?!s)")
 _OPENING = """import dynaberg
 from dynaberg import plots
 
@@ -22,18 +24,20 @@ wb.query("SELECT count(*) FROM transactions").df"""
 _STYLE = """@page { size: A4 landscape; margin: 7mm }
 :root { color-scheme: light }
 body { margin: 0 auto; max-width: 282mm; color: #1b1f24;
-  font: 8pt/1.32 system-ui, Helvetica, Arial, sans-serif }
-h1 { font-size: 13pt; margin: 0 0 1mm } h2 { font-size: 8.4pt; margin: 1.6mm 0 .6mm; color: #0b4f94 }
+  font: POINTSpt/1.32 system-ui, Helvetica, Arial, sans-serif }
+h1 { font-size: 1.6em; margin: 0 0 1mm } h2 { font-size: 1.05em; margin: 1.6mm 0 .6mm; color: #0b4f94 }
 main { columns: 4; column-gap: 5mm } p { margin: 0 0 .75mm; break-inside: avoid } h2 { break-after: avoid }
-code, pre { font: 7.7pt/1.32 ui-monospace, Menlo, Consolas, monospace; color: #7a1f5c;
+code, pre { font: .96em/1.32 ui-monospace, Menlo, Consolas, monospace; color: #7a1f5c;
   overflow-wrap: anywhere }
 pre { background: #f4f6f8; padding: 1.2mm; margin: 0 0 1mm; color: inherit; white-space: pre-wrap }
 @media screen and (max-width: 60rem) { body { font-size: 11pt; padding: 1rem } main { columns: 1 }
-  code, pre { font-size: 10.5pt } }"""
+  code, pre { font-size: .96em } }"""
 
 
 def write_sheet(folder: Path) -> list[Path]:
     """Write the cheat sheet as HTML, and as PDF if this machine has a Chromium.
+
+    The type is as large as one page allows.
 
     Args:
         folder: Where to write; created if it does not exist.
@@ -43,18 +47,27 @@ def write_sheet(folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "cheat_sheet.html"
-    page.write_text(_page(), encoding="utf-8")
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        return [page]
+    for points in _POINTS:
+        page.write_text(_page(points), encoding="utf-8")
+        if browser is None:
+            return [page]
+        printed = _print(browser, page)
+        if len(_PDF_PAGE.findall(printed.read_bytes())) == 1:
+            break
+    return [page, printed]
+
+
+def _print(browser: str, page: Path) -> Path:
+    """Print a page as a PDF file beside it."""
     printed = page.with_suffix(".pdf")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
     command = [browser, *flags, f"--print-to-pdf={printed}", page.resolve().as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
-    return [page, printed]
+    return printed
 
 
-def _page() -> str:
+def _page(points: float) -> str:
     of_any = _calls(IcebergTable, "table")
     of_one = {name: line for name, line in _calls(Table, "transactions").items() if name not in of_any}
     groups = {
@@ -62,11 +75,12 @@ def _page() -> str:
         "One table: transactions = wb.table(…)": of_one,
         "Any Iceberg table, and one table, too: table = wb.iceberg_table(…)": of_any,
     }
+    style = _STYLE.replace("POINTS", f"{points:g}")
     body = "".join(f"<h2>{escape(title)}</h2>{''.join(lines.values())}" for title, lines in groups.items())
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Dynaberg: cheat sheet</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_STYLE}</style></head><body><h1>Dynaberg on one page</h1><main>"
+        f"<style>{style}</style></head><body><h1>Dynaberg on one page</h1><main>"
         f"<pre>{escape(_OPENING)}</pre>{body}</main></body></html>"
     )
 

@@ -170,9 +170,13 @@ class Workbench:
             self.session, self.settings, table, sample=sample, path=path, overwrite=overwrite
         )
 
-    def infer_contracts(self, table: str, **options: Any) -> list[source.InferredContract]:
-        """The same for each kind of items: `sample=`, `overwrite=`, and `folder=` in place of `path=`."""
-        return source.infer_contracts(self.session, self.settings, table, **options)
+    def infer_contracts(
+        self, table: str, *, sample: int | None = 10_000, folder: Path | None = None, overwrite: bool = False
+    ) -> list[source.InferredContract]:
+        """The same for each kind of items, into a folder; by default `data/tables`."""
+        return source.infer_contracts(
+            self.session, self.settings, table, sample=sample, folder=folder, overwrite=overwrite
+        )
 
     # what is deployed, and who may use it
 

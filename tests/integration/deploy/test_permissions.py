@@ -227,7 +227,7 @@ def fail(calls: Calls, wb: Any) -> None:
 
 def ask(wb: Any, first: int, second: int) -> None:
     """All that reads."""
-    wb.preview_build(), wb.build()
+    wb.preview_build(), wb.build(), wb.lineage(), wb.lineage_boxes()
     key = wb.query("SELECT transaction_id, timestamp FROM transactions LIMIT 1").df.iloc[0].to_dict()
     for table in (wb.table(), wb.iceberg_table(wb.settings.log_name)):
         table.snapshots(), table.profile_files(), table.profile_partitions(), table.compaction_saving()
