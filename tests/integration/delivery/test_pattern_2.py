@@ -102,6 +102,7 @@ HARD: dict[str, dict[str, dict[str, object]]] = {
     "empty": {"status": {"S": ""}, "nothing": {"L": []}, "none": {"M": {}}},
     "exact": {"amount": {"N": "-9999999999.99"}, "huge": {"N": "9" * 38}},
     "large": {"status": {"S": "x" * (390 * 1024)}},
+    "larger as JSON": {"status": {"S": "\x01" * (390 * 1024)}},
     "named like our columns": {
         "operation": {"S": "REMOVE"},
         "change_id": {"N": "1"},
@@ -142,6 +143,7 @@ def test_hard_input_is_delivered_or_kept_and_stops_nothing(
     report = reconcile(session, settings, contract)
     found = report.df[["transaction_id", "problem", "cause"]].to_numpy().tolist()
     assert found == [["poison", "missing", "not in the log"]]
+    assert report.packed == 1
     unmapped = log().set_index("transaction_id")["unmapped"]
     assert json.loads(unmapped["exact"].iloc[0]) == {"huge": HARD["exact"]["huge"]}
     assert json.loads(unmapped["named like our columns"].iloc[0]) == HARD["named like our columns"]
