@@ -3,7 +3,6 @@
 -- build: full
 -- check: rows > 0
 -- check: unique("date", "hour", merchant_category, payment_method, currency)
--- check: not_null("date", "hour")
 -- check: SELECT * FROM hourly_activity WHERE declined + high_amount > 2 * transactions
 -- chart: plot_hourly
 SELECT

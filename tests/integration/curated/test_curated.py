@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import dynaberg
-from dynaberg import catalog
+from dynaberg import catalog, plots
 from dynaberg.curated.state import BUILT, FAILED, load_states
 from dynaberg.errors import BuildError, NotFoundError, QueryError
 from dynaberg.sql import query
@@ -337,6 +337,7 @@ def test_the_lineage_goes_from_the_source_to_the_chart(project: Any) -> None:
     assert boxes["outcome"]["by_status"] == "created"
     assert boxes["age_seconds"]["by_status"] >= 0
     run(project, "INSERT INTO orders VALUES (3, DATE '2026-01-03', 'open')")
-    title = wb.lineage().get_title(loc="left")
+    plots.use_style()
+    title = " ".join(wb.lineage().get_title(loc="left").split())
     assert "failed: above" in title
     assert "behind: by_status" in title

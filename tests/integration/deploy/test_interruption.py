@@ -115,7 +115,8 @@ def names_of(session: boto3.Session) -> dict[str, list[str]]:
         "mappings": [m["FunctionArn"] for m in mappings],
         "stacks": [
             s["StackName"]
-            for s in session.client("cloudformation").list_stacks()["StackSummaries"]
+            for page in session.client("cloudformation").get_paginator("list_stacks").paginate()
+            for s in page["StackSummaries"]
             if s["StackStatus"] != "DELETE_COMPLETE"
         ],
     }
