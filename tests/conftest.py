@@ -51,6 +51,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(folder)
 
 
+@pytest.fixture(autouse=True)
+def own_style() -> Iterator[None]:
+    """No test draws in the style that another one chose."""
+    pictures = sys.modules.get("matplotlib")
+    if pictures is None:
+        yield
+        if "matplotlib" in sys.modules:
+            sys.modules["matplotlib"].rcdefaults()
+        return
+    with pictures.rc_context():
+        yield
+
+
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on."""
     with socket.socket() as probe:

@@ -250,8 +250,9 @@ def _delivery(w: Workload) -> Iterator[Line]:
     polls = w.hours * assumed("sqs_polls_per_hour")
     yield "sqs-request", "polls of the dead-letter queue, idle or not", polls
     log_bytes = w.changes * _row_bytes(w) * assumed("parquet_bytes_per_row_byte")
-    # Whatever the age of the log: what came since the last refresh, and in the hour before.
-    scanned = log_bytes / w.hours * (w.hours / max(w.refreshes, Decimal(1)) + _HOURS_READ_AGAIN)
+    # Whatever the age of the log: what came since the last refresh, and in the hour before; or all of it.
+    again = _HOURS_READ_AGAIN / w.hours if w.hours else Decimal(1)
+    scanned = log_bytes * min(1 / max(w.refreshes, Decimal(1)) + again, Decimal(1))
     scanned += _current_bytes(w) * assumed("refresh_share_of_current")
     least = Decimal(LEAST_QUERY_BYTES)
     yield "athena-scan", "refreshes of the current table", w.refreshes * max(scanned, least) / (1000 * GB)

@@ -44,6 +44,13 @@ def line(bill: pd.DataFrame, **values: str) -> pd.Series:
     return row
 
 
+def test_a_pipeline_of_this_moment_has_a_bill() -> None:
+    for refreshes in (0, 3):
+        begun = replace(MONTH, changes=Decimal(5), hours=Decimal(0), refreshes=Decimal(refreshes))
+        for pattern in cost.PATTERNS:
+            assert sum(cost.estimate(pattern, begun)["usd"]) >= 0
+
+
 # The prices -------------------------------------------------------------------------------------
 
 
