@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 NAME = "dynaberg"
 CHANGES = 400
 CONTRACT = load_contract(ROOT / "data" / "tables" / "transactions.yaml")
+STAGING = re.compile(r"__staging_[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,11 @@ def notebook_statements() -> list[str]:
     return found
 
 
+def of_a_table_that_stays(sql: str) -> str:
+    """What reads a staging table, which is gone by now, reads the table that has the same columns."""
+    return sql if sql.startswith("CREATE") else STAGING.sub("", sql)
+
+
 def statements(workgroup: str = NAME) -> list[Statement]:
     """All statements of a workgroup, the first one first."""
     athena = boto3.client("athena")
@@ -120,7 +127,7 @@ def statements(workgroup: str = NAME) -> list[Statement]:
         ]
     return [
         Statement(
-            one["Query"],
+            of_a_table_that_stays(one["Query"]),
             tuple(one.get("ExecutionParameters", ())),
             one["SubstatementType"],
             one["Status"]["State"],
