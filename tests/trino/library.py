@@ -107,7 +107,7 @@ def judge_library(server: Trino, wb: dynaberg.Workbench, statements: Sequence[St
         said = verdict(theirs, athena_outcome(wb, statement))
         failed += said != "same"
         print(f"{said}  <-  {brief(statement.sql)}")
-    for statement in by_kind["CREATE_TABLE_AS_SELECT"]:
+    for statement in by_kind.get("CREATE_TABLE_AS_SELECT", []):
         failed += select_again(server, wb, statement)
     for statement in by_kind["MERGE"]:
         if "transactions_changes" not in statement.sql:

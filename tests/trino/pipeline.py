@@ -109,9 +109,9 @@ def notebook_statements() -> list[str]:
     return found
 
 
-def of_a_table_that_stays(sql: str) -> str:
-    """What reads a staging table, which is gone by now, reads the table that has the same columns."""
-    return sql if sql.startswith("CREATE") else STAGING.sub("", sql)
+def asks_what_is_gone(sql: str) -> bool:
+    """Whether a statement needs a staging table; only a MERGE can be asked of the table itself."""
+    return bool(STAGING.search(sql)) and not sql.startswith("MERGE")
 
 
 def statements(workgroup: str = NAME) -> list[Statement]:
@@ -127,11 +127,12 @@ def statements(workgroup: str = NAME) -> list[Statement]:
         ]
     return [
         Statement(
-            of_a_table_that_stays(one["Query"]),
+            STAGING.sub("", one["Query"]),
             tuple(one.get("ExecutionParameters", ())),
             one["SubstatementType"],
             one["Status"]["State"],
             one["Status"].get("StateChangeReason", ""),
         )
         for one in reversed(found)
+        if not asks_what_is_gone(one["Query"])
     ]
