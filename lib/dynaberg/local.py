@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,7 @@ def port() -> int:
 def register(settings: Settings) -> None:
     """Note that this process is connected, under the first name that it used, until it ends."""
     note = settings.local_state / USERS / f"{os.getpid()}.json"
-    if note.exists() and _is_alive(note):
+    if _name_in(note):
         return
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"name": settings.name, "began": _began(os.getpid())}), encoding="utf-8")
@@ -110,23 +110,24 @@ def register(settings: Settings) -> None:
 
 def in_use_by(settings: Settings) -> list[str]:
     """The names under which other people's processes are connected; one's own notebooks do not count."""
-    notes = [note for note in (settings.local_state / USERS).glob("*.json") if _is_alive(note)]
-    names = {json.loads(note.read_text(encoding="utf-8"))["name"] for note in notes}
+    names = {_name_in(note) for note in (settings.local_state / USERS).glob("*.json")}
     return sorted(
-        name for name in names if name != settings.name and not settings.name.startswith(f"{name}-")
+        name for name in names if name not in ("", settings.name) and not settings.name.startswith(f"{name}-")
     )
 
 
-def _is_alive(note: Path) -> bool:
-    """Whether the process of a note still runs; a number that was given away again is another process."""
+def _name_in(note: Path) -> str:
+    """The name in the note of a process that still runs; empty if it has ended.
+
+    A number that was given away again is another process.
+    """
     try:
-        os.kill(int(note.stem), 0)
-        noted = json.loads(note.read_text(encoding="utf-8"))
-    except PermissionError:
-        return True
+        noted, pid = json.loads(note.read_text(encoding="utf-8")), int(note.stem)
+        with suppress(PermissionError):  # of another user, so it runs
+            os.kill(pid, 0)
+        return str(noted["name"]) if noted["began"] == _began(pid) else ""
     except (OSError, ValueError):
-        return False
-    return bool(noted["began"] == _began(int(note.stem)))
+        return ""
 
 
 def _began(pid: int) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from dynaberg import catalog
+from dynaberg.curated.content import create_content, replace_content
 from dynaberg.curated.files import STAGING, CuratedFile, implied_checks, read_file
 from dynaberg.curated.merge import content_after, merge_from, region, watermark_bound
 from dynaberg.curated.plan import Step, make_plan
 from dynaberg.curated.state import Built, load_states, set_built, set_failed, staging_of
 from dynaberg.errors import BuildError, DynabergError, QueryError
-from dynaberg.layers import Curated, create_curated, replace_curated
 from dynaberg.sql import commit, query
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ class _Work:
         return action
 
     def _fill(self, name: str, select: str, *, exists: bool) -> str:
-        fill = replace_curated if exists else create_curated
-        self._bytes += fill(self._session, self._settings, Curated(name, select)).bytes_scanned
+        fill = replace_content if exists else create_content
+        self._bytes += fill(self._session, self._settings, name, select).bytes_scanned
         return "replaced" if exists else "created"
 
     def _check(self, file: CuratedFile, staging: str, bound: str | None) -> None:

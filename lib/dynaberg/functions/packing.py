@@ -18,7 +18,8 @@ from .attributes import to_json
 
 LEFT_OUT = "dynaberg:left-out-bytes"
 """The only attribute of an `old_image` that was left out because it did not fit even when packed."""
-_HEAD, _TAIL = '{"$gzip":"', '"}'
+PACKED, _TAIL = '{"$gzip":"', '"}'
+"""How packed text begins and ends."""
 
 
 def pack(text: str) -> str:
@@ -32,7 +33,7 @@ def pack(text: str) -> str:
         '{"S":"x"}'
     """
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
-    return f"{_HEAD}{packed}{_TAIL}"
+    return f"{PACKED}{packed}{_TAIL}"
 
 
 def is_packed(text: Any) -> bool:
@@ -41,7 +42,7 @@ def is_packed(text: Any) -> bool:
     Args:
         text: A value of `old_image`, `unmapped` or a `json` column.
     """
-    return isinstance(text, str) and text.startswith(_HEAD) and text.endswith(_TAIL)
+    return isinstance(text, str) and text.startswith(PACKED) and text.endswith(_TAIL)
 
 
 def unpack(text: Any) -> Any:
@@ -59,7 +60,7 @@ def unpack(text: Any) -> Any:
     """
     if not is_packed(text):
         return text
-    return gzip.decompress(base64.b64decode(text[len(_HEAD) : -len(_TAIL)])).decode()
+    return gzip.decompress(base64.b64decode(text[len(PACKED) : -len(_TAIL)])).decode()
 
 
 def shrink(

@@ -1,9 +1,9 @@
-"""Change log → current table → curated tables, and the reference tables next to them.
+"""Change log → current table, and the reference tables next to it; curated tables have a room of their own.
 
-Public: creating the tables, the refresh, filling curated tables, and how much of the change log is merged.
+Public: creating the tables, the refresh, what a contract does not know yet, and how much of the change log
+is merged.
 """
 
-from dynaberg.layers.curated import Curated, create_curated, replace_curated
 from dynaberg.layers.gained import fill_gained, gained_columns
 from dynaberg.layers.latest import (
     NO_SEQUENCE_NUMBER,
@@ -26,10 +26,8 @@ __all__ = [
     "MERGED_SNAPSHOT",
     "NO_SEQUENCE_NUMBER",
     "REPAIR_PREFIX",
-    "Curated",
     "Unmerged",
     "count_packed",
-    "create_curated",
     "create_tables",
     "fill_gained",
     "find_drift",
@@ -39,7 +37,6 @@ __all__ = [
     "load_reference",
     "proposals",
     "refresh",
-    "replace_curated",
     "sort_changes",
     "unmerged_changes",
     "unpack_frame",

@@ -15,6 +15,7 @@ from dynaberg.contracts.inference import Draft
 from dynaberg.delivery import failed_records
 from dynaberg.errors import NotFoundError
 from dynaberg.functions.attributes import ConversionError, MomentRules, converter_for, part_converter
+from dynaberg.functions.packing import PACKED, unpack
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ _UNMAPPED = """\
 SELECT a.name, map_keys(CAST(a.value AS map(varchar, json)))[1] AS tag, count(*) AS changes,
   min(changed_at) AS first_changed_at, max(changed_at) AS last_changed_at
 FROM "{}" CROSS JOIN UNNEST(CAST(json_parse(unmapped) AS map(varchar, json))) AS a (name, value)
-WHERE unmapped IS NOT NULL GROUP BY 1, 2"""
+WHERE unmapped IS NOT NULL AND NOT starts_with(unmapped, ?) GROUP BY 1, 2"""
+_PACKED = 'SELECT unmapped, changed_at FROM "{}" WHERE starts_with(unmapped, ?)'
 _ROWS = 'SELECT {}, unmapped FROM "{}" WHERE unmapped IS NOT NULL LIMIT {}'
 
 
@@ -92,7 +94,7 @@ def _items(session: boto3.Session, settings: Settings, contract: Contract) -> li
     sql = _ROWS.format(names, contract.table, _SAMPLE)
     found = query(session, settings, sql, progress=False).df
     return [
-        {**_keys(contract, row[:-1]), **json.loads(row[-1])}
+        {**_keys(contract, row[:-1]), **json.loads(unpack(row[-1]))}
         for row in found.itertuples(index=False, name=None)
     ]
 
@@ -123,13 +125,32 @@ def _failed_images(
 
 def _new(session: boto3.Session, settings: Settings, contract: Contract) -> Iterator[tuple[Any, ...]]:
     """A row for each attribute that no column takes."""
-    found = query(session, settings, _UNMAPPED.format(contract.log_name), progress=False).df
+    found = _arrived(session, settings, contract.log_name)
     known = contract.columns_by_attribute
     for name, rows in found.groupby("name"):
         if name not in known:
             types = ", ".join(f"{r.tag} {r.changes:,}" for r in rows.sort_values("tag").itertuples())
             first, last = rows["first_changed_at"].min(), rows["last_changed_at"].max()
             yield name, NEW, types, int(rows["changes"].sum()), first, last
+
+
+def _arrived(session: boto3.Session, settings: Settings, log_name: str) -> pd.DataFrame:
+    """The attributes in `unmapped` with their types; Athena counts them, but cannot unpack what is packed."""
+    import pandas as pd
+
+    counted, packed = (
+        query(session, settings, sql.format(log_name), [PACKED], progress=False).df
+        for sql in (_UNMAPPED, _PACKED)
+    )
+    others = [
+        (name, tag, 1, changed_at, changed_at)
+        for text, changed_at in packed.itertuples(index=False, name=None)
+        for name, value in json.loads(unpack(text)).items()
+        for tag in value
+    ]
+    frames = [counted, pd.DataFrame(others, columns=counted.columns)]
+    groups = pd.concat([frame for frame in frames if len(frame)] or [counted]).groupby(["name", "tag"])
+    return groups.agg({"changes": "sum", "first_changed_at": "min", "last_changed_at": "max"}).reset_index()
 
 
 def _unfit(

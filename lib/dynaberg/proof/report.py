@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dynaberg import tables
+from dynaberg import html_tables
 from dynaberg.proof.comparison import EDITED, NOT_LOGGED, PENDING, UNFIT, UNLOGGED
 
 if TYPE_CHECKING:
@@ -114,4 +114,4 @@ class ReconcileReport:
 
     def _repr_html_(self) -> str:
         footer = f"<div>{html.escape(self.summary)}</div>"
-        return footer if self.df.empty else tables.table(self.df) + footer
+        return footer if self.df.empty else html_tables.table(self.df) + footer

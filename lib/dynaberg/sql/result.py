@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from dynaberg import prices, tables
+from dynaberg import html_tables, prices
 from dynaberg.sql.types import AS_TEXT
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class QueryResult:
             words = f"{html.escape(self._measured)} ({link})"
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
         footer = f'{notes}<div style="opacity:0.7;font-size:85%">{words}</div>'
-        return tables.table(self.df) + footer
+        return html_tables.table(self.df) + footer
 
 
 def _readable_bytes(count: float) -> str:

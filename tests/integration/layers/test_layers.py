@@ -13,8 +13,6 @@ import pytest
 from dynaberg import deploy, layers
 from dynaberg.contracts import Column
 from dynaberg.errors import ContractError
-from dynaberg.layers import Curated
-from dynaberg.sql import query
 from dynaberg.upkeep import maintenance
 
 SECOND = 1_000_000
@@ -134,19 +132,3 @@ def test_the_doctor_warns_of_metadata_that_grows(pipeline: Any, monkeypatch: pyt
     monkeypatch.setattr(importlib.import_module("dynaberg.deploy.doctor"), "MOST_METADATA_BYTES", 1_000)
     assert not check()["ok"]
     assert "max_age_hours=24" in check()["fix"]
-
-
-def test_a_rebuild_replaces_rows_of_nulls_and_of_every_type(pipeline: Any) -> None:
-    session, settings = pipeline.session, pipeline.settings
-    pipeline.send([change(40, "INSERT", "n", tags=["x"], prices={"a": "1.00"}, place={"city": "Bern"})])
-    layers.refresh(session, settings, pipeline.contract)
-    for column in ("status", "raw", "tags", "prices", "place"):
-        select = f"SELECT {column} FROM transactions UNION ALL SELECT NULL"
-        curated = Curated(f"of_{column}", select)
-        layers.create_curated(session, settings, curated)
-        counted = f"SELECT count(*) AS rows FROM ({select})"
-        rows = query(session, settings, counted).df["rows"].iloc[0]
-        for _ in range(2):
-            layers.replace_curated(session, settings, curated)
-            found = query(session, settings, f'SELECT "{column}" FROM of_{column}').df
-            assert len(found) == rows

@@ -53,28 +53,34 @@ def test_a_contract_learns_what_arrives(local_aws: Status, tmp_path: Path) -> No
     wb.deploy_firehose(buffer_seconds=0)
     for number in range(4):
         put(f"o{number}", total={"N": "1.50"}, couponCode={"S": "SPRING"}, pieces={"N": str(number)})
+    # Its row is larger than Firehose takes, so `unmapped` is packed.
+    put("packed", pieces={"N": "9"}, bulk={"S": "\x01" * 180_000})
     put("large", total={"N": "123456.78"})
     orders = wb.table()
     orders.wait_for_failures(1, timeout=90)
     put("gone", nothing={"BOOL": True})
     boto3.client("dynamodb").delete_item(TableName="drifting-orders", Key={"id": {"S": "gone"}})
-    arrive(wb, 6)
+    arrive(wb, 7)
+    assert wb.query("SELECT count(*) FROM orders_changes WHERE unmapped LIKE '{\"$gzip%'").df.iloc[0, 0] == 1
     orders.refresh()
 
     found = orders.drift_report().set_index("attribute")
     assert found["found"].to_dict() == {
+        "bulk": "no column",
         "couponCode": "no column",
         "nothing": "no column",
         "pieces": "no column",
         "total": "does not fit",
     }
     assert found["types"].to_dict() == {
+        "bulk": "S 1",
         "couponCode": "S 4",
         "nothing": "BOOL 1",
-        "pieces": "N 4",
+        "pieces": "N 5",
         "total": "N 1",
     }
     assert found["column"].dropna().to_dict() == {
+        "bulk": "bulk",
         "couponCode": "coupon_code",
         "pieces": "pieces",
         "total": "total",
@@ -91,11 +97,11 @@ def test_a_contract_learns_what_arrives(local_aws: Status, tmp_path: Path) -> No
     assert "total  # exact" in text
     assert load_contract(path).columns == orders.contract.columns == wb.table().contract.columns
     assert list(orders.replay_errors()["outcome"]) == ["replayed"]
-    arrive(wb, 7)
+    arrive(wb, 8)
     orders.refresh()
     report = orders.reconcile()
     assert report.matches, report.summary
     assert set(wb.query("SELECT coupon_code FROM orders WHERE id LIKE 'o%'").df["coupon_code"]) == {"SPRING"}
-    assert orders.drift_report()["attribute"].to_list() == ["nothing", "pieces"]
+    assert orders.drift_report()["attribute"].to_list() == ["bulk", "nothing", "pieces"]
     assert wb.preview().empty
     wb.clean_up(confirm="drifting")

@@ -53,7 +53,7 @@ def change(name: str, moment: datetime, number: str, key: str, operation: str) -
 def by_sql(rows: list[dict[str, Any]]) -> dict[str, str]:
     log = pa.Table.from_pylist(rows, schema=SCHEMA)  # noqa: F841, DuckDB finds it by its name
     statement = latest_changes(CONTRACT, ["v", "change_id"], "log")
-    found = duckdb.connect().execute(statement).fetch_arrow_table().to_pylist()
+    found = duckdb.connect().execute(statement).to_arrow_table().to_pylist()
     return {row["id"]: row["change_id"] for row in found}
 
 
@@ -137,7 +137,7 @@ def test_a_gained_column_is_filled_in_memory_as_in_sql() -> None:
     # DuckDB has the function under another name, and its paths keep quotation marks.
     spelled = statement.replace("json_extract_scalar", "json_extract_string")
     spelled = spelled.replace("'$[", "'$.").replace("].", ".")
-    answer = duckdb.connect().execute(spelled).fetch_arrow_table()
+    answer = duckdb.connect().execute(spelled).to_arrow_table()
     found = answer.sort_by("id").select(["v", "day"]).to_pylist()
     filled = fill_gained(log, contract, ["v", "day"]).select(["v", "day"]).to_pylist()
     assert found == filled

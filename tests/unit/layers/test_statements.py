@@ -7,12 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import sqlglot
-from sqlglot import exp
 from trino_sql_validator import validate
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.layers.curated import Curated, replace_statement
 from dynaberg.layers.latest import NO_SEQUENCE_NUMBER
 from dynaberg.layers.reach import Reach
 from dynaberg.layers.refresh import merge_statement
@@ -100,12 +97,3 @@ def test_every_sql_file_is_one_trino_statement(path: Path) -> None:
     result = validate(path.read_text().replace(":day", "?").replace(":since", "?"), dialect="trino")
     assert result.valid, result.error
     assert result.statement_count == 1
-
-
-def test_the_rebuild_of_a_curated_table_joins_by_an_equality_of_both_sides() -> None:
-    statement = replace_statement(Curated("by_status", "SELECT status, 1 AS items"), ["status", "items"])
-    assert validate(statement, dialect="trino").valid
-    condition = sqlglot.parse_one(statement, dialect="trino").args["on"]
-    assert isinstance(condition, exp.EQ)
-    sides = [{column.table for column in side.find_all(exp.Column)} for side in condition.iter_expressions()]
-    assert sides == [{"s"}, {"t"}]

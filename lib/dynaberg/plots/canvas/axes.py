@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynaberg.tables import use_tables
+from dynaberg.html_tables import use_tables
 
 # Each has a contrast of at least 3 to white, as WCAG 2.2 (1.4.11) asks of marks; blue, red and ink have 4.5,
 # as it asks of text (1.4.3). `tests/unit/plots/test_seeing.py` computes this for every picture.

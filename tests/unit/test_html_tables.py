@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
+from dynaberg.html_tables import NOTHING, ROWS_SHOWN, table, use_tables
 from dynaberg.sql.result import QueryResult
-from dynaberg.tables import NOTHING, ROWS_SHOWN, table, use_tables
 
 NOON = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
 

@@ -1,0 +1,18 @@
+"""The statement that replaces a curated table, without a local AWS."""
+
+from __future__ import annotations
+
+import sqlglot
+from sqlglot import exp
+from trino_sql_validator import validate
+
+from dynaberg.curated.content import replace_statement
+
+
+def test_the_rebuild_of_a_curated_table_joins_by_an_equality_of_both_sides() -> None:
+    statement = replace_statement("by_status", "SELECT status, 1 AS items", ["status", "items"])
+    assert validate(statement, dialect="trino").valid
+    condition = sqlglot.parse_one(statement, dialect="trino").args["on"]
+    assert isinstance(condition, exp.EQ)
+    sides = [{column.table for column in side.find_all(exp.Column)} for side in condition.iter_expressions()]
+    assert sides == [{"s"}, {"t"}]
