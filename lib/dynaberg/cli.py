@@ -217,7 +217,7 @@ def _room_reset(options: argparse.Namespace) -> int:
     from dynaberg.walk import room
     from dynaberg.workbench import connect
 
-    room.check_name(_local_settings(), options.name)
+    room.require_seat(_local_settings(), options.name)
     for pipeline in ("", *(f"-{pipeline}" for pipeline in room.PIPELINES)):
         workbench = connect("local", name=f"{options.name}{pipeline}")
         print(f"{workbench.name}: {len(workbench.clean_up(confirm=workbench.name))} resources removed")

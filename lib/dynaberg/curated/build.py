@@ -194,7 +194,7 @@ class _Work:
                 f"{check.text}: {n:,} {'row' if n == 1 else 'rows'}" for check, n in broken.items()
             )
             example = next(iter(broken)).on(source)
-            msg = f"{file.name} was not built, because checks failed: {words}. Its old content stays."
+            msg = f"{file.name} was not built, because checks failed: {words}. The table stays as it was."
             raise BuildError(msg, hint=f"See what breaks the first one: wb.query('''{example}''').df")
 
     def _remove_old_staging(self, file: CuratedFile, existing: list[str]) -> None:

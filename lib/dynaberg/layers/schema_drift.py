@@ -70,11 +70,15 @@ def find_drift(session: boto3.Session, settings: Settings, contract: Contract) -
     Raises:
         NotFoundError: A table does not exist.
     """
-    images = [(at, image) for at, image in _failed_images(session, settings, contract)]
-    draft = Draft(contract.source_table, [column.attribute for column in contract.key_columns])
-    draft.add([*_items(session, settings, contract), *(image for _, image in images)])
-    drafted = draft.write(contract)
+    images = list(_failed_images(session, settings, contract))
     rows = [*_new(session, settings, contract), *_unfit(images, contract)]
+    seen = [*_items(session, settings, contract), *(image for _, image in images)]
+    if not seen:
+        # Items that are gone may have had other attributes, but nothing can be proposed for them.
+        return Drift(_frame(rows, contract, contract), contract, "")
+    draft = Draft(contract.source_table, [column.attribute for column in contract.key_columns])
+    draft.add(seen)
+    drafted = draft.write(contract)
     return Drift(_frame(rows, contract, drafted.contract), drafted.contract, drafted.text)
 
 

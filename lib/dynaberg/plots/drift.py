@@ -43,7 +43,9 @@ def plot_drift(drift: pd.DataFrame, *, rows: tuple[int, int] | None = None, ax: 
     nothing = "No column to compare"
     if drift.empty:
         return draw_nothing(nothing, ax)
-    found, note = drawable(drift, numbers=("distance",), others=("column", "measured_on", "top"))
+    found, note = drawable(
+        drift, numbers=("distance",), others=("column", "measured_on", "top"), unit="column"
+    )
     if found.empty:
         return draw_nothing(nothing, ax, note=note)
     found["chance"] = [_chance(line, rows) for line in found.to_dict("records")]

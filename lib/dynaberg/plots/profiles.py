@@ -53,7 +53,7 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     if profile.empty:
         return draw_nothing(nothing, ax)
     numbers = ("approx_distinct", "rows", "nulls")
-    known, note = drawable(profile, numbers=numbers, others=("column",))
+    known, note = drawable(profile, numbers=numbers, others=("column",), unit="column")
     if known.empty:
         return draw_nothing(nothing, ax, note=note)
     lines, rest = first_lines(known.sort_values("approx_distinct", kind="stable"), "column", _MOST_COLUMNS)
@@ -101,7 +101,7 @@ def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     nothing = "No column with frequent values"
     if profile.empty:
         return draw_nothing(nothing, ax)
-    known, note = drawable(profile, numbers=("rows", "nulls"), others=("column", "top"))
+    known, note = drawable(profile, numbers=("rows", "nulls"), others=("column", "top"), unit="column")
     found = known[(known["top"].str.len() > 0) & (known["rows"] > 0)]
     if found.empty:
         return draw_nothing(nothing, ax, note=note)
@@ -169,7 +169,7 @@ def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     nothing = "No file: the table is empty"
     if files.empty:
         return draw_nothing(nothing, ax)
-    rows, note = drawable(files, numbers=("bytes",), others=("content",))
+    rows, note = drawable(files, numbers=("bytes",), others=("content",), unit="file")
     if rows.empty:
         return draw_nothing(nothing, ax, note=note)
     ax = ax or new_axes()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from dynaberg import local
-from dynaberg.errors import DynabergError, SettingsError
+from dynaberg.errors import DynabergError, NotFoundError, SettingsError
 from dynaberg.settings import Settings
 from dynaberg.walk.notebooks import find_notebooks
 
@@ -82,11 +82,29 @@ def seat(settings: Settings, names: Sequence[str]) -> list[Path]:
     return folders
 
 
-def clear_seat(settings: Settings, name: str) -> Path:
-    """Give a learner fresh notebooks; what was written into the old ones is lost."""
+def require_seat(settings: Settings, name: str) -> Path:
+    """The folder of a learner who has one.
+
+    Raises:
+        SettingsError: A name that AWS does not accept, or that the project itself has.
+        NotFoundError: Nobody of this name has a seat; the message names those who have.
+    """
     check_name(settings, name)
     folder = folder_of(settings, name)
-    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.is_dir():
+        seated = sorted(path.name.removeprefix("room-") for path in settings.root.glob("room-*"))
+        raise NotFoundError.among("seat", name, seated, hint=f"`dynaberg room seat {name}` gives one.")
+    return folder
+
+
+def clear_seat(settings: Settings, name: str) -> Path:
+    """Give a learner fresh notebooks; what was written into the old ones is lost.
+
+    Raises:
+        NotFoundError: Nobody of this name has a seat.
+    """
+    folder = require_seat(settings, name)
+    shutil.rmtree(folder)
     _copy_notebooks(settings, folder)
     return folder
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import boto3
 import pandas as pd
 
-from dynaberg import aws, curated, deploy, display, layers, plots, source, upkeep
+from dynaberg import aws, curated, deploy, display, layers, local, plots, source, upkeep
 from dynaberg import sql as athena
 from dynaberg.contracts import LOG_KEY, Contract
 from dynaberg.errors import NotFoundError
@@ -111,10 +111,10 @@ class Workbench:
         contracts = self._connection.contracts()
         found = {contract.table: contract for contract in contracts if not contract.is_rest}
         if name not in found:
-            hint = (
-                f"Change logs, curated and reference tables: wb.iceberg_table({name!r}). "
-                "A DynamoDB table without a contract: wb.infer_contract()."
+            infer = local.advice(
+                "for a DynamoDB table, {}", "wb.infer_contract(…)", "dynaberg contract infer TABLE"
             )
+            hint = f"{infer} Change logs, curated and reference tables: wb.iceberg_table({name!r})."
             raise NotFoundError.among("table with a contract", str(name), list(found), hint=hint)
         return Table(self._connection, found[str(name)])
 

@@ -51,6 +51,9 @@ def test_a_contract_learns_what_arrives(local_aws: Status, tmp_path: Path) -> No
     wb.enable_cdc()
     wb.integrate_analytics()
     wb.deploy_firehose(buffer_seconds=0)
+    assert wb.table().drift_report().empty
+    assert wb.table().evolve()["columns_added"].sum() == []
+    assert path.read_text() == CONTRACT
     for number in range(4):
         put(f"o{number}", total={"N": "1.50"}, couponCode={"S": "SPRING"}, pieces={"N": str(number)})
     # Its row is larger than Firehose takes, so `unmapped` is packed.

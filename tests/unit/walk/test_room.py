@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynaberg import cli, local
-from dynaberg.errors import LocalAwsError, SettingsError
+from dynaberg.errors import LocalAwsError, NotFoundError, SettingsError
 from dynaberg.settings import Settings
 from dynaberg.walk import room
 
@@ -78,6 +78,13 @@ def test_a_seat_is_a_copy_that_keeps_what_was_written_until_it_is_cleared(projec
     assert (folder / "01_first.ipynb").read_text() == "mine"
     room.clear_seat(project, "ada")
     assert (folder / "01_first.ipynb").read_text() == "{}"
+
+
+def test_nobody_gets_a_seat_by_a_reset(project: Settings) -> None:
+    room.seat(project, ["ada", "grace"])
+    with pytest.raises(NotFoundError, match="seat 'adda'. What exists: ada, grace"):
+        room.clear_seat(project, "adda")
+    assert sorted(path.name for path in project.root.glob("room-*")) == ["room-ada", "room-grace"]
 
 
 @pytest.mark.parametrize("name", ["dynaberg", "Ada", "", "../x", "a" * 20])

@@ -21,6 +21,7 @@ def drawable(
     numbers: Sequence[str] = (),
     moments: Sequence[str] = (),
     others: Sequence[str] = (),
+    unit: str = "row",
 ) -> tuple[pd.DataFrame, str]:
     """The rows that can be drawn: those whose numbers are finite and whose moments are known.
 
@@ -29,6 +30,7 @@ def drawable(
         numbers: Columns that must hold numbers; they are floats in the result.
         moments: Columns that must hold moments; they are in UTC in the result.
         others: Further columns that the picture reads; they may hold nulls.
+        unit: What a row of the frame stands for, in the note.
 
     Returns:
         The rows, numbered from 0, and a note on the rows that were left out; empty if there are none.
@@ -43,7 +45,7 @@ def drawable(
     unknown = clean[[*numbers, *moments]].isna()
     left_out = unknown.any(axis=1)
     names = " or ".join(shorten(name) for name in unknown.columns[unknown.any()])
-    note = f"left out: {counted(int(left_out.sum()), 'row')} without {names}" if names else ""
+    note = f"left out: {counted(int(left_out.sum()), unit)} without {names}" if names else ""
     return clean[~left_out].reset_index(drop=True), note
 
 
