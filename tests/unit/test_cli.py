@@ -64,11 +64,15 @@ def test_the_clean_up_wants_the_right_name(
     assert "`target` is 'mars'" in capsys.readouterr().err
 
 
-def test_local_env_imports_nothing_heavy(project: Path) -> None:
-    script = (
-        "import sys; from dynaberg.cli import main; main(['local', 'env']); "
-        "print({'boto3', 'pandas', 'pyarrow', 'pyiceberg'} & set(sys.modules))"
-    )
+@pytest.mark.parametrize(
+    ("work", "heavy"),
+    [
+        ("from dynaberg.cli import main; main(['local', 'env'])", "boto3 pandas pyarrow pyiceberg"),
+        ("import dynaberg; dynaberg.connect", "matplotlib pyiceberg pyathena IPython"),
+    ],
+)
+def test_what_begins_imports_nothing_heavy(project: Path, work: str, heavy: str) -> None:
+    script = f"import sys; {work}; print(set('{heavy}'.split()) & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=project,

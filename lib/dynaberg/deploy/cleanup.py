@@ -116,7 +116,7 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
         found.loc[of_place, "holds"] = release(session, place)
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)
-    # The first source's foundation is the last to go: what all of them share tells where they are.
+    # The first source's foundation is the last to go: it holds what all of them share.
     for place in reversed(places):
         delete_stack(session, stack_state.stack_name(place, "foundation"))
     for kind, name in _with_data(list_resources(session, settings), stacked=False):

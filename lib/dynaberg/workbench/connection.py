@@ -45,6 +45,11 @@ class Connection:
         """The contracts of the project as they are in its folder now."""
         return project_contracts(self.settings, self.contract)
 
+    @property
+    def place(self) -> Place:
+        """What a room needs for the table of the settings."""
+        return self.place_of(self.contract)
+
     def place_of(self, contract: Contract) -> Place:
         """What works on one table needs: the session, the settings for its source, and its contract."""
         if contract.when or contract.is_rest:

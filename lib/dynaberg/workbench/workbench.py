@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import boto3
 import pandas as pd
 
-from dynaberg import aws, curated, deploy, display, layers, local, plots, source, upkeep
+from dynaberg import aws, curated, deploy, display, layers, local, source, upkeep
 from dynaberg import sql as athena
 from dynaberg.contracts import LOG_KEY, Contract
 from dynaberg.errors import NotFoundError
@@ -53,10 +53,6 @@ class Workbench:
     @property
     def _contract(self) -> Contract:
         return self._connection.contract
-
-    @property
-    def _place(self) -> tuple[boto3.Session, Settings, Contract]:
-        return self._connection.place_of(self._contract)
 
     # native objects, and where things are
 
@@ -238,8 +234,7 @@ class Workbench:
             name: Name of a table contract, to deploy its source alone; by default every source of the project
                 whose change stream is there.
             buffer_seconds: How long Firehose gathers records before a commit, 0 to 900; each adds metadata.
-            redrive_attempts: How often rows that Firehose refused are retried before they are parked, 1 to
-                50.
+            redrive_attempts: How often rows that Firehose refused are tried again, then parked, 1 to 50.
             redrive_seconds: Their first delay, which doubles after each attempt, 1 to 900.
         """
         named = None if name is None else self.table(name).contract
@@ -267,12 +262,12 @@ class Workbench:
         Args:
             access_mode: `iam` or `lakeformation`; by default that of the settings.
         """
-        return deploy.grants(*self._place, access_mode)
+        return deploy.grants(*self._connection.place, access_mode)
 
     def policy(self, name: Literal["work", "deploy"]) -> dict[str, Any]:
         """An IAM policy for the caller: to `work` with the library, or to `deploy` by CloudFormation."""
         others = [contract for contract in self._connection.contracts() if contract != self._contract]
-        return deploy.policy(*self._place, name, others)
+        return deploy.policy(*self._connection.place, name, others)
 
     def prepare(self, through: Stage) -> Self:
         """Bring the pipeline to the stage that a notebook needs; what already exists is left as it is.
@@ -298,7 +293,7 @@ class Workbench:
         Raises:
             SettingsError: The source table was adopted; nothing was written.
         """
-        deploy.refuse_adopted(*self._place[:2])
+        deploy.refuse_adopted(*self._connection.place[:2])
         report = source.generate_traffic(
             self.session, self._contract.source_table, changes=changes, seed=seed
         )
@@ -345,7 +340,9 @@ class Workbench:
 
     def lineage(self) -> Axes:
         """Draw where every number comes from, source to chart: rows, age and last outcome of each box."""
-        return plots.plot_lineage(self.lineage_boxes())
+        from dynaberg.plots import plot_lineage  # matplotlib takes as long to import as all the rest
+
+        return plot_lineage(self.lineage_boxes())
 
     def lineage_boxes(self) -> pd.DataFrame:
         """What `lineage()` draws, one row per box."""

@@ -82,7 +82,7 @@ def test_a_seat_is_a_copy_that_keeps_what_was_written_until_it_is_cleared(projec
 
 def test_nobody_gets_a_seat_by_a_reset(project: Settings) -> None:
     room.seat(project, ["ada", "grace"])
-    with pytest.raises(NotFoundError, match="seat 'adda'. What exists: ada, grace"):
+    with pytest.raises(NotFoundError, match=r"seat 'adda'\. What exists: ada, grace"):
         room.clear_seat(project, "adda")
     assert sorted(path.name for path in project.root.glob("room-*")) == ["room-ada", "room-grace"]
 
