@@ -93,6 +93,12 @@ spark: $(READY) ## Install Spark (350 MB; Java runs it) and test the snippets of
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[spark]'
 	@$(BIN)/python -m pytest -q tests/integration/sql/test_engines.py
 
+.PHONY: dbt
+dbt: $(READY) ## Install dbt (185 MB, into an environment of its own) and build its models on the local AWS
+	@test -x build/dbt/bin/python || $(PYTHON) -m venv build/dbt
+	@build/dbt/bin/python -m pip install --quiet --disable-pip-version-check "dbt-core==1.10.23" "dbt-athena==1.11.1"
+	@$(BIN)/python -m pytest -q tests/integration/sql/test_dbt.py
+
 # The local AWS pins botocore, so it runs from .venv, as it would from an environment of its own in Studio.
 .PHONY: studio
 studio: $(READY) ## Run the notebooks with the packages of SageMaker Studio's oldest and newest image

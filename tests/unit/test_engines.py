@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 import sqlglot
+import yaml
 from botocore.awsrequest import AWSResponse
 from trino_sql_validator import validate
 
@@ -62,6 +63,19 @@ def test_the_bucket_and_the_tables_are_named_everywhere() -> None:
     assert len(addresses) == 3
     assert set(addresses) == {SETTINGS.table_bucket_name}
     assert f"`{SETTINGS.log_name}`" in PAGE
+
+
+def test_dbt_reads_and_writes_under_the_names_of_the_settings() -> None:
+    files = dict(re.findall(r"```\w+ dbt:(\S+)\n(.*?)```", PAGE, re.DOTALL))
+    catalog = f"s3tablescatalog/{SETTINGS.table_bucket_name}"
+    profile = yaml.safe_load(files["profiles.yml"])["dynaberg"]["outputs"]["athena"]
+    (written,) = yaml.safe_load(files["catalogs.yml"])["catalogs"][0]["write_integrations"]
+    (source,) = yaml.safe_load(files["models/sources.yml"])["sources"]
+    assert {profile["database"], source["database"]} == {catalog}
+    assert written["adapter_properties"] == {"catalog_database": catalog}
+    assert {profile["schema"], source["schema"]} == {SETTINGS.namespace}
+    assert profile["work_group"] == SETTINGS.name
+    assert [table["name"] for table in source["tables"]] == [SETTINGS.table_name, SETTINGS.log_name]
 
 
 def test_the_spark_block_configures_one_catalog() -> None:

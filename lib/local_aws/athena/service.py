@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from local_aws.athena.api.operations import Operations
 
 WARM_UP_AFTER_SECONDS = 2.0
-TARGET = "AmazonAthena."
-METADATA = ("GetDataCatalog", "ListDatabases", "GetDatabase", "ListTableMetadata", "GetTableMetadata")
+METADATA = {
+    "AmazonAthena": (
+        *("GetDataCatalog", "ListDatabases", "GetDatabase"),
+        *("ListTableMetadata", "GetTableMetadata"),
+    ),
+    "AWSGlue": ("DeleteTable", "GetDatabase", "GetDatabases", "GetTable", "GetTables"),
+}
 QUERIES = (
     "StartQueryExecution",
     "StopQueryExecution",
@@ -51,17 +56,17 @@ class Athena:
         self._warming: asyncio.Task[None] | None = None
 
     def claims(self, method: str, path: str, target: str) -> bool:
-        """Queries and metadata; the rest is ministack's."""
-        return target.startswith(TARGET) and target.removeprefix(TARGET) in (*QUERIES, *METADATA)
+        """Queries and metadata, of Glue too; the rest is ministack's."""
+        service, _, operation = target.partition(".")
+        return operation in METADATA.get(service, ()) or (service == "AmazonAthena" and operation in QUERIES)
 
     async def handle(self, request: Request) -> Response | None:
-        """Answers an operation, or leaves the Glue catalog's to ministack."""
+        """Answers an operation, or leaves what is of another catalog to ministack."""
         operations = await self._loaded()
-        name, payload = request.operation, request.json()
-        if name in METADATA:
-            found = await operations.metadata(name, payload)
-            return None if found is None else json_response(found)
-        return json_response(await operations.by_name[name](payload))
+        if query := operations.by_name.get(request.operation):
+            return json_response(await query(request.json()))
+        found = await operations.metadata(request.target, request.json())
+        return None if found is None else json_response(found)
 
     async def start(self) -> None:
         """Imports and opens the database in the background, so that the first query need not wait for it."""

@@ -257,6 +257,27 @@ def test_metadata_of_a_table_bucket(client: Client) -> None:
         client.athena.get_table_metadata(CatalogName=CATALOG, DatabaseName=NAMESPACE, TableName="nothing")
 
 
+def test_glue_shows_a_table_bucket_and_drops_its_tables(client: Client) -> None:
+    glue, place = boto3.client("glue"), {"CatalogId": f"000000000000:{CATALOG}", "DatabaseName": NAMESPACE}
+    client.rows("CREATE TABLE short_lived AS SELECT 1 AS id, 'a' AS name")
+    assert [d["Name"] for d in glue.get_databases(CatalogId=place["CatalogId"])["DatabaseList"]] == [
+        NAMESPACE
+    ]
+    pages = glue.get_paginator("get_tables").paginate(**place, PaginationConfig={"PageSize": 1})
+    assert {"events", "short_lived"} <= {table["Name"] for page in pages for table in page["TableList"]}
+    table = glue.get_table(**place, Name="events")["Table"]
+    athena = client.athena.get_table_metadata(CatalogName=CATALOG, DatabaseName=NAMESPACE, TableName="events")
+    assert table["StorageDescriptor"]["Columns"] == athena["TableMetadata"]["Columns"]
+    assert (table["Parameters"]["table_type"], table["PartitionKeys"]) == ("ICEBERG", [])
+    glue.delete_table(**place, Name="short_lived")
+    assert "does not exist" in client.reason("SELECT * FROM short_lived")
+    for call in (glue.get_table, glue.delete_table):
+        with pytest.raises(ClientError, match="EntityNotFoundException"):
+            call(**place, Name="short_lived")
+    with pytest.raises(ClientError, match="EntityNotFoundException"):
+        glue.get_database(CatalogId=place["CatalogId"], Name="nothing")
+
+
 def test_default_cursor_gives_python_types(connection: Connection[Any]) -> None:
     cursor = connection.cursor()
     row = cursor.execute("SELECT id, name, price, at, day, tags FROM events WHERE id = 1").fetchone()

@@ -18,7 +18,7 @@ from local_aws.athena.api.results import Page, joined, put_object, read_page, ro
 from local_aws.athena.api.starting import WITHOUT_FILE, new_execution, repeated
 from local_aws.athena.dialect import QueryCancelled, QueryError
 from local_aws.athena.statements import Execution, Executions, Runner, header, invalid, lines_of_text
-from local_aws.athena.tables import Catalogs, Engine, metadata
+from local_aws.athena.tables import Catalogs, Engine, glue, metadata
 from local_aws.s3tables import IcebergTables
 from local_aws.seams import s3
 from local_aws.wire import AwsError, Upstream, bucket_and_key
@@ -77,9 +77,11 @@ class Operations:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self.engine.close)
 
-    async def metadata(self, operation: str, payload: Payload) -> Payload | None:
-        """A catalog operation; None where it is of the Glue catalog."""
-        answer = partial(metadata.answer, operation, self.catalogs, payload)
+    async def metadata(self, target: str, payload: Payload) -> Payload | None:
+        """A catalog operation of Athena or Glue; None where it is of another catalog."""
+        service, _, operation = target.partition(".")
+        answers = glue.answer if service == "AWSGlue" else metadata.answer
+        answer = partial(answers, operation, self.catalogs, payload)
         return await asyncio.get_running_loop().run_in_executor(self._threads, answer)
 
     async def start_query(self, payload: Payload) -> Payload:

@@ -21,6 +21,7 @@ __all__ = [
     "Texts",
     "athena_type",
     "bytes_read",
+    "glue",
     "iceberg_type",
     "is_view",
     "keep",
