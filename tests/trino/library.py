@@ -12,7 +12,7 @@ import boto3
 from tests.trino.compare import same_rows
 from tests.trino.local import as_column_type, column_type
 from tests.trino.pipeline import Statement
-from tests.trino.server import Answer, Trino
+from tests.trino.server import Answer, Trino, of_the_page
 from tests.trino.texts import outcome
 
 import dynaberg
@@ -99,14 +99,8 @@ def judge_library(server: Trino, wb: dynaberg.Workbench, statements: Sequence[St
         by_kind.setdefault(statement.kind, []).append(statement)
     print({kind: len(found) for kind, found in by_kind.items()})
     failed = judge_plans(server, wb, [*by_kind["SELECT"], *by_kind["MERGE"]])
-    for statement in by_kind["SELECT"]:
-        answer = server.run(with_parameters(statement), CATALOG, wb.settings.namespace)
-        theirs = outcome(answer)
-        if answer.error:
-            theirs["error"] = f"{answer.error}: {answer.message}"
-        said = verdict(theirs, athena_outcome(wb, statement))
-        failed += said != "same"
-        print(f"{said}  <-  {brief(statement.sql)}")
+    asked = [*by_kind["SELECT"], *page_statements()]
+    failed += sum(judge_select(server, wb, statement) for statement in asked)
     for statement in by_kind.get("CREATE_TABLE_AS_SELECT", []):
         failed += select_again(server, wb, statement)
     for statement in by_kind["MERGE"]:
@@ -115,6 +109,23 @@ def judge_library(server: Trino, wb: dynaberg.Workbench, statements: Sequence[St
     failed += replay(server, wb, [s for s in by_kind["MERGE"] if "transactions_changes" in s.sql])
     print(f"{failed} of the library's statements differ")
     return failed
+
+
+def judge_select(server: Trino, wb: dynaberg.Workbench, statement: Statement) -> bool:
+    """Prints a verdict on one SELECT; whether the answers differ."""
+    answer = server.run(with_parameters(statement), CATALOG, wb.settings.namespace)
+    theirs = outcome(answer)
+    if answer.error:
+        theirs["error"] = f"{answer.error}: {answer.message}"
+    said = verdict(theirs, athena_outcome(wb, statement))
+    print(f"{said}  <-  {brief(statement.sql)}")
+    return said != "same"
+
+
+def page_statements() -> list[Statement]:
+    """The SELECTs of `engines.md`, on the tables of the pipeline."""
+    found = of_the_page("sql").replace("lake.analytics.", "").split(";")
+    return [Statement(text.strip(), (), "SELECT", "SUCCEEDED", "") for text in found if text.strip()]
 
 
 def brief(sql: str) -> str:

@@ -30,19 +30,15 @@ STARTS_WITHIN_SECONDS = 180
 FETCHED_WITHIN_SECONDS = 300
 HOME = Path(__file__).parents[2] / "build" / "trino"
 
-ICEBERG = {
-    "connector.name": "iceberg",
-    "iceberg.catalog.type": "rest",
-    "iceberg.rest-catalog.view-endpoints-enabled": "false",
-    "iceberg.rest-catalog.sigv4-enabled": "true",
-    "iceberg.rest-catalog.signing-name": "s3tables",
-    "fs.native-s3.enabled": "true",
-    "s3.region": "us-east-1",
-    "s3.path-style-access": "true",
-    "s3.aws-access-key": "test",
-    "s3.aws-secret-key": "test",
-}
-"""The catalog of `engines.md`, with dummy keys and the address of objects."""
+LOCALLY = {"s3.path-style-access": "true", "s3.aws-access-key": "test", "s3.aws-secret-key": "test"}
+"""What a catalog needs here beside the page's settings: dummy keys, and objects at one address."""
+
+
+def of_the_page(language: str) -> str:
+    """The block about Trino of `engines.md` in a language."""
+    page = Path(__file__).parents[2] / "lib" / "dynaberg" / "pages" / "engines.md"
+    (block,) = re.findall(rf"```{language} trino\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return str(block)
 
 
 @dataclass
@@ -116,9 +112,11 @@ def configure(folder: Path, port: int, endpoint: str, arns: Mapping[str, str]) -
     )
     (folder / "log.properties").write_text("io.trino=WARN\nio.airlift=WARN\norg=WARN\n")
     (folder / "catalog" / "memory.properties").write_text("connector.name=memory\n")
+    page = dict(line.split("=", 1) for line in of_the_page("properties").splitlines())
     for name, arn in arns.items():
         lake = {
-            **ICEBERG,
+            **page,
+            **LOCALLY,
             "iceberg.rest-catalog.uri": f"{endpoint}/iceberg",
             "iceberg.rest-catalog.warehouse": arn,
             "s3.endpoint": endpoint,
