@@ -29,15 +29,7 @@ class StoppedError(Exception):
 
 
 class BatchDelivery:
-    """Delivers batches for one mapping.
-
-    Args:
-        mapping: What to retry, halve and discard by.
-        invoke: Invokes the function with an event.
-        discard: Reports a batch that is given up.
-        note: Receives the outcome of each invocation, for `LastProcessingResult`.
-        stopping: Set when no further invocation may start.
-    """
+    """Delivers batches for one mapping."""
 
     def __init__(
         self,
@@ -54,15 +46,7 @@ class BatchDelivery:
         self._stopping = stopping
 
     async def deliver(self, records: Sequence[StreamRecord], failures: int = 0) -> None:
-        """Deliver records in order, until each was handled or given up.
-
-        Args:
-            records: The batch, in the order of the stream.
-            failures: Attempts that this batch failed already.
-
-        Raises:
-            StoppedError: The event source was stopped before the end.
-        """
+        """Deliver records in order, until each was handled or given up."""
         invocations, pauses = failures, 0
         while records := await self._without_expired(records, invocations):
             answer = await self._attempt(records)
@@ -125,11 +109,7 @@ class BatchDelivery:
         await self._discard(Discarded(condition, invocations, version, SHARD_ID, info, event))
 
     async def _pause(self, count: int) -> None:
-        """Wait before the next attempt, ever longer.
-
-        Raises:
-            StoppedError: The event source was stopped during the wait.
-        """
+        """Wait before the next attempt, ever longer."""
         seconds = min(FIRST_PAUSE_SECONDS * 2 ** (count - 1), LONGEST_PAUSE_SECONDS)
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)

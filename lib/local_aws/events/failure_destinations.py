@@ -92,11 +92,7 @@ def invocation_record(mapping: EventSourceMapping, discarded: Discarded, now: da
 async def send_to_bucket(
     upstream: Upstream, mapping: EventSourceMapping, discarded: Discarded, now: datetime
 ) -> None:
-    """Write the record with its payload to the bucket.
-
-    Raises:
-        AwsError: The bucket did not take it.
-    """
+    """Write the record with its payload to the bucket."""
     record = invocation_record(mapping, discarded, now) | {"payload": discarded.event.decode()}
     key = "/".join(
         (

@@ -59,10 +59,6 @@ def failed_identifiers(answer: Answer, sent: Collection[str]) -> set[str]:
 
     An empty answer is success; one that names something absurd is the failure of all (developer guide,
     "Configuring partial batch response with DynamoDB and Lambda").
-
-    Args:
-        answer: The answer of a function that reports failures.
-        sent: The identifiers of the batch: message ids or sequence numbers.
     """
     try:
         payload = orjson.loads(answer.payload or b"null")

@@ -32,14 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class QueueReader:
-    """Delivers a queue's messages to a function until it is stopped.
-
-    Args:
-        upstream: Where the queue is.
-        mapping: What goes where.
-        invoke: Invokes the function with an event.
-        note: Receives the outcome of each invocation, for `LastProcessingResult`.
-    """
+    """Delivers a queue's messages to a function until it is stopped."""
 
     def __init__(
         self,

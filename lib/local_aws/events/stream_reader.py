@@ -72,16 +72,7 @@ class Lane:
 
 
 class StreamReader:
-    """Delivers a stream to a function until it is stopped.
-
-    Args:
-        mapping: What goes where.
-        stream: The stream.
-        position: Where to start.
-        keep: Receives the position below which everything is done with.
-        delivery: Delivers a batch.
-        disturb: Changes batches before they are delivered, for tests of failure.
-    """
+    """Delivers a stream to a function until it is stopped."""
 
     def __init__(
         self,

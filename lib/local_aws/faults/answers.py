@@ -79,14 +79,7 @@ def refusal(call: Call, code: str, status: int, message: str) -> Response:
 def with_failed_records(
     call: Call, answer: Any, failed_indexes: Collection[int], count: int
 ) -> dict[str, Any]:
-    """The answer of a call that took many records, some of which were kept from it.
-
-    Args:
-        call: The call.
-        answer: What the service said of those that reached it; None where none did.
-        failed_indexes: Which ones were kept from it.
-        count: How many there were.
-    """
+    """The answer of a call (None: none was made) that took many records, some of which were kept from it."""
     member, failures, code = _RECORD_FAILURES[call.operation]
     reached = iter((answer or {}).get(member, ()))
     failure = {"ErrorCode": code, "ErrorMessage": "Slow down (a fault on request)."}

@@ -131,12 +131,7 @@ class Faults(AtRest):
 
 
 class FaultyUpstream:
-    """ministack for those who call it in process, with the same faults (an `Upstream`).
-
-    Args:
-        ministack: The real one.
-        faults: Whose rules.
-    """
+    """ministack for those who call it in process, with the same faults (an `Upstream`)."""
 
     def __init__(self, ministack: Upstream, faults: Faults) -> None:
         self._ministack = ministack
@@ -151,11 +146,7 @@ class FaultyUpstream:
         return await self._ministack(request)
 
     async def operation(self, target: str, payload: Mapping[str, Any]) -> Any:
-        """Call an operation of a JSON service, unless a rule strikes.
-
-        Raises:
-            AwsError: What ministack or a rule refused.
-        """
+        """Call an operation of a JSON service, unless a rule strikes."""
         if self._faults.claims("POST", "/", target):
             request = Request("POST", "/", headers={"x-amz-target": target}, body=orjson.dumps(payload))
             refusal = await self._faults.refuse(call_of(request))

@@ -123,22 +123,14 @@ class Rule:
 
 
 def parse_rules(given: Any) -> list[Rule]:
-    """The rules of a request.
-
-    Raises:
-        AwsError: ValidationException, with what is wrong with which rule.
-    """
+    """The rules of a request."""
     if not isinstance(given, list) or not all(isinstance(rule, dict) for rule in given):
         raise AwsError("ValidationException", "The body is not a JSON list of rules.")
     return [parse_rule(rule) for rule in given]
 
 
 def parse_rule(given: Mapping[str, Any]) -> Rule:
-    """One rule; its resource may be called by its kind: function, bucket, stream, table or queue.
-
-    Raises:
-        AwsError: ValidationException.
-    """
+    """One rule; its resource may be called by its kind: function, bucket, stream, table or queue."""
     settings = {name: value for name, value in given.items() if name not in RESOURCE_NAMES}
     named = [value for name, value in given.items() if name in RESOURCE_NAMES]
     known = {f.name for f in fields(Rule) if f.init} - {"matched", "struck"}

@@ -54,13 +54,7 @@ class KnownStream:
 
 
 class Firehose:
-    """The Firehose part of the gateway (a `Service`).
-
-    Args:
-        upstream: ministack.
-        state_dir: The local AWS's state folder.
-        endpoint: Address of the gateway, for the delivery worker.
-    """
+    """The Firehose part of the gateway (a `Service`)."""
 
     def __init__(self, upstream: Upstream, state_dir: Path, endpoint: str) -> None:
         self._upstream = upstream

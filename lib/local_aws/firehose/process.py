@@ -22,11 +22,6 @@ class DeliveryProcess:
 
     The worker's standard input connects the two: words of one byte say what happened, and if the input closes
     without a `FINISH`, the worker ends at once. So a worker never outlives its gateway.
-
-    Args:
-        state_dir: The local AWS's state folder.
-        endpoint: Address of the gateway.
-        region: AWS Region of the clients.
     """
 
     def __init__(self, state_dir: Path, endpoint: str, region: str) -> None:

@@ -47,21 +47,13 @@ _put_record_batch = TypeAdapter(PutRecordBatch)
 
 
 def read_put_record(body: bytes) -> tuple[str, list[bytes]]:
-    """The delivery stream and the one record of a PutRecord request.
-
-    Raises:
-        AwsError: ValidationException or SerializationException.
-    """
+    """The delivery stream and the one record of a PutRecord request."""
     request = read(_put_record, body)
     return request["DeliveryStreamName"], [request["Record"]["Data"]]
 
 
 def read_put_record_batch(body: bytes) -> tuple[str, list[bytes]]:
-    """The delivery stream and the records of a PutRecordBatch request.
-
-    Raises:
-        AwsError: ValidationException, SerializationException or InvalidArgumentException.
-    """
+    """The delivery stream and the records of a PutRecordBatch request."""
     request = read(_put_record_batch, body)
     records = [record["Data"] for record in request["Records"]]
     if sum(map(len, records)) > BYTES_PER_CALL:

@@ -59,12 +59,7 @@ class Changes:
         self._last_us = 0
 
     def __call__(self, table_name: str, change: Mapping[str, Any]) -> dynamodb.KinesisChange:
-        """A change for Kinesis.
-
-        Args:
-            table_name: The table.
-            change: What ministack's DynamoDB says of a write, in the shape of DynamoDB Streams.
-        """
+        """A change for Kinesis."""
         images = change["dynamodb"]
         old, new = images.get("OldImage"), images.get("NewImage")
         self._last_us = max(time.time_ns() // 1_000, self._last_us + 1)
@@ -81,15 +76,7 @@ class Changes:
 def kinesis_record(
     table_name: str, change: Mapping[str, Any], created: int, precision: str, size_bytes: int
 ) -> dict[str, Any]:
-    """The record of a change; it has no sequence number, and what an item lacked is absent.
-
-    Args:
-        table_name: The table.
-        change: The change in the shape of DynamoDB Streams.
-        created: When it was made, since the epoch, in units of the precision.
-        precision: `MICROSECOND` or `MILLISECOND`.
-        size_bytes: Size of the keys and images.
-    """
+    """The record of a change; it has no sequence number. `created` is in units of the precision."""
     images = change["dynamodb"]
     return {
         "awsRegion": change["awsRegion"],

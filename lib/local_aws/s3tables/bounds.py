@@ -48,13 +48,7 @@ def is_new(manifest: ManifestFile, snapshot: Snapshot) -> bool:
 
 
 def valid_files(files: Mapping[str, bytes], metadata: TableMetadata, snapshot: Snapshot) -> dict[str, bytes]:
-    """The manifests of a snapshot and its list that must be written again, with valid bounds.
-
-    Args:
-        files: The manifest list and the new manifests, by their locations.
-        metadata: The table's metadata.
-        snapshot: The snapshot, which the table does not have yet.
-    """
+    """The manifests of a snapshot and its list that must be written again, with valid bounds."""
     texts = {
         i for i, field in metadata.schema()._lazy_id_to_field.items() if field.field_type == StringType()
     }

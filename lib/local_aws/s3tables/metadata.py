@@ -107,11 +107,7 @@ def entry_texts(entries: Sequence[Shared]) -> str:
 
 
 def create_metadata(request: Mapping[str, Any], location: str) -> TableMetadata:
-    """The metadata of a new table, from the body of a `createTable` request.
-
-    Raises:
-        IcebergError: BadRequestException, for a schema, partition spec or sort order that is not one.
-    """
+    """The metadata of a new table, from the body of a `createTable` request."""
     spec, order = request.get("partition-spec"), request.get("write-order")
     try:
         return new_table_metadata(
@@ -126,11 +122,7 @@ def create_metadata(request: Mapping[str, Any], location: str) -> TableMetadata:
 
 
 def parse_commit(payload: Mapping[str, Any]) -> CommitTableRequest:
-    """The requirements and updates of a commit.
-
-    Raises:
-        IcebergError: BadRequestException, for an update or a requirement that Iceberg does not know.
-    """
+    """The requirements and updates of a commit."""
     try:
         return CommitTableRequest.model_validate(payload)
     except ValidationError as error:
@@ -140,18 +132,7 @@ def parse_commit(payload: Mapping[str, Any]) -> CommitTableRequest:
 def apply_commit(
     commit: CommitTableRequest, base: TableMetadata | None, base_location: str | None, location: str
 ) -> TableMetadata:
-    """Check a commit's requirements and apply its updates.
-
-    Args:
-        commit: What to check and apply.
-        base: Current metadata, or None for a table that the commit creates.
-        base_location: Where the current metadata file is.
-        location: Where a table that the commit creates has its files.
-
-    Raises:
-        IcebergError: CommitFailedException (409) where a requirement does not hold,
-            BadRequestException where an update cannot be applied.
-    """
+    """Check a commit's requirements and apply its updates; without a base, it creates the table."""
     try:
         for requirement in commit.requirements:
             requirement.validate(base)

@@ -307,11 +307,7 @@ def named_table(bucket: str, identifier: Any) -> TableName:
 
 
 def check_name(kind: str, name: str) -> None:
-    """Refuse a name that S3 Tables refuses.
-
-    Raises:
-        IcebergError: BadRequestException.
-    """
+    """Refuse a name that S3 Tables refuses."""
     if not is_name(name):
         message = f"The {kind} name {name!r} is not valid: lower-case letters, digits and underscores."
         raise IcebergError(400, "BadRequestException", message)

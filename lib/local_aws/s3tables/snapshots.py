@@ -41,12 +41,7 @@ CODEC: Literal["deflate"] = "deflate"
 
 
 class MemoryFile(InputFile, OutputFile):
-    """A file in memory: written to be stored later, or read from what was stored.
-
-    Args:
-        location: Where it is, or will be, stored.
-        content: What it holds; nothing in a file that is written.
-    """
+    """A file in memory: written to be stored later, or read from what was stored."""
 
     def __init__(self, location: str, content: bytes | None = None) -> None:
         super().__init__(location)
@@ -118,10 +113,6 @@ def data_file(
 class NewSnapshot:
     """A snapshot that is being made on top of a table's current one.
 
-    Args:
-        table: The table as it is now.
-        new_file: Makes a metadata file at a location.
-
     Attributes:
         id: The snapshot's id.
         sequence_number: The sequence number that it gets.
@@ -182,15 +173,7 @@ class NewSnapshot:
         return Snapshot.model_validate(described)
 
     def commit(self, snapshot: Snapshot, *requirements: TableRequirement) -> CommitTableResponse:
-        """Make a snapshot the table's, if the table still is what it was made for.
-
-        Args:
-            snapshot: The snapshot; all its files are stored.
-            requirements: What else must hold, for its files.
-
-        Raises:
-            CommitFailedException: Somebody else has changed the table.
-        """
+        """Make a snapshot the table's, if the table still is what it was made for."""
         branch = {"ref-name": MAIN_BRANCH, "type": "branch", "snapshot-id": snapshot.snapshot_id}
         parent = {"ref": MAIN_BRANCH, "snapshot-id": snapshot.parent_snapshot_id}
         return self._table.catalog.commit_table(

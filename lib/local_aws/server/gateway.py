@@ -132,15 +132,7 @@ def replay(body: bytes) -> Receive:
 
 
 class Gateway:
-    """The ASGI application of the local AWS.
-
-    Args:
-        ministack: What answers the rest.
-        services: What is asked first, in order.
-        about: What health says of this process.
-        on_started: Called when everything is restored and started.
-        on_saved: Called when everything is stopped and saved.
-    """
+    """The ASGI application of the local AWS."""
 
     def __init__(
         self,

@@ -22,15 +22,7 @@ def interpreter() -> str:
 
 
 def spawn(options: Sequence[str], log: Path) -> int:
-    """Start the server in a session of its own, so that it outlives this process.
-
-    Args:
-        options: Its command line options.
-        log: File that takes what it prints; the one before is kept as `.previous.log`.
-
-    Returns:
-        Its process id.
-    """
+    """Start the server in a session of its own, so that it outlives this process."""
     if log.exists():
         log.replace(log.with_suffix(".previous.log"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

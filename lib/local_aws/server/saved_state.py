@@ -54,12 +54,7 @@ class Restored:
 
 
 class Checkpoint:
-    """The state that is being kept aside: links at once, made to last by `finish`.
-
-    Args:
-        state_dir: The state folder; nothing may change in it in the meantime.
-        saved_at: When the state was as it is.
-    """
+    """The state that is being kept aside: links at once, made to last by `finish`."""
 
     def __init__(self, state_dir: Path, saved_at: datetime | None) -> None:
         whole = [folder for folder in kept(state_dir) if mark_of(folder) is not None]
@@ -82,11 +77,7 @@ class Checkpoint:
 
 
 def restore(state_dir: Path) -> Restored:
-    """Bring the state folder to its last whole state, and keep that aside.
-
-    Raises:
-        ValueError: Nothing that was kept is whole; names the damaged file.
-    """
+    """Bring the state folder to its last whole state, and keep that aside."""
     found = kept(state_dir)
     if not found or (state_dir / MARK).exists():
         if not (state_dir / MARK).exists():

@@ -75,14 +75,7 @@ def may_write(scope: Mapping[str, Any]) -> bool:
 
 
 class Checkpoints:
-    """Keeps the state aside while it changes.
-
-    Args:
-        app: The application, called through this object, which sees what may change the state.
-        state_dir: The state folder.
-        about: What health says of this process; learns how the last checkpoint went.
-        errors: What ministack could not save.
-    """
+    """Keeps the state aside while it changes."""
 
     def __init__(self, app: Any, state_dir: Path, about: dict[str, Any], errors: SaveErrors) -> None:
         self._app, self._state_dir, self._about, self._errors = app, state_dir, about, errors

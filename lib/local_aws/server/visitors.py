@@ -26,9 +26,6 @@ _SENT_BY_BROWSERS = {"origin": "", "sec-fetch-site": "", "sec-fetch-dest": "", "
 def refusal(headers: Headers) -> AwsError | None:
     """Why a request is refused, or None where it may pass.
 
-    Args:
-        headers: The request's headers, as ASGI gives them.
-
     Example:
         >>> refusal([(b"host", b"127.0.0.1:4566")]) is None
         True

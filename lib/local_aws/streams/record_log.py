@@ -74,9 +74,6 @@ class Block(NamedTuple):
 class RecordLog(Sequence[Mapping[str, Any]]):
     """Records, each at a position that stays the same when earlier ones expire; a list of them to ministack.
 
-    Args:
-        records: The first records, as ministack has them.
-
     Attributes:
         first: Position of the oldest record that is kept.
     """

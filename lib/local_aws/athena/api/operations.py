@@ -32,16 +32,7 @@ Payload = Mapping[str, Any]
 
 
 class Operations:
-    """Answers Athena's operations.
-
-    Args:
-        upstream: ministack.
-        tables: The tables of all table buckets.
-        folder: Where DuckDB keeps its files.
-        endpoint: The local AWS.
-        region: Its region.
-        loop: Where all of them run.
-    """
+    """Answers Athena's operations."""
 
     def __init__(
         self,
@@ -219,11 +210,7 @@ def top_of(execution: Execution) -> bytes:
 
 
 def page_of(execution: Execution, start: int, count: int) -> Page:
-    """Some rows of a result, from the object that holds them: `start` is a place in it, 0 the first row.
-
-    Raises:
-        AwsError: InvalidRequestException, where the object is gone.
-    """
+    """Some rows of a result, from the object that holds them: `start` is a place in it, 0 the first row."""
     if execution.suffix == ".txt":
         end = start + count
         rows = [row_of(line) for line in execution.lines[start:end]]

@@ -59,11 +59,7 @@ def using(text: str | None, parameters: tuple[str, ...]) -> tuple[str, ...]:
 
 
 async def keep_or_drop(upstream: Upstream, workgroup: str, sql: str) -> None:
-    """Runs PREPARE or DEALLOCATE.
-
-    Raises:
-        StatementError: Where it is neither.
-    """
+    """Runs PREPARE or DEALLOCATE."""
     text = without_comments(sql)
     if found := PREPARE.fullmatch(text):
         await forget(upstream, {"StatementName": found[1], "WorkGroup": workgroup})

@@ -35,13 +35,7 @@ class Page(NamedTuple):
 
 
 def read_page(path: Path, offset: int, count: int) -> Page:
-    """Some rows of a CSV result.
-
-    Args:
-        path: The file.
-        offset: Where the first row starts, in bytes.
-        count: How many rows at most.
-    """
+    """Some rows of a CSV result."""
     rows: list[bytes] = []
     with path.open("rb") as file:
         file.seek(offset)
@@ -92,18 +86,7 @@ def fields(record: str) -> Iterator[str | None]:
 
 
 async def put_object(upstream: Upstream, region: str, address: str, body: bytes, kind: str) -> None:
-    """Writes an object.
-
-    Args:
-        upstream: ministack.
-        region: The region of its bucket.
-        address: `s3://bucket/key`.
-        body: What it holds.
-        kind: Its content type.
-
-    Raises:
-        QueryError: INVALID_OUTPUT_LOCATION, where S3 refuses it.
-    """
+    """Writes an object."""
     path = f"/{address.removeprefix('s3://')}"
     request = signed("s3", region, "PUT", path, raw_path=quote(path), body=body, kind=kind)
     response = await upstream(request)

@@ -29,15 +29,7 @@ class Output(NamedTuple):
 
 
 async def new_execution(upstream: Upstream, payload: Payload) -> Execution:
-    """The execution that a request asks for.
-
-    Args:
-        upstream: ministack, which keeps workgroups and prepared statements.
-        payload: The request.
-
-    Raises:
-        AwsError: InvalidRequestException, for a statement that Athena's parser refuses too.
-    """
+    """The execution that a request asks for."""
     query = payload.get("QueryString") or ""
     if not 1 <= len(query.encode()) <= LONGEST_QUERY_BYTES:
         raise invalid(f"QueryString must have between 1 and {LONGEST_QUERY_BYTES} bytes")
@@ -83,11 +75,7 @@ async def output_of(upstream: Upstream, workgroup: str, asked: Payload) -> Outpu
 
 
 def classify(execution: Execution) -> None:
-    """Sets the kind of a statement; what Athena's parser refuses fails here already.
-
-    Raises:
-        AwsError: InvalidRequestException with MALFORMED_QUERY.
-    """
+    """Sets the kind of a statement; what Athena's parser refuses fails here already."""
     try:
         kind = kind_of(execution.statement)
         execution.statement_type, execution.substatement_type = kind.type, kind.name

@@ -108,11 +108,7 @@ def wall_clock(moment: str, zone: str) -> str:
 
 
 def format_call(node: exp.Anonymous) -> exp.Expr:
-    """A call of `format` in DuckDB's spelling.
-
-    Raises:
-        QueryError: NOT_SUPPORTED, for a pattern that is no literal or a directive of dates.
-    """
+    """A call of `format` in DuckDB's spelling."""
     pattern, *values = node.expressions
     if not isinstance(pattern, exp.Literal):
         raise QueryError("NOT_SUPPORTED", "format: locally the pattern must be a literal", node)

@@ -23,11 +23,7 @@ NOT_VALIDATED = "maximum SQL statement complexity exceeded"
 
 
 def parse(sql: str) -> Node:
-    """A query or DML statement as Athena reads it.
-
-    Raises:
-        StatementError: Where Athena's grammar has no such statement.
-    """
+    """A query or DML statement as Athena reads it."""
     return parsed(sql).copy()
 
 
@@ -58,11 +54,7 @@ def parsed(sql: str) -> Node:
 
 
 def check_grammar(sql: str) -> None:
-    """Asks Trino's grammar.
-
-    Raises:
-        StatementError: With what was found and what was expected.
-    """
+    """Asks Trino's grammar."""
     # The validator wants brackets around the rows of a VALUES that stands alone; Athena does not.
     alone = re.match(r"\s*VALUES\b", sql, re.IGNORECASE) is not None
     text = f"{BEFORE_VALUES}{sql}\n)" if alone else sql

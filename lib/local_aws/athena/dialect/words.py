@@ -43,12 +43,7 @@ LAST_WORDS = ("ZONE", "PRECISION", "SECOND", "MONTH")
 
 
 def refuse_words(sql: str) -> None:
-    """Refuses what neighboring words give away.
-
-    Raises:
-        StatementError: At the word that Athena does not expect.
-        QueryError: TYPE_NOT_FOUND, for a type that only DuckDB or Hive's DDL knows.
-    """
+    """Refuses what neighboring words give away."""
     tokens = AthenaSql().tokenize(sql)
     for place, token in enumerate(tokens):
         before, after = tokens[max(place - 2, 0) : place], tokens[place + 1 : place + 4]

@@ -126,11 +126,7 @@ def translated_parts(
 
 
 def check_columns(context: Context, name: TableName, columns: Sequence[str], tree: Node) -> None:
-    """Names of columns that a statement writes.
-
-    Raises:
-        QueryError: COLUMN_NOT_FOUND.
-    """
+    """Names of columns that a statement writes."""
     known = {
         f.name.lower() for f in context.catalogs.load(name.catalog, name.database, name.table).schema().fields
     }
@@ -148,11 +144,7 @@ def check_columns(context: Context, name: TableName, columns: Sequence[str], tre
 def check_insert(
     context: Context, name: TableName, columns: Sequence[str], query: str, tree: exp.Insert
 ) -> None:
-    """Athena inserts only what fits a column's type without a cast.
-
-    Raises:
-        QueryError: TYPE_MISMATCH.
-    """
+    """Athena inserts only what fits a column's type without a cast."""
     wanted, given = column_types(context, name, columns), context.describe(query)
     for position in only_nulls(tree.expression):
         given[position] = "NULL"
@@ -164,11 +156,7 @@ def check_insert(
 def check_values(
     context: Context, name: TableName, columns: Sequence[str], given: Sequence[str], tree: Node
 ) -> None:
-    """UPDATE and MERGE, too, set only what fits.
-
-    Raises:
-        QueryError: TYPE_MISMATCH.
-    """
+    """UPDATE and MERGE, too, set only what fits."""
     wanted = column_types(context, name, columns)
     if not all(map(coerces, given, wanted)):
         kind = "MERGE" if isinstance(tree, exp.Merge) else "UPDATE"

@@ -27,18 +27,7 @@ def are_in(schema: Schema) -> bool:
 
 
 def write(context: Context, name: TableName, columns: Sequence[str], added: str, kept: str = "") -> int:
-    """Adds rows to a table, and removes others.
-
-    Args:
-        context: The statement's.
-        name: The table.
-        columns: The columns of both queries, all of the table's where none is named.
-        added: DuckDB's query of the rows to add.
-        kept: That of the rows to keep; all are kept without one.
-
-    Returns:
-        How many rows were added.
-    """
+    """Adds the rows of one query, and keeps only those of another where there is one; how many were added."""
     table = context.catalogs.load(name.catalog, name.database, name.table)
     schema = table.schema().as_arrow()
     names = [c.lower() for c in columns] or schema.names

@@ -142,11 +142,7 @@ def as_written(execution: Execution) -> exp.Expr | None:
 
 
 def again_after_conflict(change: Callable[[], Outcome]) -> Outcome:
-    """Runs a statement once more where another writer committed first; its answer is computed again.
-
-    Raises:
-        QueryError: ICEBERG_COMMIT_ERROR, where others were first every time.
-    """
+    """Runs a statement once more where another writer committed first; its answer is computed again."""
     for _ in range(CONFLICTS_BORNE):
         try:
             return change()

@@ -29,11 +29,7 @@ def page(name: str, items: Sequence[Any], payload: Payload) -> dict[str, Any]:
 
 
 def answer(operation: str, catalogs: Catalogs, payload: Payload) -> Payload | None:
-    """A catalog operation; None where the request names the Glue catalog.
-
-    Raises:
-        AwsError: MetadataException, for what is not there.
-    """
+    """A catalog operation; None where the request names the Glue catalog."""
     catalog = str(payload.get("CatalogName") or payload.get("Name") or "").lower()
     if not catalog.startswith(CATALOG_PREFIX):
         return None

@@ -98,16 +98,7 @@ COLUMNS = {
 
 
 def rows_of(table: Table, kind: str, node: exp.Expr | None = None) -> pa.Table:
-    """A metadata table.
-
-    Args:
-        table: The Iceberg table.
-        kind: What follows the `$`.
-        node: Where it stands in the statement.
-
-    Raises:
-        QueryError: TABLE_NOT_FOUND, where there is no such metadata table.
-    """
+    """A metadata table."""
     if kind not in KINDS:
         raise QueryError("TABLE_NOT_FOUND", f"Table '{'.'.join(table.name())}${kind}' does not exist", node)
     return KINDS[kind](table)

@@ -30,13 +30,7 @@ S3_KEYS = "{http://s3.amazonaws.com/doc/2006-03-01/}Contents/{http://s3.amazonaw
 
 
 class ObjectFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec has no types
-    """The objects of S3 as DuckDB's files.
-
-    Args:
-        endpoint: The local AWS, for what is written and listed.
-        region: Its region.
-        scratch: Folder of what is not yet written.
-    """
+    """The objects of S3 as DuckDB's files."""
 
     protocol = "s3"
     cachable = False
@@ -81,11 +75,7 @@ class ObjectFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec has no typ
         self.request("DELETE", path)
 
     def request(self, method: str, path: str, **more: Any) -> requests.Response:
-        """Asks S3 about an object.
-
-        Raises:
-            OSError: It refused.
-        """
+        """Asks S3 about an object."""
         address = f"{self._endpoint}/{quote(path.removeprefix('s3://'))}"
         headers = {"Authorization": signature("s3", self._region)}
         answer = requests.request(method, address, headers=headers, timeout=TIMEOUT_SECONDS, **more)
@@ -96,13 +86,7 @@ class ObjectFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec has no typ
 
 
 class Upload:
-    """An object that is being written.
-
-    Args:
-        objects: Where it goes.
-        path: Its address.
-        scratch: Folder of the file that holds it until then.
-    """
+    """An object that is being written."""
 
     def __init__(self, objects: ObjectFiles, path: str, scratch: Path) -> None:
         self._objects, self._path = objects, path

@@ -14,17 +14,7 @@ from local_aws.athena.dialect import QueryError, rewrite, to_duckdb
 def snapshot_of(
     table: Table, version: exp.Version, cursor: duckdb.DuckDBPyConnection, node: exp.Table
 ) -> int:
-    """The snapshot that a statement asks for.
-
-    Args:
-        table: The Iceberg table.
-        version: The clause: a snapshot's id, a branch's or tag's name, or a moment.
-        cursor: Works out the moment.
-        node: The table as it is written, to say where it stands.
-
-    Raises:
-        QueryError: Where the table has no such snapshot.
-    """
+    """The snapshot that a statement asks for."""
     value = constant(version.expression, cursor)
     if version.name.upper() == "TIMESTAMP":
         if not isinstance(value, datetime.date):
@@ -40,11 +30,7 @@ def snapshot_of(
 
 
 def snapshot_named(table: Table, value: object, node: exp.Table) -> int:
-    """A snapshot by its id, or by the name of a branch or a tag.
-
-    Raises:
-        QueryError: INVALID_ARGUMENTS.
-    """
+    """A snapshot by its id, or by the name of a branch or a tag."""
     if isinstance(value, int) and table.snapshot_by_id(value) is not None:
         return value
     if isinstance(value, str) and (snapshot := table.snapshot_by_name(value)) is not None:

@@ -55,11 +55,7 @@ def plain_text(value: str, kind: str, look: Look) -> str:
 
 
 def json_text(value: str, kind: str, look: Look) -> str:
-    """The SQL that writes a value that is not nested as JSON does.
-
-    Raises:
-        QueryError: TYPE_MISMATCH, for a type that Trino does not cast to JSON.
-    """
+    """The SQL that writes a value that is not nested as JSON does."""
     text = plain_text(value, kind, look)
     if kind in ("VARCHAR", "JSON"):
         return f"CAST({'to_json' if kind == 'VARCHAR' else ''}({value}) AS VARCHAR)"

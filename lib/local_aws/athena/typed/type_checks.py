@@ -29,11 +29,7 @@ CONDITIONS = (exp.Where, exp.Having, exp.Not, exp.And, exp.Or)
 
 
 def refuse_hidden_order(select: exp.Select) -> None:
-    """SELECT DISTINCT is ordered by what it selects.
-
-    Raises:
-        QueryError: EXPRESSION_NOT_IN_DISTINCT.
-    """
+    """SELECT DISTINCT is ordered by what it selects."""
     order = select.args.get("order")
     if not select.args.get("distinct") or order is None or any(e.is_star for e in select.expressions):
         return
@@ -48,11 +44,7 @@ def refuse_hidden_order(select: exp.Select) -> None:
 
 
 def check_columns_match(operation: exp.SetOperation, describe: Describe) -> None:
-    """The columns of both sides of UNION, INTERSECT and EXCEPT are alike.
-
-    Raises:
-        QueryError: TYPE_MISMATCH.
-    """
+    """The columns of both sides of UNION, INTERSECT and EXCEPT are alike."""
     if recursive_name(operation):
         return
     sides = []

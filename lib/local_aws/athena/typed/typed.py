@@ -32,12 +32,7 @@ Node = exp.Expr
 
 
 def rewrite_typed(tree: Node, describe: Describe) -> None:
-    """Rewrites in place what depends on types.
-
-    Args:
-        tree: A tree that `translate.rewrite` made, tables qualified.
-        describe: The column types of a query, by DuckDB's names.
-    """
+    """Rewrites in place what depends on types."""
     for values in tree.find_all(exp.Values):
         rewrite_scope(values, exp.Select(with_=visible_ctes(values)), describe)
     for select in selects(tree):

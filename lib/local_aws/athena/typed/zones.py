@@ -123,11 +123,7 @@ def joined(left: Node, right: Node) -> Node:
 
 
 def zone_of(node: Node | None, select: exp.Select | None) -> Node | None:
-    """The zone that an expression shows, None where that is UTC or it has none.
-
-    Raises:
-        QueryError: NOT_SUPPORTED, where it is one or the other, row by row.
-    """
+    """The zone that an expression shows, None where that is UTC or it has none."""
     if isinstance(node, exp.AtTimeZone):
         return not_utc(node.args["zone"])
     if isinstance(node, (exp.Cast, exp.TryCast)):
@@ -180,11 +176,7 @@ def text_zone(text: Node) -> list[Node]:
 
 
 def one_zone(zones: Sequence[Node | None], node: Node | None, *, is_far: bool = False) -> Node | None:
-    """The zone that all parts have.
-
-    Raises:
-        QueryError: NOT_SUPPORTED, where they differ or the zone is worked out in another scope.
-    """
+    """The zone that all parts have; refused where they differ or it is worked out in another scope."""
     first = zones[0] if zones else None
     if any(zone != first for zone in zones) or (is_far and first is not None and not first.is_string):
         message = (
@@ -195,11 +187,7 @@ def one_zone(zones: Sequence[Node | None], node: Node | None, *, is_far: bool = 
 
 
 def zone_name(zones: Sequence[Node | None]) -> str:
-    """The zone of a result's column.
-
-    Raises:
-        QueryError: NOT_SUPPORTED, where it differs from row to row.
-    """
+    """The zone of a result's column."""
     zone = one_zone(zones, None, is_far=True)
     return "UTC" if zone is None else zone.name
 
@@ -231,11 +219,7 @@ def literal_parts(node: Node) -> tuple[str, str, str]:
 
 
 def write_literal(node: exp.Cast) -> None:
-    """Writes a moment in UTC: the first of two that have its wall clock.
-
-    Raises:
-        QueryError: Where the zone's clocks never show it.
-    """
+    """Writes a moment in UTC: the first of two that have its wall clock."""
     clock, fraction, zone = literal_parts(node)
     try:
         date, _, time = clock.partition(" ")

@@ -31,10 +31,6 @@ MERGE_COUNT = 64
 class TableAppender:
     """Appends to one table, kept loaded between appends.
 
-    Args:
-        table: The table as it is now; follows the appends.
-        file_system: Where its files are.
-
     Attributes:
         table: The table after the last append. What its metadata says of older snapshots may be missing:
             the catalog need not answer a commit with them.
@@ -51,15 +47,7 @@ class TableAppender:
             table.io.fs_by_scheme = lambda scheme, netloc: file_system
 
     def append(self, files: Sequence[NewDataFile], properties: dict[str, str]) -> None:
-        """Append data files in one snapshot.
-
-        Args:
-            files: The files, made for the table as it is now.
-            properties: What the snapshot's summary says in addition.
-
-        Raises:
-            CommitFailedException: Somebody else has changed the table; load it again.
-        """
+        """Append data files in one snapshot."""
         new = NewSnapshot(self.table, self._new_file)
         data_files = [file.entry for file in files]
         self._unstored = [file.content for file in files]

@@ -26,11 +26,7 @@ FILES_AT_ONCE = 4
 
 
 def store(files: Iterable[MemoryFile], io: FileIO) -> None:
-    """Store files, several at once; a file that is stored already is replaced by the same.
-
-    Raises:
-        OSError: One of them could not be stored.
-    """
+    """Store files, several at once; a file that is stored already is replaced by the same."""
 
     def store_one(file: MemoryFile) -> None:
         with io.new_output(file.location).create(overwrite=True) as stream:

@@ -22,13 +22,7 @@ UNITS = {HourTransform: "hour", DayTransform: "day", MonthTransform: "month", Ye
 def partitions(
     rows: pa.Table, spec: PartitionSpec, schema: Schema
 ) -> Iterator[tuple[PartitionKey, pa.Table]]:
-    """The rows of each partition.
-
-    Args:
-        rows: Rows in the table's schema.
-        spec: The table's partition spec, with at least one field.
-        schema: The table's schema.
-    """
+    """The rows of each partition."""
     names = [str(index) for index in range(len(spec.fields))]
     values = pa.table([partition_values(rows, field, schema) for field in spec.fields], names=names)
     for distinct in values.group_by(names).aggregate([]).to_pylist():

@@ -116,11 +116,7 @@ RECORD_KINDS: dict[pa.DataType, type] = {
 
 
 class TypedRecords:
-    """Reads records of one schema.
-
-    Args:
-        schema: Names and types of the columns.
-    """
+    """Reads records of one schema."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema

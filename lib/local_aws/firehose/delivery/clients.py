@@ -42,12 +42,7 @@ def is_outage(error: Exception) -> bool:
 
 
 class DeliveryClients:
-    """Clients of the local AWS.
-
-    Args:
-        endpoint: Address of the gateway.
-        region: AWS Region.
-    """
+    """Clients of the local AWS."""
 
     def __init__(self, endpoint: str, region: str) -> None:
         self._endpoint, self._region = endpoint, region

@@ -96,14 +96,7 @@ class BeginAgainError(Exception):
 
 
 class StreamDelivery(threading.Thread):
-    """Delivers one stream until it is stopped or the stream is gone.
-
-    Args:
-        folder: The stream's folder, with its checkpoint.
-        config: The stream.
-        source: Where its records come from, at the committed position.
-        clients: The AWS services.
-    """
+    """Delivers one stream until it is stopped or the stream is gone."""
 
     def __init__(
         self, folder: Path, config: DeliveryConfig, source: Source, clients: DeliveryClients

@@ -65,13 +65,6 @@ def error_objects(
     """The objects that hold the failures of one flush, as (key, body).
 
     The same flush, done again, writes the same keys.
-
-    Args:
-        failures: What failed.
-        stream: Name of the delivery stream.
-        version: Version of its destination.
-        flush_id: The flush, as hexadecimal digits of a UUID.
-        ended_ms: When it was given up, epoch milliseconds.
     """
 
     def place(failure: FailedRecord) -> tuple[str, str]:

@@ -88,12 +88,6 @@ class Shard:
 class KinesisSource:
     """Reads all shards of a Kinesis stream, each in its order (a `Source`).
 
-    Args:
-        client: Kinesis.
-        stream_arn: The stream.
-        start_ms: Where shards without a position start, epoch milliseconds.
-        position: Sequence number of the last delivered record, by shard.
-
     Attributes:
         refused: Whether the last look did not reach the end of every shard.
     """
@@ -142,12 +136,7 @@ class KinesisSource:
         self._idle_seconds = BUSY_SECONDS if found else min(2 * self._idle_seconds, QUIET_SECONDS)
 
     def take(self, limit_bytes: int, end: Mapping[str, str] | None = None) -> Records:
-        """Take fetched records from one shard after the other, while they fit into the limit.
-
-        Args:
-            limit_bytes: Where to stop; one record is taken in any case.
-            end: The last sequence number to take of each shard, if not all.
-        """
+        """Take fetched records from one shard after the other, while they fit into the limit."""
         taken: list[Fetched] = []
         size_bytes = 0
         for shard, head in self._heads(end):

@@ -60,12 +60,7 @@ class Routed:
 
 
 class InvocationError(Exception):
-    """An invocation that gave no usable answer.
-
-    Args:
-        code: Firehose's error code.
-        message: Its words.
-    """
+    """An invocation that gave no usable answer."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -173,11 +168,7 @@ def event(batch: Records, ids: list[str], config: DeliveryConfig) -> dict[str, A
 def invoke(
     event: Mapping[str, Any], transformation: Transformation, client: LambdaClient
 ) -> list[dict[str, Any]]:
-    """Invoke the function once.
-
-    Raises:
-        InvocationError: It is missing, failed, or answered something else than records.
-    """
+    """Invoke the function once."""
     try:
         answer = client.invoke(FunctionName=transformation.function_arn, Payload=orjson.dumps(event))
     except ClientError as error:
@@ -198,11 +189,7 @@ def invoke(
 
 
 def interpret(record: Mapping[str, Any] | None, count: int) -> tuple[bytes, Mapping[str, Any]] | None:
-    """What the function made of one record: its data and its route, None where it was dropped.
-
-    Raises:
-        InvocationError: It did not come back once, or not as `Ok` with data.
-    """
+    """What the function made of one record: its data and its route, None where it was dropped."""
     if record is None:
         raise InvocationError("Lambda.MissingRecordId", MISSING)
     if count > 1:

@@ -36,12 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class DeliveryWorker:
-    """Delivers every stream that has a folder.
-
-    Args:
-        root: The folder of the stream folders.
-        clients: The AWS services.
-    """
+    """Delivers every stream that has a folder."""
 
     def __init__(self, root: Path, clients: DeliveryClients) -> None:
         self._root = root
@@ -49,11 +44,7 @@ class DeliveryWorker:
         self._deliveries: dict[Path, StreamDelivery] = {}
 
     def run(self, line: int) -> None:
-        """Deliver until the gateway says `FINISH`, and finish the current flushes.
-
-        Args:
-            line: File descriptor of the line to the gateway.
-        """
+        """Deliver until the gateway says `FINISH`, and finish the current flushes."""
         refreshed = 0.0
         while True:
             ready, _, _ = select.select([line], [], [], REFRESH_SECONDS)

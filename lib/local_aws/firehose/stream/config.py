@@ -173,15 +173,7 @@ def iceberg_description(description: Mapping[str, Any]) -> Mapping[str, Any] | N
 
 
 def table_bucket_arn(catalog_arn: str) -> str:
-    """The table bucket behind a Firehose catalog ARN.
-
-    Args:
-        catalog_arn: `arn:aws:glue:R:A:catalog/s3tablescatalog/<bucket>`, or the table bucket's own ARN,
-            which AWS does not take.
-
-    Raises:
-        AwsError: InvalidArgumentException for anything else.
-    """
+    """The table bucket behind a Firehose catalog ARN; its own ARN, which AWS does not take, is taken too."""
     if TABLE_BUCKET_ARN.fullmatch(catalog_arn):
         return catalog_arn
     match = CATALOG_ARN.fullmatch(catalog_arn)
@@ -221,11 +213,7 @@ def invalid(member: str, value: object, expectation: str) -> AwsError:
 
 
 def error_prefix_of(backup: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
-    """The prefix of failed records that belong to no configured table.
-
-    Raises:
-        AwsError: InvalidArgumentException for a prefix with an expression, which is not evaluated here.
-    """
+    """The prefix of failed records that belong to no configured table."""
     prefixes = [backup.get("ErrorOutputPrefix"), *(table.get("S3ErrorOutputPrefix") for table in tables)]
     for prefix in prefixes:
         if "!{" in (prefix or ""):
@@ -273,11 +261,7 @@ def read_config(description: Mapping[str, Any]) -> DeliveryConfig | None:
 
 
 def read_transformation(processing: Mapping[str, Any]) -> Transformation | None:
-    """The Lambda processor of a ProcessingConfiguration, if it is enabled.
-
-    Raises:
-        AwsError: InvalidArgumentException where it has no function, or a parameter that is no number.
-    """
+    """The Lambda processor of a ProcessingConfiguration, if it is enabled."""
     processors = processing["Processors"] if processing["Enabled"] else []
     functions = (processor for processor in processors if processor["Type"] == "Lambda")
     processor = next(functions, None)

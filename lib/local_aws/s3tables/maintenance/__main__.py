@@ -34,16 +34,7 @@ Job = Callable[[Table, Any, Mapping[str, Any], dict[str, datetime], datetime], O
 
 
 def run_jobs(catalog: Catalog, s3: Any, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the jobs of one table, one after the other.
-
-    Args:
-        catalog: The Iceberg REST catalog of the table bucket.
-        s3: S3 client.
-        request: `namespace`, `name`, `now`, `jobs` (settings by job, in order) and `noncurrent`.
-
-    Returns:
-        `outcomes` by job (`failureMessage` where it failed, else what it did), and `noncurrent`.
-    """
+    """Run the jobs of one table, one after the other: what each did, or its `failureMessage`."""
     now = datetime.fromisoformat(request["now"])
     noncurrent = {name: datetime.fromisoformat(at) for name, at in request["noncurrent"].items()}
     outcomes: dict[str, Outcome] = {}

@@ -233,16 +233,7 @@ def _status(outcome: Mapping[str, Any], ran_at: str) -> dict[str, str]:
 
 
 def check_settings(job: str, value: Mapping[str, Any], jobs: Collection[str]) -> None:
-    """Refuse settings that S3 Tables refuses.
-
-    Args:
-        job: The `type` of the call.
-        value: Its `value`: status and settings.
-        jobs: The types that the call takes.
-
-    Raises:
-        AwsError: BadRequestException, with what is wrong.
-    """
+    """Refuse settings that S3 Tables refuses."""
     if job not in jobs:
         raise _refused(f"The maintenance type {job!r} is none of {', '.join(jobs)}.")
     if value.get("status") not in ("enabled", "disabled", None):

@@ -58,16 +58,7 @@ class Compacted:
 
 
 def compact(table: Table, *, target_bytes: int, strategy: str = "auto") -> Compacted:
-    """Compact a table as it is now.
-
-    Args:
-        table: The table; it is brought up to date.
-        target_bytes: The wanted size of files.
-        strategy: `auto`, `binpack`, `sort` or `z-order`.
-
-    Raises:
-        CompactionError: The strategy needs a sort order that the table lacks, or others keep deleting.
-    """
+    """Compact a table as it is now."""
     order = sort_clause(table, strategy)
     for _ in range(BEGINNINGS):
         table.refresh()
@@ -93,13 +84,7 @@ def compact(table: Table, *, target_bytes: int, strategy: str = "auto") -> Compa
 
 
 def plan(table: Table, target_bytes: int, *, is_sorted: bool) -> Iterator[Group]:
-    """The files to rewrite, by partition: small ones where there are several, and all that have deletes.
-
-    Args:
-        table: The table.
-        target_bytes: The wanted size of files.
-        is_sorted: Whether the table's sort order is applied; then files without it are rewritten too.
-    """
+    """The files to rewrite, by partition: small ones where there are several, and all that have deletes."""
     found: dict[tuple[Any, ...], list[FileScanTask]] = defaultdict(list)
     for task in table.scan().plan_files():
         partition = task.file.partition
@@ -171,13 +156,7 @@ def packed(items: Iterable[Item], size_bytes: Callable[[Item], int]) -> Iterator
 
 
 class OpenFile:
-    """A data file that is being written.
-
-    Args:
-        table: The table that it is for.
-        group: Names its partition.
-        is_sorted: Whether its rows come in the table's sort order.
-    """
+    """A data file that is being written."""
 
     def __init__(self, table: Table, group: Group, *, is_sorted: bool) -> None:
         self._table, self._group, self._is_sorted = table, group, is_sorted
@@ -213,11 +192,7 @@ def data_folder(table: Table, group: Group) -> str:
 
 
 def sort_clause(table: Table, strategy: str) -> str | None:
-    """The ORDER BY of a strategy, or None where rows keep their order.
-
-    Raises:
-        CompactionError: `sort` without a sort order, `z-order` with fewer than two columns in it.
-    """
+    """The ORDER BY of a strategy, or None where rows keep their order."""
     schema = table.schema()
     fields = [(field, schema.find_field(field.source_id).name) for field in table.sort_order().fields]
     if strategy == "binpack" or (strategy == "auto" and not fields):

@@ -41,17 +41,7 @@ class Removal:
 
 
 def expire(table: Table, *, min_to_keep: int, max_age: timedelta, now: datetime) -> set[str]:
-    """Expire snapshots; the locations of the files that none of the others refers to.
-
-    Args:
-        table: The table; it is brought up to date.
-        min_to_keep: How many snapshots stay, however old.
-        max_age: Younger snapshots stay.
-        now: The moment that ages are counted to.
-
-    Raises:
-        ExpiryError: The table has tags or branches, or properties that regulate expiry.
-    """
+    """Expire snapshots; the locations of the files that none of the others refers to."""
     refuse_what_s3_tables_refuses(table)
     expired = to_expire(table, min_to_keep, max_age, now)
     if not expired:
@@ -78,11 +68,7 @@ def to_expire(table: Table, min_to_keep: int, max_age: timedelta, now: datetime)
 
 
 def refuse_what_s3_tables_refuses(table: Table) -> None:
-    """Fail as the job does on S3 Tables ("Considerations and limitations for maintenance jobs").
-
-    Raises:
-        ExpiryError: Tags or branches, `gc.enabled=false`, or `history.expire.*` properties.
-    """
+    """Fail as the job does on S3 Tables ("Considerations and limitations for maintenance jobs")."""
     refs = sorted(name for name in table.metadata.refs if name != MAIN_BRANCH)
     if refs:
         raise ExpiryError(f"The table has tags or branches: {', '.join(refs)}.")
@@ -117,16 +103,7 @@ def remove_unreferenced(
     noncurrent_days: int,
     now: datetime,
 ) -> Removal:
-    """Delete the unreferenced files of a table, once they are due.
-
-    Args:
-        table: The table; it is brought up to date.
-        s3: S3 client.
-        noncurrent: Since when files are noncurrent, by location.
-        unreferenced_days: After how many days a file that was never referenced becomes noncurrent.
-        noncurrent_days: After how many more days it is deleted.
-        now: The moment that ages are counted to.
-    """
+    """Delete the unreferenced files of a table, once they are due."""
     table.refresh()
     stored = dict(objects(s3, table.location()))
     unreferenced = stored.keys() - referenced(table)

@@ -18,12 +18,7 @@ LONGEST_LINE_BYTES = 2**26
 
 
 class MaintenanceProcess:
-    """Runs jobs, a JSON line each way; the caller makes one request at a time.
-
-    Args:
-        endpoint: Address of the gateway.
-        region: AWS Region.
-    """
+    """Runs jobs, a JSON line each way; the caller makes one request at a time."""
 
     def __init__(self, endpoint: str, region: str) -> None:
         self._command = [sys.executable, "-m", "local_aws.s3tables.maintenance"]
@@ -33,11 +28,7 @@ class MaintenanceProcess:
         self._ending: asyncio.TimerHandle | None = None
 
     async def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the jobs of one table.
-
-        Raises:
-            OSError: The process ended over it.
-        """
+        """Run the jobs of one table."""
         if self._ending is not None:
             self._ending.cancel()
         process = await self._running()

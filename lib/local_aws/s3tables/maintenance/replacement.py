@@ -45,16 +45,7 @@ class Replacement:
 
 
 def commit_replacement(table: Table, replacement: Replacement) -> int:
-    """Commit a replacement, on top of what others have appended; the snapshot's id.
-
-    Args:
-        table: The table; it is brought up to date.
-        replacement: What goes and what comes.
-
-    Raises:
-        ReplaceConflictError: A file is gone, or a row of one was deleted, since the files were read.
-        CommitFailedException: Others committed first, at every attempt.
-    """
+    """Commit a replacement, on top of what others have appended; the snapshot's id."""
     known: Entries = {}
     for attempt in range(ATTEMPTS):
         try:
