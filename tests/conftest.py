@@ -26,6 +26,20 @@ UNWANTED = (
     "AWS_CA_BUNDLE",
 )
 MARKED_FOLDERS = ("integration", "notebooks", "browser")
+# Processes take the files in this order: the longest first, and last the short ones, which fill what is left.
+FIRST_TO_LAST = (
+    "notebooks/test_execution.py",
+    "integration/deploy/test_permissions.py",
+    "integration/proof/test_faults_survived.py",
+    "integration/delivery/test_kills.py",
+    "integration/local_aws/test_maintenance.py",
+    "integration/profile/test_wide.py",
+    "integration/layers/test_refresh_reach.py",
+    "integration",
+    "aws",
+    "notebooks",
+    "unit",
+)
 
 
 def guard_environment() -> None:
@@ -43,8 +57,15 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
+def place(path: Path) -> int:
+    """Where a file stands in the order of files."""
+    name = path.relative_to(Path(__file__).parent).as_posix()
+    return next((n for n, start in enumerate(FIRST_TO_LAST) if name.startswith(start)), len(FIRST_TO_LAST))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by the folder that it lies in."""
+    """Mark every test by the folder that it lies in, and put long files first."""
+    items.sort(key=lambda item: place(item.path))
     for item in items:
         for folder in MARKED_FOLDERS:
             if folder in item.path.relative_to(Path(__file__).parent).parts[:1]:
