@@ -27,7 +27,10 @@ from dynaberg.settings import Settings
 
 # "Using and configuring retries": standard mode backs off with jitter and retries throttling.
 _CONFIG = Config(
-    retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, max_pool_connections=32
+    retries={"mode": "standard", "total_max_attempts": 6},
+    connect_timeout=5,
+    read_timeout=60,
+    max_pool_connections=32,
 )
 _CREDENTIALS_CODES = {
     "ExpiredToken",
@@ -75,9 +78,25 @@ def client(session: boto3.Session, name: str) -> Any:
     """
     kept = _clients.setdefault(session, {})
     if name not in kept:
-        make: Any = session.client
-        kept[name] = make(name, config=_CONFIG)
+        kept[name] = new_client(session, name)
     return kept[name]
+
+
+def new_client(session: boto3.Session, name: str, **options: Any) -> Any:
+    """A boto3 client of its own, with the time-outs and retries of all clients.
+
+    Args:
+        session: An open session.
+        name: Service, such as `firehose`.
+        **options: More options of botocore's `Config`.
+    """
+    make: Any = session.client
+    return make(name, config=client_config(**options))
+
+
+def client_config(**options: Any) -> Config:
+    """The time-outs and retries of all clients, with more options of botocore's `Config`."""
+    return _CONFIG.merge(Config(**options))
 
 
 def account_id(session: boto3.Session) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ClientError
 
 from dynaberg import aws
@@ -13,12 +17,15 @@ from dynaberg.errors import NotFoundError
 from dynaberg.null_lists import keep_null_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import boto3
-    from botocore.credentials import Credentials, RefreshableCredentials
+    import requests
+    from botocore.credentials import Credentials
     from pyiceberg.catalog import Catalog
     from pyiceberg.catalog.rest import RestCatalog
+    from pyiceberg.io import FileIO
+    from pyiceberg.manifest import DataFile, ManifestFile
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -30,6 +37,16 @@ _REMOVALS = (
     *("deleted-data-files", "deleted-records", "added-delete-files"),
     *("added-position-deletes", "added-equality-deletes"),
 )
+_AT_ONCE = 16
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+# To connect, and to wait for the next bytes of an answer.
+_TIMEOUT_SECONDS = (5, 60)
+# Refused before it was looked at (Iceberg REST specification: 503, "SlowDown"), so that also commits can be
+# sent again.
+_THROTTLED, _THROTTLE_SECONDS = (429, 503), 0.5
+# The field of a position delete file that names the data file (Iceberg spec, "Reserved Field IDs"); DuckDB
+# has the bounds of that name under another id.
+_DELETED_IN = (2_147_483_546, 2_147_483_646)
 # How boto3 may have got credentials that Arrow cannot get: https://github.com/apache/arrow/issues/41794.
 _ONLY_BOTO3 = {"assume-role", "assume-role-with-saml", "login"}
 
@@ -85,7 +102,7 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
     keep_null_lists()
     endpoint = aws.client(session, "s3tables").meta.endpoint_url
     region = session.region_name
-    catalog: Catalog = _explained(RestCatalog)(
+    catalog: Catalog = _explained(RestCatalog, session)(
         settings.table_bucket_name,
         **{
             "uri": f"{endpoint}/iceberg",
@@ -95,6 +112,8 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
             "rest.signing-region": region,
             "client.region": region,
             "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+            "s3.connect-timeout": str(_TIMEOUT_SECONDS[0]),
+            "s3.request-timeout": str(_TIMEOUT_SECONDS[1]),
         }
         | _credentials(session)
         | _object_endpoint(session),
@@ -182,26 +201,105 @@ def only_adds(snapshot: Snapshot) -> bool:
     )
 
 
-def _explained(of: type[RestCatalog]) -> type[RestCatalog]:
-    """The catalog, whose every request says so where a local AWS does not answer any more."""
+def manifests_of(table: Table, snapshots: Iterable[Snapshot]) -> dict[int, list[ManifestFile]]:
+    """The manifests of snapshots by snapshot id; their lists are read many at a time.
+
+    Args:
+        table: Native pyiceberg table.
+        snapshots: Snapshots of the table.
+    """
+    wanted = list(snapshots)
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        lists = threads.map(lambda snapshot: snapshot.manifests(table.io), wanted)
+        return {snapshot.snapshot_id: found for snapshot, found in zip(wanted, lists, strict=True)}
+
+
+def live_records(table: Table, snapshots: Iterable[Snapshot]) -> dict[int, int]:
+    """How many rows snapshots have, by snapshot id.
+
+    Only where rows are under position deletes are manifests read, each once. A compaction may leave delete
+    files behind whose data files it has replaced; summaries go on counting them, though they delete nothing.
+
+    Args:
+        table: Native pyiceberg table.
+        snapshots: Snapshots of the table.
+    """
+    given = {each.snapshot_id: each for each in snapshots}
+    counts = {snapshot_id: _counted(each, "total-records") for snapshot_id, each in given.items()}
+    partly = [each for each in given.values() if _counted(each, "total-position-deletes")]
+    lists = manifests_of(table, partly)
+    paths = {m.manifest_path: m for found in lists.values() for m in found}
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        files = dict(zip(paths, threads.map(lambda m: _live_files(table, m), paths.values()), strict=True))
+    for snapshot_id, manifests in lists.items():
+        held = [file for manifest in manifests for file in files[manifest.manifest_path]]
+        data = {None, *(file.file_path for file in held if file.content.value == 0)}
+        deletes = [file for file in held if file.content.value == 1]
+        counts[snapshot_id] -= sum(f.record_count for f in deletes if deleted_in(f) in data)
+    return counts
+
+
+def _counted(snapshot: Snapshot, name: str) -> int:
+    summary: Any = snapshot.summary or {}
+    return int(summary.get(name) or 0)
+
+
+def _live_files(table: Table, manifest: ManifestFile) -> list[DataFile]:
+    return [entry.data_file for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)]
+
+
+def deleted_in(file: DataFile) -> str | None:
+    """The data file in which a position delete file deletes rows; None if it may be several."""
+    lower, upper = file.lower_bounds or {}, file.upper_bounds or {}
+    paths = [lower[field] for field in _DELETED_IN if field in lower and lower[field] == upper.get(field)]
+    return paths[0].decode() if paths else None
+
+
+def _explained(of: type[RestCatalog], session: boto3.Session) -> type[RestCatalog]:
+    """The catalog, with time-outs and renewed keys, whose requests are repeated where AWS throttles them.
+
+    Where a local AWS does not answer any more, its error says so.
+    """
     import requests
 
     class Explained(of):  # type: ignore[valid-type, misc]
         def _create_session(self) -> requests.Session:
-            session: requests.Session = super()._create_session()
-            send = session.send
+            opened: requests.Session = super()._create_session()
+            send = opened.send
 
             def explained(request: requests.PreparedRequest, **options: Any) -> requests.Response:
+                if options.get("timeout") is None:
+                    options["timeout"] = _TIMEOUT_SECONDS
                 try:
-                    return send(request, **options)
+                    # Each attempt is signed anew, so it is a request of its own.
+                    return _until_taken(lambda: send(request.copy(), **options))
                 except requests.exceptions.ConnectionError as error:
                     aws.explain_silence(str(request.url), error)
                     raise
 
-            session.send = explained  # type: ignore[method-assign]
-            return session
+            opened.send = explained  # type: ignore[method-assign]
+            return opened
+
+        def _load_file_io(
+            self, properties: Any = MappingProxyType({}), location: str | None = None
+        ) -> FileIO:
+            # A catalog is kept for longer than the keys of a role live.
+            keys = session.get_credentials()
+            renewed = _object_keys(keys) if isinstance(keys, RefreshableCredentials) else {}
+            io: FileIO = super()._load_file_io({**properties, **renewed}, location)
+            return io
 
     return Explained
+
+
+def _until_taken(send: Callable[[], requests.Response]) -> requests.Response:
+    """Send a request again, after growing pauses, as long as AWS refuses it for its rate alone."""
+    for attempt in range(_ATTEMPTS - 1):
+        answer = send()
+        if answer.status_code not in _THROTTLED:
+            return answer
+        time.sleep(random.uniform(0, _THROTTLE_SECONDS * 2**attempt))  # noqa: S311
+    return send()
 
 
 def _credentials(session: boto3.Session) -> dict[str, str]:
@@ -210,8 +308,6 @@ def _credentials(session: boto3.Session) -> dict[str, str]:
     The exception are those of a role that a profile names: Arrow would send its requests unsigned, so that
     objects are read with the keys of now.
     """
-    from botocore.credentials import RefreshableCredentials
-
     credentials = session.get_credentials()
     if credentials is None or isinstance(credentials, RefreshableCredentials):
         profile = {} if session.profile_name == "default" else {"client.profile-name": session.profile_name}

@@ -15,7 +15,14 @@ from botocore.exceptions import ClientError
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 
-from dynaberg.catalog import _credentials, _object_endpoint, only_adds, set_properties, table_bucket_arn
+from dynaberg.catalog import (
+    _credentials,
+    _object_endpoint,
+    live_records,
+    only_adds,
+    set_properties,
+    table_bucket_arn,
+)
 from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
 
@@ -137,3 +144,30 @@ def test_a_table_bucket_that_does_not_exist_names_those_that_do() -> None:
     assert table_bucket_arn(found, Settings()) == there
     with pytest.raises(NotFoundError, match="'streamtablebucket'"):
         table_bucket_arn(found, Settings(table_bucket_name="streamtablebuckets"))
+
+
+def stored(path: str, records: int, *, deletes_in: str | None = "", field: int = 2_147_483_546) -> Any:
+    """An entry of a manifest: a data file, or the deletes of one."""
+    bounds = {field: deletes_in.encode()} if deletes_in else {}
+    content = SimpleNamespace(value=0 if deletes_in == "" else 1)
+    return SimpleNamespace(
+        data_file=SimpleNamespace(
+            file_path=path, record_count=records, content=content, lower_bounds=bounds, upper_bounds=bounds
+        )
+    )
+
+
+def test_deletes_of_files_that_a_compaction_replaced_do_not_count() -> None:
+    entries = [
+        stored("compacted", 95),
+        stored("dangling", 5, deletes_in="before"),
+        stored("new", 2, deletes_in="compacted"),
+        stored("of-duckdb", 3, deletes_in="compacted", field=2_147_483_646),
+        stored("of-several", 1, deletes_in=None),
+    ]
+    manifest = SimpleNamespace(manifest_path="m", fetch_manifest_entry=lambda *_, **__: entries)
+    summary = {"total-records": "95", "total-position-deletes": "11"}
+    with_deletes: Any = SimpleNamespace(snapshot_id=2, summary=summary, manifests=lambda _: [manifest])
+    without: Any = SimpleNamespace(snapshot_id=1, summary={"total-records": "7"}, manifests=None)
+    table: Any = SimpleNamespace(io=None)
+    assert live_records(table, [without, with_deletes]) == {1: 7, 2: 95 - 2 - 3 - 1}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from dynaberg import catalog
+from dynaberg import aws, catalog
 from dynaberg.curated.content import create_content, replace_content
 from dynaberg.curated.files import STAGING, CuratedFile, implied_checks, read_file
 from dynaberg.curated.merge import content_after, merge_from, region, watermark_bound
@@ -206,4 +206,8 @@ class _Work:
                 self._remove(name)
 
     def _remove(self, name: str) -> None:
-        self._iceberg.purge_table((self._settings.namespace, name))
+        # pyiceberg's own call asks for `purgeRequested=True`, and S3 Tables documents `true`.
+        arn = catalog.table_bucket_arn(self._session, self._settings)
+        aws.client(self._session, "s3tables").delete_table(
+            tableBucketARN=arn, namespace=self._settings.namespace, name=name
+        )

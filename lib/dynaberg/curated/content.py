@@ -51,7 +51,7 @@ def replace_content(session: boto3.Session, settings: Settings, name: str, selec
     wanted = [column.name for column in probe.columns]
     if sorted(wanted) != sorted(names):
         msg = f"{name}.sql gives the columns {', '.join(wanted)}; the table has {', '.join(names)}."
-        hint = f'Drop it, wb.catalog.purge_table(("{settings.namespace}", "{name}")), and build again.'
+        hint = f"Drop it, wb.query('DROP TABLE \"{name}\"'), and build again."
         raise QueryError(msg, hint=hint)
     return commit(session, settings, replace_statement(name, select, names))
 

@@ -116,7 +116,7 @@ def state_of(table: Table) -> TableState:
         table.name()[-1],
         made.snapshot_id if made else None,
         snapshot.snapshot_id if snapshot else None,
-        _rows(snapshot),
+        catalog.live_records(table, [snapshot])[snapshot.snapshot_id] if snapshot else 0,
         datetime.fromtimestamp(made.timestamp_ms / 1_000, UTC) if made else None,
         Built(**json.loads(properties[BUILT])) if BUILT in properties else None,
         Failed(**json.loads(properties[FAILED])) if FAILED in properties else None,
@@ -132,13 +132,6 @@ def _last_change(table: Table, snapshot: Snapshot | None) -> Snapshot | None:
             break
         snapshot = parent
     return snapshot
-
-
-def _rows(snapshot: Snapshot | None) -> int:
-    if snapshot is None or snapshot.summary is None:
-        return 0
-    total, deleted = (snapshot.summary[name] for name in ("total-records", "total-position-deletes"))
-    return int(total or 0) - int(deleted or 0)
 
 
 def set_built(table: Table, built: Built) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,8 @@ COLUMNS = [
 _DEFAULT_SPAN = timedelta(hours=24)
 # One response of GetMetricData: for longer times the minutes are combined.
 _POINTS = 1_440
+# "GetMetricData": the seconds of which a period is a multiple, by how many days ago the time begins.
+_PERIODS = {63: 3_600, 15: 300, 0: 60}
 _SAME_MOMENT = "DynamoDB dates a change once, when it enters the stream; only its own metric shows more"
 _TWO_STEPS = "Firehose records no time of arrival; its metric shows how much of this was its own"
 _WHOLE_SECONDS = "DynamoDB Streams rounds times down to the second: up to one second too much"
@@ -192,7 +195,6 @@ def _worst(
     """The largest value of each metric since a moment, in seconds, by hop; absent if there is none."""
     cloudwatch = aws.client(session, "cloudwatch")
     end = datetime.now(UTC) + timedelta(minutes=1)
-    minutes = max(1, int((end - since).total_seconds() // 60 // _POINTS) + 1)
     found = {hop: _listed(cloudwatch, metric) for hop, metric in metrics.items()}
     hops = [hop for hop, metric in found.items() if metric]
     if not hops:
@@ -200,7 +202,7 @@ def _worst(
     queries = [
         {
             "Id": f"m{number}",
-            "MetricStat": {"Metric": found[hop], "Period": minutes * 60, "Stat": "Maximum"},
+            "MetricStat": {"Metric": found[hop], "Period": period(end - since), "Stat": "Maximum"},
         }
         for number, hop in enumerate(hops)
     ]
@@ -211,6 +213,16 @@ def _worst(
         for hop, seen in values.items()
         if seen
     }
+
+
+def period(span: timedelta) -> int:
+    """The period in seconds with which CloudWatch answers for a time up to now, in one response.
+
+    Args:
+        span: How long ago the time begins.
+    """
+    step = next(seconds for days, seconds in _PERIODS.items() if span >= timedelta(days=days))
+    return step * max(1, math.ceil(span.total_seconds() / _POINTS / step))
 
 
 def _listed(cloudwatch: Any, metric: _Metric) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from botocore.exceptions import ClientError
 from dynaberg import aws, catalog, deploy
 from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
 from dynaberg.functions.routing import Router
-from dynaberg.source import StreamRecord, read_changes, read_shard, shards_of
+from dynaberg.source import Shard, StreamRecord, read_changes, read_shard, shards_of
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.1, 2.0, 1.3
 _STREAM_HOURS = 24
 # Firehose repeats an error that holds it up, though not at once.
 _LOG_SECONDS = 300
+_SHARDS_AT_ONCE = 8
 
 
 def wait_for_delivery(
@@ -230,16 +232,18 @@ def change_ids_in_stream(session: boto3.Session, stream_arn: str) -> set[str]:
     Returns:
         The ids, of all shards.
     """
-    streams = session.client("dynamodbstreams")
+    streams = aws.new_client(session, "dynamodbstreams")
     streams.meta.events.register("before-parse.dynamodb-streams.GetRecords", _keep_ids)
     # The stream may hold a change for longer than the log is searched for it.
     oldest = datetime.now(UTC) - timedelta(hours=_STREAM_HOURS)
-    return {
-        record["eventID"]
-        for shard in shards_of(streams, stream_arn)
-        for record in read_shard(streams, stream_arn, shard)
-        if record["dynamodb"]["ApproximateCreationDateTime"] >= oldest
-    }
+
+    def ids(shard: Shard) -> list[str]:
+        records = read_shard(streams, stream_arn, shard)
+        made = "ApproximateCreationDateTime"
+        return [record["eventID"] for record in records if record["dynamodb"][made] >= oldest]
+
+    with ThreadPoolExecutor(_SHARDS_AT_ONCE) as threads:
+        return {found for each in threads.map(ids, shards_of(streams, stream_arn)) for found in each}
 
 
 def _keep_ids(response_dict: dict[str, Any], **_: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from dynaberg.contracts import Contract
 
-_LENGTH_BYTES = 4
+_LENGTH_BYTES, _MUCH_GB = 4, 1
 
 
 def changes_between(
@@ -32,7 +33,9 @@ def changes_between(
     """What changed in a table from one snapshot to another, value by value.
 
     Data files that are in both snapshots with the same deletes are not read; of a file with additional
-    deletes, only the rows that these delete are compared. The columns are those of the table today.
+    deletes, only the rows that these delete are compared. A compaction between the two has replaced files,
+    though: what it has rewritten is read on both sides, and a warning says so if that is more than 1 GB. The
+    columns are those of the table today.
 
     Args:
         table: Native pyiceberg table.
@@ -56,12 +59,26 @@ def changes_between(
     key = _key(table, key)
     before = {task.file.file_path: task for task in table.scan(snapshot_id=first.snapshot_id).plan_files()}
     after = {task.file.file_path: task for task in table.scan(snapshot_id=second.snapshot_id).plan_files()}
+    _warn_of_size(table, before, after)
     deletes = _Deletes(table)
     removed = _rows_only_in(table, before, after, deletes)
     added = _rows_only_in(table, after, before, deletes)
     if contract is not None and "unmapped" in added.column_names:
         removed, added = unpack_rows(removed, contract), unpack_rows(added, contract)
     return to_long_form(compare(removed, added, key), key, [field.name for field in table.schema().fields])
+
+
+def _warn_of_size(table: Table, before: dict[str, FileScanTask], after: dict[str, FileScanTask]) -> None:
+    """Say how much will be read, if it is much: the files that only one of the snapshots has."""
+    tasks = before | after
+    size_gb = sum(tasks[path].file.file_size_in_bytes for path in before.keys() ^ after.keys()) / 10**9
+    if size_gb > _MUCH_GB:
+        warnings.warn(
+            f"The snapshots of {table.name()[-1]!r} share few files, as after a compaction, so that "
+            f"{size_gb:,.1f} GB are read into this machine. In SQL, Athena compares them where they are: "
+            f"SELECT … FOR VERSION AS OF … EXCEPT SELECT … FOR VERSION AS OF ….",
+            stacklevel=3,
+        )
 
 
 def _key(table: Table, given: Sequence[str]) -> tuple[str, ...]:

@@ -147,9 +147,7 @@ def _landed(
     """For each version, the snapshot in which it landed, and when that was committed."""
     import pandas as pd
 
-    credentials = session.get_credentials()
-    opened = _open_catalog(session, settings, credentials.access_key if credentials else None)
-    log = catalog.load_table(opened, settings, contract.log_name)
+    log = catalog.load_table(_open_catalog(session, settings), settings, contract.log_name)
     received = {str(path): list(rows) for path, rows in found.groupby("path")["received_at"]}
     by_path = find_landings(log, received)
     snapshots = [by_path.get(path) for path in found["path"]]
@@ -161,8 +159,8 @@ def _landed(
 
 
 @lru_cache(maxsize=8)
-def _open_catalog(session: boto3.Session, settings: Settings, access_key: str | None) -> Catalog:
-    """The catalog, cached for as long as its keys live: opening it takes as long as finding a version."""
+def _open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
+    """The catalog, kept: opening it takes as long as finding a version."""
     return catalog.open_catalog(session, settings)
 
 

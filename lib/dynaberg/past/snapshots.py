@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
+from dynaberg.catalog import live_records
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.past.bookmarks import bookmarked, find_bookmark
 
@@ -19,18 +21,19 @@ if TYPE_CHECKING:
 Moment = datetime | SupportsIndex | str
 
 # Rows under a position delete are deleted, too, although the file that holds them stays.
+_DELETED, _NO_LONGER = ("deleted-records", "added-position-deletes"), "removed-position-deletes"
 _COUNTS = {
-    "added_records": (("added-records",), ()),
-    "deleted_records": (("deleted-records", "added-position-deletes"), ("removed-position-deletes",)),
-    "total_records": (("total-records",), ("total-position-deletes",)),
-    "added_files": (("added-data-files",), ()),
-    "total_files": (("total-data-files",), ()),
-    "added_bytes": (("added-files-size",), ()),
-    "total_bytes": (("total-files-size",), ()),
+    "added_records": "added-records",
+    "deleted_records": "deleted-records",
+    "total_records": "total-records",
+    "added_files": "added-data-files",
+    "total_files": "total-data-files",
+    "added_bytes": "added-files-size",
+    "total_bytes": "total-files-size",
 }
-# What writers leave in a snapshot's summary: Athena as Trino does, the local Firehose, Spark and others.
+# What writers leave in a snapshot's summary: Trino (of which Athena is made), the local Firehose, Spark.
 _WRITERS = {
-    "trino_query_id": "Athena query {}",
+    "trino_query_id": "Trino query {}",
     "firehose.stream": "Firehose stream {}",
     "engine-name": "{}",
 }
@@ -39,7 +42,8 @@ _WRITERS = {
 def snapshots(table: Table) -> pd.DataFrame:
     """The snapshots of a table, oldest first, from its metadata alone.
 
-    Sizes that a writer left out of a snapshot's summary are summed from its manifests.
+    Sizes that a writer left out of a snapshot's summary are summed from its manifests, and so are the rows
+    under position deletes.
 
     Args:
         table: Native pyiceberg table.
@@ -48,15 +52,17 @@ def snapshots(table: Table) -> pd.DataFrame:
         One row per snapshot: committed_at (UTC), snapshot_id, parent_id, operation, added_records,
         deleted_records, total_records (rows under position deletes do not count), added_files, total_files,
         added_bytes, total_bytes, written_by: the query, the delivery stream or the engine, if the writer
-        recorded it in the snapshot's summary. What Firehose writes there on AWS is not known.
+        recorded it in the snapshot's summary. Athena is recorded as Trino, with Trino's id of the query, not
+        with Athena's. What Firehose writes there on AWS is not known.
 
     Example:
         >>> snapshots(wb.table("transactions").current).tail()
     """
     import pandas as pd
 
-    sizes = SnapshotSizes(table)
-    rows = [_row(snapshot, sizes) for snapshot in sorted(table.snapshots(), key=_order)]
+    sizes, ordered = SnapshotSizes(table), sorted(table.snapshots(), key=_order)
+    live = live_records(table, ordered)
+    rows = [_row(snapshot, sizes, live) for snapshot in ordered]
     names = ["committed_at", "snapshot_id", "parent_id", "operation", *_COUNTS, "written_by"]
     # As objects: a column of ids with a gap in it would otherwise pass through float, and lose digits.
     frame = pd.DataFrame(rows, columns=names, dtype=object)
@@ -69,7 +75,7 @@ def _order(snapshot: Snapshot) -> tuple[int, int]:
     return snapshot.sequence_number or 0, snapshot.timestamp_ms
 
 
-def _row(snapshot: Snapshot, sizes: SnapshotSizes) -> dict[str, Any]:
+def _row(snapshot: Snapshot, sizes: SnapshotSizes, live: Mapping[int, int]) -> dict[str, Any]:
     summary: Any = snapshot.summary or {}
     row: dict[str, Any] = {
         "committed_at": committed_at(snapshot),
@@ -77,14 +83,21 @@ def _row(snapshot: Snapshot, sizes: SnapshotSizes) -> dict[str, Any]:
         "parent_id": snapshot.parent_snapshot_id,
         "operation": snapshot.summary.operation.value if snapshot.summary else "",
     }
-    for name, (plus, minus) in _COUNTS.items():
-        known = [summary.get(key) for key in plus if summary.get(key) is not None]
-        less = sum(int(summary.get(key) or 0) for key in minus)
-        row[name] = sum(map(int, known)) - less
-    for name in ("added_bytes", "total_bytes"):
-        if summary.get(_COUNTS[name][0][0]) is None:
-            row[name] = getattr(sizes, name)(snapshot)
+    for name, key in _COUNTS.items():
+        known = summary.get(key)
+        row[name] = getattr(sizes, name)(snapshot) if known is None and "bytes" in name else int(known or 0)
+    row |= {"total_records": live[snapshot.snapshot_id], "deleted_records": _deleted(snapshot, row, live)}
     return row | {"written_by": _written_by(snapshot)}
+
+
+def _deleted(snapshot: Snapshot, row: Mapping[str, Any], live: Mapping[int, int]) -> int:
+    """Rows that a snapshot deleted: by what is left, or, if its parent has expired, by the summary."""
+    summary: Any = snapshot.summary or {}
+    parent = snapshot.parent_snapshot_id
+    if parent is not None and parent in live:
+        left: int = live[parent] + row["added_records"] - live[snapshot.snapshot_id]
+        return left
+    return sum(int(summary.get(key) or 0) for key in _DELETED) - int(summary.get(_NO_LONGER) or 0)
 
 
 def _written_by(snapshot: Snapshot) -> str:

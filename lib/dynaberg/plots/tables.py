@@ -81,7 +81,7 @@ def _commits(snapshots: pd.DataFrame) -> pd.DataFrame:
     if "written_by" not in snapshots:
         return snapshots
     by = snapshots["written_by"].astype(object).where(snapshots["written_by"].notna(), "")
-    follows = (by == by.shift(1)) & by.str.startswith("Athena query")
+    follows = (by == by.shift(1)) & by.str.startswith("Trino query")
     lines = snapshots.assign(operation=snapshots["operation"].mask(follows, "overwrite"))
     return lines[~follows.shift(-1, fill_value=False)].reset_index(drop=True)
 

@@ -10,13 +10,14 @@ from dynaberg.errors import QueryCancelledError, QueryError
 from dynaberg.past import Moment, resolve_snapshot
 from dynaberg.profile.histograms import SHARES, from_sketch, histogram, histogram_of_counts
 from dynaberg.profile.paths import Path, paths
-from dynaberg.profile.statement import COUNTABLE, MEASURES, MOST_SHOWN, is_number, length, statement
+from dynaberg.profile.statement import COUNTABLE, FREQUENT, MEASURES, MOST_SHOWN, is_number, length, statement
 from dynaberg.sql import query, quote
 
 if TYPE_CHECKING:
     import boto3
     import pandas as pd
     from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
 
     from dynaberg.settings import Settings
 
@@ -27,6 +28,8 @@ _QUANTILES = {"approx_p25": 0.25, "approx_p50": 0.5, "approx_p75": 0.75}
 _METRICS = ("nulls", "approx_distinct", "min", *_QUANTILES, "max", "mean")
 # Far below Athena's 262,144: a short statement is planned quickly, and few columns fail together.
 _MOST_CHARACTERS = 14_000
+# In a larger table, only columns with few different values have each of them counted.
+_MANY_ROWS, _MANY_VALUES = 1_000_000, 10_000
 
 
 def profile_columns(
@@ -57,7 +60,8 @@ def profile_columns(
     Returns:
         One row per column and nested path: column, type, rows, nulls, approx_distinct, min, approx_p25,
         approx_p50, approx_p75, max, mean, top: the five most frequent values as a list of (value as text,
-        count); empty for keys, moments and numbers with fractions; approx_histogram: of numbers, dates and
+        count); empty for keys, moments and numbers with fractions, and in a table of more than a million rows
+        for columns with more than about 10,000 different values; approx_histogram: of numbers, dates and
         moments a list of (low, high, rows): of equal width if it is exact, else each with about a twentieth
         of the rows that have a value.
 
@@ -70,26 +74,57 @@ def profile_columns(
     import pandas as pd
 
     fields, keys = table.schema().fields, table.schema().identifier_field_names()
-    version = ""
+    version, chosen = "", None
     if snapshot is not None:
         chosen = resolve_snapshot(table, snapshot)
         version = _version(chosen.snapshot_id)
         fields = table.schemas()[chosen.schema_id or 0].fields
     parts = list(_parts(paths(fields)))
+    is_large = _rows(chosen or table.current_snapshot()) > _MANY_ROWS
+    uncounted = set(keys)
 
     def ask(part: Sequence[Path], measures: Sequence[str]) -> dict[str, Any]:
         source = f"{quote(table.name()[-1])}{version}"
-        found = query(session, settings, statement(part, source, keys, measures)).df
+        found = query(session, settings, statement(part, source, uncounted, measures)).df
         values: Any = found.astype(object).iloc[0].to_dict()
         return dict(values)
 
+    if not version and (is_large or len(parts) > 1):
+        version = _newest(table)
     lines: list[dict[str, Any]] = []
     for part in parts:
-        if len(parts) > 1 and not version:
-            version = _newest(table)
+        if is_large:
+            uncounted.update(_of_many_values(ask, part))
         lines += _lines(ask, part)
     frame = pd.DataFrame(lines, dtype=object)
     return frame.astype({"rows": "Int64", "nulls": "Int64", "approx_distinct": "Int64"})
+
+
+def _rows(snapshot: Snapshot | None) -> int:
+    return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
+
+
+def _of_many_values(ask: Ask, part: Sequence[Path]) -> Iterator[str]:
+    """Names of the columns with too many different values to count each; what cannot be asked is not either.
+
+    With 100 million different texts, Athena would give up: "Query exhausted resources at this scale factor".
+    """
+    countable = [path for path in part if path.type in FREQUENT and not path.nested]
+    for path, found in zip(countable, _estimates(ask, countable), strict=True):
+        if found is None or found > _MANY_VALUES:
+            yield path.name
+
+
+def _estimates(ask: Ask, part: Sequence[Path]) -> list[Any]:
+    if not part:
+        return []
+    try:
+        found = ask(part, ["distinct"])
+    except QueryCancelledError:
+        raise
+    except QueryError:
+        return [None] * len(part)
+    return [found[f"approx_distinct_{index}"] for index in range(len(part))]
 
 
 def _version(snapshot_id: int) -> str:

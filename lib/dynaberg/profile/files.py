@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dynaberg.catalog import deleted_in
+
 if TYPE_CHECKING:
     import pandas as pd
     from pyiceberg.manifest import DataFile
@@ -21,17 +23,23 @@ def profile_files(table: Table) -> pd.DataFrame:
 
     Returns:
         One row per file: file_path, content (`data`, `position deletes`, `equality deletes`), partition
-        (such as `received_at_day=2026-01-31`, empty if the table has none), records, bytes.
+        (such as `received_at_day=2026-01-31`, empty if the table has none), records, bytes, deletes_rows
+        (whether a delete file still deletes rows; a compaction can leave some behind that do not).
 
     Example:
         >>> profile_files(wb.table("transactions").current)["bytes"].describe()
     """
     import pandas as pd
 
-    rows = [(file.file_path, content, partition, file.record_count, file.file_size_in_bytes)
-            for file, content, partition in _files(table)]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=["file_path", "content", "partition", "records", "bytes"])
-    return frame.astype({"records": "int64", "bytes": "int64"})
+    files = list(_files(table))
+    data = {None, *(file.file_path for file, content, _ in files if content == _CONTENTS[0])}
+    rows = [(file.file_path, content, partition, file.record_count, file.file_size_in_bytes,
+             content != _CONTENTS[0] and deleted_in(file) in data)
+            for file, content, partition in files]  # fmt: skip
+    frame = pd.DataFrame(
+        rows, columns=["file_path", "content", "partition", "records", "bytes", "deletes_rows"]
+    )
+    return frame.astype({"records": "int64", "bytes": "int64", "deletes_rows": "bool"})
 
 
 def profile_partitions(table: Table) -> pd.DataFrame:

@@ -22,8 +22,9 @@ _MOMENTS = {
     "timestamptz": "to_unixtime({0})",
 }
 _INTEGERS, _FLOATS = ("int", "long"), ("float", "double")
-# Columns of these types may have frequent values; key columns have none.
-_FREQUENT, _UNIQUE = ("string", "boolean", "int", "date"), ("sequence_number", *LOG_COLUMNS)
+FREQUENT = ("string", "boolean", "int", "date")
+"""Types of columns that may have frequent values; key columns have none."""
+_UNIQUE = ("sequence_number", *LOG_COLUMNS)
 
 
 def statement(
@@ -34,14 +35,14 @@ def statement(
     Args:
         profiled: The paths; an aggregate's name ends with the position of its path.
         source: What follows FROM, without an alias.
-        keys: Names of key columns.
-        measures: Which of `MEASURES` to compute.
+        keys: Names of columns whose values are not counted, such as key columns.
+        measures: Which of `MEASURES` to compute; or `distinct`, for the approximate number of values alone.
     """
     unique = {*keys, *_UNIQUE}
     frequent = {
         index: path
         for index, path in enumerate(profiled)
-        if "order" in measures and path.type in _FREQUENT and path.name not in unique and not path.nested
+        if "order" in measures and path.type in FREQUENT and path.name not in unique and not path.nested
     }
     # With a name of its own: in a table that is called place, `place.city` would be the column city.
     source = f"{source} AS rows_of_table"
@@ -72,7 +73,7 @@ def statement(
 def length(path: Path) -> int:
     """About how many characters a path adds to the statement."""
     parts = [*_aggregates(0, path, is_counted=False, measures=MEASURES)]
-    if path.type in _FREQUENT:
+    if path.type in FREQUENT:
         parts += [*_from_counts(0, path), path.expression * 2]
     return sum(len(part) + 4 for part in parts) + len(path.array) + 100
 
@@ -154,6 +155,9 @@ def _from_counts(index: int, path: Path) -> Iterator[str]:
 def _aggregates(index: int, path: Path, *, is_counted: bool, measures: Collection[str]) -> Iterator[str]:
     """What a scan computes for one path, each named by metric and position; the counts give some of it."""
     name, kind = path.expression, path.type
+    if "distinct" in measures:
+        yield f'approx_distinct({name}) AS "approx_distinct_{index}"'
+        return
     if not is_counted:
         yield f'count_if({name} IS NULL) AS "nulls_{index}"'
     if path.nested or kind == "binary" or "order" not in measures:

@@ -15,7 +15,14 @@ from dynaberg.source.adoption import (
     switch_off_stream,
     switch_on_stream,
 )
-from dynaberg.source.change_stream import StreamRecord, oldest_moment, read_changes, read_shard, shards_of
+from dynaberg.source.change_stream import (
+    Shard,
+    StreamRecord,
+    oldest_moment,
+    read_changes,
+    read_shard,
+    shards_of,
+)
 from dynaberg.source.infer import InferredContract, infer_contract, infer_contracts
 from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample, source_size
 from dynaberg.source.paged_scan import Page, PageReader
@@ -27,6 +34,7 @@ __all__ = [
     "Item",
     "Page",
     "PageReader",
+    "Shard",
     "StreamRecord",
     "TrafficReport",
     "check_source",

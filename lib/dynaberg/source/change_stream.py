@@ -115,7 +115,7 @@ class _Wire:
     """DynamoDB Streams without botocore's parsing, which would turn times and bytes into Python's own."""
 
     def __init__(self, session: boto3.Session) -> None:
-        self._client = session.client("dynamodbstreams")
+        self._client = aws.new_client(session, "dynamodbstreams")
         self._records: list[dict[str, Any]] = []
         self._client.meta.events.register("before-parse.dynamodb-streams.GetRecords", self._keep)
 

@@ -12,8 +12,7 @@ from http import HTTPStatus
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from botocore.config import Config
-
+from dynaberg import aws
 from dynaberg.contracts import key_attribute
 from dynaberg.errors import NotFoundError
 
@@ -45,7 +44,7 @@ def source_size(session: boto3.Session, source_table: str) -> SourceSize:
     Raises:
         NotFoundError: No such DynamoDB table.
     """
-    dynamodb: Any = session.client("dynamodb")
+    dynamodb = aws.client(session, "dynamodb")
     with _named(dynamodb, source_table):
         table = dynamodb.describe_table(TableName=source_table)["Table"]
     return SourceSize(table.get("ItemCount", 0), table.get("TableSizeBytes", 0))
@@ -119,7 +118,7 @@ def query_items(session: boto3.Session, contract: Contract, partition_keys: Iter
 
 def _reader(session: boto3.Session) -> Any:
     """A client whose scans and queries leave the items unparsed."""
-    dynamodb: Any = session.client("dynamodb", config=Config(max_pool_connections=_SEGMENTS))
+    dynamodb: Any = aws.new_client(session, "dynamodb", max_pool_connections=_SEGMENTS)
     for operation in ("Scan", "Query"):
         dynamodb.meta.events.register(f"before-parse.dynamodb.{operation}", _keep_items)
     return dynamodb
@@ -154,7 +153,7 @@ def get_items(session: boto3.Session, contract: Contract, keys: Iterable[tuple[A
         contract: The table contract.
         keys: Values of the key columns.
     """
-    dynamodb: Any = session.client("dynamodb")
+    dynamodb = aws.new_client(session, "dynamodb")
     dynamodb.meta.events.register("before-parse.dynamodb.GetItem", _keep_item)
 
     def get(key: tuple[Any, ...]) -> Item | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from botocore.config import Config
+from dynaberg import aws
 
 if TYPE_CHECKING:
     import boto3
@@ -62,7 +62,7 @@ class PageReader:
         read_units_per_second: float | None = None,
         consistent: bool = True,
     ) -> None:
-        self._client: Any = session.client("dynamodb", config=Config(max_pool_connections=segments))
+        self._client = aws.new_client(session, "dynamodb", max_pool_connections=segments)
         self._client.meta.events.register("before-parse.dynamodb.Scan", _keep_page)
         self._table, self._segments, self._consistent = source_table, segments, consistent
         self._wait = Rate(read_units_per_second).spend if read_units_per_second else _no_wait

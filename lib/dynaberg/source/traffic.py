@@ -15,7 +15,6 @@ from typing import Any
 
 import boto3
 import pandas as pd
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaberg import aws
@@ -142,8 +141,7 @@ def generate_traffic(
     counts = split(changes, mix)
     moment = _check_moment(now)
     # Without checking each member's type the client is half as busy: tests show that the items are correct.
-    config = Config(parameter_validation=False, max_pool_connections=workers, retries={"mode": "standard"})
-    client: Any = session.client("dynamodb", config=config)
+    client = aws.new_client(session, "dynamodb", parameter_validation=False, max_pool_connections=workers)
     _check_table(client, source_table)
     plan = tuple(plan_changes(counts, seed=seed, now=moment))
     started_at = aws.now(session)

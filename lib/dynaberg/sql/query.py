@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.004, 1.0, 1.5
 _RUNNING = ("QUEUED", "RUNNING")
 _CONFLICTS, _ATTEMPTS = ("ICEBERG_COMMIT_ERROR", "COMMIT_CONFLICT", "ConflictException"), 5
 _CONFLICT_SECONDS = 0.2
+# Arrow's own is 1 MiB; a row that Athena returns has at most 32 MB ("Service Quotas").
+_CSV_BLOCK_BYTES = 32 * 2**20
 
 _CONSOLES = {
     "aws": "console.aws.amazon.com",
@@ -165,6 +168,7 @@ def open_connection(session: boto3.Session, settings: Settings) -> Connection[Cu
         work_group=settings.name,
         catalog_name=f"s3tablescatalog/{settings.table_bucket_name}",
         schema_name=settings.namespace,
+        config=aws.client_config(),
         # PyAthena asks again after `_wait` has seen the end, so it never sleeps this long.
         poll_interval=0.1,
         converter=Text({}),
@@ -181,10 +185,14 @@ def _wait(athena: Any, query_id: str, progress: bool, timeout: float) -> None:
     try:
         with bar:
             ended = _poll(athena, query_id, bar, time.monotonic() + timeout)
-    except KeyboardInterrupt as interrupt:
-        athena.stop_query_execution(QueryExecutionId=query_id)
-        msg = f"Query {query_id} was interrupted, and stopped in Athena."
-        raise QueryCancelledError(msg) from interrupt
+    except BaseException as error:
+        # Whatever ends the wait, such as throttling to the last attempt: nobody would stop the query later.
+        with suppress(Exception):
+            athena.stop_query_execution(QueryExecutionId=query_id)
+        if isinstance(error, KeyboardInterrupt):
+            msg = f"Query {query_id} was interrupted, and stopped in Athena."
+            raise QueryCancelledError(msg) from error
+        raise
     if not ended:
         athena.stop_query_execution(QueryExecutionId=query_id)
         msg = f"Query {query_id} was stopped: it had not finished after {timeout:g} seconds."
@@ -252,7 +260,10 @@ def _read_csv(session: boto3.Session, location: str, width: int) -> pa.Table:
     body = aws.client(session, "s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     return csv.read_csv(
         pa.BufferReader(body),
-        read_options=csv.ReadOptions(skip_rows=1, autogenerate_column_names=True),
+        # A row must fit into two blocks; the whole file is in memory anyway.
+        read_options=csv.ReadOptions(
+            skip_rows=1, autogenerate_column_names=True, block_size=_CSV_BLOCK_BYTES
+        ),
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             column_types={f"f{index}": pa.string() for index in range(width)},

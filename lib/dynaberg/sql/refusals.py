@@ -103,6 +103,10 @@ def _columns(session: boto3.Session, settings: Settings, table: str) -> list[str
 
 
 _HINTS = {
+    r"Unsupported Hive type: timestamp": (
+        "A table that Athena creates cannot hold moments with a time zone; where a column is one, write "
+        "CAST(changed_at AT TIME ZONE 'UTC' AS timestamp(6)) AS changed_at."
+    ),
     r"mismatched input|SYNTAX_ERROR|extraneous input|no viable alternative|ParsingException": (
         "Athena speaks Trino SQL: text in single quotation marks, names in double ones, one statement."
     ),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from dynaberg.catalog import manifests_of
 from dynaberg.past import bookmarked, require_moment, snapshots
 
 if TYPE_CHECKING:
@@ -103,8 +104,9 @@ def _bytes_by_last_holder(table: Table) -> dict[int, int]:
     seen: set[str] = set()
     found: dict[int, int] = {}
     newest_first = sorted(table.snapshots(), key=lambda s: (s.sequence_number or 0, s.timestamp_ms))[::-1]
+    manifests = manifests_of(table, newest_first)
     for snapshot in newest_first:
-        held = {path: size for m in snapshot.manifests(table.io) for path, size in files_of(m).items()}
+        held = {path: size for m in manifests[snapshot.snapshot_id] for path, size in files_of(m).items()}
         found[snapshot.snapshot_id] = sum(size for path, size in held.items() if path not in seen)
         seen |= held.keys()
     return found
@@ -114,7 +116,8 @@ def compaction_saving(files: pd.DataFrame, *, target_bytes: int = TARGET_BYTES) 
     """How many files of each partition would remain after a compaction.
 
     Data files of at least the target size stay as they are; the others are packed into files of that size,
-    and delete files are applied and removed. The number of bytes is assumed to stay the same, so this is an
+    and delete files are applied and removed, except for those that delete nothing any more: they may be what
+    the last compaction has left. The number of bytes is assumed to stay the same, so this is an
     estimate.
 
     Args:
@@ -123,7 +126,7 @@ def compaction_saving(files: pd.DataFrame, *, target_bytes: int = TARGET_BYTES) 
 
     Returns:
         One row per partition: partition, files, delete_files, bytes (of the data files), files_after,
-        files_saved (including delete files).
+        files_saved (including delete files that still delete something).
 
     Example:
         >>> compaction_saving(wb.iceberg_table("transactions_changes").profile_files())["files_saved"].sum()
@@ -133,11 +136,13 @@ def compaction_saving(files: pd.DataFrame, *, target_bytes: int = TARGET_BYTES) 
     counted = files.assign(
         files=is_data.astype("int64"),
         delete_files=(~is_data).astype("int64"),
+        applied=(~is_data & files.get("deletes_rows", True)).astype("int64"),
         bytes=files["bytes"].where(is_data, 0),
         packed=files["bytes"].where(small, 0),
         kept=(is_data & ~small).astype("int64"),
     )
-    sums = counted.groupby("partition", sort=True)[["files", "delete_files", "bytes", "packed", "kept"]].sum()
+    summed = ["files", "delete_files", "applied", "bytes", "packed", "kept"]
+    sums = counted.groupby("partition", sort=True)[summed].sum()
     after = sums["kept"] - -sums["packed"] // target_bytes
-    saved = sums["files"] + sums["delete_files"] - after
+    saved = sums["files"] + sums["applied"] - after
     return sums[["files", "delete_files", "bytes"]].assign(files_after=after, files_saved=saved).reset_index()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dynaberg import deploy
-from dynaberg.catalog import load_table
+from dynaberg.catalog import live_records, load_table
 from dynaberg.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def _row(connection: Connection, contract: Contract) -> tuple[Any, ...]:
 def _measure(connection: Connection, name: str) -> Iterator[int | None]:
     """The rows of an Iceberg table and the time of its latest snapshot; None if there are none."""
     try:
-        snapshot = load_table(connection.catalog, connection.settings, name).current_snapshot()
+        table = load_table(connection.catalog, connection.settings, name)
     except NotFoundError:
         return iter((None, None))
-    if snapshot is None or snapshot.summary is None:
+    snapshot = table.current_snapshot()
+    if snapshot is None:
         return iter((0, None))
-    total, gone = (int(snapshot.summary[name] or 0) for name in ("total-records", "total-position-deletes"))
-    return iter((total - gone, snapshot.timestamp_ms))
+    return iter((live_records(table, [snapshot])[snapshot.snapshot_id], snapshot.timestamp_ms))

@@ -20,9 +20,11 @@ _THROTTLES: Mapping[str, tuple[str, int]] = {
     "athena": ("TooManyRequestsException", 400),
     "dynamodb": (_DYNAMODB + "ProvisionedThroughputExceededException", 400),
     "firehose": ("ServiceUnavailableException", 503),
+    "iceberg": ("TooManyRequestsException", 429),
     "kinesis": ("ProvisionedThroughputExceededException", 400),
     "lambda": ("TooManyRequestsException", 429),
     "s3": ("SlowDown", 503),
+    "s3tables": ("TooManyRequestsException", 429),
 }
 _RECORD_FAILURES: Mapping[str, tuple[str, str, str]] = {
     "PutRecordBatch": ("RequestResponses", "FailedPutCount", "ServiceUnavailableException"),

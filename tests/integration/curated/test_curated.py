@@ -262,7 +262,7 @@ def test_errors_name_the_file_and_leave_everything_as_it_was(project: Any) -> No
     write(project, by_status=BY_STATUS.replace("items", "things"))
     with pytest.raises(QueryError, match="things") as refused:
         wb.build("by_status")
-    assert "purge_table" in refused.value.hint
+    assert "DROP TABLE" in refused.value.hint
     for files, error, words in (
         (
             {"by_status": "SELECT * FROM above", "above": "SELECT * FROM by_status"},

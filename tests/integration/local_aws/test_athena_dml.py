@@ -243,6 +243,22 @@ def test_create_table_as_select(shop: Shop, stock: str) -> None:
     assert "bad" not in [name for _, name in shop.catalog.list_tables(NAMESPACE)]
 
 
+@pytest.mark.parametrize("moment", ["current_timestamp", "ARRAY[current_timestamp]"])
+def test_ctas_takes_no_time_zone(shop: Shop, moment: str) -> None:
+    """ "Supported data types for Iceberg tables in Athena": DDL has timestamps without time zone only."""
+    assert shop.reason(f"CREATE TABLE zoned AS SELECT {moment} AS at") == (
+        "NOT_SUPPORTED: Unsupported Hive type: timestamp(6) with time zone"
+    )
+    assert "zoned" not in [name for _, name in shop.catalog.list_tables(NAMESPACE)]
+
+
+def test_ctas_takes_a_moment_in_utc(shop: Shop) -> None:
+    moment = "TIMESTAMP '2026-01-31 12:00:00.123456 +02:00'"
+    shop.change("DROP TABLE IF EXISTS utc")
+    shop.change(f"CREATE TABLE utc AS SELECT CAST({moment} AT TIME ZONE 'UTC' AS timestamp(6)) AS at")
+    assert shop.rows("utc") == [(datetime(2026, 1, 31, 10, 0, 0, 123456),)]  # noqa: DTZ001 - without a zone
+
+
 def test_a_failed_ctas_leaves_no_table(shop: Shop, stock: str) -> None:
     assert shop.reason("CREATE TABLE halved AS SELECT 1 / (n - 10) AS x FROM stock").startswith(
         "DIVISION_BY_ZERO: "

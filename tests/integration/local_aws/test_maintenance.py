@@ -25,7 +25,9 @@ from pyiceberg.types import LongType, NestedField, StringType, TimestamptzType
 from dynaberg import catalog as catalogs
 from dynaberg import layers, past
 from dynaberg.layers.log_progress import unmerged_changes
+from dynaberg.profile import profile_files
 from dynaberg.sql.query import query
+from dynaberg.upkeep import compaction_saving
 from local_aws import Status
 from local_aws.s3tables.maintenance.compaction import CompactionError, compact
 from local_aws.s3tables.maintenance.expiry import ExpiryError, expire, referenced, remove_unreferenced
@@ -123,7 +125,21 @@ def test_files_are_packed_by_partition_and_deletes_are_applied(
     assert snapshot.summary is not None
     assert snapshot.summary.operation.value == "replace"
     assert snapshot.summary["total-data-files"] == "2"
-    assert past.snapshots(table)["total_records"].tolist()[-2:] == [20, 20]
+    left = profile_files(table)
+    assert len(left[left["content"] == "position deletes"]) == done.files_before - 12
+    assert not left["deletes_rows"].any()
+    shown = past.snapshots(table)
+    assert shown["total_records"].tolist()[-2:] == [20, 20]
+    assert shown["deleted_records"].tolist()[-2:] == [4, 20]
+    assert compaction_saving(left)["files_saved"].sum() == 0
+    delete_by_position(pipeline, table, "id = 5")
+    table.append(rows(20))
+    shown = past.snapshots(table)
+    assert shown["total_records"].tolist()[-3:] == [20, 18, 19]
+    assert shown["deleted_records"].tolist()[-2:] == [2, 0]
+    assert compaction_saving(profile_files(table))["files_saved"].sum() > 0
+    done = compact(table, target_bytes=64 * MEBIBYTE)
+    assert past.snapshots(table)["total_records"].tolist()[-1] == 19
     assert compact(table, target_bytes=64 * MEBIBYTE).snapshot_id is None
 
 
@@ -225,11 +241,11 @@ def test_a_delete_of_others_makes_the_replacement_void(
     other = opened.load_table(table.name())
     delete_by_position(pipeline, other, "id = 4")
     with pytest.raises(ReplaceConflictError, match="deleted"):
-        commit_replacement(table, Replacement(paths, set(), []))
+        commit_replacement(table, Replacement(paths, set(), [], 0))
     other.delete("id <= 2")
     table.refresh()
     with pytest.raises(ReplaceConflictError):
-        commit_replacement(table, Replacement(paths, set(), []))
+        commit_replacement(table, Replacement(paths, set(), [], 0))
     compact(table, target_bytes=64 * MEBIBYTE)
     assert ids(table) == [3]
 

@@ -52,7 +52,7 @@ def test_snapshots_tell_what_each_commit_did(story: Any) -> None:
 def test_snapshots_tell_who_made_them(story: Any) -> None:
     session = story.pipeline.session
     current = past.snapshots(story.pipeline.load("transactions"))["written_by"]
-    assert current.str.fullmatch("Athena query [0-9a-f-]{36}").all()
+    assert current.str.fullmatch("Trino query [0-9a-f-]{36}").all()
     athena = session.client("athena")
     statements = {
         athena.get_query_execution(QueryExecutionId=words.split()[-1])["QueryExecution"]["SubstatementType"]

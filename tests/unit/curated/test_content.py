@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import sqlglot
 from sqlglot import exp
 from trino_sql_validator import validate
 
+import dynaberg
 from dynaberg.curated.content import replace_statement
 
 
@@ -16,3 +19,9 @@ def test_the_rebuild_of_a_curated_table_joins_by_an_equality_of_both_sides() -> 
     assert isinstance(condition, exp.EQ)
     sides = [{column.table for column in side.find_all(exp.Column)} for side in condition.iter_expressions()]
     assert sides == [{"s"}, {"t"}]
+
+
+def test_tables_are_dropped_by_the_api_of_s3_tables() -> None:
+    """pyiceberg asks for `purgeRequested=True`; whether S3 Tables takes the capital is not known."""
+    files = Path(dynaberg.__file__).parent.rglob("*.py")
+    assert [file.name for file in files if "purge_table(" in file.read_text()] == []

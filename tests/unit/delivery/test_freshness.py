@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dynaberg import aws
-from dynaberg.delivery.freshness import COLUMNS, HOPS, _lags, _Metric, _row, _worst, percentiles
+from dynaberg.delivery.freshness import COLUMNS, HOPS, _lags, _Metric, _row, _worst, percentiles, period
 from dynaberg.plots import plot_freshness
 
 AT = pd.Timestamp("2026-01-31T12:00:00Z")
@@ -101,3 +101,13 @@ def test_the_worst_value_of_a_metric_stands_beside(monkeypatch: pytest.MonkeyPat
     assert len(asked["MetricStat"]["Metric"]["Dimensions"]) == 1
     assert asked["MetricStat"]["Period"] == 180, "two days in at most 1,440 points"
     assert _worst(session, {}, since) == {}
+
+
+@pytest.mark.parametrize(
+    ("days", "multiple"), [(0.01, 60), (2, 60), (14.9, 60), (15, 300), (40, 300), (63, 3_600), (400, 3_600)]
+)
+def test_older_values_are_asked_for_in_the_periods_that_cloudwatch_keeps(days: float, multiple: int) -> None:
+    span = timedelta(days=days)
+    seconds = period(span)
+    assert seconds % multiple == 0
+    assert span.total_seconds() / seconds <= 1_440

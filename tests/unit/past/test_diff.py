@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -93,3 +95,17 @@ def test_the_key_has_the_order_of_the_columns(tmp_path: Path) -> None:
     table = Table(("space", "t"), metadata, "", PyArrowFileIO(), NoopCatalog("none"))
     assert diff._key(table, ()) == tuple(names)
     assert diff._key(table, ("a", "b")) == ("a", "b")
+
+
+@pytest.mark.parametrize(("other", "warned"), [("shared", False), ("rewritten", True)])
+def test_a_diff_of_files_that_a_compaction_has_replaced_says_how_much_it_reads(
+    table: Table, other: str, warned: bool
+) -> None:
+    def large(path: str) -> dict[str, FileScanTask]:
+        task: Any = SimpleNamespace(file=SimpleNamespace(file_path=path, file_size_in_bytes=2 * 10**9))
+        return {path: task}
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        diff._warn_of_size(table, large("shared"), large(other))
+    assert [("4.0 GB" in str(each.message)) for each in told] == [True] * warned

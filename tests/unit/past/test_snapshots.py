@@ -128,7 +128,7 @@ def test_what_is_no_moment_is_refused(when: Any) -> None:
 @pytest.mark.parametrize(
     ("operation", "left", "told"),
     [
-        ("overwrite", {"trino_query_id": "20261127_1"}, "Athena query 20261127_1"),
+        ("overwrite", {"trino_query_id": "20261127_1"}, "Trino query 20261127_1"),
         ("append", {"firehose.stream": "orders"}, "Firehose stream orders"),
         ("append", {"engine-name": "spark", "app-id": "local-1"}, "spark"),
         ("replace", {}, "compaction"),

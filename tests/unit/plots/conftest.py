@@ -62,7 +62,7 @@ def _snapshots(rows: int) -> pd.DataFrame:
             "operation": _cycle(rows, "append", "overwrite", "delete", "replace", "other"),
             "added_records": _cycle(rows, 150, 10),
             "total_records": _cycle(rows, 150, 400, 390),
-            "written_by": [f"Athena query {row}" for row in range(rows)],
+            "written_by": [f"Trino query {row}" for row in range(rows)],
         }
     )
 

@@ -116,7 +116,7 @@ def test_the_two_snapshots_of_one_merge_are_one_mark():
     ]
     frame = pd.DataFrame(rows, columns=["operation", "total_records", "written_by"])
     frame["committed_at"] = pd.to_datetime([at(second) for second in range(4)], utc=True)
-    frame["written_by"] = "Athena query " + frame["written_by"]
+    frame["written_by"] = "Trino query " + frame["written_by"]
     ax = plots.plot_snapshots(frame)
     assert title(ax) == "3 commits, from 4,501 to 4,851 rows; the largest step +450"
     assert [text.get_text() for text in ax.texts] == ["4,501", "4,951", "4,851"]

@@ -26,7 +26,7 @@ from pyiceberg.types import (
 from trino_sql_validator import validate
 
 from dynaberg.errors import QueryCancelledError, QueryError
-from dynaberg.profile.columns import _lines, _parts
+from dynaberg.profile.columns import _lines, _of_many_values, _parts
 from dynaberg.profile.paths import Path, paths
 from dynaberg.profile.statement import statement as one_statement
 
@@ -156,3 +156,33 @@ def test_another_fault_is_raised_after_a_few_statements() -> None:
     with pytest.raises(QueryCancelledError):
         _lines(athena, columns_of(8))
     assert athena.asked == 1
+
+
+def test_in_a_large_table_only_columns_of_few_values_are_counted() -> None:
+    profiled = paths(
+        [NestedField(n, name, StringType()) for n, name in enumerate(("status", "customer", "broken"))]
+        + [NestedField(9, "amount", DoubleType()), NestedField(10, "tags", ListType(11, StringType()))]
+    )
+    estimates = {"status": 4, "customer": 10**8, "broken": None, "tags.element": 12}
+    asked = []
+
+    def ask(part: Sequence[Path], measures: Sequence[str]) -> dict[str, Any]:
+        asked.append(one_statement(part, '"t"', set(), measures))
+        return {f"approx_distinct_{n}": estimates[path.name] for n, path in enumerate(part)}
+
+    assert list(_of_many_values(ask, profiled)) == ["customer", "broken"]
+    [text] = asked
+    assert validate(text, dialect="trino").valid
+    assert "GROUP BY" not in text
+    assert text.count("approx_distinct") == 2 * len(estimates)
+    counted = one_statement(profiled, '"t"', {"customer", "broken"})
+    assert "WHEN v0 IS NOT NULL" in counted
+    assert "v1" not in counted
+
+
+def test_a_column_that_cannot_be_estimated_is_not_counted() -> None:
+    def refuse(*_: Any) -> dict[str, Any]:
+        raise QueryError("Query exhausted resources at this scale factor")
+
+    profiled = paths([NestedField(1, "status", StringType())])
+    assert list(_of_many_values(refuse, profiled)) == ["status"]

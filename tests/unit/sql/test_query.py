@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import io
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -11,10 +13,11 @@ import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
 
+from dynaberg import aws
 from dynaberg.errors import QueryError
 from dynaberg.settings import Settings
 from dynaberg.sql import refusals as query_errors
-from dynaberg.sql.query import _console_url, commit, run
+from dynaberg.sql.query import _console_url, _read_csv, _wait, commit, run
 from dynaberg.sql.result import QueryResult
 from dynaberg.sql.types import AS_TEXT
 
@@ -90,6 +93,7 @@ def test_long_results_are_shown_in_part() -> None:
         ("COLUMN_NOT_FOUND: line 1:8: Column 'amout' cannot be resolved", "'amount'"),
         ("line 1:1: mismatched input 'SELEC'. Expecting: 'SELECT'", "Trino SQL"),
         ("DIVISION_BY_ZERO: Division by zero", "nullif"),
+        ("NOT_SUPPORTED: Unsupported Hive type: timestamp(6) with time zone", "AT TIME ZONE 'UTC'"),
         ("TYPE_NOT_FOUND: line 1:8: Unknown type: string", "varchar"),
         ("line 1:8: FUNCTION_NOT_FOUND: Function 'strftime' not registered", "functions are Trino's"),
     ],
@@ -140,3 +144,31 @@ def test_the_place_is_pointed_at(monkeypatch: pytest.MonkeyPatch) -> None:
         session, Settings(), "SELECT a,\n  b c d\nFROM t", RuntimeError("line 2:7: bad")
     )
     assert error.message.endswith("\n   2 |   b c d\n" + " " * 7 + " " * 6 + "^")
+
+
+def test_a_query_that_cannot_be_watched_any_more_is_stopped() -> None:
+    stopped: list[str] = []
+
+    class Athena:
+        def get_query_execution(self, **_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "GetQueryExecution")
+
+        def stop_query_execution(self, QueryExecutionId: str) -> None:  # noqa: N803
+            stopped.append(QueryExecutionId)
+
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        _wait(Athena(), "some-id", progress=False, timeout=60)
+    assert stopped == ["some-id"]
+
+
+def test_a_row_of_a_result_file_may_be_as_large_as_firehose_delivers_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """JSON is full of quotation marks, which a result file doubles."""
+    document = '""' * 1_000_000
+    body = f'"id","unmapped"\n"a","{document}"\n"b",\n'.encode()
+    s3 = SimpleNamespace(get_object=lambda **_: {"Body": io.BytesIO(body)})
+    monkeypatch.setattr(aws, "client", lambda *_: s3)
+    nothing: Any = None
+    found = _read_csv(nothing, "s3://results/x.csv", 2).to_pydict()
+    assert found == {"f0": ["a", "b"], "f1": ['"' * 1_000_000, None]}

@@ -66,9 +66,9 @@ def compact(table: Table, *, target_bytes: int, strategy: str = "auto") -> Compa
         if not groups:
             return Compacted(0, 0, None)
         added = [file for group in groups for file in rewrite(table, group, target_bytes, order)]
-        replacement = Replacement(
-            {task.file.file_path for group in groups for task in group.tasks}, live_delete_files(table), added
-        )
+        gone = {task.file.file_path for group in groups for task in group.tasks}
+        read = table.metadata.next_sequence_number() - 1
+        replacement = Replacement(gone, live_delete_files(table), added, read)
         try:
             snapshot_id = commit_replacement(table, replacement)
         except BaseException as error:

@@ -35,13 +35,16 @@ class Replacement:
 
     Attributes:
         data_files: Paths of the data files that go.
-        delete_files: Paths of the delete files that were applied to them, and go too.
+        delete_files: Paths of the delete files that were applied to them.
         added: The data files that come.
+        sequence_number: That of the snapshot that was read: as in Iceberg's own rewrite, delete files that
+            are as new as all data files stay, though what they delete is gone.
     """
 
     data_files: Collection[str]
     delete_files: Collection[str]
     added: Sequence[DataFile]
+    sequence_number: int
 
 
 def commit_replacement(table: Table, replacement: Replacement) -> int:
@@ -84,10 +87,12 @@ class _Commit:
         base = self._table.current_snapshot()
         kept: list[ManifestFile] = []
         rewritten: dict[int, list[ManifestEntry]] = defaultdict(list)
-        for manifest in base.manifests(self._table.io) if base else ():
+        manifests = base.manifests(self._table.io) if base else []
+        oldest = min([self._replacement.sequence_number, *map(self._oldest_kept, manifests)])
+        for manifest in manifests:
             entries = self._entries(manifest)
             if manifest.content == ManifestContent.DELETES:
-                self._take_deletes(entries)
+                kept += self._take_deletes(manifest, entries, oldest)
             elif any(e.data_file.file_path in self._replacement.data_files for e in entries):
                 rewritten[manifest.partition_spec_id] += entries
             elif entries:
@@ -105,11 +110,22 @@ class _Commit:
             self._known[path] = manifest.fetch_manifest_entry(self._table.io, discard_deleted=True)
         return self._known[path]
 
-    def _take_deletes(self, entries: Iterable[ManifestEntry]) -> None:
-        for entry in entries:
-            if entry.data_file.file_path not in self._replacement.delete_files:
-                raise ReplaceConflictError("Rows were deleted since the files were read.")
-            self._removed.append(entry.data_file)
+    def _oldest_kept(self, manifest: ManifestFile) -> int:
+        """The lowest sequence number of the data files that stay."""
+        is_data = manifest.content == ManifestContent.DATA
+        entries = self._entries(manifest) if is_data else []
+        stay = [e for e in entries if e.data_file.file_path not in self._replacement.data_files]
+        return min((e.sequence_number or 0 for e in stay), default=self._replacement.sequence_number)
+
+    def _take_deletes(
+        self, manifest: ManifestFile, entries: Sequence[ManifestEntry], oldest: int
+    ) -> list[ManifestFile]:
+        if any(entry.data_file.file_path not in self._replacement.delete_files for entry in entries):
+            raise ReplaceConflictError("Rows were deleted since the files were read.")
+        if any((entry.sequence_number or 0) >= oldest for entry in entries):
+            return [manifest]
+        self._removed += [entry.data_file for entry in entries]
+        return []
 
     def _rewrite(self, spec_id: int, entries: Iterable[ManifestEntry]) -> ManifestFile:
         with self._new.manifest_writer(spec_id) as writer:
