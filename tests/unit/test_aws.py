@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Iterator
@@ -14,11 +15,18 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
+from botocore.awsrequest import AWSResponse
+from botocore.credentials import RefreshableCredentials
+from botocore.session import get_session
+from pyiceberg.catalog.rest import RestCatalog
 
-from dynaberg import aws, local
+import dynaberg
+from dynaberg import aws, catalog, local
 from dynaberg.errors import CredentialsError, LocalAwsError, NotReadyError, SettingsError
+from dynaberg.functions.handlers import resources
 from dynaberg.settings import Settings
-from dynaberg.sql.query import query
+from dynaberg.sql.query import open_connection, query
 
 
 @pytest.fixture
@@ -180,3 +188,97 @@ def test_the_moment_is_no_later_than_what_aws_dates_from_then_on(
     monkeypatch.setattr(aws, "datetime", SimpleNamespace(now=lambda _: here))
     session: Any = None
     assert aws.now(session) == (here if is_ours else there)
+
+
+# Time-outs and renewed keys -----------------------------------------------------------------------
+
+# The only places that make clients; everything else asks them for one.
+FACTORIES = {"aws.py", "functions/handlers/resources.py"}
+LIBRARY = Path(dynaberg.__file__).parent
+
+
+def made_clients(tree: ast.AST) -> Iterator[str]:
+    """Calls that make a client by themselves: of boto3 or of a session, by service."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        first = node.args[0] if node.args else None
+        is_name = isinstance(first, ast.Constant) and isinstance(first.value, str)
+        owner = ast.unparse(node.func.value)
+        if node.func.attr in ("client", "resource") and (is_name or owner in ("boto3", "session")):
+            yield ast.unparse(node)
+
+
+def test_clients_are_made_in_two_places_only() -> None:
+    found = {
+        path.relative_to(LIBRARY).as_posix(): list(made_clients(ast.parse(path.read_text())))
+        for path in LIBRARY.rglob("*.py")
+    }
+    assert {place for place, calls in found.items() if calls} - FACTORIES == set()
+
+
+@pytest.fixture
+def session() -> boto3.Session:
+    return boto3.Session("a", "b", region_name="eu-central-1")
+
+
+def test_every_client_gives_up_waiting(session: boto3.Session) -> None:
+    athena = open_connection(session, Settings()).client
+    resources.client.cache_clear()
+    made = [aws.client(session, "s3"), aws.new_client(session, "sqs", max_pool_connections=1), athena]
+    for client in [*made, resources.client("sqs")]:
+        assert 0 < client.meta.config.connect_timeout <= 5
+        assert 0 < client.meta.config.read_timeout <= 60
+        assert client.meta.config.retries["mode"] == "standard"
+
+
+def test_the_catalog_gives_up_waiting(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        sent.append(options["timeout"])
+        return SimpleNamespace(status_code=503 if len(sent) < 3 else 200)
+
+    monkeypatch.setattr("requests.Session.send", send)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(RestCatalog, "_create_session", lambda _: requests.Session())
+    kept = catalog._explained(RestCatalog, session)
+    opened: Any = kept._create_session(kept.__new__(kept))
+    assert opened.send(SimpleNamespace(copy=lambda: None, url="https://s3tables")).status_code == 200
+    assert sent == [(5, 60)] * 3
+
+
+def test_keys_that_expire_in_a_wait_are_renewed() -> None:
+    """A session of a role, of which each key lives for less than one look at the log."""
+    made = count(1)
+
+    def renewed() -> dict[str, str]:
+        expiry = datetime.now(UTC) + timedelta(seconds=1)
+        return {
+            "access_key": f"key-{next(made)}",
+            "secret_key": "b",
+            "token": "c",
+            "expiry_time": expiry.isoformat(),
+        }
+
+    core = get_session()
+    core._credentials = RefreshableCredentials.create_from_metadata(renewed(), renewed, "assume-role")
+    session = boto3.Session(botocore_session=core, region_name="eu-central-1")
+    kept = catalog._explained(RestCatalog, session)
+    opened: Any = kept.__new__(kept)
+    opened.properties, opened._auth_manager = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"}, None
+    seen = [opened._load_file_io().properties["s3.access-key-id"] for _ in range(3)]
+    assert len(set(seen)) == 3
+
+    signed: list[str] = []
+    client = aws.client(session, "sts")
+
+    def keep(request: Any, **_: Any) -> Any:
+        signed.append(request.headers["Authorization"].decode().partition("Credential=")[2].partition("/")[0])
+        body = b"<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>"
+        return AWSResponse(request.url, 200, {}, SimpleNamespace(stream=lambda: iter([body])))
+
+    client.meta.events.register("before-send.sts", keep)
+    looks = iter([False, False, True])
+    aws.wait_for(lambda: (client.get_caller_identity(), next(looks))[1], timeout=60, what="it")
+    assert len(set(signed)) == 3
