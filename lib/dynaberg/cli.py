@@ -67,6 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     made["clean-up"].add_argument(
         "--confirm", required=True, metavar="NAME", help="the workbench's name, as a confirmation"
     )
+    made["clean-up"].add_argument(
+        "--delete-items-of",
+        metavar="TABLE",
+        action="append",
+        default=[],
+        help="a created DynamoDB table that may be deleted although others wrote items into it",
+    )
     made["policy"].add_argument("policy", help="work (for the library) or deploy (for CloudFormation)")
     made["adopt"].add_argument(
         "table", nargs="?", metavar="TABLE", help="a table contract; by default the settings' one"
@@ -220,7 +227,9 @@ def _room_reset(options: argparse.Namespace) -> int:
     room.require_seat(_local_settings(), options.name)
     for pipeline in ("", *(f"-{pipeline}" for pipeline in room.PIPELINES)):
         workbench = connect("local", name=f"{options.name}{pipeline}")
-        print(f"{workbench.name}: {len(workbench.clean_up(confirm=workbench.name))} resources removed")
+        created = [workbench.table().contract.source_table]
+        removed = workbench.clean_up(confirm=workbench.name, delete_items_of=created)
+        print(f"{workbench.name}: {len(removed)} resources removed")
     print(f"{room.clear_seat(_local_settings(), options.name).name}: the notebooks are as on the first day")
     return 0
 
@@ -271,7 +280,7 @@ def _tables(options: argparse.Namespace) -> int:
 
 
 def _clean_up(options: argparse.Namespace) -> int:
-    _show(_workbench(options).clean_up(confirm=options.confirm))
+    _show(_workbench(options).clean_up(confirm=options.confirm, delete_items_of=options.delete_items_of))
     return 0
 
 

@@ -4,7 +4,7 @@ Public: deploying and inspecting the four stacks by name, the doctor, and the cl
 """
 
 from dynaberg.deploy.adoption import adopt, refuse_adopted
-from dynaberg.deploy.cleanup import clean_up, list_resources
+from dynaberg.deploy.cleanup import clean_up, list_resources, remove_source
 from dynaberg.deploy.doctor import doctor
 from dynaberg.deploy.handover import aws_seconds
 from dynaberg.deploy.integration import integrate_analytics
@@ -16,7 +16,7 @@ from dynaberg.deploy.parameters import (
     foundation_parameters,
     observe_parameters,
 )
-from dynaberg.deploy.stack_state import Part, of_source, stack_name, stack_parameters
+from dynaberg.deploy.stack_state import Part, of_source, stack_drift, stack_name, stack_parameters
 from dynaberg.deploy.stacks import (
     deploy_firehose,
     enable_cdc,
@@ -26,7 +26,6 @@ from dynaberg.deploy.stacks import (
     pace_of,
     policy,
     preview,
-    stack_drift,
     tags,
 )
 from dynaberg.deploy.template import TEMPLATES, load_template, stream_name
@@ -57,6 +56,7 @@ __all__ = [
     "policy",
     "preview",
     "refuse_adopted",
+    "remove_source",
     "stack_drift",
     "stack_name",
     "stack_parameters",

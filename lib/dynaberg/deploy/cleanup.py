@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from tqdm.auto import tqdm
 
 from dynaberg import aws, catalog, prices
+from dynaberg.contracts import Contract
 from dynaberg.deploy import stack_state, stacks
 from dynaberg.deploy.adoption import release
 from dynaberg.deploy.deployer import delete_stack
@@ -25,9 +26,11 @@ from dynaberg.deploy.stack_state import (
 )
 from dynaberg.errors import DeploymentError, SettingsError
 from dynaberg.settings import Settings
+from dynaberg.source import holds_items_of_others
 
 COLUMNS = ["kind", "name", "stack", "holds"]
 TABLE_KIND = "Iceberg table"
+SOURCE_KIND = "AWS::DynamoDB::Table"
 ADOPTED_KIND = "adopted DynamoDB table"
 
 
@@ -62,7 +65,7 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
         it costs while nothing happens; Decimal).
     """
     places = stack_state.sources(session, settings)
-    names = [stack_state.stack_name(place, part) for place in places for part in stacks.PARTS]
+    names = [stack_state.stack_name(place, part) for place in places for part in stack_state.PARTS]
     stacked = [row for name in names for row in _stacked(session, name)]
     stacked += [row for place in places for row in _adopted(session, place)]
     known = {row[:2] for row in stacked}
@@ -74,7 +77,9 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     return found
 
 
-def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.DataFrame:
+def clean_up(
+    session: boto3.Session, settings: Settings, *, confirm: str, delete_items_of: Sequence[str] = ()
+) -> pd.DataFrame:
     """Remove everything that was created under the settings' name, including the data.
 
     The alarms and the delivery are removed first, then tables and objects, then the foundation, then what
@@ -85,12 +90,15 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
         session: An open session.
         settings: The name and the table bucket.
         confirm: The settings' name.
+        delete_items_of: The DynamoDB tables that were created here and may be deleted although they hold
+            items that the practice traffic did not write.
 
     Returns:
         What was removed, as listed by `list_resources` before.
 
     Raises:
-        SettingsError: The name does not match, or the foundation is protected; nothing was removed.
+        SettingsError: The name does not match, the foundation is protected, or a table holds items of
+            somebody else; nothing was removed.
         DeploymentError: Something could not be removed; the message names it.
 
     Example:
@@ -100,20 +108,18 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
         msg = f"`confirm` is {confirm!r}, but the name is {settings.name!r}. Nothing was removed."
         raise SettingsError(msg, hint=f"confirm={settings.name!r} removes what list_resources() shows.")
     places = stack_state.sources(session, settings)
-    names = [stack_state.stack_name(place, part) for place in places for part in reversed(stacks.PARTS)]
+    names = [stack_state.stack_name(place, part) for place in places for part in reversed(stack_state.PARTS)]
     for place in places:
         refuse_protected(session, stack_state.stack_name(place, "foundation"))
     found = list_resources(session, settings)
+    _refuse_items_of_others(session, settings, found, delete_items_of)
     for name in names:
         if not name.endswith("-foundation"):
             delete_stack(session, name)
     # The CDK app's own stack: the tables outlive it, and the foundation cannot be removed before it.
     delete_stack(session, f"{settings.name}-tables")
     for place in places:
-        of_place = (found["kind"] == ADOPTED_KIND) & (
-            found["stack"] == stack_state.stack_name(place, "foundation")
-        )
-        found.loc[of_place, "holds"] = release(session, place)
+        _release(session, place, found)
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)
     # The first source's foundation is the last to go: it holds what all of them share.
@@ -127,6 +133,86 @@ def clean_up(session: boto3.Session, settings: Settings, *, confirm: str) -> pd.
         msg = f"Still there after the clean-up: {', '.join(left)}."
         raise DeploymentError(msg, hint="Something may have been written since. Run the clean-up again.")
     return found
+
+
+def remove_source(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    *,
+    confirm: str,
+    delete_items_of: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Remove a further source from the project: its stacks, its Iceberg tables and its failures.
+
+    What the sources share stays, and no other source is interrupted. If it is interrupted, run it again.
+
+    Args:
+        session: An open session.
+        settings: The settings for the source, from `of_source`.
+        contract: A table of the source; all tables of it are removed.
+        confirm: The name of the DynamoDB table.
+        delete_items_of: As in `clean_up`.
+
+    Returns:
+        What was removed, as listed by `list_resources` before.
+
+    Raises:
+        SettingsError: It is the first source, the name does not match, the foundation is protected, or the
+            table holds items of somebody else; nothing was removed.
+        DeploymentError: Something could not be removed; the message names it.
+    """
+    name = contract.source_table
+    if not settings.source:
+        msg = f"{name!r} is the first source of {settings.name!r}; its stacks hold what all share."
+        raise SettingsError(msg, hint=f"Remove the whole project: wb.clean_up(confirm={settings.name!r}).")
+    if confirm != name:
+        msg = f"`confirm` is {confirm!r}, but the DynamoDB table is {name!r}. Nothing was removed."
+        raise SettingsError(msg, hint=f"confirm={name!r} removes this source.")
+    stack_names = [stack_state.stack_name(settings, part) for part in reversed(stack_state.PARTS)]
+    refuse_protected(session, stack_names[-1])
+    tables = [each for part in contract.of_source for each in (part.table, part.log_name)]
+    every = list_resources(session, settings)
+    of_tables = every["name"].isin([f"{settings.namespace}.{table}" for table in tables])
+    found = every[every["stack"].isin(stack_names) | (of_tables & (every["kind"] == TABLE_KIND))].copy()
+    _refuse_items_of_others(session, settings, found, delete_items_of)
+    shared = stacks.outputs(session, settings, "foundation")
+    for stack_name in stack_names[:-1]:
+        delete_stack(session, stack_name)
+    stacks.show_sources(session, settings)
+    _release(session, settings, found)
+    for kind, resource in _with_data(found, stacked=True):
+        _KINDS[kind].empty(session, resource)
+    opened = catalog.open_catalog(session, settings)
+    for identifier in found[found["kind"] == TABLE_KIND]["name"]:
+        opened.purge_table(identifier)
+    for each in contract.of_source:
+        for prefix in (f"errors/{each.log_name}/", f"errors/undelivered/{each.log_name}/"):
+            _empty_bucket(session, shared["ErrorBucketName"], prefix)
+    delete_stack(session, stack_names[-1])
+    return found
+
+
+def _release(session: boto3.Session, settings: Settings, found: pd.DataFrame) -> None:
+    """Switch off what adoption switched on, and note it at the table's row."""
+    name = stack_state.stack_name(settings, "foundation")
+    of_place = (found["kind"] == ADOPTED_KIND) & (found["stack"] == name)
+    found.loc[of_place, "holds"] = release(session, settings)
+
+
+def _refuse_items_of_others(
+    session: boto3.Session, settings: Settings, found: pd.DataFrame, named: Sequence[str]
+) -> None:
+    """Refuse to delete a created DynamoDB table that somebody else has filled, unless its name was typed."""
+    created = [str(name) for name in found[found["kind"] == SOURCE_KIND]["name"]]
+    filled = [name for name in created if name not in named and holds_items_of_others(session, name)]
+    if filled:
+        msg = (
+            f"The DynamoDB table {filled[0]!r} holds items that the practice traffic did not write. "
+            "Nothing was removed."
+        )
+        typed = f"confirm={settings.source or settings.name!r}, delete_items_of={[*named, *filled]}"
+        raise SettingsError(msg, hint=f"If they may go: {typed}.")
 
 
 def _is_there(session: boto3.Session, stack_name: str) -> bool:
@@ -248,9 +334,9 @@ def _delete_stream(session: boto3.Session, name: str) -> None:
     aws.client(session, "kinesis").delete_stream(StreamName=name, EnforceConsumerDeletion=True)
 
 
-def _empty_bucket(session: boto3.Session, name: str) -> None:
+def _empty_bucket(session: boto3.Session, name: str, prefix: str = "") -> None:
     s3 = aws.client(session, "s3")
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=name)
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=name, Prefix=prefix)
     with tqdm(desc=f"Emptying {name}", unit="object", delay=0.2) as bar:
         for page in pages:
             versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
@@ -258,7 +344,7 @@ def _empty_bucket(session: boto3.Session, name: str) -> None:
             if keys:
                 _check(s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True}), name)
             bar.update(len(keys))
-    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
+    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name, Prefix=prefix):
         for upload in page.get("Uploads", []):
             s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
 
@@ -304,7 +390,5 @@ _KINDS = {
     "AWS::Kinesis::Stream": _Kind(
         r"arn:[^:]+:kinesis:[^/]+:stream/([^/]+)", _describe_stream, _nothing, _delete_stream
     ),
-    "AWS::DynamoDB::Table": _Kind(
-        r"arn:[^:]+:dynamodb:[^/]+:table/([^/]+)", _describe_source, _delete_source, _nothing
-    ),
+    SOURCE_KIND: _Kind(r"arn:[^:]+:dynamodb:[^/]+:table/([^/]+)", _describe_source, _delete_source, _nothing),
 }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dynaberg.contracts import Contract
 
 Part = Literal["foundation", "access", "delivery", "observe"]
+# In order of deployment: when it is created, Firehose checks whether its role may read the change log.
+PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
 TAG = "dynaberg:name"
 
 DEADLINE_SECONDS = 1800
@@ -81,6 +83,30 @@ def sources(session: boto3.Session, settings: Settings) -> list[Settings]:
         if tagged.get(TAG) == settings.name and given.get("Holds") == "source":
             found.append(replace(settings, source=given["SourceTableName"]))
     return found
+
+
+def shared_topic(session: boto3.Session, settings: Settings) -> dict[str, str]:
+    """The parameter by which a further source's alarms use the topic of the first one's; empty for that."""
+    name = stack_name(replace(settings, source=""), "observe")
+    if not settings.source or not stack_exists(session, name):
+        return {}
+    return {"AlarmTopicArn": stack_outputs(session, name)["AlarmTopicArn"]}
+
+
+def watched_beside(session: boto3.Session, settings: Settings) -> list[dict[str, str]]:
+    """The parameters of the observations that share the topic and the dashboard of the first source."""
+    found = [
+        stack_parameters(session, stack_name(source, "observe"))
+        for source in sources(session, settings)
+        if source.source
+    ]
+    return [given for given in found if given.get("AlarmTopicArn", "none") != "none"]
+
+
+def deployed_template(session: boto3.Session, stack_name: str) -> Any:
+    """The template of a stack as it was given: an object where it was JSON, else its text."""
+    answer = aws.client(session, "cloudformation").get_template(StackName=stack_name)
+    return answer["TemplateBody"]
 
 
 def stack_exists(session: boto3.Session, stack_name: str) -> bool:
@@ -203,6 +229,29 @@ def refuse_protected(session: boto3.Session, stack_name: str) -> None:
     if is_protected(session, stack_name):
         msg = f"Stack {stack_name!r} and its DynamoDB table are protected. Nothing was removed."
         raise SettingsError(msg, hint="Remove the protection first: `protect` false, then wb.enable_cdc().")
+
+
+def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
+    """Where the deployed resources differ from their templates because someone changed them by hand.
+
+    Args:
+        session: An open session.
+        settings: The name.
+
+    Returns:
+        One row per resource: stack, resource, type, status (`IN_SYNC`, `MODIFIED`, `DELETED`, or
+        `NOT_CHECKED` if CloudFormation does not compare it); or one per property that differs, with property,
+        expected, actual.
+
+    Raises:
+        NotReadyError: CloudFormation took longer than ten minutes.
+    """
+    parts = [(source, part) for source in sources(session, settings) for part in PARTS]
+    names = [
+        stack_name(source, part) for source, part in parts if stack_exists(session, stack_name(source, part))
+    ]
+    found = [detect_drift(session, name) for name in names]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=DRIFT_COLUMNS)
 
 
 def detect_drift(session: boto3.Session, stack_name: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,25 +28,24 @@ from dynaberg.deploy.parameters import (
 )
 from dynaberg.deploy.permissions import access_matrix, caller_policy
 from dynaberg.deploy.stack_state import (
-    DRIFT_COLUMNS,
+    PARTS,
     TAG,
     Part,
-    detect_drift,
+    deployed_template,
     of_source,
     protect_stack,
-    sources,
+    shared_topic,
     stack_exists,
     stack_name,
     stack_outputs,
     stack_parameters,
+    watched_beside,
 )
-from dynaberg.deploy.template import TEMPLATES, template_body
+from dynaberg.deploy.template import TEMPLATES, parse_template, template_body, with_rows
 from dynaberg.errors import NotFoundError, NotReadyError
 from dynaberg.settings import Settings
 from dynaberg.source import describe_source, start_sending, stop_sending
 
-# In order of deployment: when it is created, Firehose checks whether its role may read the change log.
-PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
 ADOPTED = "adopted"
 """The foundation's `SourceOrigin` of a table that somebody else created."""
 _SHARED = (
@@ -121,8 +121,9 @@ def deploy_firehose(
     if before.get("StreamType", settings.stream_type) != settings.stream_type:
         # What read Kinesis is gone, so its permissions are removed, too.
         access = _deploy(session, settings, "access", access_parameters(settings, found, {}, first), others)
-    watched = observe_parameters(settings, found, delivery.outputs, others)
+    watched = observe_parameters(settings, found, delivery.outputs, others) | shared_topic(session, settings)
     observe = _deploy(session, settings, "observe", watched, others)
+    show_sources(session, settings)
     results = [access, delivery, observe]
     return pd.concat([result.resources for result in results], ignore_index=True)
 
@@ -156,37 +157,17 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
         "foundation": foundation_parameters(settings, contract, _foundation_before(session, settings)),
         "access": access_parameters(settings, foundation, {}, first),
         "delivery": delivery | handed_over | {"StreamType": settings.stream_type},
-        "observe": observe_parameters(settings, foundation, found.get("delivery", {}), others),
+        "observe": observe_parameters(settings, foundation, found.get("delivery", {}), others)
+        | shared_topic(session, settings),
     }
     shown = []
     for part, parameters in wanted.items():
         name = stack_name(settings, part)
-        template = template_body(TEMPLATES / f"{part}.yaml", others if part != "foundation" else ())
+        template = _body(session, settings, part, others if part != "foundation" else ())
         changes = preview_stack(session, name, template, parameters, tags=tags(settings))
         changes.insert(0, "stack", name)
         shown.append(changes)
     return pd.concat(shown, ignore_index=True)
-
-
-def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
-    """Where the deployed resources differ from their templates because someone changed them by hand.
-
-    Args:
-        session: An open session.
-        settings: The name.
-
-    Returns:
-        One row per resource: stack, resource, type, status (`IN_SYNC`, `MODIFIED`, `DELETED`, or
-        `NOT_CHECKED` if CloudFormation does not compare it); or one per property that differs, with property,
-        expected, actual.
-
-    Raises:
-        NotReadyError: CloudFormation took longer than ten minutes.
-    """
-    parts = [(source, part) for source in sources(session, settings) for part in PARTS]
-    names = [stack_name(source, part) for source, part in parts if exists(session, source, part)]
-    found = [detect_drift(session, name) for name in names]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=DRIFT_COLUMNS)
 
 
 def grants(
@@ -298,8 +279,25 @@ def _deploy(
     others: Sequence[str] = (),
 ) -> StackResult:
     """Deploy a stack; `others` are the change logs of its source beside the first one."""
-    template = template_body(TEMPLATES / f"{part}.yaml", others)
+    template = _body(session, settings, part, others)
     return deploy_stack(session, stack_name(settings, part), template, parameters, tags=tags(settings))
+
+
+def _body(session: boto3.Session, settings: Settings, part: Part, others: Sequence[str]) -> str:
+    is_shared = part == "observe" and not settings.source
+    watched = watched_beside(session, settings) if is_shared else ()
+    return template_body(TEMPLATES / f"{part}.yaml", others, watched, settings.stream_type)
+
+
+def show_sources(session: boto3.Session, settings: Settings) -> None:
+    """Give the dashboard, which is the first source's, a row for each further source that there is now."""
+    first = replace(settings, source="")
+    name = stack_name(first, "observe")
+    if settings.source and stack_exists(session, name):
+        template = parse_template(deployed_template(session, name))
+        given = stack_parameters(session, name)
+        body = json.dumps(with_rows(template, given["StreamType"], watched_beside(session, settings)))
+        deploy_stack(session, name, body, given, tags=tags(first))
 
 
 def _logs(contract: Contract, before: Mapping[str, str]) -> tuple[str, list[str]]:

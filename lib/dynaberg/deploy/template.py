@@ -18,6 +18,10 @@ import yaml
 
 TEMPLATES = Path(__file__).parent / "templates"
 _NOTHING = object()
+# "Quotas", AWS CloudFormation User Guide: a template that is not read from S3.
+_MOST_BYTES = 51_200
+# "Dashboard Body Structure and Syntax", Amazon CloudWatch API Reference: a dashboard has 24 columns.
+_DASHBOARD_WIDTH, _FIRST_ROWS, _ROW_CHARTS = 24, 2, 4
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,20 +45,73 @@ _Loader.add_multi_constructor("!", _short_form)
 
 def load_template(path: Path) -> dict[str, Any]:
     """A template, its short forms written out."""
-    loaded: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506, a SafeLoader
+    return parse_template(path.read_text(encoding="utf-8"))
+
+
+def parse_template(template: str | dict[str, Any]) -> dict[str, Any]:
+    """The same of a template's text; what was parsed already is returned as it is."""
+    if not isinstance(template, str):
+        return dict(template)
+    loaded: dict[str, Any] = yaml.load(template, _Loader)  # noqa: S506, a SafeLoader
     return loaded
 
 
-def template_body(path: Path, others: Sequence[str] = ()) -> str:
+def template_body(
+    path: Path, others: Sequence[str] = (), watched: Sequence[Mapping[str, str]] = (), stream_type: str = ""
+) -> str:
     """The text of a template; with further change logs of the source, each with what it needs of its own.
 
     Args:
         path: The template.
         others: The names of the change logs beside the one that its parameter names.
+        watched: The parameters of the further sources' observations, which share this one's dashboard.
+        stream_type: The stream type of this source, for its dashboard.
     """
-    if not others:
+    if not others and not watched:
         return path.read_text(encoding="utf-8")
-    return json.dumps(with_logs(load_template(path), others))
+    template = with_logs(load_template(path), others)
+    return json.dumps(with_rows(template, stream_type, watched) if watched else template)
+
+
+def with_rows(
+    template: dict[str, Any], stream_type: str, watched: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    """A template of the observation whose dashboard has a row of charts for each further source.
+
+    Where CloudFormation would not take that many, the last ones are left out.
+
+    Args:
+        template: The template, from `load_template`, or as it is deployed.
+        stream_type: The stream type of the first source.
+        watched: The parameters of the further sources' observations.
+    """
+    body = _dashboard(stream_type).removesuffix("]}")
+    rows = [_row(given, place) for place, given in enumerate(watched)]
+    while True:
+        template["Resources"]["Dashboard"]["Properties"]["DashboardBody"] = {
+            "Fn::Sub": f"{body}{''.join(rows)}]}}"
+        }
+        if not rows or len(json.dumps(template)) <= _MOST_BYTES:
+            return template
+        rows.pop()
+
+
+def _dashboard(stream_type: str) -> str:
+    """The dashboard of one source, in JSON."""
+    resource = load_template(TEMPLATES / "observe.yaml")["Resources"]["Dashboard"]
+    _, *bodies = resource["Properties"]["DashboardBody"]["Fn::If"]
+    return str(bodies[stream_type != "kinesis"]["Fn::Sub"])
+
+
+def _row(given: Mapping[str, str], place: int) -> str:
+    """The first charts of a further source, in one row of the dashboard, as they continue a list in JSON."""
+    named = re.sub(r"\$\{(\w+)\}", lambda match: given[match[1]], _dashboard(given["StreamType"]))
+    widgets = json.loads(named)["widgets"][:_ROW_CHARTS]
+    for number, widget in enumerate(widgets):
+        width, height = _DASHBOARD_WIDTH // _ROW_CHARTS, widget["height"]
+        widget |= {"x": number * width, "y": (_FIRST_ROWS + place) * height, "width": width}
+        widget["properties"]["title"] = f"{given['SourceTableName']}: {widget['properties']['title']}"
+    return "".join(f",{json.dumps(widget, separators=(',', ':'))}" for widget in widgets)
 
 
 def with_logs(template: dict[str, Any], others: Sequence[str]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from dynaberg.source.change_stream import (
 from dynaberg.source.infer import InferredContract, infer_contract, infer_contracts
 from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample, source_size
 from dynaberg.source.paged_scan import Page, PageReader
-from dynaberg.source.traffic import TrafficReport, generate_traffic
+from dynaberg.source.traffic import TrafficReport, generate_traffic, holds_items_of_others
 
 __all__ = [
     "ExistingTable",
@@ -41,6 +41,7 @@ __all__ = [
     "describe_source",
     "generate_traffic",
     "get_items",
+    "holds_items_of_others",
     "infer_contract",
     "infer_contracts",
     "oldest_moment",

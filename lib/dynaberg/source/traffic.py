@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaberg import aws
 from dynaberg.errors import NotFoundError, TrafficError
-from dynaberg.source.transactions_model import Change, plan_changes
+from dynaberg.source.transactions_model import PREFIX, Change, plan_changes
 
 OPERATIONS = {"INSERT": "inserts", "MODIFY": "updates", "REMOVE": "deletes"}
 # "BatchWriteItem": up to 25 writes in a call, no two with the same key.
@@ -221,6 +221,29 @@ def _write_all(
             msg = f"DynamoDB accepted {writing.written:,} of {len(plan):,} changes. Nothing more is written."
             raise KeyboardInterrupt(msg) from None
     return writing.retried
+
+
+def holds_items_of_others(session: boto3.Session, source_table: str) -> bool:
+    """Whether a DynamoDB table holds an item that traffic could not have written, among the first 1,000.
+
+    Args:
+        session: An open session.
+        source_table: Name of the DynamoDB table.
+    """
+    try:
+        answer = aws.client(session, "dynamodb").scan(
+            TableName=source_table,
+            Limit=1_000,
+            FilterExpression="attribute_not_exists(#id) OR NOT begins_with(#id, :prefix)",
+            ExpressionAttributeNames={"#id": "transaction_id"},
+            ExpressionAttributeValues={":prefix": {"S": PREFIX}},
+            Select="COUNT",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            return False
+        raise
+    return bool(answer["Count"])
 
 
 class _RefusedError(Exception):

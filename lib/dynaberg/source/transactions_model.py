@@ -16,6 +16,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 # Per merchant category: how often, the usual amount, how widely amounts spread, what they are paid with.
+PREFIX = "TXN_"
+"""How the id of a generated transaction begins."""
 _PAYMENT_METHODS = ("CREDIT_CARD", "DEBIT_CARD", "DIGITAL_WALLET", "BANK_TRANSFER")
 _CATEGORIES = {
     "RETAIL": (30, 42.0, 0.8, (45, 30, 22, 3)),
@@ -175,7 +177,7 @@ def _new_transactions(count: int, random: Random, *, seed: int, now_ms: int) -> 
         digest = hashlib.blake2b(f"{seed} {now_ms} {number}".encode(), digest_size=8).hexdigest()
         late = random.random() < _LATE_SHARE
         moment = timestamp - random.randint(2 * _HOUR_MS, 3 * _DAY_MS) if late else timestamp
-        yield maker.make(f"TXN_{digest}", moment)
+        yield maker.make(f"{PREFIX}{digest}", moment)
 
 
 def _timestamps(count: int, random: Random, now_ms: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pandas as pd
 
-from dynaberg import delivery, layers, past, proof
+from dynaberg import delivery, deploy, layers, past, proof
 from dynaberg.contracts import Contract
 from dynaberg.proof import ReconcileReport
 from dynaberg.settings import Settings
@@ -224,3 +224,19 @@ class Table(IcebergTable):
             SettingsError: The name does not match; nothing was done.
         """
         return proof.repair(*self._place, report, confirm=confirm)
+
+    # leaving
+
+    def remove_source(self, *, confirm: str, delete_items_of: Sequence[str] = ()) -> pd.DataFrame:
+        """Remove this table's source from a project of several: its stacks, Iceberg tables and failures.
+
+        An adopted DynamoDB table stays as it is. No other source is interrupted.
+
+        Args:
+            confirm: The name of the DynamoDB table, as a confirmation.
+            delete_items_of: Its name once more, if it was created here and others wrote items into it.
+
+        Raises:
+            SettingsError: It is the project's first source, or the name does not match.
+        """
+        return deploy.remove_source(*self._place, confirm=confirm, delete_items_of=delete_items_of)

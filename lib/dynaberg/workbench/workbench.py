@@ -376,17 +376,15 @@ class Workbench:
         """Everything that this workbench created and that still exists, and what each costs while idle."""
         return deploy.list_resources(self.session, self.settings)
 
-    def clean_up(self, *, confirm: str) -> pd.DataFrame:
+    def clean_up(self, *, confirm: str, delete_items_of: Sequence[str] = ()) -> pd.DataFrame:
         """Remove everything that this workbench created, including its data.
 
         Args:
             confirm: The workbench's name, as a confirmation.
-
-        Raises:
-            SettingsError: The name does not match; nothing was removed.
+            delete_items_of: Created DynamoDB tables that may go although others wrote items into them.
         """
         self._connection.forget_catalog()
-        return deploy.clean_up(self.session, self.settings, confirm=confirm)
+        return deploy.clean_up(self.session, self.settings, confirm=confirm, delete_items_of=delete_items_of)
 
     def stop(self, *, force: bool = False) -> None:
         """Stop the local AWS and keep its state; on AWS there is nothing to stop.

@@ -18,8 +18,7 @@ from dynaberg.contracts.contract import Column, Contract, load_contract
 from dynaberg.deploy import account_checks, cleanup, doctor
 from dynaberg.deploy.deployer import delete_stack, deploy_stack
 from dynaberg.deploy.permissions import POLICIES
-from dynaberg.deploy.stack_state import stack_resources
-from dynaberg.deploy.stacks import PARTS
+from dynaberg.deploy.stack_state import PARTS, stack_resources
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
 from local_aws import Status

@@ -27,8 +27,7 @@ from dynaberg.deploy.parameters import (
     foundation_parameters,
     observe_parameters,
 )
-from dynaberg.deploy.stack_state import TAG
-from dynaberg.deploy.stacks import PARTS
+from dynaberg.deploy.stack_state import PARTS, TAG
 from dynaberg.deploy.template import load_template, resolved_resources
 from dynaberg.settings import Settings, load_settings
 from local_aws import Status

@@ -155,3 +155,21 @@ def test_the_wrong_name_removes_nothing(session: boto3.Session, deployed: Settin
     with pytest.raises(SettingsError):
         cleanup.clean_up(session, deployed, confirm="dynaberg")
     assert cleanup.list_resources(session, deployed).equals(before)
+
+
+def test_items_of_others_go_only_with_the_name_of_their_table(
+    session: boto3.Session, deployed: Settings, contract: Contract
+) -> None:
+    table = contract.source_table
+    session.client("dynamodb").put_item(
+        TableName=table, Item={"transaction_id": {"S": "A-1"}, "timestamp": {"N": "1"}}
+    )
+    before = cleanup.list_resources(session, SETTINGS)
+    for named in ((), ("another",)):
+        with pytest.raises(SettingsError, match=table) as caught:
+            cleanup.clean_up(session, SETTINGS, confirm="leaving", delete_items_of=named)
+        assert "Nothing was removed" in str(caught.value)
+        assert table in caught.value.hint
+    assert cleanup.list_resources(session, SETTINGS).equals(before)
+    cleanup.clean_up(session, SETTINGS, confirm="leaving", delete_items_of=[table])
+    assert cleanup.list_resources(session, SETTINGS).empty

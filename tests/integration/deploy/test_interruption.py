@@ -18,8 +18,7 @@ from dynaberg import deploy, layers
 from dynaberg.contracts.contract import Contract, load_contract
 from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.deploy import cleanup
-from dynaberg.deploy.stack_state import stack_resources
-from dynaberg.deploy.stacks import PARTS
+from dynaberg.deploy.stack_state import PARTS, stack_resources
 from dynaberg.settings import Settings
 from local_aws import Status
 

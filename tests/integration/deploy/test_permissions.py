@@ -203,6 +203,8 @@ def walk_adopted(calls: Calls, stream_type: str) -> set[str]:
             ],
         )
     wb.adopt()
+    with pytest.raises(dynaberg.errors.SettingsError):
+        wb.table().remove_source(confirm=contract.source_table)
     wb.clean_up(confirm=name)
     return wb.done
 

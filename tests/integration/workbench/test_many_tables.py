@@ -14,7 +14,7 @@ import pytest
 import dynaberg
 from dynaberg import deploy
 from dynaberg.contracts import project_contract
-from dynaberg.errors import NotFoundError
+from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.settings import Settings
 from local_aws import Status
 
@@ -133,6 +133,68 @@ def test_a_further_source_interrupts_the_first_for_no_change(project: Any) -> No
     assert report.matches, report.summary
     assert report.items > 1
     wb.clean_up(confirm="adding")
+
+
+def alarms_of(wb: dynaberg.Workbench) -> list[dict[str, Any]]:
+    pages = wb.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=wb.name)
+    return [alarm for page in pages for alarm in page["MetricAlarms"]]
+
+
+def charts_of(wb: dynaberg.Workbench) -> dict[str, list[dict[str, Any]]]:
+    """The charts of the project's dashboards, by the dashboard's name."""
+    cloudwatch = wb.client("cloudwatch")
+    listed = cloudwatch.list_dashboards(DashboardNamePrefix=wb.name)["DashboardEntries"]
+    names = [entry["DashboardName"] for entry in listed]
+    bodies = {name: cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"] for name in names}
+    return {name: json.loads(body)["widgets"] for name, body in bodies.items()}
+
+
+def test_sources_come_and_go_with_one_topic_and_one_dashboard(project: Any) -> None:
+    wb, sources = project("leaving2")
+    for table in sources:
+        wb.adopt(table)
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=0)
+    topics = {action for alarm in alarms_of(wb) for action in alarm["AlarmActions"]}
+    assert len(topics) == 1
+    assert len([a for a in alarms_of(wb) if a["AlarmName"].endswith("-freshness")]) == 2
+    ((name, charts),) = charts_of(wb).items()
+    assert name == wb.name
+    customers = deploy.outputs(*deploy_place(wb, "customers"), "delivery")["DeliveryStreamName"]
+    row = [chart for chart in charts if chart["properties"]["title"].startswith(sources["customers"])]
+    assert len({chart["y"] for chart in row}) == 1
+    assert customers in json.dumps(row)
+    assert all(chart["x"] + chart["width"] <= 24 for chart in charts)
+    assert wb.preview().empty
+
+    put(sources["customers"], "kept")
+    wb.table("customers").wait_for_delivery(timeout=90)
+    with pytest.raises(SettingsError, match="first source"):
+        wb.table("orders").remove_source(confirm=sources["orders"])
+    with pytest.raises(SettingsError, match="Nothing was removed"):
+        wb.table("customers").remove_source(confirm="customers")
+    before = wb.list_resources()
+    gone = wb.table("customers").remove_source(confirm=sources["customers"])
+    left = wb.list_resources()
+    assert len(gone) + len(left) == len(before)
+    assert wb.tables().set_index("table")["state"].to_dict() == {
+        "orders": "deployed",
+        "customers": "not deployed",
+    }
+    assert "customers" not in json.dumps(charts_of(wb))
+    assert boto3.client("dynamodb").scan(TableName=sources["customers"])["Count"] == 1
+    put(sources["orders"], "still delivered")
+    wb.table("orders").wait_for_delivery(timeout=90)
+    wb.table("orders").refresh()
+    assert wb.table("orders").reconcile().matches
+    wb.adopt("customers")
+    wb.clean_up(confirm=wb.name)
+    assert wb.list_resources().empty
+
+
+def deploy_place(wb: dynaberg.Workbench, table: str) -> tuple[Any, Settings]:
+    contract = wb.table(table).contract
+    return wb.session, deploy.of_source(wb.session, wb.settings, contract)
 
 
 def test_a_failure_is_its_own_sources(project: Any) -> None:

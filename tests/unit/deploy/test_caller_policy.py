@@ -15,7 +15,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from dynaberg.contracts import Column, Contract
 from dynaberg.deploy.permissions import POLICIES, caller_policy
-from dynaberg.deploy.stacks import PARTS
+from dynaberg.deploy.stack_state import PARTS
 from dynaberg.deploy.template import TEMPLATES
 from dynaberg.settings import Settings
 

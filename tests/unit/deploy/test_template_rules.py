@@ -11,7 +11,7 @@ import cfnlint
 import pytest
 
 from dynaberg.deploy.permissions import as_list
-from dynaberg.deploy.stacks import PARTS
+from dynaberg.deploy.stack_state import PARTS
 from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources
 
 KEY = "arn:aws:kms:eu-central-1:111122223333:key/1"

@@ -10,7 +10,7 @@ import pytest
 from cfnlint.api import lint
 from cfnlint.decode.cfn_yaml import load
 
-from dynaberg.deploy.stacks import PARTS
+from dynaberg.deploy.stack_state import PARTS
 from dynaberg.deploy.template import (
     STREAM_OUTPUT,
     TEMPLATES,
@@ -274,7 +274,8 @@ def test_what_must_not_go_unnoticed_has_an_alarm(metric: str) -> None:
     alarms = [a for a in of_type("AWS::CloudWatch::Alarm").values() if a["MetricName"] == metric]
     assert alarms
     for alarm in alarms:
-        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+        topic = {"Fn::If": ["OwnsTopic", {"Ref": "AlarmTopic"}, {"Ref": "AlarmTopicArn"}]}
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
         # No news is good news: most of these metrics exist only while something happens.
         assert alarm["TreatMissingData"] == "notBreaching"
 

@@ -35,7 +35,7 @@ def test_every_public_name_is_there_once_with_its_first_sentence(tmp_path: Path)
     assert set(names) == expected | {f"transactions.{name}" for name in only if not name.startswith("_")}
     assert all(words.endswith(".") for _, words in lines)
     first = html.escape(str(inspect.getdoc(Workbench.clean_up)).splitlines()[0])
-    assert f"wb.clean_up(confirm=…)</code> {first}" in text
+    assert f"wb.clean_up(confirm=…, …)</code> {first}" in text
 
 
 @pytest.mark.usefixtures("without_browser")
