@@ -18,6 +18,8 @@ from dynaberg.layers.latest import NO_SEQUENCE_NUMBER, latest_changes, latest_ro
 
 CONTRACT = Contract("t", "source", "id", None, (Column("id", "string"), Column("v", "long")))
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+# For few rows, threads cost more than they save, and so does a database for each example.
+DATABASE = duckdb.connect(config={"threads": 1})
 SCHEMA = pa.schema(
     [
         ("change_id", pa.string()),
@@ -53,7 +55,7 @@ def change(name: str, moment: datetime, number: str, key: str, operation: str) -
 def by_sql(rows: list[dict[str, Any]]) -> dict[str, str]:
     log = pa.Table.from_pylist(rows, schema=SCHEMA)  # noqa: F841, DuckDB finds it by its name
     statement = latest_changes(CONTRACT, ["v", "change_id"], "log")
-    found = duckdb.connect().execute(statement).to_arrow_table().to_pylist()
+    found = DATABASE.execute(statement).to_arrow_table().to_pylist()
     return {row["id"]: row["change_id"] for row in found}
 
 
@@ -137,7 +139,7 @@ def test_a_gained_column_is_filled_in_memory_as_in_sql() -> None:
     # DuckDB has the function under another name, and its paths keep quotation marks.
     spelled = statement.replace("json_extract_scalar", "json_extract_string")
     spelled = spelled.replace("'$[", "'$.").replace("].", ".")
-    answer = duckdb.connect().execute(spelled).to_arrow_table()
+    answer = DATABASE.execute(spelled).to_arrow_table()
     found = answer.sort_by("id").select(["v", "day"]).to_pylist()
     filled = fill_gained(log, contract, ["v", "day"]).select(["v", "day"]).to_pylist()
     assert found == filled

@@ -143,12 +143,16 @@ def changes(story: Story) -> list[list[Row]]:
 # A log of files, and a current table --------------------------------------------------------------
 
 
+# For few rows, threads cost more than they save, and so does a database for each example.
+DATABASE = duckdb.connect(config={"threads": 1})
+
+
 @dataclass
 class Tables:
     """The change log, as rows and as the bounds of files, and the current table, in DuckDB."""
 
     most_bytes: int
-    database: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
+    database: duckdb.DuckDBPyConnection = DATABASE
     rows: list[Row] = field(default_factory=list)
     files: list[LogFile] = field(default_factory=list)
     unmerged: list[LogFile] = field(default_factory=list)
@@ -156,9 +160,9 @@ class Tables:
 
     def __post_init__(self) -> None:
         self.database.register("rows_of_log", pa.Table.from_pylist([], schema=SCHEMA))
-        self.database.execute("CREATE TABLE t_changes AS FROM rows_of_log")
+        self.database.execute("CREATE OR REPLACE TABLE t_changes AS FROM rows_of_log")
         self.database.execute(
-            "CREATE TABLE t AS SELECT id, v, unmapped, changed_at, sequence_number FROM t_changes"
+            "CREATE OR REPLACE TABLE t AS SELECT id, v, unmapped, changed_at, sequence_number FROM t_changes"
         )
 
     def append(self, rows: Sequence[Row]) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from itertools import count
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -42,6 +39,7 @@ SMALL = [
     (pa.binary(), st.sampled_from([b"", b"\x00", b"\xff" * 17, b"\xe6\x97"])),
     (pa.binary(4), st.sampled_from([b"\x00" * 4, b"\xff" * 4])),
 ]
+NUMBERS = count()
 METRICS = "write.metadata.metrics.default"
 Kind = tuple[pa.DataType, st.SearchStrategy[Any]]
 
@@ -81,13 +79,12 @@ def tables(draw: st.DrawFn) -> list[pa.Table]:
     ]
 
 
-@contextmanager
-def catalog() -> Iterator[InMemoryCatalog]:
-    """A catalog of its own, in a folder."""
-    with TemporaryDirectory() as folder:
-        made = InMemoryCatalog("test", warehouse=Path(folder).as_uri())
-        made.create_namespace("n")
-        yield made
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> InMemoryCatalog:
+    """A catalog in a folder, with a namespace."""
+    made = InMemoryCatalog("test", warehouse=tmp_path_factory.mktemp("warehouse").as_uri())
+    made.create_namespace("n")
+    return made
 
 
 def values(rows: pa.Table) -> list[str]:
@@ -105,27 +102,26 @@ def in_files(table: Table) -> list[str]:
     return sorted(text.replace("_x20", " ") for text in found)
 
 
-def check(parts: list[pa.Table], *, is_sorted: bool = False) -> None:
+def check(catalog: InMemoryCatalog, parts: list[pa.Table], *, is_sorted: bool = False) -> None:
     """Append, compact, and compare with what was written."""
     expected = values(pa.concat_tables(parts))
-    with catalog() as opened:
-        # pyiceberg's own append cannot write every bound of text.
-        properties = {"format-version": "2", METRICS: "none"}
-        table = opened.create_table("n.t", parts[0].schema, properties=properties)
-        for part in parts:
-            table.append(part)
-        with table.transaction() as change:
-            change.set_properties({METRICS: "truncate(16)"})
+    # pyiceberg's own append cannot write every bound of text.
+    properties = {"format-version": "2", METRICS: "none"}
+    table = catalog.create_table(f"n.t{next(NUMBERS)}", parts[0].schema, properties=properties)
+    with table.transaction() as change:
         if is_sorted:
-            with table.update_sort_order() as order:
+            with change.update_sort_order() as order:
                 order.asc("id", IdentityTransform())
-        assert in_files(table) == expected
-        assert compact(table, target_bytes=2**26).files_after == 1
-        assert in_files(table) == expected
-        assert values(table.scan().to_arrow().cast(parts[0].schema)) == expected
+        for part in parts:
+            change.append(part)
+        change.set_properties({METRICS: "truncate(16)"})
+    assert in_files(table) == expected
+    assert compact(table, target_bytes=2**26).files_after == 1
+    assert in_files(table) == expected
+    assert values(table.scan().to_arrow().cast(parts[0].schema)) == expected
 
 
 @settings(max_examples=EXAMPLES)
 @given(parts=tables(), is_sorted=st.booleans())
-def test_no_value_changes(parts: list[pa.Table], *, is_sorted: bool) -> None:
-    check(parts, is_sorted=is_sorted)
+def test_no_value_changes(catalog: InMemoryCatalog, parts: list[pa.Table], *, is_sorted: bool) -> None:
+    check(catalog, parts, is_sorted=is_sorted)
