@@ -32,7 +32,7 @@ from local_aws.firehose.append.data_files import DataFiles
 from local_aws.firehose.append.sink import Target, layout_of
 from local_aws.firehose.arrow.rows import RowConverter
 from local_aws.firehose.delivery import delivery_loop
-from local_aws.firehose.delivery.delivery_loop import StreamDelivery
+from local_aws.firehose.delivery.delivery_loop import StreamDelivery, pauses_seconds
 from local_aws.firehose.stream.checkpoint import Plan, load_checkpoint
 from local_aws.firehose.stream.config import DeliveryConfig, Destination
 from local_aws.firehose.stream.journal import JournalSource, JournalWriter, segments
@@ -120,6 +120,18 @@ class TroubledAppender(TableAppender):
         super().append(files, properties)
         if self.services.after_commit:
             raise self.services.after_commit.pop(0)()
+
+
+def test_pauses_grow_to_a_few_seconds() -> None:
+    pauses = list(itertools.islice(pauses_seconds(), 12))
+    assert pauses == sorted(pauses)
+    assert (pauses[:2], pauses[-1]) == ([0.05, 0.1], 5.0)
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow each other at once, so that outages are short."""
+    monkeypatch.setattr(delivery_loop, "pauses_seconds", lambda: itertools.repeat(0.005))
 
 
 @pytest.fixture
