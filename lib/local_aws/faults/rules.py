@@ -35,7 +35,14 @@ _OPERATION: Mapping[str, str] = {
     "duplicate": "GetRecords",
     "shuffle": "GetRecords",
 }
-_TARGETS: Mapping[str, str] = {"dynamodbstreams": "dynamodb", "amazonsqs": "sqs", "amazonathena": "athena"}
+_TARGETS: Mapping[str, str] = {
+    "dynamodbstreams": "dynamodb",
+    "amazonsqs": "sqs",
+    "amazonathena": "athena",
+    "awsglue": "glue",
+    "graniteserviceversion20100801": "monitoring",
+    "resourcegroupstaggingapi": "tagging",
+}
 _FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _ICEBERG_TABLE = re.compile(r"/iceberg/v1/.*/tables/([^/]+)")
 _SCOPE = re.compile(r"Credential=[^/]+/[^/]+/[^/]+/([^/]+)/aws4_request")
@@ -170,7 +177,7 @@ def call_of(request: Request) -> Call:
     if service == "s3":
         return Call("s3", f"{request.method.capitalize()}Object", request.path.split("/")[1])
     form = parse_qs(request.body.decode("latin-1")) if request.method == "POST" else {}
-    return Call(service, form.get("Action", [""])[0], "")
+    return Call(service, form.get("Action", [request.method if request.method != "POST" else ""])[0], "")
 
 
 def call_by_target(request: Request) -> Call:
