@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import boto3
+from botocore.config import Config
 
 PRODUCTS = {
     "TEA-100": Decimal("6.90"),
@@ -54,7 +55,7 @@ def order(number: int, of_customer: int, chance: random.Random) -> dict:
 
 def make(name: str, customers: int) -> int:
     """Create the table with its items, four orders for each customer; returns how many items it made."""
-    dynamodb = boto3.resource("dynamodb")
+    dynamodb = boto3.resource("dynamodb", config=Config(retries={"mode": "standard"}))
     if name in [table.name for table in dynamodb.tables.all()]:
         return 0
     table = dynamodb.create_table(

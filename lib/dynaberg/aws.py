@@ -22,7 +22,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from dynaberg import local
-from dynaberg.errors import CredentialsError, LocalAwsError, NotReadyError, SettingsError
+from dynaberg.errors import CredentialsError, NotReadyError, SettingsError
 from dynaberg.settings import Settings
 
 # "Using and configuring retries": standard mode backs off with jitter and retries throttling.
@@ -163,6 +163,7 @@ def _open_local(settings: Settings) -> boto3.Session:
         warnings.warn(f"The local AWS is running old code. {local.restart_hint()}", stacklevel=4)
     local.register(settings)
     _enter(local.environment(status))
+    local.explain_silence_in_notebook(settings, status.endpoint)
     session = boto3.Session()
     session.events.register_first("needs-retry", _explain)
     return session
@@ -232,9 +233,7 @@ def is_loopback(endpoint: str) -> bool:
 def explain_silence(endpoint: str, cause: Exception) -> None:
     """Raise the error of a local AWS that is gone, if a silent address is on this machine."""
     if is_loopback(endpoint):
-        parts = urlsplit(endpoint)
-        msg = f"The local AWS at {parts.scheme}://{parts.netloc} does not answer."
-        raise LocalAwsError(msg, hint=local.start_hint()) from cause
+        raise local.silence(endpoint) from cause
 
 
 def _explain(

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from dynaberg.errors import LocalAwsError, SettingsError
+from dynaberg.errors import DynabergError, LocalAwsError, SettingsError
 from dynaberg.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,8 +30,13 @@ def start(settings: Settings) -> Status:
 
     Raises:
         LocalAwsError: It is not installed, its port is taken, or it does not come up.
-        SettingsError: An invalid port, or another Region than that of the one that is running.
+        SettingsError: An invalid port, a Python that is not there, or another Region than that of the one
+            that is running.
     """
+    python = os.environ.get("LOCAL_AWS_PYTHON")
+    if python and not shutil.which(python):
+        msg = f"LOCAL_AWS_PYTHON is {python!r}, which is not a program."
+        raise SettingsError(msg, hint="Name the Python of the local AWS's own environment, or unset it.")
     with _door() as local_aws:
         status: Status = local_aws.start(settings.local_state, port=port(), region=settings.region or REGION)
     if settings.region not in (None, status.region):
@@ -155,9 +161,53 @@ def advice(words: str, cell: str, command: str) -> str:
 
 def in_notebook() -> bool:
     """Whether this process is the kernel of a notebook."""
+    return _shell() is not None
+
+
+def explain_silence_in_notebook(settings: Settings, endpoint: str) -> None:
+    """Let a notebook show one clear error when the local AWS is gone, whatever client met that first.
+
+    Native clients (PyAthena, pyiceberg, boto3 by itself) raise errors of their own, with long traces.
+
+    Args:
+        settings: The folder of the local AWS's state.
+        endpoint: Its address.
+    """
+    shell = _shell()
+    if shell is None:
+        return
+
+    def show(shell: Any, kind: type[Exception], error: Exception, trace: Any, tb_offset: int | None) -> None:
+        if _names(error, urlsplit(endpoint).netloc) and status(settings) is None:
+            gone = silence(endpoint)
+            gone.__cause__ = error
+            kind, error, trace = type(gone), gone, None
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
+
+    shell.set_custom_exc((Exception,), show)
+
+
+def silence(endpoint: str) -> LocalAwsError:
+    """The error of a local AWS that does not answer at an address."""
+    parts = urlsplit(endpoint)
+    msg = f"The local AWS at {parts.scheme}://{parts.netloc} does not answer."
+    return LocalAwsError(msg, hint=start_hint())
+
+
+def _names(error: BaseException | None, place: str) -> bool:
+    """Whether an error of another library, or one of its causes, names an address."""
+    while error is not None and not isinstance(error, DynabergError):
+        if place in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _shell() -> Any:
+    """The shell of the notebook whose kernel this process is, or None."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    return shell is not None and hasattr(shell, "kernel")
+    return shell if hasattr(shell, "kernel") else None
 
 
 def start_hint() -> str:

@@ -287,7 +287,8 @@ def _died(state_dir: Path) -> LocalAwsError:
         python = process.interpreter()
         missing = tail.rpartition("No module named")[2].strip()
         msg = f"The local AWS is not installed for {python}: there is no module {missing}."
-        return LocalAwsError(msg, hint="Install it: pip install 'dynaberg[local]'")
+        hint = "pip install 'dynaberg[local]'; in SageMaker Studio, elsewhere, and set LOCAL_AWS_PYTHON."
+        return LocalAwsError(msg, hint=hint)
     msg = f"The local AWS ended while it started. The end of {state_dir / 'local-aws.log'}:\n{tail}"
     return LocalAwsError(msg, hint="Fix what the log says, or start again with `python -m local_aws reset`.")
 

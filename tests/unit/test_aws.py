@@ -170,6 +170,17 @@ def test_without_the_extra_the_hint_says_how_to_install_it(
     assert "pip install 'dynaberg[local]'" in caught.value.hint
 
 
+def test_a_python_of_the_local_aws_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_AWS_PYTHON", str(tmp_path / "bin" / "python"))
+    with pytest.raises(
+        SettingsError, match=r"LOCAL_AWS_PYTHON is '.*python', which is not a program"
+    ) as caught:
+        aws.open_session(Settings(root=tmp_path))
+    assert "unset" in caught.value.hint
+
+
 def test_on_aws_there_is_nothing_to_stop(tmp_path: Path) -> None:
     assert aws.stop_local(Settings(target="aws", root=tmp_path)) is False
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -28,6 +32,11 @@ COLUMNS = ["check", "ok", "found", "fix"]
 MINIMUM_BYTES = 2 * 2**30
 MOST_METADATA_BYTES = 5_000_000
 """Far below AWS Glue's limit of 20 MB: every commit and every reader handles the whole file."""
+VENV = ".venv"
+_LIST = """
+import importlib.metadata, json
+print(json.dumps({each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}))
+"""
 _AGAIN = "wb.enable_cdc() restores it."
 Check = Callable[[boto3.Session, Settings], tuple[bool, str, str]]
 
@@ -83,27 +92,71 @@ def _python(_: boto3.Session, __: Settings) -> tuple[bool, str, str]:
 
 
 def _packages(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
-    """The installed versions against the ranges of pyproject.toml."""
+    """What the library needs of this environment, against the ranges of pyproject.toml."""
+    unmet, found = _compare(_wanted(""), _versions())
+    install = "pip install " + " ".join(f"'{wanted.name}{wanted.specifier}'" for wanted in unmet)
+    return not unmet, found, "make setup." if _is_ours(settings) else install
+
+
+def _local_packages(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    """What the local AWS needs of the environment that it runs in.
+
+    It pins botocore, so it is never installed into an environment that somebody else has made.
+    """
+    python = os.environ.get("LOCAL_AWS_PYTHON", "")
+    try:
+        versions = _versions(python)
+    except (OSError, subprocess.SubprocessError) as error:
+        return False, f"LOCAL_AWS_PYTHON: {error}", "Name a Python that runs, or unset LOCAL_AWS_PYTHON."
+    unmet, found = _compare(_wanted("local"), versions)
+    if python:
+        return not unmet, f"{found}, of {python}", f"{python} -m pip install 'dynaberg[local]'"
+    own = "make setup gives the local AWS an environment of its own."
+    fix = f"{own} Then set LOCAL_AWS_PYTHON to {settings.root.resolve() / VENV / 'bin' / 'python'}."
+    return not unmet, found, "make setup." if _is_ours(settings) else fix
+
+
+def _is_ours(settings: Settings) -> bool:
+    """Whether this is the environment that `make setup` made."""
+    return Path(sys.prefix) == settings.root.resolve() / VENV
+
+
+def _wanted(extra: str) -> list[Requirement]:
+    """What the library needs; with an extra, what that needs on top."""
     from packaging.requirements import Requirement
 
-    extra = {"extra": "local" if settings.target == "local" else ""}
-    wanted = [Requirement(text) for text in metadata.requires("dynaberg") or []]
-    wanted = [w for w in wanted if w.marker is None or w.marker.evaluate(extra)]
-    unmet = [f"{w.name} {_version(w.name)} (needs {w.specifier})" for w in wanted if not _meets(w)]
-    found = ", ".join(unmet) or f"{len(wanted)} packages in their ranges"
-    return not unmet, found, "make setup, or pip install -e '.[local]'."
+    every = [Requirement(text) for text in metadata.requires("dynaberg") or []]
+    plain = [wanted for wanted in every if wanted.marker is None or wanted.marker.evaluate({"extra": ""})]
+    if not extra:
+        return plain
+    return [w for w in every if w not in plain and w.marker and w.marker.evaluate({"extra": extra})]
 
 
-def _meets(wanted: Requirement) -> bool:
-    version = _version(wanted.name)
-    return version != "missing" and wanted.specifier.contains(version, prereleases=True)
+def _compare(wanted: list[Requirement], versions: Mapping[str, str]) -> tuple[list[Requirement], str]:
+    """The requirements that are not met, and what was found, in words."""
+    found = {each: versions.get(each.name, "missing") for each in wanted}
+    unmet = [
+        each
+        for each, version in found.items()
+        if version == "missing" or not each.specifier.contains(version, prereleases=True)
+    ]
+    words = ", ".join(f"{each.name} {found[each]} (needs {each.specifier})" for each in unmet)
+    return unmet, words or f"{len(wanted)} packages in their ranges"
 
 
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "missing"
+def _versions(python: str = "") -> dict[str, str]:
+    """The packages of this environment, or of that of another Python, by the names that we use.
+
+    Raises:
+        OSError: There is no such Python.
+        subprocess.SubprocessError: It fails.
+    """
+    if python:
+        ran = subprocess.run([python, "-c", _LIST], capture_output=True, check=True, timeout=60)
+        found = json.loads(ran.stdout)
+    else:
+        found = {each.metadata["Name"]: each.version for each in metadata.distributions()}
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found.items() if name}
 
 
 def _disk(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
@@ -253,7 +306,7 @@ _EVERYWHERE: dict[str, Check] = {
     "settings": _settings,
     "table contract": _contract,
 }
-_LOCALLY: dict[str, Check] = {"local AWS": _local_aws}
+_LOCALLY: dict[str, Check] = {"packages of the local AWS": _local_packages, "local AWS": _local_aws}
 _ON_AWS: dict[str, Check] = {
     "credentials": account_checks.credentials,
     "Region": account_checks.region,

@@ -67,6 +67,8 @@ def count_packed(rows: pa.Table, contract: Contract) -> int:
 def _places(column: pa.ChunkedArray) -> list[int]:
     import pyarrow.compute as pc
 
+    if not len(column):
+        return []  # pyarrow 21 and older crash on a column without chunks
     candidates: list[int] = pc.indices_nonzero(pc.starts_with(column, '{"$')).to_pylist()
     return [i for i in candidates if is_packed(column[i].as_py())]
 

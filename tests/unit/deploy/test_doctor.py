@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from dynaberg.deploy.doctor import _contract, _packages, _python, _row
+from dynaberg.deploy.doctor import _contract, _local_packages, _packages, _python, _row, _versions
 from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
 
 NO_SESSION: Any = None
+# The package hands out the function of this name.
+DOCTOR = importlib.import_module("dynaberg.deploy.doctor")
 
 
 def test_what_is_fine_needs_no_fix() -> None:
@@ -43,21 +47,91 @@ def test_what_aws_refuses_becomes_a_finding() -> None:
 
 
 def test_this_environment_meets_pyproject() -> None:
-    for check in (_python, _packages):
+    for check in (_python, _packages, _local_packages):
         ok, found, _ = check(NO_SESSION, Settings())
         assert ok, found
 
 
-def test_a_package_out_of_its_range_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = {"pandas": "1.5.3", "tqdm": "missing"}
-    module = importlib.import_module("dynaberg.deploy.doctor")
-    monkeypatch.setattr(module, "_version", lambda name: versions.get(name, "9999"))
-    ok, found, fix = _packages(NO_SESSION, Settings(target="aws"))
+# Two environments --------------------------------------------------------------------------------
+
+STUDIO = {"pyiceberg": "0.11.1", "botocore": "1.40.70", "duckdb": "missing", "ministack": "missing"}
+
+
+def install(monkeypatch: pytest.MonkeyPatch, **changed: str) -> None:
+    """Let this environment hold what it holds, but for some packages; `missing` takes one away."""
+    versions = {name: changed.get(name, version) for name, version in _versions().items()}
+    kept = {name: version for name, version in versions.items() if version != "missing"}
+    monkeypatch.setattr(DOCTOR, "_versions", lambda python="": _versions(python) if python else kept)
+
+
+def python_with(path: Path, versions: dict[str, str]) -> str:
+    """A Python of another environment, which answers what that holds."""
+    path.write_text(f"#!/bin/sh\necho '{json.dumps(versions)}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("target", ["local", "aws"])
+def test_a_package_out_of_its_range_is_named_and_no_other_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str
+) -> None:
+    install(monkeypatch, **STUDIO, pandas="1.5.3", tqdm="missing")
+    ok, found, fix = _packages(NO_SESSION, Settings(target=target, root=tmp_path))
     assert not ok
-    assert "pandas 1.5.3 (needs >=2.3)" in found
-    assert "tqdm missing" in found
-    assert "ministack" not in found
-    assert fix
+    assert found == "pandas 1.5.3 (needs >=2.3), tqdm missing (needs >=4.66)"
+    assert fix == "pip install 'pandas>=2.3' 'tqdm>=4.66'"
+
+
+def test_our_own_environment_is_made_again_as_it_was_tested(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, pandas="1.5.3", duckdb="missing")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    for check in (_packages, _local_packages):
+        assert check(NO_SESSION, Settings(root=tmp_path))[::2] == (False, "make setup.")
+
+
+def test_the_local_aws_is_never_installed_into_an_environment_of_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, **STUDIO)
+    assert _packages(NO_SESSION, Settings(root=tmp_path))[0]
+    ok, found, fix = _local_packages(NO_SESSION, Settings(root=tmp_path))
+    assert not ok
+    assert "duckdb missing" in found
+    assert "pyiceberg 0.11.1 (needs >=0.12)" in found
+    assert "pip" not in fix
+    assert f"LOCAL_AWS_PYTHON to {tmp_path}/.venv/bin/python" in fix
+
+
+def test_an_environment_of_the_local_aws_is_looked_at_instead_of_this_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, **STUDIO)
+    there = python_with(tmp_path / "python", _versions())
+    monkeypatch.setenv("LOCAL_AWS_PYTHON", there)
+    ok, found, _ = _local_packages(NO_SESSION, Settings(root=tmp_path))
+    assert ok, found
+    assert found.endswith(f"of {there}")
+    python_with(tmp_path / "python", {**_versions(), "Ministack": "1.0"})
+    ok, found, fix = _local_packages(NO_SESSION, Settings(root=tmp_path))
+    assert "ministack 1.0 (needs ==" in found
+    assert (ok, fix) == (False, f"{there} -m pip install 'dynaberg[local]'")
+
+
+@pytest.mark.parametrize("words", ["", "#!/bin/sh\nexit 3\n"])
+def test_a_python_that_does_not_run_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str
+) -> None:
+    python = tmp_path / "python"
+    if words:
+        python.write_text(words)
+        python.chmod(0o755)
+    monkeypatch.setenv("LOCAL_AWS_PYTHON", str(python))
+    ok, found, fix = _local_packages(NO_SESSION, Settings(root=tmp_path))
+    assert not ok
+    assert str(python) in found
+    assert "LOCAL_AWS_PYTHON" in fix
 
 
 def test_a_missing_contract_is_a_finding(tmp_path: Path) -> None:
