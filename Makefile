@@ -12,6 +12,8 @@ READY := $(VENV)/.ready
 # Most tests wait for a delivery; each process has a local AWS of its own.
 TEST_PROCESSES ?= 4
 STUDIO_TESTS ?= tests/notebooks/test_execution.py
+STUDIO_MORE ?= tests/integration/past tests/integration/proof/test_reconcile.py tests/integration/proof/test_repair.py \
+	tests/integration/profile/test_profiling.py tests/integration/layers/test_layers.py tests/integration/sql/test_query.py
 PICTURES := flow hourly delivery diff cost
 STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.language_info metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution"
 
@@ -102,14 +104,18 @@ dbt: $(READY) ## Install dbt (185 MB, into an environment of its own) and build 
 	@$(BIN)/python -m pytest -q tests/integration/sql/test_dbt.py
 
 # The local AWS pins botocore, so it runs from .venv, as it would from an environment of its own in Studio.
+# Both images have the same pyiceberg, so the integration tests run with the older pyarrow only.
+# All of them: make studio STUDIO_MORE=tests/integration
 .PHONY: studio
 studio: $(READY) ## Run the notebooks with the packages of SageMaker Studio's oldest and newest image
-	@for pins in tests/studio/v*.txt; do \
+	@more="$(STUDIO_MORE)"; for pins in tests/studio/v*.txt; do \
 		place=build/studio/$$(basename $$pins .txt); echo "== $$place"; \
 		test -x $$place/bin/python || $(PYTHON) -m venv $$place || exit 1; \
-		$$place/bin/python -m pip install --quiet --disable-pip-version-check -c $$pins "setuptools>=70.1" hypothesis psutil pytest || exit 1; \
+		$$place/bin/python -m pip install --quiet --disable-pip-version-check -c $$pins "setuptools>=70.1" hypothesis psutil pytest pytest-xdist || exit 1; \
 		$$place/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c $$pins -e . || exit 1; \
-		LOCAL_AWS_PYTHON=$(CURDIR)/$(BIN)/python $$place/bin/python -m pytest -q -p no:cacheprovider $(STUDIO_TESTS) || exit 1; \
+		LOCAL_AWS_PYTHON=$(CURDIR)/$(BIN)/python $$place/bin/python -m pytest -q -p no:cacheprovider \
+			--numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(STUDIO_TESTS) $$more || exit 1; \
+		more=; \
 	done
 
 .PHONY: browser

@@ -35,6 +35,8 @@ FIRST_TO_LAST = (
     "integration/local_aws/test_maintenance.py",
     "integration/profile/test_wide.py",
     "integration/layers/test_refresh_reach.py",
+    "notebooks/test_killed.py",
+    "notebooks/test_room.py",
     "integration",
     "aws",
     "notebooks",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -100,6 +100,7 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
     from pyiceberg.catalog.rest import RestCatalog
 
     keep_null_lists()
+    keep_entry_status()
     endpoint = aws.client(session, "s3tables").meta.endpoint_url
     region = session.region_name
     catalog: Catalog = _explained(RestCatalog, session)(
@@ -119,6 +120,22 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
         | _object_endpoint(session),
     )
     return catalog
+
+
+def keep_entry_status() -> None:
+    """Let pyiceberg 0.11 keep the status of a manifest's entry that inherits its snapshot.
+
+    It writes the snapshot's id in its place; then the entry has no sequence number either, and deletes do not
+    match their rows. SageMaker's images have that version.
+    """
+    from pyiceberg.manifest import ManifestEntry
+
+    known: Any = ManifestEntry.snapshot_id
+    entry = SimpleNamespace(_data=[None, None])
+    known.fset(entry, 1)
+    if entry._data[0] is not None:
+        inherit: Any = lambda entry, snapshot_id: entry._data.__setitem__(1, snapshot_id)  # noqa: E731
+        ManifestEntry.snapshot_id = property(known.fget, inherit)  # type: ignore[method-assign,assignment]
 
 
 def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:

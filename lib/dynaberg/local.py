@@ -224,6 +224,9 @@ def restart_hint() -> str:
 @contextmanager
 def _door() -> Iterator[Any]:
     """The package `local_aws`, with its own error turned into ours: the two share nothing else."""
+    if sys.platform == "win32":
+        msg = "The local AWS does not run on Windows itself."
+        raise LocalAwsError(msg, hint="Install WSL 2 (`wsl --install`), and run Dynaberg inside it.")
     try:
         import local_aws
     except ImportError as error:

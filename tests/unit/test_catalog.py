@@ -13,11 +13,13 @@ import pytest
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ClientError
 from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.manifest import ManifestEntry, ManifestEntryStatus
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 
 from dynaberg.catalog import (
     _credentials,
     _object_endpoint,
+    keep_entry_status,
     live_records,
     only_adds,
     set_properties,
@@ -171,3 +173,17 @@ def test_deletes_of_files_that_a_compaction_replaced_do_not_count() -> None:
     without: Any = SimpleNamespace(snapshot_id=1, summary={"total-records": "7"}, manifests=None)
     table: Any = SimpleNamespace(io=None)
     assert live_records(table, [without, with_deletes]) == {1: 7, 2: 95 - 2 - 3 - 1}
+
+
+def test_an_entry_that_inherits_its_snapshot_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_in_0_11(entry: Any, snapshot_id: int) -> None:
+        entry._data[0] = snapshot_id
+
+    monkeypatch.setattr(
+        ManifestEntry, "snapshot_id", property(ManifestEntry.snapshot_id.fget, as_in_0_11), raising=True
+    )
+    for _ in range(2):
+        keep_entry_status()
+        entry = ManifestEntry.from_args(status=ManifestEntryStatus.ADDED)
+        entry.snapshot_id = 7
+        assert (entry.status, entry.snapshot_id) == (ManifestEntryStatus.ADDED, 7)
