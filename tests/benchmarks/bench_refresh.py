@@ -93,7 +93,7 @@ def read_of_log(made: Bench) -> int:
     log, current = load(made, made.contract.log_name), load(made, made.contract.table)
     unmerged = unmerged_changes(log, current.properties[MERGED_SNAPSHOT])
     [reach] = plan_merges(log, unmerged)
-    statement = merge_statement(made.contract, reach, snapshot_id=unmerged.snapshot_id)
+    statement = merge_statement(made.contract, reach)
     source = statement.partition("USING (\n")[2].partition("\n) AS s")[0]
     return query(made.session, made.settings, source, progress=False).bytes_scanned
 

@@ -1,7 +1,7 @@
 """Code that runs inside Lambda: it uses only the standard library and boto3, nothing else of Dynaberg.
 
-The handlers are in `handlers`. Public: the modules with which a replay does what a
-handler would do.
+The handlers are in `handlers`, what a scheduled run does in `schedule`. Public: the modules with which a
+notebook does what a handler would do.
 """
 
 __all__ = [
@@ -11,7 +11,9 @@ __all__ = [
     "error_bucket",
     "handover",
     "masks",
+    "merges",
     "packing",
+    "reach",
     "routing",
     "to_firehose",
 ]

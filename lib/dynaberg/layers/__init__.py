@@ -4,9 +4,10 @@ Public: creating the tables, the refresh, what a contract does not know yet, and
 is merged.
 """
 
+from dynaberg.functions.merges import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, NO_SEQUENCE_NUMBER
+from dynaberg.functions.reach import CLOCKS_DIFFER
 from dynaberg.layers.gained import fill_gained, gained_columns
 from dynaberg.layers.latest import (
-    NO_SEQUENCE_NUMBER,
     REPAIR_PREFIX,
     latest_changes,
     latest_rows,
@@ -14,9 +15,8 @@ from dynaberg.layers.latest import (
 )
 from dynaberg.layers.log_progress import Unmerged, unmerged_changes
 from dynaberg.layers.packed import count_packed, unpack_frame, unpack_rows
-from dynaberg.layers.reach import CLOCKS_DIFFER
 from dynaberg.layers.references import load_reference
-from dynaberg.layers.refresh import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, refresh
+from dynaberg.layers.refresh import merge_of, refresh
 from dynaberg.layers.schema_drift import find_drift, proposals
 from dynaberg.layers.tables import create_tables
 
@@ -35,6 +35,7 @@ __all__ = [
     "latest_changes",
     "latest_rows",
     "load_reference",
+    "merge_of",
     "proposals",
     "refresh",
     "sort_changes",

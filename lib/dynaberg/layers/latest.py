@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from dynaberg.functions.merges import NO_SEQUENCE_NUMBER, latest_select
 from dynaberg.layers.gained import filled
 
 if TYPE_CHECKING:
@@ -18,23 +19,8 @@ if TYPE_CHECKING:
 
     from dynaberg.contracts import Contract
 
-NO_SEQUENCE_NUMBER = "0" * 40
 REPAIR_PREFIX = "repair-"
 """Prefix of the change ids of repairs."""
-_MOMENT = f"""\
-CASE WHEN sequence_number = '{NO_SEQUENCE_NUMBER}' THEN changed_at ELSE max(changed_at) OVER (
-      PARTITION BY {{keys}}, sequence_number = '{NO_SEQUENCE_NUMBER}' ORDER BY sequence_number
-    ) END"""
-_LATEST = """\
-SELECT operation, {names} FROM (
-  SELECT operation, {names}, row_number() OVER (
-    PARTITION BY {keys} ORDER BY moment DESC, sequence_number DESC, change_id DESC
-  ) AS newest
-  FROM (
-    SELECT operation, change_id, {values}, {moment} AS moment
-    FROM {source}
-  ){condition}
-) WHERE newest = 1"""
 
 
 def latest_changes(
@@ -61,18 +47,8 @@ def latest_changes(
     Example:
         >>> latest_changes(contract, ["id", "status"], '"orders_changes"')
     """
-    keys = _listed(contract.key)
-    wanted = list(dict.fromkeys([*contract.key, *names, "changed_at", "sequence_number"]))
-    columns = {column.name: column for column in contract.columns}
-    values = [filled(columns[name]) if name in gained and name in columns else f'"{name}"' for name in wanted]
-    return _LATEST.format(
-        names=_listed(wanted),
-        keys=keys,
-        values=", ".join(values),
-        moment=_MOMENT.format(keys=keys),
-        source=source,
-        condition=f"\n  WHERE {condition}" if condition else "",
-    )
+    columns = {column.name: filled(column) for column in contract.columns if column.name in gained}
+    return latest_select(contract.key, names, source, filled=columns, condition=condition)
 
 
 def sort_changes(changes: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
@@ -104,7 +80,3 @@ def latest_rows(changes: pa.Table, key: Sequence[str]) -> pa.Table:
     order = changes.select([*key, "changed_at", "sequence_number", "change_id"]).to_pandas()
     newest = sort_changes(order, key).drop_duplicates(list(key), keep="last").index.sort_values()
     return changes.take(pa.array(newest, pa.int64()))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from dynaberg.catalog import only_adds
+from dynaberg.functions.reach import moment_of
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
@@ -118,10 +119,3 @@ def _earliest(log: Table, name: str, files: Sequence[DataFile]) -> datetime | No
     field_id = log.schema().find_field(name).field_id
     bounds = [file.lower_bounds.get(field_id) for file in files]
     return min(moment_of(b) for b in bounds if b is not None) if all(b is not None for b in bounds) else None
-
-
-def moment_of(bound: bytes) -> datetime:
-    """A timestamptz bound (Iceberg spec, "Single-value serialization": microseconds, little-endian)."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
-        microseconds=int.from_bytes(bound, "little", signed=True)
-    )

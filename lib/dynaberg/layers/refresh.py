@@ -6,15 +6,19 @@ import json
 import time
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, datetime
-from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import catalog
+from dynaberg.functions.merges import (
+    MERGED_COLUMNS,
+    MERGED_SEQUENCE_NUMBER,
+    MERGED_SNAPSHOT,
+    Merge,
+    merge_sql,
+)
 from dynaberg.layers import log_progress
-from dynaberg.layers.gained import gained_columns
-from dynaberg.layers.latest import latest_changes
-from dynaberg.layers.reach import Reach, plan_merges
+from dynaberg.layers.gained import filled, gained_columns
+from dynaberg.layers.reach import plan_merges
 from dynaberg.sql import commit
 
 if TYPE_CHECKING:
@@ -23,11 +27,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from dynaberg.contracts import Contract
+    from dynaberg.functions.reach import Reach
     from dynaberg.settings import Settings
-
-MERGED_SNAPSHOT = "dynaberg.merged-snapshot-id"
-MERGED_SEQUENCE_NUMBER = "dynaberg.merged-sequence-number"
-MERGED_COLUMNS = "dynaberg.merged-columns"
 
 
 def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -65,9 +66,9 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
         unmerged = replace(unmerged, action="full", since=None, changed_since=None)
     bytes_scanned = 0
     if unmerged.action != "none":
-        gained, version = gained_columns(log, contract), unmerged.snapshot_id
+        gained = gained_columns(log, contract)
         for reach in plan_merges(log, unmerged):
-            statement = merge_statement(contract, reach, snapshot_id=version, gained=gained, fresh=fresh)
+            statement = merge_statement(contract, reach, gained=gained, fresh=fresh)
             bytes_scanned += commit(session, settings, statement).bytes_scanned
     elif unmerged.snapshot_id is None or str(unmerged.snapshot_id) == merged:
         return _report(current, current, unmerged, 0, started)
@@ -96,74 +97,29 @@ def _never_merged(current: Table, log: Table, contract: Contract) -> list[str]:
     return [name for name in _columns(contract) if name not in json.loads(stored)]
 
 
+def merge_of(contract: Contract, gained: Collection[str]) -> Merge:
+    """What the MERGE of a contract's current table is made from.
+
+    Args:
+        contract: The table contract.
+        gained: Columns for which older rows may have a value in `unmapped`.
+    """
+    columns = {column.name: filled(column) for column in contract.columns if column.name in gained}
+    return Merge(contract.table, contract.log_name, tuple(contract.key), tuple(_columns(contract)), columns)
+
+
 def merge_statement(
-    contract: Contract,
-    reach: Reach,
-    *,
-    snapshot_id: int | None = None,
-    gained: Collection[str] = (),
-    fresh: Collection[str] = (),
+    contract: Contract, reach: Reach, *, gained: Collection[str] = (), fresh: Collection[str] = ()
 ) -> str:
     """The MERGE that brings the current table up to date with the change log.
 
     Args:
         contract: The table contract.
         reach: The part of the change log to merge.
-        snapshot_id: Snapshot of the change log to read; by default the current one.
         gained: Columns that were added to the contract after the change log's first rows.
         fresh: Columns that rows of the current table may lack, though their change was merged.
     """
-    columns = [*_columns(contract), "changed_at", "sequence_number"]
-    version = f" FOR VERSION AS OF {snapshot_id}" if snapshot_id is not None else ""
-    source = f'"{contract.log_name}"{version}'
-    keys = ", ".join(f'"{name}"' for name in contract.key)
-    touched = _conditions(received_from=reach.since, until=reach.until, changed_from=reach.changed_since)
-    if touched:
-        read = _conditions(received_from=reach.read_from, until=reach.until)
-        source += _TOUCHED.format(source=source, keys=keys, touched=touched, read=read)
-    others = "".join(f' OR t."{name}" IS DISTINCT FROM s."{name}"' for name in fresh)
-    return _MERGE.format(
-        table=contract.table,
-        latest=indent(latest_changes(contract, columns, source, gained=gained), "  "),
-        columns=", ".join(f'"{name}"' for name in columns),
-        values=", ".join(f's."{name}"' for name in columns),
-        assignments=", ".join(f'"{name}" = s."{name}"' for name in columns),
-        same_key=" AND ".join(f't."{name}" = s."{name}"' for name in contract.key),
-        others=others,
-    )
-
-
-def _conditions(
-    *, received_from: datetime | None, until: datetime | None, changed_from: datetime | None = None
-) -> str:
-    bounds = [
-        ("received_at >=", received_from),
-        ("received_at <", until),
-        ("changed_at >=", changed_from),
-    ]
-    return " AND ".join(
-        f"{compared} TIMESTAMP '{bound.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC'"
-        for compared, bound in bounds
-        if bound is not None
-    )
-
-
-_TOUCHED = """
-    JOIN (
-      SELECT DISTINCT {keys} FROM {source}
-      WHERE {touched}
-    ) AS touched USING ({keys})
-    WHERE {read}"""
-_MERGE = """\
-MERGE INTO "{table}" AS t
-USING (
-{latest}
-) AS s
-ON {same_key}
-WHEN MATCHED AND s.operation = 'REMOVE' THEN DELETE
-WHEN MATCHED AND (t.changed_at <> s.changed_at OR t.sequence_number <> s.sequence_number{others})
-  THEN UPDATE SET {assignments}
-WHEN NOT MATCHED AND s.operation <> 'REMOVE' THEN INSERT ({columns}) VALUES ({values})"""
+    return merge_sql(merge_of(contract, gained), reach, gained=gained, fresh=fresh)
 
 
 def _report(

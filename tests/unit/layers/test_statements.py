@@ -37,7 +37,7 @@ row_number() OVER (
 CASE WHEN sequence_number = '{NO_SEQUENCE_NUMBER}' THEN changed_at ELSE max(changed_at) OVER (
         PARTITION BY "id", "timestamp", sequence_number = '{NO_SEQUENCE_NUMBER}' ORDER BY sequence_number
       ) END AS moment
-      FROM "orders_changes" FOR VERSION AS OF 7
+      FROM "orders_changes"
     )
   ) WHERE newest = 1
 ) AS s
@@ -52,22 +52,22 @@ s."sequence_number")"""
 
 
 def test_the_full_merge() -> None:
-    assert merge_statement(CONTRACT, Reach(), snapshot_id=7) == FULL_MERGE
+    assert merge_statement(CONTRACT, Reach()) == FULL_MERGE
     assert validate(FULL_MERGE, dialect="trino").valid
 
 
 def test_an_incremental_merge_reads_the_log_from_the_first_unmerged_change_on() -> None:
     received, changed = datetime(2026, 1, 31, 12, 0, 0, 7, UTC), datetime(2026, 1, 30, 23, 0, 1, 0, UTC)
     reach = Reach(received, changed, datetime(2026, 2, 1, tzinfo=UTC))
-    statement = merge_statement(CONTRACT, reach, snapshot_id=7)
+    statement = merge_statement(CONTRACT, reach)
     assert INCREMENTAL in statement
     assert validate(statement, dialect="trino").valid
 
 
 INCREMENTAL = """\
-      FROM "orders_changes" FOR VERSION AS OF 7
+      FROM "orders_changes"
       JOIN (
-        SELECT DISTINCT "id", "timestamp" FROM "orders_changes" FOR VERSION AS OF 7
+        SELECT DISTINCT "id", "timestamp" FROM "orders_changes"
         WHERE received_at >= TIMESTAMP '2026-01-31 12:00:00.000007 UTC' \
 AND received_at < TIMESTAMP '2026-02-01 00:00:00.000000 UTC' \
 AND changed_at >= TIMESTAMP '2026-01-30 23:00:01.000000 UTC'
