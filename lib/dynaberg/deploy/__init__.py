@@ -8,7 +8,7 @@ from dynaberg.deploy.cleanup import clean_up, list_resources, remove_source
 from dynaberg.deploy.doctor import doctor
 from dynaberg.deploy.handover import aws_seconds
 from dynaberg.deploy.integration import integrate_analytics
-from dynaberg.deploy.packaging import package
+from dynaberg.deploy.packaging import package, package_with, upload
 from dynaberg.deploy.parameters import (
     Pace,
     access_parameters,
@@ -18,7 +18,9 @@ from dynaberg.deploy.parameters import (
 )
 from dynaberg.deploy.stack_state import Part, of_source, stack_drift, stack_name, stack_parameters
 from dynaberg.deploy.stacks import (
+    delete_part,
     deploy_firehose,
+    deploy_part,
     enable_cdc,
     exists,
     grants,
@@ -38,8 +40,10 @@ __all__ = [
     "adopt",
     "aws_seconds",
     "clean_up",
+    "delete_part",
     "delivery_parameters",
     "deploy_firehose",
+    "deploy_part",
     "doctor",
     "enable_cdc",
     "exists",
@@ -53,6 +57,7 @@ __all__ = [
     "outputs",
     "pace_of",
     "package",
+    "package_with",
     "policy",
     "preview",
     "refuse_adopted",
@@ -62,4 +67,5 @@ __all__ = [
     "stack_parameters",
     "stream_name",
     "tags",
+    "upload",
 ]

@@ -65,7 +65,7 @@ def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
         it costs while nothing happens; Decimal).
     """
     places = stack_state.sources(session, settings)
-    names = [stack_state.stack_name(place, part) for place in places for part in stack_state.PARTS]
+    names = [stack_state.stack_name(place, part) for place in places for part in stack_state.ALL_PARTS]
     stacked = [row for name in names for row in _stacked(session, name)]
     stacked += [row for place in places for row in _adopted(session, place)]
     known = {row[:2] for row in stacked}
@@ -108,7 +108,9 @@ def clean_up(
         msg = f"`confirm` is {confirm!r}, but the name is {settings.name!r}. Nothing was removed."
         raise SettingsError(msg, hint=f"confirm={settings.name!r} removes what list_resources() shows.")
     places = stack_state.sources(session, settings)
-    names = [stack_state.stack_name(place, part) for place in places for part in reversed(stack_state.PARTS)]
+    names = [
+        stack_state.stack_name(place, part) for place in places for part in reversed(stack_state.ALL_PARTS)
+    ]
     for place in places:
         refuse_protected(session, stack_state.stack_name(place, "foundation"))
     found = list_resources(session, settings)

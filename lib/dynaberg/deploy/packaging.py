@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import boto3
@@ -28,10 +29,23 @@ def package(contract: Contract, folder: Path = FUNCTIONS) -> bytes:
     Returns:
         The zip's bytes, the same for the same sources.
     """
+    return package_with({"contract.json": contract.to_lambda_json().encode()}, folder)
+
+
+def package_with(others: Mapping[str, bytes], folder: Path = FUNCTIONS) -> bytes:
+    """Zip the functions as the package `functions`, with other files next to it.
+
+    Args:
+        others: Their contents, by name.
+        folder: The folder of the functions.
+
+    Returns:
+        The zip's bytes, the same for the same sources.
+    """
     files = {
         f"functions/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in folder.rglob("*.py")
     }
-    files["contract.json"] = contract.to_lambda_json().encode()
+    files |= others
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):

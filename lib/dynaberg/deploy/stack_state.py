@@ -21,9 +21,11 @@ from dynaberg.settings import LONGEST_NAME, Settings
 if TYPE_CHECKING:
     from dynaberg.contracts import Contract
 
-Part = Literal["foundation", "access", "delivery", "observe"]
+Part = Literal["foundation", "access", "delivery", "observe", "schedule"]
 # In order of deployment: when it is created, Firehose checks whether its role may read the change log.
 PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
+ALL_PARTS: tuple[Part, ...] = (*PARTS, "schedule")
+"""With the one that is optional."""
 TAG = "dynaberg:name"
 
 DEADLINE_SECONDS = 1800
@@ -39,6 +41,7 @@ _MADE_BY = {
     "access": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "observe": "wb.deploy_firehose(), notebook 02_deploy_firehose",
+    "schedule": 'wb.schedule(every="15 minutes")',
 }
 
 
@@ -246,7 +249,7 @@ def stack_drift(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     Raises:
         NotReadyError: CloudFormation took longer than ten minutes.
     """
-    parts = [(source, part) for source in sources(session, settings) for part in PARTS]
+    parts = [(source, part) for source in sources(session, settings) for part in ALL_PARTS]
     names = [
         stack_name(source, part) for source, part in parts if stack_exists(session, stack_name(source, part))
     ]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dynaberg import aws
 from dynaberg.contracts import Contract
-from dynaberg.deploy.deployer import StackResult, deploy_stack, preview_stack
+from dynaberg.deploy.deployer import StackResult, delete_stack, deploy_stack, preview_stack
 from dynaberg.deploy.handover import aws_seconds, handover_steps, wait_for_kinesis
 from dynaberg.deploy.integration import check_mode, find_integration
 from dynaberg.deploy.packaging import code_key, package, upload
@@ -226,12 +226,12 @@ def policy(
 
 
 def exists(session: boto3.Session, settings: Settings, part: Part) -> bool:
-    """Whether a stack is deployed: `foundation`, `access`, `delivery` or `observe`."""
+    """Whether a stack is deployed: `foundation`, `access`, `delivery`, `observe` or `schedule`."""
     return stack_exists(session, stack_name(settings, part))
 
 
 def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str, str]:
-    """The outputs of a stack: `foundation`, `access`, `delivery` or `observe`.
+    """The outputs of a stack: `foundation`, `access`, `delivery`, `observe` or `schedule`.
 
     Raises:
         NotFoundError: It is not deployed; the hint says how to do that.
@@ -246,6 +246,18 @@ def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str,
         shared = stack_outputs(session, stack_name(replace(settings, source=""), part))
         found = {name: shared[name] for name in _SHARED if name in shared} | found
     return _with_stream(session, found) if found.get("SourceOrigin") == ADOPTED else found
+
+
+def deploy_part(
+    session: boto3.Session, settings: Settings, part: Part, parameters: dict[str, str]
+) -> pd.DataFrame:
+    """Deploy a stack with the parameters that are given; its resources as in `deploy_firehose`."""
+    return _deploy(session, settings, part, parameters).resources
+
+
+def delete_part(session: boto3.Session, settings: Settings, part: Part) -> None:
+    """Delete a stack, if it exists."""
+    delete_stack(session, stack_name(settings, part))
 
 
 def tags(settings: Settings) -> dict[str, str]:

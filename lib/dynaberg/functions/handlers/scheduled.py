@@ -1,0 +1,53 @@
+"""The schedule's function: one turn of a run, called by a state machine until the run has ended.
+
+Environment: `TABLE_BUCKET_ARN`, `NAMESPACE`, `CATALOG`, `WORK_GROUP`, `ERROR_BUCKET_NAME`, `ATTEMPTS`,
+`LOCK_SECONDS`, `TURN_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..error_bucket import log
+from ..merges import Merge
+from ..schedule import Lake, Rules, refresh, take_turn
+from .resources import client
+
+PLAN_FILE = Path(__file__).resolve().parents[2] / "plan.json"
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Do what can be done now, and return the state with which to be called again.
+
+    Args:
+        event: `run`, the name of the execution; `started`, when it was started; `state`.
+        context: Not used.
+    """
+    plan = json.loads(PLAN_FILE.read_text(encoding="utf-8"))
+    lake = Lake(os.environ["TABLE_BUCKET_ARN"], os.environ["NAMESPACE"])
+    merges = [Merge.from_json(each) for each in plan["merges"]]
+    jobs = {merge.table: partial(refresh, lake=lake, merge=merge) for merge in merges}
+    clients = {"athena": client("athena"), "s3": client("s3")}
+    state = take_turn(jobs, _rules(), clients, event, {})
+    log("ERROR" if state["status"] == "failed" else "INFO", "a turn of the schedule", **_facts(event, state))
+    return state
+
+
+def _rules() -> Rules:
+    context = {"Catalog": os.environ["CATALOG"], "Database": os.environ["NAMESPACE"]}
+    place = {"WorkGroup": os.environ["WORK_GROUP"], "QueryExecutionContext": context}
+    return Rules(
+        place,
+        os.environ["ERROR_BUCKET_NAME"],
+        attempts=int(os.environ["ATTEMPTS"]),
+        lock_seconds=float(os.environ["LOCK_SECONDS"]),
+        seconds=float(os.environ["TURN_SECONDS"]),
+    )
+
+
+def _facts(event: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    return {"run": event["run"], "status": state["status"], "outcomes": state.get("outcomes", {})}

@@ -1,0 +1,11 @@
+"""A scheduled run of refreshes and curated builds: with the standard library and boto3, without a notebook.
+
+Public: a turn of a run, its jobs, and the modules with which a notebook reads what runs have recorded.
+"""
+
+from . import records
+from .lake import Lake
+from .refreshing import refresh
+from .run import Rules, take_turn
+
+__all__ = ["Lake", "Rules", "records", "refresh", "take_turn"]

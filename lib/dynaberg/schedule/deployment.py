@@ -1,0 +1,113 @@
+"""Deploying the schedule: its stack, and the package with the plan of what a run does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dynaberg import deploy
+from dynaberg.errors import SettingsError
+from dynaberg.schedule.plan import make_plan
+
+if TYPE_CHECKING:
+    import boto3
+    import pandas as pd
+
+    from dynaberg.contracts import Contract
+    from dynaberg.settings import Settings
+
+_EVERY = re.compile(r"(\d+) (minute|hour|day)s?")
+_SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
+_LONGEST = 7 * 86_400
+# An alarm looks back a day at most ("Amazon CloudWatch User Guide", "Evaluating an alarm").
+_A_DAY, _RUNS_MISSED = 86_400, 3
+_SHARED = (
+    *("TableBucketArn", "TableBucketName", "Namespace", "WorkGroupName"),
+    *("ErrorBucketName", "ResultsBucketName", "CodeBucketName"),
+)
+
+
+def deploy_schedule(
+    session: boto3.Session,
+    settings: Settings,
+    contracts: Sequence[Contract],
+    every: str,
+    *,
+    attempts: int = 3,
+    retry_seconds: int = 60,
+    **pace: int,
+) -> pd.DataFrame:
+    """Deploy the schedule, or bring it up to date with the contracts and the SQL files as they are now.
+
+    Args:
+        session: An open session.
+        settings: The project.
+        contracts: The table contracts of the project.
+        every: How often a run begins, such as `15 minutes`, `1 hour` or `1 day`.
+        attempts: How often a table is tried in a run before there is an alarm, 1 to 10.
+        retry_seconds: How long a run waits before it tries again, 1 to 3600.
+        **pace: Other numbers of the template, in seconds: `wait`, `turn`, `lock`.
+
+    Returns:
+        One row per resource: resource, type, name, status, seconds.
+
+    Raises:
+        SettingsError: `every` cannot be read, or is not between a minute and a week.
+        NotFoundError: There is no delivery yet.
+        BuildError: The header of a curated SQL file cannot be read.
+    """
+    seconds = interval_seconds(every)
+    foundation = deploy.outputs(session, settings, "foundation")
+    observe = deploy.outputs(session, settings, "observe")
+    plan = make_plan(session, settings, contracts)
+    code = deploy.package_with({"plan.json": plan.encode()})
+    parameters = {name: foundation[name] for name in _SHARED} | {
+        "Project": settings.name,
+        "ScheduleExpression": _expression(every),
+        "MissedSeconds": str(min(_A_DAY, _RUNS_MISSED * seconds)),
+        "Attempts": str(attempts),
+        "RetrySeconds": str(retry_seconds),
+        "AccessMode": settings.deployed_access_mode,
+        "KmsKeyArn": settings.kms_key_arn,
+        "AlarmTopicArn": observe["AlarmTopicArn"],
+        "CodeKey": deploy.upload(session, foundation["CodeBucketName"], code),
+        "LogRetentionDays": str(settings.log_retention_days),
+    }
+    return deploy.deploy_part(session, settings, "schedule", parameters | _pace(pace))
+
+
+def remove_schedule(session: boto3.Session, settings: Settings) -> None:
+    """Remove the schedule, if there is one; what its runs did stays, and so do their records."""
+    deploy.delete_part(session, settings, "schedule")
+
+
+def interval_seconds(every: str) -> int:
+    """The seconds between two runs.
+
+    Args:
+        every: Such as `15 minutes`.
+
+    Raises:
+        SettingsError: It cannot be read, or is not between a minute and a week.
+
+    Example:
+        >>> interval_seconds("15 minutes")
+        900
+    """
+    found = _EVERY.fullmatch(every.strip())
+    seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
+    if not 60 <= seconds <= _LONGEST:
+        msg = f"`every` is {every!r}, which is no time between 1 minute and 7 days."
+        raise SettingsError(msg, hint='Write it as "15 minutes", "1 hour" or "1 day".')
+    return seconds
+
+
+def _expression(every: str) -> str:
+    """As EventBridge Scheduler has it, which knows `rate(1 minute)` but not `rate(1 minutes)`."""
+    number, unit = every.strip().rstrip("s").split(" ")
+    return f"rate({int(number)} {unit}{'' if int(number) == 1 else 's'})"
+
+
+def _pace(given: Mapping[str, int]) -> dict[str, str]:
+    return {f"{name.capitalize()}Seconds": str(value) for name, value in given.items()}

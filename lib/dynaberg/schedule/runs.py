@@ -1,0 +1,61 @@
+"""What the scheduled runs did: read from the records that they leave in the error bucket."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from dynaberg import aws, deploy
+from dynaberg.functions.schedule import records
+
+if TYPE_CHECKING:
+    import boto3
+    import pandas as pd
+
+    from dynaberg.settings import Settings
+
+_COLUMNS = (
+    *("started", "table", "action", "rows", "bytes_scanned", "cost_usd", "seconds"),
+    *("attempts", "outcome", "run"),
+)
+
+
+def read_runs(
+    session: boto3.Session, settings: Settings, table: str | None = None, *, days: int = 7
+) -> pd.DataFrame:
+    """What the scheduled runs of the last days did.
+
+    Args:
+        session: An open session.
+        settings: The project.
+        table: Only what was done to this table.
+        days: How far back.
+
+    Returns:
+        One row per run and table, the latest first: started (UTC), table, action (`none`, `incremental`,
+        `full`, or of a curated table `unchanged`, `created`, `replaced`, `merged`), rows (written),
+        bytes_scanned, cost_usd (Decimal, at list prices), seconds, attempts, outcome (`ok`, `failed: …`, or
+        `busy` if the run before was not over), run.
+
+    Raises:
+        NotFoundError: There is no foundation yet.
+    """
+    import pandas as pd
+
+    bucket = deploy.outputs(session, settings, "foundation")["ErrorBucketName"]
+    found = [
+        row
+        for row in records.read(aws.client(session, "s3"), bucket, days)
+        if table is None or row["table"] == table
+    ]
+    lines = [
+        (
+            *(row["started"], row["table"], row["action"], row["rows"], row["bytes"], Decimal(row["usd"])),
+            *(row["seconds"], row["attempts"], row["outcome"], row["run"]),
+        )
+        for row in reversed(found)
+    ]
+    frame = pd.DataFrame(lines, columns=[*_COLUMNS])
+    frame["started"] = pd.to_datetime(frame["started"], utc=True, format="ISO8601")
+    types = {"rows": "int64", "bytes_scanned": "int64", "attempts": "int64", "seconds": "float64"}
+    return frame.astype(types)
