@@ -5,6 +5,6 @@ Public: building one or all of them, what a build would do, and where every numb
 
 from dynaberg.curated.build import build, build_all
 from dynaberg.curated.lineage import lineage
-from dynaberg.curated.plan import preview_build
+from dynaberg.curated.plan import builds_in_order, preview_build
 
-__all__ = ["build", "build_all", "lineage", "preview_build"]
+__all__ = ["build", "build_all", "builds_in_order", "lineage", "preview_build"]

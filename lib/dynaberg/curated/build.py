@@ -9,11 +9,21 @@ from uuid import uuid4
 
 from dynaberg import aws, catalog
 from dynaberg.curated.content import create_content, replace_content
-from dynaberg.curated.files import STAGING, CuratedFile, implied_checks, read_file
-from dynaberg.curated.merge import content_after, merge_from, region, watermark_bound
+from dynaberg.curated.files import CuratedFile, build_of, read_file
+from dynaberg.curated.merge import watermark_bound
 from dynaberg.curated.plan import Step, make_plan
-from dynaberg.curated.state import Built, load_states, set_built, set_failed, staging_of
+from dynaberg.curated.state import load_states, set_built, set_failed, staging_of, state_of
 from dynaberg.errors import BuildError, DynabergError, QueryError
+from dynaberg.functions.builds import (
+    STAGING,
+    Build,
+    Built,
+    broken_checks,
+    checks_sql,
+    content_after,
+    put_sql,
+    region_sql,
+)
 from dynaberg.sql import commit, query
 
 if TYPE_CHECKING:
@@ -128,7 +138,8 @@ class _Work:
         file = step.file
         existing = catalog.table_names(self._iceberg, self._settings)
         # Read before the statement runs: what arrives meanwhile is built next time.
-        states = load_states(self._iceberg, self._settings, [n for n in file.inputs if n in existing])
+        names = [name for name in {*file.inputs, file.name} if name in existing]
+        states = load_states(self._iceberg, self._settings, names)
         self._remove_old_staging(file, existing)
         try:
             action = self._put_in_place(step, exists=file.name in existing)
@@ -138,7 +149,10 @@ class _Work:
         table = catalog.load_table(self._iceberg, self._settings, file.name)
         snapshot = table.current_snapshot()
         rows = int(snapshot.summary["added-records"] or 0) if snapshot and snapshot.summary else 0
-        contents = {name: state.content for name, state in states.items() if state.content is not None}
+        before, after = states[file.name].built if file.name in states else None, state_of(table).built
+        # If another build ended meanwhile, nobody knows whose rows are in place: they are built again.
+        known = [states[name] for name in file.inputs if name in states and before == after]
+        contents = {state.name: state.content for state in known if state.content is not None}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         set_built(table, Built(file.digest, contents, action, now, rows))
         snapshot_id = snapshot.snapshot_id if snapshot else None
@@ -146,22 +160,22 @@ class _Work:
         return file.name, action, step.why, rows, snapshot_id, self._bytes, seconds
 
     def _put_in_place(self, step: Step, *, exists: bool) -> str:
-        file = step.file
+        build = build_of(step.file)
         bound = None
-        if exists and not step.whole and file.incremental:
-            bound = watermark_bound(self._session, self._settings, file.name, file.incremental)
-        if not implied_checks(file):
-            return self._fill(file.name, file.select, exists=exists)
-        staging = f"{file.name}{STAGING}{uuid4().hex[:8]}"
-        select = region(file, bound) if bound else file.select
-        self._fill(staging, select, exists=False)
-        self._check(file, staging, bound)
-        if bound and file.incremental:
-            statement = merge_from(self._iceberg, self._settings, file, staging, bound)
+        if exists and not step.whole and build.watermark:
+            bound = watermark_bound(self._session, self._settings, build)
+        if not build.checks:
+            return self._fill(build.name, build.select, exists=exists)
+        staging = f"{build.name}{STAGING}{uuid4().hex[:8]}"
+        self._fill(staging, region_sql(build, bound) if bound else build.select, exists=False)
+        self._check(build, staging, bound)
+        if bound:
+            fields = catalog.load_table(self._iceberg, self._settings, build.name).schema().fields
+            statement = put_sql(build, [each.name for each in fields], staging, bound)
             self._bytes += commit(self._session, self._settings, statement).bytes_scanned
             action = "merged"
         else:
-            action = self._fill(file.name, f'SELECT * FROM "{staging}"', exists=exists)  # noqa: S608
+            action = self._fill(build.name, f'SELECT * FROM "{staging}"', exists=exists)  # noqa: S608
         self._remove(staging)
         return action
 
@@ -170,31 +184,26 @@ class _Work:
         self._bytes += fill(self._session, self._settings, name, select).bytes_scanned
         return "replaced" if exists else "created"
 
-    def _check(self, file: CuratedFile, staging: str, bound: str | None) -> None:
-        """Run all checks of a file in one statement.
+    def _check(self, build: Build, staging: str, bound: str | None) -> None:
+        """Run all checks of a table in one statement.
 
         Raises:
             BuildError: One of them failed.
         """
-        source = content_after(self._settings, file, staging, bound) if bound else f'"{staging}"'
-        checks = implied_checks(file)
-        counts = ", ".join(
-            f"(SELECT count(*) FROM (\n{check.on(source)}\n)) AS c{n}"  # noqa: S608
-            for n, check in enumerate(checks)
-        )
+        namespace = self._settings.namespace
+        source = content_after(namespace, build, staging, bound) if bound else f'"{staging}"'
         try:
-            result = query(self._session, self._settings, f"SELECT {counts}", progress=False)
+            result = query(self._session, self._settings, checks_sql(build, source), progress=False)
         except QueryError as error:
-            msg = f"The checks of {file.name}.sql cannot be run. {error.message}"
+            msg = f"The checks of {build.name}.sql cannot be run. {error.message}"
             raise BuildError(msg, hint=error.hint) from error
         self._bytes += result.bytes_scanned
-        broken = {check: int(n) for check, n in zip(checks, result.df.iloc[0], strict=True) if n}
-        if broken:
-            words = "; ".join(
-                f"{check.text}: {n:,} {'row' if n == 1 else 'rows'}" for check, n in broken.items()
-            )
-            example = next(iter(broken)).on(source)
-            msg = f"{file.name} was not built, because checks failed: {words}. The table stays as it was."
+        counts = [int(n) for n in result.df.iloc[0]]
+        words = broken_checks(build, counts)
+        if words:
+            broken = next(sql for (_, sql), n in zip(build.checks, counts, strict=True) if n)
+            example = broken.replace("{new}", source)
+            msg = f"{build.name} was not built, because checks failed: {words}. The table stays as it was."
             raise BuildError(msg, hint=f"See what breaks the first one: wb.query('''{example}''').df")
 
     def _remove_old_staging(self, file: CuratedFile, existing: list[str]) -> None:

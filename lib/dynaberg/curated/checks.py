@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dynaberg.errors import BuildError
+from dynaberg.functions.builds import quoted
 
 _ROWS = re.compile(r"rows\s*(<=|>=|<>|!=|=|<|>)\s*(\d+)")
 _CALL = re.compile(r"(unique|not_null|accepted)\s*\((.*)\)", re.DOTALL)
@@ -71,11 +72,6 @@ def _columns(text: str, *, most: int) -> tuple[list[str], str]:
         columns.append(quoted(match[1].strip('"').replace('""', '"')))
         at = match.end()
     return columns, text[at:].strip()
-
-
-def quoted(name: str) -> str:
-    """An identifier as SQL."""
-    return '"' + name.lower().replace('"', '""') + '"'
 
 
 def _unique(columns: Sequence[str], _: str) -> str:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynaberg.curated.checks import Check, quoted, read_check
+from dynaberg.curated.checks import Check, read_check
 from dynaberg.errors import BuildError, NotFoundError, QueryError
+from dynaberg.functions.builds import STAGING, Build, quoted
 from dynaberg.settings import Settings
 from dynaberg.sql import tables_read
 
-STAGING = "__staging_"
-"""What follows a table's name in the name of its staging table."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,200}")
 _DIRECTIVE = re.compile(r"--\s?(build|inputs|check|chart):\s*(.*)")
 _MORE = re.compile(r"--\s{3,}(\S.*)")
@@ -207,3 +206,11 @@ def implied_checks(file: CuratedFile) -> tuple[Check, ...]:
     key = ", ".join(map(quoted, file.incremental.key))
     needed = (f"unique({key})", f"not_null({key}, {quoted(file.incremental.watermark)})")
     return (*(read_check(text, file.name) for text in needed), *file.checks)
+
+
+def build_of(file: CuratedFile) -> Build:
+    """What the statements of a file's table are made from."""
+    how = file.incremental or Incremental((), "")
+    checks = tuple((check.text, check.broken) for check in implied_checks(file))
+    tables = (file.inputs, file.elsewhere)
+    return Build(file.name, file.select, file.digest, *tables, how.key, how.watermark, how.lookback, checks)

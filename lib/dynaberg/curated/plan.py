@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dynaberg import catalog
-from dynaberg.curated.files import STAGING, CuratedFile, read_files
+from dynaberg.curated.files import CuratedFile, build_of, read_files
 from dynaberg.curated.order import build_order
 from dynaberg.curated.state import TableState, load_states
+from dynaberg.functions.builds import STAGING, Build, reason
 
 if TYPE_CHECKING:
+    import boto3
     import pandas as pd
     from pyiceberg.catalog import Catalog
 
@@ -83,22 +85,29 @@ def _step(
 ) -> Step:
     state = states.get(file.name)
     built = state.built if state else None
-    if state is None or built is None:
-        return Step(
-            file, depth, "it does not exist" if state is None else "nobody knows what it was built from"
-        )
-    if full or built.digest != file.digest:
-        return Step(file, depth, "asked for" if full else "its SQL changed")
+    if full and built is not None:
+        return Step(file, depth, "asked for")
     above = [name for name in file.inputs if name in steps and steps[name].why]
-    changed = [
-        name for name in file.inputs if name not in above and built.inputs.get(name) != states[name].content
-    ]
-    parts = (
-        f"{', '.join(above)} {'is' if len(above) == 1 else 'are'} built" if above else "",
-        f"{', '.join(changed)} changed" if changed else "",
-        f"nobody knows whether {', '.join(file.elsewhere)} changed" if file.elsewhere else "",
-    )
-    return Step(file, depth, "; ".join(filter(None, parts)), whole=file.incremental is None)
+    contents = {name: states[name].content for name in file.inputs if name not in above}
+    why, whole = reason(build_of(file), built, contents, exists=state is not None, above=above)
+    return Step(file, depth, why, whole)
+
+
+def builds_in_order(session: boto3.Session, settings: Settings) -> list[Build]:
+    """What the statements of all curated tables are made from, inputs first.
+
+    Args:
+        session: Open boto3 session.
+        settings: The project's folder and the namespace.
+
+    Raises:
+        BuildError: A header cannot be read, or files read each other in a circle.
+        NotFoundError: A file reads a table that does not exist.
+    """
+    files = read_files(settings)
+    existing = catalog.table_names(catalog.open_catalog(session, settings), settings)
+    depths = build_order(files, [name for name in existing if STAGING not in name])
+    return [build_of(files[name]) for name in depths]
 
 
 def preview_build(iceberg: Catalog, settings: Settings, *, full: bool = False) -> pd.DataFrame:

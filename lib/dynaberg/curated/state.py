@@ -7,14 +7,14 @@ notebook knows. What failed the checks of a first build stays in the staging tab
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dynaberg import catalog
-from dynaberg.curated.files import STAGING
+from dynaberg.functions.builds import BUILT, FAILED, STAGING, Built
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -23,32 +23,8 @@ if TYPE_CHECKING:
 
     from dynaberg.settings import Settings
 
-BUILT, FAILED = "dynaberg.built", "dynaberg.build-failed"
 # Tables are loaded by as many requests at once; each takes a round trip.
 _AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class Built:
-    """How a table was built the last time.
-
-    Attributes:
-        digest: `CuratedFile.digest`.
-        inputs: Content id of each input.
-        outcome: `created`, `replaced` or `merged`.
-        at: When, in ISO 8601.
-        rows: How many rows were written.
-    """
-
-    digest: str
-    inputs: Mapping[str, int] = field(default_factory=dict)
-    outcome: str = ""
-    at: str = ""
-    rows: int = 0
-
-    def to_json(self) -> str:
-        """As a table property."""
-        return json.dumps(asdict(self), separators=(",", ":"))
 
 
 @dataclass(frozen=True)

@@ -183,9 +183,6 @@ def grants(
 
     Returns:
         One row per principal and resource: principal, what, resource, permission, mode, enforced.
-
-    Example:
-        >>> grants(session, settings, contract, "lakeformation").query("principal == 'analyst'")
     """
     account = aws.account_id(session)
     return access_matrix(
@@ -251,7 +248,7 @@ def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str,
 def deploy_part(
     session: boto3.Session, settings: Settings, part: Part, parameters: dict[str, str]
 ) -> pd.DataFrame:
-    """Deploy a stack with the parameters that are given; its resources as in `deploy_firehose`."""
+    """Deploy a stack with given parameters; its resources as in `deploy_firehose`."""
     return _deploy(session, settings, part, parameters).resources
 
 

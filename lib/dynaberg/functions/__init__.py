@@ -6,6 +6,7 @@ notebook does what a handler would do.
 
 __all__ = [
     "attributes",
+    "builds",
     "change_row",
     "dead_letters",
     "error_bucket",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dynaberg.curated import builds_in_order
 from dynaberg.layers import merge_of
 
 if TYPE_CHECKING:
@@ -22,10 +23,15 @@ def make_plan(session: boto3.Session, settings: Settings, contracts: Sequence[Co
         session: Open boto3 session.
         settings: The project.
         contracts: Its table contracts.
+
+    Raises:
+        BuildError: The header of a SQL file cannot be read, or files read each other in a circle.
+        NotFoundError: A SQL file reads a table that does not exist.
     """
     merges = [
         merge_of(contract, [column.name for column in contract.columns]).to_json()
         for contract in contracts
         if not contract.is_rest
     ]
-    return json.dumps({"merges": merges}, sort_keys=True)
+    builds = [build.to_json() for build in builds_in_order(session, settings)]
+    return json.dumps({"merges": merges, "builds": builds}, sort_keys=True)

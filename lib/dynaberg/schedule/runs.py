@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from dynaberg import aws, deploy
 from dynaberg.functions.schedule import records
+from dynaberg.prices import query_usd, total_usd
 
 if TYPE_CHECKING:
     import boto3
@@ -50,7 +50,8 @@ def read_runs(
     ]
     lines = [
         (
-            *(row["started"], row["table"], row["action"], row["rows"], row["bytes"], Decimal(row["usd"])),
+            *(row["started"], row["table"], row["action"], row["rows"], sum(row["scanned"])),
+            total_usd(query_usd(scanned) for scanned in row["scanned"]),
             *(row["seconds"], row["attempts"], row["outcome"], row["run"]),
         )
         for row in reversed(found)

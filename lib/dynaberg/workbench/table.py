@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pandas as pd
 
-from dynaberg import delivery, deploy, layers, past, proof
+from dynaberg import delivery, deploy, layers, past, proof, schedule
 from dynaberg.contracts import Contract
 from dynaberg.proof import ReconcileReport
 from dynaberg.settings import Settings
@@ -137,6 +137,10 @@ class Table(IcebergTable):
     def refresh(self) -> pd.DataFrame:
         """Bring the current table up to date with the change log, with one Athena MERGE."""
         return layers.refresh(*self._place)
+
+    def runs(self, *, days: int = 7) -> pd.DataFrame:
+        """What the scheduled runs of the last days did to this table, as `wb.runs()`."""
+        return schedule.read_runs(*self._place[:2], self.name, days=days)
 
     def state_as_of(self, when: datetime, *, columns: Sequence[str] = ("*",)) -> pd.DataFrame:
         """The items as they were at a moment, by business time: what was true then, from the change log.

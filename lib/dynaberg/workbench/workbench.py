@@ -19,6 +19,7 @@ from dynaberg.workbench.iceberg_table import IcebergTable
 from dynaberg.workbench.stages import Stage, bring_to
 from dynaberg.workbench.table import Table
 from dynaberg.workbench.tables import list_tables
+from dynaberg.workbench.unattended import Unattended
 
 if TYPE_CHECKING:
     import pyiceberg.catalog
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from dynaberg.sql import QueryResult
 
 
-class Workbench:
+class Workbench(Unattended):
     """The project: what is deployed, who may use it, SQL over all of its tables, its bill and its clean-up.
 
     Everything that concerns one table is in `wb.table("transactions")`.

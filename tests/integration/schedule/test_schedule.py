@@ -2,90 +2,91 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
-from tests.integration.conftest import Pipeline
+from tests.integration.schedule.conftest import Scheduled, item
 
-from dynaberg import aws, deploy, layers, schedule
-from dynaberg.contracts import Column, Contract
-from dynaberg.delivery.waiting import wait_for_delivery
+from dynaberg import aws, layers, schedule
+from dynaberg.functions.schedule import records
 from dynaberg.proof import reconcile
-
-FAST = {"attempts": 2, "retry_seconds": 1, "wait": 1, "turn": 20, "lock": 30}
-
-
-@dataclass
-class Scheduled:
-    """A pipeline that a schedule refreshes."""
-
-    pipeline: Pipeline
-
-    @property
-    def machine(self) -> str:
-        found = deploy.outputs(self.pipeline.session, self.pipeline.settings, "schedule")
-        return found["StateMachineArn"]
-
-    def begin(self) -> str:
-        """Begin a run, as EventBridge Scheduler does."""
-        states = aws.client(self.pipeline.session, "stepfunctions")
-        return str(states.start_execution(stateMachineArn=self.machine, input="{}")["executionArn"])
-
-    def end(self, execution: str) -> str:
-        """Wait for the end of a run; its status."""
-        states = aws.client(self.pipeline.session, "stepfunctions")
-
-        def ended() -> str | None:
-            status = str(states.describe_execution(executionArn=execution)["status"])
-            return None if status == "RUNNING" else status
-
-        return aws.wait_for(ended, timeout=120, what="The end of the run")
-
-    def run(self) -> str:
-        return self.end(self.begin())
-
-    def deliver(self, *items: dict[str, Any]) -> None:
-        self.pipeline.write(*items)
-        wait_for_delivery(
-            self.pipeline.session, self.pipeline.settings, self.pipeline.contract, progress=False
-        )
-
-    def runs(self) -> Any:
-        return schedule.read_runs(self.pipeline.session, self.pipeline.settings)
-
-
-COLUMNS = (Column("id", "string"), Column("at", "long"), Column("status", "string"))
-CONTRACT = Contract("transactions", "scheduled-source", "id", "at", COLUMNS)
 
 
 @pytest.fixture(scope="module")
-def scheduled(make_pipeline: Callable[..., Pipeline]) -> Iterator[Scheduled]:
-    pipeline = make_pipeline("scheduled", CONTRACT)
-    schedule.deploy_schedule(pipeline.session, pipeline.settings, [CONTRACT], "15 minutes", **FAST)
-    yield Scheduled(pipeline)
-    schedule.remove_schedule(pipeline.session, pipeline.settings)
+def scheduled(make_scheduled: Callable[[str], Scheduled]) -> Iterator[Scheduled]:
+    found = make_scheduled("scheduled")
+    found.deploy()
+    yield found
+    schedule.remove_schedule(found.pipeline.session, found.pipeline.settings)
 
 
-def item(number: int, status: str = "open") -> dict[str, Any]:
-    return {"id": {"S": f"i{number}"}, "at": {"N": str(number)}, "status": {"S": status}}
+def statements(scheduled: Scheduled) -> int:
+    """How many statements Athena has had from this workgroup."""
+    athena = aws.client(scheduled.pipeline.session, "athena")
+    pages = athena.get_paginator("list_query_executions").paginate(WorkGroup=scheduled.pipeline.settings.name)
+    return sum(len(page["QueryExecutionIds"]) for page in pages)
 
 
 def test_a_run_merges_what_a_notebook_would(scheduled: Scheduled) -> None:
-    pipeline = scheduled.pipeline
+    session, settings, contract = (
+        scheduled.pipeline.session,
+        scheduled.pipeline.settings,
+        scheduled.pipeline.contract,
+    )
     scheduled.deliver(*(item(n) for n in range(20)))
     assert scheduled.run() == "SUCCEEDED"
-    done = scheduled.runs().iloc[0]
-    assert (done["table"], done["action"], done["rows"], done["outcome"]) == (
-        "transactions",
-        "full",
-        20,
-        "ok",
-    )
+    done = scheduled.last()["transactions"]
+    assert [done[name] for name in ("action", "rows", "outcome", "attempts")] == ["full", 20, "ok", 1]
     assert done["bytes_scanned"] > 0
+    assert done["cost_usd"] > 0
     scheduled.deliver(item(3, "closed"), item(50))
     assert scheduled.run() == "SUCCEEDED"
-    assert scheduled.runs().iloc[0][["action", "rows"]].tolist() == ["incremental", 2]
-    assert reconcile(pipeline.session, pipeline.settings, pipeline.contract).matches
-    assert layers.refresh(pipeline.session, pipeline.settings, CONTRACT)["action"].iloc[0] == "none"
+    done = scheduled.last()["transactions"]
+    assert [done[name] for name in ("action", "rows")] == ["incremental", 2]
+    assert reconcile(session, settings, contract).matches
+    assert layers.refresh(session, settings, contract)["action"].iloc[0] == "none"
+
+    # And the other way round: what a notebook has merged costs the schedule no statement.
+    scheduled.deliver(item(4, "closed"))
+    layers.refresh(session, settings, contract)
+    before = statements(scheduled)
+    assert scheduled.run() == "SUCCEEDED"
+    done = scheduled.last()["transactions"]
+    assert [done[name] for name in ("action", "rows", "bytes_scanned", "cost_usd")] == ["none", 0, 0, 0]
+    assert statements(scheduled) == before
+
+
+def test_one_run_works_at_a_time(scheduled: Scheduled) -> None:
+    s3 = aws.client(scheduled.pipeline.session, "s3")
+
+    def held_until(until: float) -> None:
+        body = json.dumps({"owner": "somebody", "until": until}).encode()
+        s3.put_object(Bucket=scheduled.bucket, Key=records.LOCK, Body=body)
+
+    scheduled.deliver(item(60))
+    held_until(time.time() + 600)
+    before = statements(scheduled)
+    assert scheduled.run() == "SUCCEEDED"
+    assert scheduled.last()[""]["outcome"] == "busy"
+    assert statements(scheduled) == before
+    # Nobody heard of the other run for too long: what it left is caught up.
+    held_until(time.time() - 1)
+    assert scheduled.run() == "SUCCEEDED"
+    assert scheduled.last()["transactions"]["rows"] == 1
+
+
+def test_the_clock_begins_runs(scheduled: Scheduled) -> None:
+    clock = aws.client(scheduled.pipeline.session, "scheduler")
+    given = clock.get_schedule(Name="scheduled-scheduled")
+    assert given["ScheduleExpression"] == "rate(15 minutes)"
+    before = len(scheduled.runs())
+    # A moment that has passed is due at once.
+    clock.update_schedule(
+        Name=given["Name"],
+        ScheduleExpression="at(2020-01-01T00:00:00)",
+        FlexibleTimeWindow=given["FlexibleTimeWindow"],
+        Target=given["Target"],
+    )
+    aws.wait_for(lambda: len(scheduled.runs()) > before, timeout=120, what="A run by the clock")

@@ -9,11 +9,11 @@ from sqlglot import exp
 from trino_sql_validator import validate
 
 import dynaberg
-from dynaberg.curated.content import replace_statement
+from dynaberg.functions.builds import replace_sql
 
 
 def test_the_rebuild_of_a_curated_table_joins_by_an_equality_of_both_sides() -> None:
-    statement = replace_statement("by_status", "SELECT status, 1 AS items", ["status", "items"])
+    statement = replace_sql("by_status", "SELECT status, 1 AS items", ["status", "items"])
     assert validate(statement, dialect="trino").valid
     condition = sqlglot.parse_one(statement, dialect="trino").args["on"]
     assert isinstance(condition, exp.EQ)

@@ -15,7 +15,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from dynaberg.contracts import Column, Contract
 from dynaberg.deploy.permissions import POLICIES, caller_policy
-from dynaberg.deploy.stack_state import PARTS
+from dynaberg.deploy.stack_state import ALL_PARTS
 from dynaberg.deploy.template import TEMPLATES
 from dynaberg.settings import Settings
 
@@ -49,11 +49,11 @@ def handlers(kind: str) -> set[str]:
 
 def service_of(kind: str) -> str:
     _, service, _ = kind.lower().split("::")
-    return {"kinesisfirehose": "firehose"}.get(service, service)
+    return {"kinesisfirehose": "firehose", "stepfunctions": "states"}.get(service, service)
 
 
 TYPES = sorted(
-    {r["Type"] for part in PARTS for r in load(str(TEMPLATES / f"{part}.yaml"))["Resources"].values()}
+    {r["Type"] for part in ALL_PARTS for r in load(str(TEMPLATES / f"{part}.yaml"))["Resources"].values()}
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 from cfnlint.api import lint
 from cfnlint.decode.cfn_yaml import load
 
-from dynaberg.deploy.stack_state import PARTS
+from dynaberg.deploy.stack_state import ALL_PARTS, PARTS
 from dynaberg.deploy.template import (
     STREAM_OUTPUT,
     TEMPLATES,
@@ -35,7 +35,7 @@ def template(part: str) -> dict[str, Any]:
     return load(str(TEMPLATES / f"{part}.yaml"))  # type: ignore[no-any-return]
 
 
-ALL = {name: resource for part in PARTS for name, resource in template(part)["Resources"].items()}
+ALL = {name: resource for part in ALL_PARTS for name, resource in template(part)["Resources"].items()}
 
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
@@ -67,7 +67,7 @@ def allowed(role: str) -> set[str]:
     return {a for name, s in grants() if name.startswith(f"{role}.") for a in as_list(s["Action"])}
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", ALL_PARTS)
 def test_cfn_lint_has_nothing_to_say(part: str) -> None:
     matches = lint((TEMPLATES / f"{part}.yaml").read_text(), regions=["eu-central-1"])
     assert [str(match) for match in matches] == []
@@ -286,8 +286,30 @@ def test_every_function_has_alarms() -> None:
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
         if alarm["Namespace"] == "AWS/Lambda"
     }
-    for name in of_type("AWS::Lambda::Function"):
+    # What becomes of the schedule's function is what its state machine reports.
+    for name in of_type("AWS::Lambda::Function").keys() - {"Turn"}:
         assert {("Errors", f"{name}Name"), ("Throttles", f"{name}Name")} <= watched
+
+
+def test_runs_that_fail_or_do_not_come_are_announced() -> None:
+    alarms = {a["MetricName"]: a for a in of_type("AWS::CloudWatch::Alarm").values()}
+    failed, missed = alarms["ExecutionsFailed"], alarms["ExecutionsSucceeded"]
+    assert failed["AlarmActions"] == missed["AlarmActions"] == [{"Ref": "AlarmTopicArn"}]
+    # No news is good news of failures, and bad news of what should have happened.
+    assert (failed["TreatMissingData"], missed["TreatMissingData"]) == ("notBreaching", "breaching")
+
+
+def test_a_run_waits_outside_of_the_function_and_tries_again() -> None:
+    text = of_type("AWS::StepFunctions::StateMachine")["Runs"]["DefinitionString"]["Fn::Sub"]
+    states = json.loads(text.replace("${WaitSeconds}", "20").replace("${RetrySeconds}", "60"))["States"]
+    ways = {choice["StringEquals"]: choice["Next"] for choice in states["Outcome"]["Choices"]}
+    assert [states[ways[status]]["Type"] for status in ("wait", "again", "failed")] == [
+        "Wait",
+        "Wait",
+        "Fail",
+    ]
+    assert states["Turn"]["Retry"][0]["ErrorEquals"] == ["States.ALL"]
+    assert {next_ for state in states.values() if (next_ := state.get("Next"))} <= states.keys()
 
 
 def test_the_dashboards_are_json() -> None:
@@ -344,22 +366,23 @@ OUTPUTS = {
         "ParkedQueueName",
     ],
     "observe": ["AlarmTopicArn", "DashboardName"],
+    "schedule": ["StateMachineArn", "ScheduleName", "FunctionName"],
 }
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", ALL_PARTS)
 def test_the_outputs(part: str) -> None:
     assert list(template(part)["Outputs"]) == OUTPUTS[part]
 
 
 def test_nothing_is_tied_to_an_account_or_a_partition() -> None:
-    for part in PARTS:
+    for part in ALL_PARTS:
         text = (TEMPLATES / f"{part}.yaml").read_text()
         assert "arn:aws:" not in text
         assert "us-east-1" not in text
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", ALL_PARTS)
 def test_cfn_lint_has_nothing_to_say_of_several_change_logs(part: str) -> None:
     body = template_body(TEMPLATES / f"{part}.yaml", ["orders_changes", "shop_other_changes"])
     assert len(body) < 51_200, "as large as CloudFormation takes it in a call"

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..builds import Build
 from ..error_bucket import log
 from ..merges import Merge
-from ..schedule import Lake, Rules, refresh, take_turn
+from ..schedule import Lake, Rules, build, refresh, take_turn
 from .resources import client
 
 PLAN_FILE = Path(__file__).resolve().parents[2] / "plan.json"
@@ -30,9 +31,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     plan = json.loads(PLAN_FILE.read_text(encoding="utf-8"))
     lake = Lake(os.environ["TABLE_BUCKET_ARN"], os.environ["NAMESPACE"])
     merges = [Merge.from_json(each) for each in plan["merges"]]
+    builds = [Build.from_json(each) for each in plan["builds"]]
     jobs = {merge.table: partial(refresh, lake=lake, merge=merge) for merge in merges}
+    jobs |= {each.name: partial(build, lake=lake, build=each) for each in builds}
     clients = {"athena": client("athena"), "s3": client("s3")}
-    state = take_turn(jobs, _rules(), clients, event, {})
+    waits_for = {each.name: each.inputs for each in builds}
+    state = take_turn(jobs, _rules(), clients, event, waits_for)
     log("ERROR" if state["status"] == "failed" else "INFO", "a turn of the schedule", **_facts(event, state))
     return state
 

@@ -4,8 +4,9 @@ Public: a turn of a run, its jobs, and the modules with which a notebook reads w
 """
 
 from . import records
+from .building import build
 from .lake import Lake
 from .refreshing import refresh
 from .run import Rules, take_turn
 
-__all__ = ["Lake", "Rules", "records", "refresh", "take_turn"]
+__all__ = ["Lake", "Rules", "build", "records", "refresh", "take_turn"]

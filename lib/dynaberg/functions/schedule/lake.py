@@ -48,7 +48,8 @@ class Lake:
     """
 
     def __init__(self, bucket_arn: str, namespace: str, session: Any = None) -> None:
-        self._session = session or boto3.Session()
+        self.namespace = namespace
+        self._session: Any = session or boto3.Session()
         self._s3 = self._session.client("s3")
         self._region = self._session.region_name
         endpoint = self._session.client("s3tables").meta.endpoint_url
@@ -124,7 +125,7 @@ class Lake:
         credentials = self._session.get_credentials().get_frozen_credentials()
         SigV4Auth(credentials, "s3tables", self._region).add_auth(signed)
         request = Request(  # noqa: S310, the address is the client's own
-            signed.url, data=data, headers=dict(signed.headers.items()), method=method
+            str(signed.url), data=data, headers=dict(signed.headers.items()), method=method
         )
         try:
             with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310

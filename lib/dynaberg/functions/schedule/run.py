@@ -16,8 +16,6 @@ from .steps import Steps, StillRunningError
 
 Job = Callable[[Steps], Outcome]
 _MOST_CHARACTERS = 500
-# Athena bills at least 10 MB for a statement that scans anything ("Amazon Athena pricing").
-_LEAST_BYTES, _USD_PER_BYTE = 10 * 10**6, 5 / 10**12
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def take_turn(
     s3 = clients["s3"]
     if not lock.take(s3, rules.bucket, records.LOCK, run, rules.lock_seconds):
         row = {"run": run, "started": started, "at": time.time(), "table": "", "action": "none"}
-        row |= {"rows": 0, "bytes": 0, "usd": "0", "seconds": 0.0, "attempts": 1, "outcome": "busy"}
+        row |= {"rows": 0, "scanned": [], "seconds": 0.0, "attempts": 1, "outcome": "busy"}
         records.write(s3, rules.bucket, started, run, [*state["rows"].values(), row])
         return {"status": "busy"}
     until = time.monotonic() + rules.seconds
@@ -117,8 +115,7 @@ def _end_job(
     """Note how a job ended, and go on to the next one."""
     name = state["left"].pop(0)
     action, rows, outcome = ended
-    before = state["rows"].get(name, {"bytes": 0, "usd": "0"})
-    usd = sum(max(scanned, _LEAST_BYTES) * _USD_PER_BYTE for scanned in steps.statements if scanned)
+    before = state["rows"].get(name, {"scanned": []})
     state["rows"][name] = {
         "run": run,
         "started": started,
@@ -126,8 +123,7 @@ def _end_job(
         "table": name,
         "action": action,
         "rows": rows,
-        "bytes": before["bytes"] + sum(steps.statements),
-        "usd": f"{float(before['usd']) + usd:.8f}",
+        "scanned": before["scanned"] + steps.statements,
         "seconds": round(time.time() - state["began"], 3),
         "attempts": state["attempt"],
         "outcome": outcome,

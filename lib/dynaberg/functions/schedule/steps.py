@@ -80,14 +80,30 @@ class Steps:
 
     def row(self, name: str, sql: str) -> list[str | None]:
         """The first row that a statement gives, as text."""
+
+        def read(found: Any) -> list[str | None]:
+            rows = found["Rows"]
+            return [value.get("VarCharValue") for value in rows[1]["Data"]] if len(rows) > 1 else []
+
+        return self._read(name, sql, read)
+
+    def columns(self, name: str, sql: str) -> list[str]:
+        """The names of the columns that a statement gives."""
+
+        def read(found: Any) -> list[str]:
+            return [column["Name"] for column in found["ResultSetMetadata"]["ColumnInfo"]]
+
+        return self._read(name, sql, read)
+
+    def _read(self, name: str, sql: str, read: Callable[[Any], T]) -> T:
         self.statement(name, sql)
         query = self.done[name]["ended"]
 
-        def read() -> list[str | None]:
-            rows = self._athena.get_query_results(QueryExecutionId=query, MaxResults=2)["ResultSet"]["Rows"]
-            return [value.get("VarCharValue") for value in rows[1]["Data"]] if len(rows) > 1 else []
+        def fetch() -> T:
+            found = self._athena.get_query_results(QueryExecutionId=query, MaxResults=2)
+            return read(found["ResultSet"])
 
-        return self.once(f"{name}: row", read)
+        return self.once(f"{name}: result", fetch)
 
     def _start(self, name: str, sql: str, tries: int) -> str:
         # An invocation that is killed after this starts nothing twice: the token is the same.
