@@ -146,7 +146,8 @@ def test_no_environment_variable_is_read_by_a_name_that_cannot_be_seen():
 
 
 def test_what_the_functions_read_is_set_by_their_template():
-    template = (ROOT / "lib/dynaberg/deploy/templates/delivery.yaml").read_text(encoding="utf-8")
+    folder = ROOT / "lib/dynaberg/deploy/templates"
+    template = "".join((folder / f"{part}.yaml").read_text("utf-8") for part in ("delivery", "schedule"))
     read = read_by({path: text for path, text in sources("lib").items() if in_lambda(path)})
     assert read
     assert {name for name in read if f"{name}:" not in template} == set()

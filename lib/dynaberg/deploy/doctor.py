@@ -298,6 +298,20 @@ def _metadata(session: boto3.Session, settings: Settings) -> tuple[bool, str, st
     return sizes[name] <= MOST_METADATA_BYTES, found, fix
 
 
+def _schedule(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    """The last run of the schedule that has ended, if there is a schedule."""
+    name = stack_state.stack_name(settings, "schedule")
+    if not stack_state.stack_exists(session, name):
+        return True, "none: tables are refreshed by hand", ""
+    machine = stacks.outputs(session, settings, "schedule")["StateMachineArn"]
+    answer = aws.client(session, "stepfunctions").list_executions(stateMachineArn=machine, maxResults=10)
+    ended = [run for run in answer["executions"] if run["status"] != "RUNNING"]
+    found = (
+        f"the last run {ended[0]['status']}, {ended[0]['stopDate']:%Y-%m-%d %H:%M}" if ended else "no run yet"
+    )
+    return not ended or ended[0]["status"] == "SUCCEEDED", found, "See why with wb.runs()."
+
+
 _EVERYWHERE: dict[str, Check] = {
     "Python": _python,
     "packages": _packages,
@@ -325,5 +339,6 @@ _DEPLOYED: dict[str, Check] = {
     "event sources": _event_sources,
     "parked changes": _queues,
     "metadata of the tables": _metadata,
+    "schedule": _schedule,
 }
 _OF_A_SOURCE = ("change stream", "stream type", "delivery", "event sources", "parked changes")

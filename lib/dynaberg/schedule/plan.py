@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dynaberg import catalog
 from dynaberg.curated import builds_in_order
 from dynaberg.layers import merge_of
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def make_plan(session: boto3.Session, settings: Settings, contracts: Sequence[Contract]) -> str:
-    """What a run does: the refresh of each contract's table, and then the curated builds in order.
+    """What a run does: the refresh of each table that is deployed, and then the curated builds in order.
 
     Args:
         session: Open boto3 session.
@@ -28,10 +29,11 @@ def make_plan(session: boto3.Session, settings: Settings, contracts: Sequence[Co
         BuildError: The header of a SQL file cannot be read, or files read each other in a circle.
         NotFoundError: A SQL file reads a table that does not exist.
     """
+    existing = catalog.table_names(catalog.open_catalog(session, settings), settings)
     merges = [
         merge_of(contract, [column.name for column in contract.columns]).to_json()
         for contract in contracts
-        if not contract.is_rest
+        if not contract.is_rest and {contract.table, contract.log_name} <= {*existing}
     ]
     builds = [build.to_json() for build in builds_in_order(session, settings)]
     return json.dumps({"merges": merges, "builds": builds}, sort_keys=True)

@@ -42,6 +42,7 @@ class Workload:
         live_items: Items in the source table.
         buffer_seconds: How long Firehose gathers rows before it commits.
         refreshes: Merges into the current table.
+        runs: Runs of the schedule, whether or not there is something to merge; their MERGEs are `refreshes`.
         queries: Further Athena queries.
         query_bytes: Bytes that all of those queries scan in total.
         kms_keys: Customer managed KMS keys.
@@ -54,6 +55,7 @@ class Workload:
     live_items: int = 100_000
     buffer_seconds: int = 60
     refreshes: Decimal = Decimal(0)
+    runs: Decimal = Decimal(0)
     queries: int = 0
     query_bytes: int = 0
     kms_keys: int = 0
@@ -75,6 +77,7 @@ def estimate_cost(
     live_items: int = 100_000,
     buffer_seconds: int = 60,
     refreshes_per_day: int = 24,
+    runs_per_day: int = 0,
     queries_per_day: int = 0,
     query_bytes_per_day: int = 0,
     kms_keys: int = 0,
@@ -90,6 +93,7 @@ def estimate_cost(
         live_items: Items in the source table.
         buffer_seconds: How long Firehose gathers rows before it commits a snapshot.
         refreshes_per_day: Merges into the current table.
+        runs_per_day: Runs of the schedule, such as 96 for one every 15 minutes; 0 if there is none.
         queries_per_day: Athena queries of the analysts.
         query_bytes_per_day: Bytes that those queries scan.
         kms_keys: Customer managed KMS keys of the deployment.
@@ -111,6 +115,7 @@ def estimate_cost(
         live_items=live_items,
         buffer_seconds=buffer_seconds,
         refreshes_per_day=refreshes_per_day,
+        runs_per_day=runs_per_day,
         queries_per_day=queries_per_day,
         query_bytes_per_day=query_bytes_per_day,
         kms_keys=kms_keys,
@@ -123,6 +128,7 @@ def estimate_cost(
         live_items=live_items,
         buffer_seconds=buffer_seconds,
         refreshes=(refreshes_per_day if changes_per_day else 0) * days,
+        runs=runs_per_day * days,
         queries=int(queries_per_day * days),
         query_bytes=int(query_bytes_per_day * days),
         kms_keys=kms_keys,
@@ -196,6 +202,7 @@ def _lines(pattern: str, w: Workload) -> Iterator[Line]:
     if pattern != "zero-etl":
         yield from _delivery(w)
         yield from _watching(pattern, w)
+        yield from _schedule(w) if w.runs else ()
     scanned = Decimal(max(w.query_bytes, w.queries * LEAST_QUERY_BYTES))
     yield "athena-scan", "queries of the analysts", scanned / (1000 * GB)
     if w.kms_keys:
@@ -274,6 +281,18 @@ def _storage(w: Workload, *, history: bool) -> Iterator[Line]:
 def _watching(pattern: str, w: Workload) -> Iterator[Line]:
     yield "cloudwatch-alarm", "alarms, idle or not", len(_alarms(pattern)) * w.months
     yield "cloudwatch-dashboard", "dashboard, idle or not", w.months
+
+
+def _schedule(w: Workload) -> Iterator[Line]:
+    """Runs that refresh without a notebook; their statements are counted as refreshes."""
+    seconds = w.runs * assumed("schedule_seconds_per_run")
+    resources = load_template(TEMPLATES / "schedule.yaml")["Resources"].values()
+    alarms = sum(resource["Type"] == _ALARM for resource in resources)
+    yield "scheduler-request", "runs begun by the schedule", w.runs
+    yield "states-transition", "steps of the schedule's runs", w.runs * assumed("schedule_steps_per_run")
+    yield "lambda-request", "invocations of the schedule", w.runs
+    yield "lambda-duration", "run time of the schedule", seconds * assumed("lambda_memory_gb")
+    yield "cloudwatch-alarm", "alarms of the schedule", alarms * w.months
 
 
 @cache

@@ -41,7 +41,11 @@ from local_aws import Status
 
 ROOT = Path(__file__).resolve().parents[3]
 # The IAM service of a boto3 client, where it is not called the same.
-SERVICES = {"dynamodbstreams": "dynamodb", "resourcegroupstaggingapi": "tag"}
+SERVICES = {
+    "dynamodbstreams": "dynamodb",
+    "resourcegroupstaggingapi": "tag",
+    "stepfunctions": "states",
+}
 # "Service Authorization Reference": operations that are allowed by actions of other names.
 ACTIONS = {
     "s3:CopyObject": ("s3:GetObject", "s3:PutObject"),
@@ -177,6 +181,7 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     wb.table().drift_report(), wb.table().evolve([])
     ask(wb, first, second)
     keep(wb)
+    wb.schedule("1 day"), wb.runs(), wb.table().runs(), wb.doctor(), wb.schedule(None)
     wb.estimate_cost(1_000), wb.cost_so_far(), wb.list_resources()
     wb._traced._connection.settings = replace(settings, protect=False)
     wb.enable_cdc()

@@ -49,7 +49,7 @@ def changes(day: datetime, numbers: Iterable[int], late: timedelta = timedelta(0
 
 def append(log: Any, rows: list[dict[str, Any]]) -> None:
     schema = schema_to_pyarrow(log.schema(), include_field_ids=False)
-    appender = TableAppender(log, log.io.fs_by_scheme("s3", "reach-tables"))
+    appender = TableAppender(log, log.io.fs_by_scheme("s3", log.location().split("/")[2]))
     files = DataFiles(appender.table)
     files.add(pa.Table.from_pylist(rows, schema=schema).combine_chunks().to_batches()[0])
     appender.append(files.finish(), {})

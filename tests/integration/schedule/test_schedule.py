@@ -82,11 +82,12 @@ def test_the_clock_begins_runs(scheduled: Scheduled) -> None:
     given = clock.get_schedule(Name="scheduled-scheduled")
     assert given["ScheduleExpression"] == "rate(15 minutes)"
     before = len(scheduled.runs())
-    # A moment that has passed is due at once.
-    clock.update_schedule(
-        Name=given["Name"],
+    # The same target, at a moment that has passed: it is due at once.
+    clock.create_schedule(
+        Name="scheduled-now",
         ScheduleExpression="at(2020-01-01T00:00:00)",
         FlexibleTimeWindow=given["FlexibleTimeWindow"],
         Target=given["Target"],
     )
     aws.wait_for(lambda: len(scheduled.runs()) > before, timeout=120, what="A run by the clock")
+    clock.delete_schedule(Name="scheduled-now")

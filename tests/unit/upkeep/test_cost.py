@@ -70,7 +70,7 @@ def test_every_price_is_text_with_its_source_and_how_it_was_seen(key: str) -> No
 
 
 def test_every_price_is_used() -> None:
-    everything = replace(MONTH, kms_keys=1, writes=True, queries=1)
+    everything = replace(MONTH, kms_keys=1, writes=True, queries=1, runs=Decimal(1))
     used = {key for pattern in cost.PATTERNS for key, _, _ in cost._lines(pattern, everything)}
     of_a_backfill = {"dynamodb-read"}
     assert used | of_a_backfill == set(FILE["prices"])
@@ -124,6 +124,19 @@ def test_the_alarms_of_the_bill_are_those_of_the_template() -> None:
     assert line(bill, pattern="kinesis", unit="alarm-month")["quantity"] == len(alarms)
     assert line(bill, pattern="dynamodb", unit="alarm-month")["quantity"] == len(always)
     assert len(alarms) > len(always) > 0
+
+
+def test_a_schedule_costs_its_runs_and_its_alarms() -> None:
+    without, with_one = (cost.estimate_cost(0, runs_per_day=runs) for runs in (0, 96))
+    steps = line(with_one, pattern="dynamodb", unit="state transition")
+    assert steps["quantity"] == Decimal(96) * 730 / 24 * 7
+    resources = load(str(TEMPLATES / "schedule.yaml"))["Resources"].values()
+    alarms = line(with_one, pattern="dynamodb", counted="alarms of the schedule")["quantity"]
+    assert alarms == sum(r["Type"] == "AWS::CloudWatch::Alarm" for r in resources) == 2
+    # A run of nothing new scans nothing.
+    for bill in (without, with_one):
+        assert line(bill, pattern="dynamodb", counted="refreshes of the current table")["quantity"] == 0
+    assert not [counted for counted in without["counted"] if "schedule" in counted]
 
 
 def test_what_has_an_idle_price_is_what_the_templates_make() -> None:
