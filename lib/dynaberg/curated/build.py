@@ -10,7 +10,6 @@ from uuid import uuid4
 from dynaberg import aws, catalog
 from dynaberg.curated.content import create_content, replace_content
 from dynaberg.curated.files import CuratedFile, build_of, read_file
-from dynaberg.curated.merge import watermark_bound
 from dynaberg.curated.plan import Step, make_plan
 from dynaberg.curated.state import load_states, set_built, set_failed, staging_of, state_of
 from dynaberg.errors import BuildError, DynabergError, QueryError
@@ -18,6 +17,10 @@ from dynaberg.functions.builds import (
     STAGING,
     Build,
     Built,
+    CannotBuildError,
+    bound_literal,
+    bound_sql,
+    bound_type,
     broken_checks,
     checks_sql,
     content_after,
@@ -163,7 +166,7 @@ class _Work:
         build = build_of(step.file)
         bound = None
         if exists and not step.whole and build.watermark:
-            bound = watermark_bound(self._session, self._settings, build)
+            bound = _watermark_bound(self._session, self._settings, build)
         if not build.checks:
             return self._fill(build.name, build.select, exists=exists)
         staging = f"{build.name}{STAGING}{uuid4().hex[:8]}"
@@ -220,3 +223,15 @@ class _Work:
         aws.client(self._session, "s3tables").delete_table(
             tableBucketARN=arn, namespace=self._settings.namespace, name=name
         )
+
+
+def _watermark_bound(session: boto3.Session, settings: Settings, build: Build) -> str | None:
+    """From which value on rows are computed again, as a literal of SQL; None if the table has no row."""
+    table = catalog.load_table(catalog.open_catalog(session, settings), settings, build.name)
+    types = {field.name: str(field.field_type) for field in table.schema().fields}
+    try:
+        cast = bound_type(build, types)
+    except CannotBuildError as error:
+        raise BuildError(str(error), hint=f"Correct `-- build:` in {build.name}.sql.") from None
+    bound = query(session, settings, bound_sql(build), progress=False).df["bound"].iloc[0]
+    return bound_literal(bound, cast) if isinstance(bound, str) else None

@@ -161,7 +161,7 @@ def _scan(table: Table, *, dictionary_columns: tuple[str, ...] = ()) -> ArrowSca
 
     # pyiceberg 0.11, which SageMaker's images have, reads no dictionaries: slower, with the same rows.
     able = "dictionary_columns" in inspect.signature(ArrowScan).parameters
-    options = {"dictionary_columns": dictionary_columns} if able else {}
+    options: dict[str, Any] = {"dictionary_columns": dictionary_columns} if able else {}
     return ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue(), **options)
 
 

@@ -42,7 +42,8 @@ class Unattended:
         """
         session, settings = self._connection.session, self._connection.settings
         if every is None:
-            return schedule.remove_schedule(session, settings)
+            schedule.remove_schedule(session, settings)
+            return None
         return schedule.deploy_schedule(
             session,
             settings,

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import dynaberg
 from dynaberg import plots, prices
 from dynaberg.contracts.contract import load_contract
-from dynaberg.deploy.stacks import PARTS
+from dynaberg.deploy.stack_state import PARTS
 from dynaberg.deploy.template import TEMPLATES
 from dynaberg.errors import SettingsError
 from dynaberg.functions.change_row import ChangeConverter
