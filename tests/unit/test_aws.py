@@ -25,6 +25,7 @@ import dynaberg
 from dynaberg import aws, catalog, local
 from dynaberg.errors import CredentialsError, LocalAwsError, NotReadyError, SettingsError
 from dynaberg.functions.handlers import resources
+from dynaberg.functions.schedule.lake import Lake
 from dynaberg.settings import Settings
 from dynaberg.sql.query import open_connection, query
 
@@ -204,7 +205,7 @@ def test_the_moment_is_no_later_than_what_aws_dates_from_then_on(
 # Time-outs and renewed keys -----------------------------------------------------------------------
 
 # The only places that make clients; everything else asks them for one.
-FACTORIES = {"aws.py", "functions/handlers/resources.py"}
+FACTORIES = {"aws.py", "functions/handlers/resources.py", "functions/schedule/lake.py"}
 LIBRARY = Path(dynaberg.__file__).parent
 
 
@@ -220,7 +221,7 @@ def made_clients(tree: ast.AST) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-def test_clients_are_made_in_two_places_only() -> None:
+def test_clients_are_made_in_few_places_only() -> None:
     found = {
         path.relative_to(LIBRARY).as_posix(): list(made_clients(ast.parse(path.read_text())))
         for path in LIBRARY.rglob("*.py")
@@ -236,7 +237,12 @@ def session() -> boto3.Session:
 def test_every_client_gives_up_waiting(session: boto3.Session) -> None:
     athena = open_connection(session, Settings()).client
     resources.client.cache_clear()
-    made = [aws.client(session, "s3"), aws.new_client(session, "sqs", max_pool_connections=1), athena]
+    made = [
+        Lake("arn", "n", session)._s3,
+        aws.client(session, "s3"),
+        aws.new_client(session, "sqs", max_pool_connections=1),
+        athena,
+    ]
     for client in [*made, resources.client("sqs")]:
         assert 0 < client.meta.config.connect_timeout <= 5
         assert 0 < client.meta.config.read_timeout <= 60

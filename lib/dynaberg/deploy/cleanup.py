@@ -185,9 +185,9 @@ def remove_source(
     _release(session, settings, found)
     for kind, resource in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, resource)
-    opened = catalog.open_catalog(session, settings)
     for identifier in found[found["kind"] == TABLE_KIND]["name"]:
-        opened.purge_table(identifier)
+        namespace, _, table = identifier.partition(".")
+        _drop_table(session, shared["TableBucketArn"], namespace, table)
     for each in contract.of_source:
         for prefix in (f"errors/{each.log_name}/", f"errors/undelivered/{each.log_name}/"):
             _empty_bucket(session, shared["ErrorBucketName"], prefix)
@@ -371,10 +371,14 @@ def _empty_table_bucket(session: boto3.Session, arn: str) -> None:
     s3tables = aws.client(session, "s3tables")
     tables = list(_table_names(session, arn))
     for namespace, name in tqdm(tables, desc="Dropping tables", unit="table", disable=not tables):
-        s3tables.delete_table(tableBucketARN=arn, namespace=namespace, name=name)
+        _drop_table(session, arn, namespace, name)
     pages = s3tables.get_paginator("list_namespaces").paginate(tableBucketARN=arn)
     for namespace in [n["namespace"][0] for page in pages for n in page["namespaces"]]:
         s3tables.delete_namespace(tableBucketARN=arn, namespace=namespace)
+
+
+def _drop_table(session: boto3.Session, bucket_arn: str, namespace: str, name: str) -> None:
+    aws.client(session, "s3tables").delete_table(tableBucketARN=bucket_arn, namespace=namespace, name=name)
 
 
 def _delete_table_bucket(session: boto3.Session, arn: str) -> None:

@@ -16,10 +16,12 @@ from urllib.request import Request, urlopen
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 
 from . import avro
 
 _SECONDS = 30
+_CONFIG = Config(connect_timeout=3, read_timeout=_SECONDS, retries={"mode": "standard", "max_attempts": 4})
 # What a snapshot's summary counts of removed rows, in data files or by delete files.
 _REMOVALS = (
     *("deleted-data-files", "deleted-records", "added-delete-files"),
@@ -50,9 +52,9 @@ class Lake:
     def __init__(self, bucket_arn: str, namespace: str, session: Any = None) -> None:
         self.namespace = namespace
         self._session: Any = session or boto3.Session()
-        self._s3 = self._session.client("s3")
+        self._s3 = self._session.client("s3", config=_CONFIG)
         self._region = self._session.region_name
-        endpoint = self._session.client("s3tables").meta.endpoint_url
+        endpoint = self._session.client("s3tables", config=_CONFIG).meta.endpoint_url
         self._tables = f"{endpoint}/iceberg/v1/{quote(bucket_arn, safe='')}/namespaces/{namespace}/tables"
 
     def load(self, name: str) -> Metadata:
