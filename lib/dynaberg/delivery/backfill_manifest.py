@@ -1,4 +1,4 @@
-"""The manifest of a backfill: how far each segment of the scan has come, kept in the error bucket.
+"""The manifest of a backfill: how far a scan, or the work on an export, has come; kept in the error bucket.
 
 A conditional write makes sure that only one backfill of a table is at work: each save names the version that
 it follows ("Conditional writes", Amazon S3 User Guide).
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 PREFIX = "backfills/"
 # A backfill that has not saved for so long was killed.
 _STALE = timedelta(seconds=30)
+_SAVE_SECONDS = 10.0
+SCAN, EXPORT = "scan", "export"
+METHODS = (SCAN, EXPORT)
 _CONFLICTS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
@@ -53,8 +58,8 @@ class Progress:
         )
 
 
-class Manifest:
-    """How far a backfill has come; from several threads.
+class SavedManifest:
+    """What a backfill has done, in an object that only one backfill writes.
 
     Args:
         session: Open boto3 session.
@@ -70,13 +75,63 @@ class Manifest:
         self._session, self._bucket, self._key = session, bucket, key
         self._document, self._etag = document, etag
         self._lock = threading.Lock()
-        self.resumed = any(segment["items"] for segment in document["segments"])
+        self._saved = 0.0
+        self.resumed = False
+
+    @property
+    def moment(self) -> datetime:
+        """The whole second to which the rows are dated, in UTC."""
+        return datetime.fromisoformat(self._document["moment"])
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Show that this backfill is at work, and at the end, however it ends, that it is not any more."""
+        self.save()
+        try:
+            yield
+        finally:
+            self._write(at_work=False)
+
+    def save(self) -> None:
+        """Keep the progress.
+
+        Raises:
+            NotReadyError: Another backfill of the table has taken over.
+        """
+        self._write(at_work=True)
+
+    def stay(self) -> None:
+        """Show now and then that this backfill is still at work, while it waits."""
+        if time.monotonic() - self._saved > _SAVE_SECONDS:
+            self.save()
+
+    def finish(self) -> None:
+        """Note that everything was delivered; the next backfill begins anew."""
+        self._document["finished"] = True
+
+    def _write(self, *, at_work: bool) -> None:
+        with self._lock:
+            document = self._document | {"at_work": at_work, "saved_at": datetime.now(UTC).isoformat()}
+            body = json.dumps(document).encode()
+        condition = {"IfMatch": self._etag} if self._etag else {"IfNoneMatch": "*"}
+        s3: Any = aws.client(self._session, "s3")
+        try:
+            answer = s3.put_object(Bucket=self._bucket, Key=self._key, Body=body, **condition)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _CONFLICTS:
+                raise _busy(self._document["source_table"], 0.0) from error
+            raise
+        self._etag, self._saved = answer["ETag"], time.monotonic()
+
+
+class Manifest(SavedManifest):
+    """How far a scan has come; from several threads."""
 
     @classmethod
     def open(
         cls, session: boto3.Session, bucket: str, source_table: str, moment: datetime, segments: int
     ) -> Manifest:
-        """The manifest of the backfill that was interrupted, or that of a new one.
+        """The manifest of the scan that was interrupted, or that of a new one.
 
         Args:
             session: Open boto3 session.
@@ -88,25 +143,19 @@ class Manifest:
         Raises:
             NotReadyError: Another backfill of the table is at work.
         """
-        key = f"{PREFIX}{source_table}.json"
-        found, etag = _load(session, bucket, key)
-        if found and not found["finished"]:
-            silent = datetime.now(UTC) - datetime.fromisoformat(found["saved_at"])
-            if found["at_work"] and silent < _STALE:
-                raise _busy(source_table, silent.total_seconds())
-            return cls(session, bucket, key, found, etag)
-        new = {
-            "source_table": source_table,
-            "moment": moment.isoformat(),
-            "segments": [{"next_key": None, "done": False, **asdict(Progress())} for _ in range(segments)],
-            "finished": False,
-        }
-        return cls(session, bucket, key, new, etag)
-
-    @property
-    def moment(self) -> datetime:
-        """The whole second to which the rows are dated, in UTC."""
-        return datetime.fromisoformat(self._document["moment"])
+        found, etag = unfinished(session, bucket, source_table)
+        if found is None or method_of(found) != SCAN:
+            found = {
+                "source_table": source_table,
+                "moment": moment.isoformat(),
+                "segments": [
+                    {"next_key": None, "done": False, **asdict(Progress())} for _ in range(segments)
+                ],
+                "finished": False,
+            }
+        manifest = cls(session, bucket, manifest_key(source_table), found, etag)
+        manifest.resumed = any(segment["items"] for segment in found["segments"])
+        return manifest
 
     @property
     def segments(self) -> int:
@@ -136,40 +185,90 @@ class Manifest:
             parts = [{n: s[n] for n in asdict(Progress())} for s in self._document["segments"]]
         return sum((Progress(**part) for part in parts), Progress())
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Show that this backfill is at work, and at the end, however it ends, that it is not any more."""
-        self.save()
-        try:
-            yield
-        finally:
-            self._write(at_work=False)
 
-    def save(self) -> None:
-        """Keep the progress.
+class ExportManifest(SavedManifest):
+    """How far the work on an export has come: which export it is, and which files were sent to the queue."""
+
+    @classmethod
+    def open(cls, session: boto3.Session, bucket: str, source_table: str, name: str) -> ExportManifest:
+        """The manifest of the backfill that was interrupted, or that of a new one.
+
+        Args:
+            session: Open boto3 session.
+            bucket: The error bucket.
+            source_table: Name of the DynamoDB table.
+            name: The export that somebody named; empty to make one, or to go on with that of before.
 
         Raises:
-            NotReadyError: Another backfill of the table has taken over.
+            NotReadyError: Another backfill of the table is at work.
         """
-        self._write(at_work=True)
+        found, etag = unfinished(session, bucket, source_table)
+        resumed = found is not None and method_of(found) == EXPORT and name in ("", found["name"])
+        if found is None or not resumed:
+            token = uuid.uuid4().hex
+            found = {"source_table": source_table, "method": EXPORT, "name": name, "token": token}
+            found |= {"arn": "", "moment": "", "sent": [], "finished": False}
+        manifest = cls(session, bucket, manifest_key(source_table), found, etag)
+        manifest.resumed = resumed
+        return manifest
 
-    def finish(self) -> None:
-        """Note that everything was delivered; the next backfill begins anew."""
-        self._document["finished"] = True
+    @property
+    def name(self) -> str:
+        """The export that somebody named; empty for an own one."""
+        return str(self._document["name"])
 
-    def _write(self, *, at_work: bool) -> None:
-        with self._lock:
-            document = self._document | {"at_work": at_work, "saved_at": datetime.now(UTC).isoformat()}
-            body = json.dumps(document).encode()
-        condition = {"IfMatch": self._etag} if self._etag else {"IfNoneMatch": "*"}
-        s3: Any = aws.client(self._session, "s3")
-        try:
-            answer = s3.put_object(Bucket=self._bucket, Key=self._key, Body=body, **condition)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _CONFLICTS:
-                raise _busy(self._document["source_table"], 0.0) from error
-            raise
-        self._etag = answer["ETag"]
+    @property
+    def token(self) -> str:
+        """Makes a repeated request the same export, and tells this backfill's progress from others'."""
+        return str(self._document["token"])
+
+    @property
+    def arn(self) -> str:
+        """The ARN of the own export; empty before it was started."""
+        return str(self._document["arn"])
+
+    def started(self, arn: str) -> None:
+        """Note that the export was started."""
+        self._document["arn"] = arn
+        self.save()
+
+    def dated(self, moment: datetime) -> None:
+        """Note to which whole second the rows are dated, in UTC."""
+        self._document["moment"] = moment.isoformat()
+
+    def sent(self) -> set[str]:
+        """The keys of the files that were sent to the queue."""
+        return set(self._document["sent"])
+
+    def note_sent(self, keys: Sequence[str]) -> None:
+        """Note files that were sent to the queue."""
+        self._document["sent"] = sorted(self.sent() | set(keys))
+        self.save()
+
+
+def manifest_key(source_table: str) -> str:
+    """The key of the manifest of a DynamoDB table's backfill."""
+    return f"{PREFIX}{source_table}.json"
+
+
+def method_of(document: Mapping[str, Any]) -> str:
+    """How a backfill reads its items: `scan` or `export`."""
+    return str(document.get("method", SCAN))
+
+
+def unfinished(session: boto3.Session, bucket: str, source_table: str) -> tuple[dict[str, Any] | None, str]:
+    """What a backfill left that did not finish, None if none did, and the version of the manifest.
+
+    Raises:
+        NotReadyError: It is at work.
+    """
+    found, etag = _load(session, bucket, manifest_key(source_table))
+    if not found or found["finished"]:
+        return None, etag
+    silent = datetime.now(UTC) - datetime.fromisoformat(found["saved_at"])
+    if found["at_work"] and silent < _STALE:
+        raise _busy(source_table, silent.total_seconds())
+    return found, etag
 
 
 def _load(session: boto3.Session, bucket: str, key: str) -> tuple[dict[str, Any] | None, str]:

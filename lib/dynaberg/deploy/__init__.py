@@ -16,7 +16,14 @@ from dynaberg.deploy.parameters import (
     foundation_parameters,
     observe_parameters,
 )
-from dynaberg.deploy.stack_state import Part, of_source, stack_drift, stack_name, stack_parameters
+from dynaberg.deploy.stack_state import (
+    Part,
+    created_at,
+    of_source,
+    stack_drift,
+    stack_name,
+    stack_parameters,
+)
 from dynaberg.deploy.stacks import (
     delete_part,
     deploy_firehose,
@@ -40,6 +47,7 @@ __all__ = [
     "adopt",
     "aws_seconds",
     "clean_up",
+    "created_at",
     "delete_part",
     "delivery_parameters",
     "deploy_firehose",

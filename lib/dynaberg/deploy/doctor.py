@@ -255,11 +255,15 @@ def _delivery(session: boto3.Session, settings: Settings) -> tuple[bool, str, st
 def _event_sources(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
     """What reads the change stream, if that is not Firehose itself, and the dead-letter queue."""
     outputs = stacks.outputs(session, settings, "delivery")
-    wanted = ["RedriveName"] if "KinesisDeliveryStreamName" in outputs else ["ForwarderName", "RedriveName"]
+    wanted = {"ForwarderName": ":dynamodb:", "RedriveName": ":sqs:"}
+    if "KinesisDeliveryStreamName" in outputs:
+        del wanted["ForwarderName"]
     states = {}
-    for name in wanted:
+    for name, kind in wanted.items():
         answer = aws.client(session, "lambda").list_event_source_mappings(FunctionName=outputs[name])
-        found = {mapping["State"] for mapping in answer["EventSourceMappings"]}
+        # The forwarder reads the queue of the backfill, too.
+        mappings = [each for each in answer["EventSourceMappings"] if kind in each["EventSourceArn"]]
+        found = {mapping["State"] for mapping in mappings}
         states[outputs[name]] = ", ".join(sorted(found)) or "reads nothing"
     fix = "wb.deploy_firehose() creates its event source mapping again."
     found_words = ", ".join(f"{name} {state}" for name, state in states.items())

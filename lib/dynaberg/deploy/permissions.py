@@ -49,6 +49,7 @@ _WHAT = {
     r"firehose:.*": "Firehose stream",
     r"sqs:.*-DeadLetterQueue-.*": "dead-letter queue",
     r"sqs:.*-ParkedQueue-.*": "parked queue",
+    r"sqs:.*-BackfillQueue-.*": "backfill queue",
     r"s3:[^/]*-errors-.*": "error bucket",
     r"s3:[^/]*-results-.*": "query results",
     r"athena:.*": "Athena workgroup",

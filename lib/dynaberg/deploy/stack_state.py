@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
@@ -115,6 +116,20 @@ def deployed_template(session: boto3.Session, stack_name: str) -> Any:
 def stack_exists(session: boto3.Session, stack_name: str) -> bool:
     """Whether a stack exists and is usable: created, with no operation in progress."""
     return stack_status(session, stack_name) in USABLE
+
+
+def created_at(session: boto3.Session, settings: Settings, part: Part) -> datetime:
+    """When a stack was created, in UTC.
+
+    Raises:
+        NotFoundError: It does not exist.
+    """
+    name = stack_name(settings, part)
+    stack = describe_stack(session, name)
+    if stack is None:
+        raise NotFoundError(f"There is no stack {name!r} in {session.region_name}.")
+    found: datetime = stack["CreationTime"].astimezone(UTC)
+    return found
 
 
 def stack_outputs(session: boto3.Session, stack_name: str) -> dict[str, str]:

@@ -10,11 +10,13 @@ __all__ = [
     "change_row",
     "dead_letters",
     "error_bucket",
+    "export_files",
     "handover",
     "masks",
     "merges",
     "packing",
     "reach",
     "routing",
+    "snapshots",
     "to_firehose",
 ]

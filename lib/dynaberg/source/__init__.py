@@ -1,7 +1,7 @@
 """The DynamoDB side: existing tables, the items of the table, its change stream, and generated traffic.
 
-Public: what adopting a table needs, scans and reads by key, the change records that a stream still holds,
-`generate_traffic`, and `infer_contract` for a table that exists already.
+Public: what adopting a table needs, scans and reads by key, exports, the change records that a stream still
+holds, `generate_traffic`, and `infer_contract` for a table that exists already.
 """
 
 from dynaberg.source.adoption import (
@@ -23,13 +23,24 @@ from dynaberg.source.change_stream import (
     read_shard,
     shards_of,
 )
+from dynaberg.source.exports import (
+    DataFile,
+    Export,
+    await_export,
+    named_export,
+    read_export,
+    start_export,
+    stream_began,
+)
 from dynaberg.source.infer import InferredContract, infer_contract, infer_contracts
 from dynaberg.source.items import Item, get_items, query_items, scan_items, scan_sample, source_size
 from dynaberg.source.paged_scan import Page, PageReader
 from dynaberg.source.traffic import TrafficReport, generate_traffic, holds_items_of_others
 
 __all__ = [
+    "DataFile",
     "ExistingTable",
+    "Export",
     "InferredContract",
     "Item",
     "Page",
@@ -37,6 +48,7 @@ __all__ = [
     "Shard",
     "StreamRecord",
     "TrafficReport",
+    "await_export",
     "check_source",
     "describe_source",
     "generate_traffic",
@@ -44,17 +56,21 @@ __all__ = [
     "holds_items_of_others",
     "infer_contract",
     "infer_contracts",
+    "named_export",
     "oldest_moment",
     "query_items",
     "read_changes",
+    "read_export",
     "read_shard",
     "recovers_to_a_point",
     "scan_items",
     "scan_sample",
     "shards_of",
     "source_size",
+    "start_export",
     "start_sending",
     "stop_sending",
+    "stream_began",
     "stream_readers",
     "switch_off_stream",
     "switch_on_stream",

@@ -255,7 +255,7 @@ def _invocations(w: Workload, full_batches: Decimal) -> Decimal:
 def _delivery(w: Workload) -> Iterator[Line]:
     yield "firehose-iceberg", "change rows taken in", w.changes * _row_bytes(w) / GB
     polls = w.hours * assumed("sqs_polls_per_hour")
-    yield "sqs-request", "polls of the dead-letter queue, idle or not", polls
+    yield "sqs-request", "polls of the two queues, idle or not", polls
     log_bytes = w.changes * _row_bytes(w) * assumed("parquet_bytes_per_row_byte")
     # Whatever the age of the log: what came since the last refresh, and in the hour before; or all of it.
     again = _HOURS_READ_AGAIN / w.hours if w.hours else Decimal(1)

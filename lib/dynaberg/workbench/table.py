@@ -67,25 +67,37 @@ class Table(IcebergTable):
             timeout=timeout,
         )
 
-    def preview_backfill(self) -> pd.DataFrame:
-        """What `backfill` would read, and what that costs, before it reads anything."""
-        return delivery.preview_backfill(self._connection.session, self.contract)
-
-    def backfill(self, *, read_units_per_second: float | None = None) -> pd.DataFrame:
-        """Bring what was in the DynamoDB table before its stream was switched on into the change log.
-
-        It reads every item once, by a parallel scan, while changes go on; any change takes precedence over
-        what was read. If it is interrupted, run it again: it continues where it stopped. Afterwards
-        `refresh()` and `reconcile()`.
+    def preview_backfill(self, *, method: str | None = None) -> pd.DataFrame:
+        """What `backfill` would read, and what that costs, before it reads anything.
 
         Args:
-            read_units_per_second: What the scan may consume of the table's capacity; by default half of a
+            method: `scan` or `export`; by default the one that `backfill` would choose.
+        """
+        return delivery.preview_backfill(*self._place, method=method)
+
+    def backfill(
+        self, *, method: str | None = None, export: str = "", read_units_per_second: float | None = None
+    ) -> pd.DataFrame:
+        """Bring what was in the DynamoDB table before its stream was switched on into the change log.
+
+        It reads every item once, while changes go on; any change takes precedence over what was read. If it
+        is interrupted, run it again: it continues where it stopped. Afterwards `refresh()` and `reconcile()`.
+
+        Args:
+            method: `scan`, or `export` to S3 at a point in time, which takes no reads from the table; by
+                default `export` for a large table on AWS that has point-in-time recovery, else `scan`.
+            export: An export that exists already: its ARN, or
+                `s3://bucket/prefix/AWSDynamoDB/<id>/manifest-summary.json`.
+            read_units_per_second: What a scan may consume of the table's capacity; by default half of a
                 provisioned table's, and no limit on demand.
 
         Raises:
             NotReadyError: The table's stream is off, or another backfill is at work.
+            SettingsError: The export is of another table, incremental, or in another format.
         """
-        return delivery.backfill(*self._place, read_units_per_second=read_units_per_second)
+        return delivery.backfill(
+            *self._place, method=method, export=export, read_units_per_second=read_units_per_second
+        )
 
     def freshness(self, *, since: datetime | None = None) -> pd.DataFrame:
         """The lag of each hop: item → stream → Lambda → Firehose → snapshot of the change log.

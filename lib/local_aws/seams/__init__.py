@@ -8,6 +8,7 @@ __all__ = [
     "cloudformation",
     "dynamodb",
     "dynamodb_changes",
+    "dynamodb_exports",
     "dynamodb_values",
     "functions",
     "kinesis",

@@ -71,7 +71,7 @@ def install(around_tables: Mapping[str, Wrap]) -> None:
         handlers[kind]["delete"] = checked_delete(before, handlers[kind]["delete"], after)
     table = handlers["AWS::S3Tables::Table"]
     table |= {name: around_tables[name](table[name]) for name in around_tables}
-    honor_kinesis_stream_specification()
+    honor_settings_of_tables()
     refuse_aliases()
 
 
@@ -90,26 +90,32 @@ def refuse_aliases() -> None:
     engine.CfnLoader.compose_node = compose_node
 
 
-def honor_kinesis_stream_specification() -> None:
-    """Let `KinesisStreamSpecification` of a table in a template have its effect; ministack ignores it.
+def honor_settings_of_tables() -> None:
+    """Let a table of a template have its Kinesis stream and point-in-time recovery; ministack ignores them.
 
     Loads ministack's CloudFormation, so not at the start.
     """
+    from ministack.services import dynamodb
     from ministack.services.cloudformation import provisioners
+
+    def settle(name: str, properties: Mapping[str, Any]) -> None:
+        set_kinesis_destination(name, properties.get("KinesisStreamSpecification"))
+        recovery = properties.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled")
+        dynamodb._pitr_settings[name] = str(recovery).lower() == "true"
 
     handlers = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
     create, update = handlers["create"], handlers["update"]
 
     def created(logical_id: str, properties: Mapping[str, Any], stack_name: str) -> Any:
         name, attributes = create(logical_id, properties, stack_name)
-        set_kinesis_destination(name, properties.get("KinesisStreamSpecification"))
+        settle(name, properties)
         return name, attributes
 
     def updated(
         physical_id: str, old: Mapping[str, Any], new: Mapping[str, Any], *rest: Any, **named: Any
     ) -> Any:
         name, attributes = update(physical_id, old, new, *rest, **named)
-        set_kinesis_destination(name, new.get("KinesisStreamSpecification"))
+        settle(name, new)
         return name, attributes
 
     handlers["create"], handlers["update"] = created, updated

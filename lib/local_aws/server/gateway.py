@@ -30,7 +30,14 @@ from local_aws.firehose.api import Firehose
 from local_aws.kinesis import Kinesis
 from local_aws.s3tables import AROUND_TABLES, GlueCatalogs, IcebergRest, IcebergTables, S3Tables
 from local_aws.s3tables.maintenance import Maintenance
-from local_aws.seams import cloudformation, dynamodb, dynamodb_changes, functions, persistence
+from local_aws.seams import (
+    cloudformation,
+    dynamodb,
+    dynamodb_changes,
+    dynamodb_exports,
+    functions,
+    persistence,
+)
 from local_aws.server.visitors import refusal, without_sharing
 from local_aws.wire import (
     AwsError,
@@ -334,6 +341,7 @@ def create_app(
     persistence.write_state_files_quickly()
     persistence.inflate_no_more_than(MOST_BYTES["POST"])
     dynamodb.share_equal_values()
+    dynamodb_exports.write_exports()
     functions.count_the_files_of_packages()
     faults, tables = Faults(ministack), IcebergTables(ministack)
     services: list[Service] = [

@@ -215,7 +215,7 @@ def test_items_that_do_not_fit(wb: dynaberg.Workbench) -> None:
 
 
 def test_without_a_stream_nothing_is_read(wb: dynaberg.Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("dynaberg.delivery.backfill")
+    module = importlib.import_module("dynaberg.delivery.backfill_arrival")
     found = describe_source(wb.session, wb.table().contract.source_table)
     monkeypatch.setattr(module, "describe_source", lambda *_: replace(found, stream_arn=""))
     with pytest.raises(NotReadyError, match="is off") as caught:

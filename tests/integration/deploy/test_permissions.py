@@ -7,6 +7,7 @@ is no call of ours: those actions stand in tables, each with the page that says 
 from __future__ import annotations
 
 import base64
+import gzip
 import inspect
 import json
 import re
@@ -34,6 +35,7 @@ from dynaberg.deploy.parameters import access_parameters
 from dynaberg.deploy.permissions import actions_of, as_list, caller_policy, statements
 from dynaberg.deploy.template import load_template, resolved_resources
 from dynaberg.functions.dead_letters import DeadLetter
+from dynaberg.functions.export_files import ExportFile
 from dynaberg.functions.handlers import forwarder, redrive, resources, transform
 from dynaberg.settings import STREAM_TYPES, Settings
 from dynaberg.source.change_stream import read_changes
@@ -170,7 +172,7 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     wb.table().wait_for_delivery()
     wb.prepare("refresh")
     wb.tables()
-    wb.table().preview_backfill(), wb.table().backfill()
+    wb.table().preview_backfill(), wb.table().backfill(), wb.table().backfill(method="export")
     first = int(wb.table().refresh()["snapshot_id"].iloc[0])
     fail(calls, wb)
     wb.table().wait_for_failures(2, timeout=60)
@@ -318,6 +320,7 @@ IN_THE_CALLERS_NAME = {
         *("glue:UpdateTable", "s3tables:GetNamespace", "s3tables:GetTable"),
     },
     "Integrating Amazon S3 Tables with AWS analytics services": {"glue:PassConnection"},
+    "Requesting a table export in DynamoDB": {"s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectAcl"},
     "Registering an Amazon S3 location (Lake Formation)": {"iam:PassRole"},
     "Underlying data access control (Lake Formation)": {"lakeformation:GetDataAccess"},
     "Using server-side encryption with AWS KMS keys": {"kms:Decrypt", "kms:GenerateDataKey"},
@@ -469,11 +472,25 @@ BROKEN = {"amount": {"S": "a lot"}}
 LARGE = {"status": {"S": "x" * 900_000}}
 
 
-def test_the_forwarders_role_is_what_it_calls(function: Callable[..., set[str]]) -> None:
+def test_the_forwarders_role_is_what_it_calls(function: Callable[..., set[str]], pipeline: Any) -> None:
     delivered = function(forwarder.handler, {"Records": [record("a"), record("b", **BROKEN)]})
     refused = function(forwarder.handler, {"Records": [record("c"), record("d", **LARGE)]}, refused=True)
-    known = set.union(*BY_LAMBDA.values(), *BY_THE_STREAM.values())
-    show("forwarder", allowed_to("ForwarderRole"), delivered | refused | known)
+    carried_on = function(forwarder.handler, file_of_an_export(pipeline))
+    known = set.union(*BY_LAMBDA.values(), *BY_THE_STREAM.values(), *BY_THE_QUEUE.values())
+    show("forwarder", allowed_to("ForwarderRole"), delivered | refused | carried_on | known)
+
+
+def file_of_an_export(pipeline: Any) -> dict[str, Any]:
+    """A data file that one invocation does not finish, as SQS hands it over."""
+    bucket = deploy.outputs(pipeline.session, pipeline.settings, "foundation")["ErrorBucketName"]
+    item = {"Item": {"id": {"S": "exported"}, "at": {"N": "1"}}}
+    body = gzip.compress(json.dumps(item).encode())
+    pipeline.session.client("s3").put_object(Bucket=bucket, Key="backfills/exports/x.json.gz", Body=body)
+    file = ExportFile(
+        *(bucket, "backfills/exports/x.json.gz", "", 1, "backfills/progress/x.json"),
+        *(pipeline.contract.source_table, ("id", "at"), 1_764_000_000),
+    )
+    return {"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": file.to_body()}]}
 
 
 def test_the_redrives_role_is_what_it_calls(function: Callable[..., set[str]], pipeline: Any) -> None:

@@ -91,9 +91,8 @@ def deployed(local_aws: Status, request: pytest.FixtureRequest) -> Iterator[tupl
     layers.create_tables(session, settings, contract)
     deploy.deploy_firehose(session, settings, contract, buffer_seconds=1, redrive_seconds=1)
     functions = session.client("lambda")
-    for mapping in functions.list_event_source_mappings(FunctionName=f"{name}-forwarder")[
-        "EventSourceMappings"
-    ]:
+    found = functions.list_event_source_mappings(FunctionName=f"{name}-forwarder")["EventSourceMappings"]
+    for mapping in (each for each in found if ":dynamodb:" in each["EventSourceArn"]):
         functions.update_event_source_mapping(UUID=mapping["UUID"], **READING)
     yield session, settings, contract
     put_faults(local_aws)

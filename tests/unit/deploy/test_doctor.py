@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,3 +139,39 @@ def test_a_missing_contract_is_a_finding(tmp_path: Path) -> None:
     _, ok, found, _ = _row("table contract", _contract, NO_SESSION, Settings(root=tmp_path))
     assert not ok
     assert "transactions" in found
+
+
+STREAM = "arn:aws:dynamodb:eu-central-1:111122223333:table/orders/stream/2026-01-31T00:00:00.000"
+QUEUE = "arn:aws:sqs:eu-central-1:111122223333:queue"
+BOTH = {"forwarder": [STREAM, QUEUE], "redrive": [QUEUE]}
+
+
+@pytest.mark.parametrize(
+    ("mappings", "outputs", "expected"),
+    [
+        (BOTH, {}, True),
+        # The forwarder still reads files of exports, but no changes.
+        (BOTH | {"forwarder": [QUEUE]}, {}, False),
+        (BOTH | {"redrive": []}, {}, False),
+        (BOTH | {"forwarder": [QUEUE]}, {"KinesisDeliveryStreamName": "k"}, True),
+    ],
+)
+def test_the_forwarder_must_read_the_stream(
+    mappings: dict[str, list[str]], outputs: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(FunctionName: str) -> Any:  # noqa: N803
+        return {
+            "EventSourceMappings": [
+                {"State": "Enabled", "EventSourceArn": arn} for arn in mappings[FunctionName]
+            ]
+        }
+
+    named = {"ForwarderName": "forwarder", "RedriveName": "redrive", **outputs}
+    functions = SimpleNamespace(list_event_source_mappings=listed)
+    doctor = importlib.import_module("dynaberg.deploy.doctor")
+    monkeypatch.setattr(doctor.stacks, "outputs", lambda *_: named)
+    monkeypatch.setattr(doctor.aws, "client", lambda *_: functions)
+    fine, words, fix = doctor._event_sources(NO_SESSION, Settings())
+    assert fine is expected
+    assert ("reads nothing" in words) is not expected
+    assert "wb.deploy_firehose()" in fix

@@ -133,7 +133,7 @@ def test_with_a_key_it_encrypts_all_but_query_results() -> None:
     found = encryption(KmsKeyArn=KEY)
     assert found.pop("ResultsBucket") is None
     assert set(found.values()) == {KEY}
-    assert len(found) == 8
+    assert len(found) == 9
 
 
 def test_without_a_key_aws_encrypts_with_its_own() -> None:

@@ -106,7 +106,10 @@ def test_the_forwarder_may_call_what_its_code_calls() -> None:
         "dynamodb:ListStreams",
         "s3:ListBucket",
     }
-    assert allowed("ForwarderRole") == by_its_code | by_its_event_source | BY_LAMBDA_ITSELF | BY_ENCRYPTION
+    by_the_files_of_exports = {"s3:GetObject", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+    by_the_files_of_exports |= {"sqs:ReceiveMessage"}
+    expected = by_its_code | by_its_event_source | by_the_files_of_exports | BY_LAMBDA_ITSELF | BY_ENCRYPTION
+    assert allowed("ForwarderRole") == expected
 
 
 def test_the_redrive_may_call_what_its_code_calls() -> None:
@@ -255,6 +258,17 @@ def test_a_dead_letter_is_not_seen_twice_while_the_redrive_has_it() -> None:
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
+def test_a_file_of_an_export_is_not_seen_twice_and_leaves_room_for_the_changes() -> None:
+    queue, forwarder = (
+        of_type("AWS::SQS::Queue")["BackfillQueue"],
+        of_type("AWS::Lambda::Function")["Forwarder"],
+    )
+    assert queue["VisibilityTimeout"] >= 6 * forwarder["Timeout"]
+    source = of_type("AWS::Lambda::EventSourceMapping")["BackfillSource"]
+    assert (source["BatchSize"], source["FunctionName"]) == (1, {"Fn::GetAtt": ["Forwarder", "Arn"]})
+    assert source["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "BackfillConcurrency"}}
+
+
 @pytest.mark.parametrize(
     "metric",
     [
@@ -364,6 +378,7 @@ OUTPUTS = {
         "DeadLetterQueueName",
         "ParkedQueueUrl",
         "ParkedQueueName",
+        "BackfillQueueUrl",
     ],
     "observe": ["AlarmTopicArn", "DashboardName"],
     "schedule": ["StateMachineArn", "ScheduleName", "FunctionName"],

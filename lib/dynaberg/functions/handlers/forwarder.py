@@ -1,8 +1,8 @@
-"""Pattern 1: the Lambda between DynamoDB Streams and Firehose.
+"""Pattern 1: the Lambda between DynamoDB Streams and Firehose; with both patterns it also converts exports.
 
-Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `ERROR_BUCKET_NAME`, around a change of the
-stream type `FORWARD_UNTIL` or `TAKEN_OVER_AT`, and with several change logs `DELIVERY_STREAM_NAMES`, in JSON.
-The table contracts are next to the package.
+Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `BACKFILL_QUEUE_URL`, `ERROR_BUCKET_NAME`,
+around a change of the stream type `FORWARD_UNTIL` or `TAKEN_OVER_AT`, and with several change logs
+`DELIVERY_STREAM_NAMES`, in JSON. The table contracts are next to the package.
 """
 
 from __future__ import annotations
@@ -10,29 +10,45 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..dead_letters import keep_refused
+from ..dead_letters import keep_refused, send
 from ..error_bucket import Failure, change_id_of, keep_failures, log
+from ..export_files import ExportFile, convert_file
 from ..handover import read_handover
 from ..routing import Router
 from ..to_firehose import Delivery, deliver
 from .resources import client, router, several_logs, stream_of
+
+# Seconds that the next chunk of a file may take, its retries included.
+_LEFT_FOR_THE_NEXT = 40
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Convert a batch of change records and send the rows to Firehose.
 
     A record that does not fit the contract goes to the error bucket, a row that Firehose refuses goes to the
-    dead-letter queue, and the others continue: nothing blocks its shard.
+    dead-letter queue, and the others continue: nothing blocks its shard. Messages of the backfill's queue are
+    data files of an export, and are converted in the same way.
 
     Raises:
         UnkeptError: The dead-letter queue refused rows, too; the event source retries the batch.
     """
+    if event["Records"][0].get("eventSource") == "aws:sqs":
+        for message in event["Records"]:
+            _convert_export(message, context)
+    else:
+        _forward(read_handover(os.environ).apply(event["Records"]), context)
+    # Rows that were not kept raise an error and are not named here: an event source that does not read this
+    # response retries a raised batch, too. What had been delivered then comes twice, with the same change_id.
+    return {"batchItemFailures": []}
+
+
+def _forward(records: Sequence[Any], context: Any) -> int:
+    """Convert records and send their rows; returns how many records do not fit."""
     received_at_us, bucket = time.time_ns() // 1_000, os.environ["ERROR_BUCKET_NAME"]
     function_arn = context.invoked_function_arn
-    records = read_handover(os.environ).apply(event["Records"])
     rows, failures = convert_all(router(), records, received_at_us)
     # Failures first: if the error bucket is unavailable, the retried batch has not been delivered yet.
     if failures:
@@ -43,15 +59,28 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     log(
         "INFO",
         "changes forwarded",
-        records=len(event["Records"]),
+        records=len(records),
         rows=sum(map(len, rows.values())),
         failed=len(failures),
         refused=sum(len(each.refused) for each in delivered),
         retried=sum(each.retried for each in delivered),
     )
-    # Rows that were not kept raise an error and are not named here: an event source that does not read this
-    # response retries a raised batch, too. What had been delivered then comes twice, with the same change_id.
-    return {"batchItemFailures": []}
+    return len(failures)
+
+
+def _convert_export(message: Mapping[str, Any], context: Any) -> None:
+    """Convert a data file of an export; one that takes longer than this invocation goes back to the queue."""
+    file = ExportFile.from_body(message["body"])
+    progress = convert_file(
+        client("s3"),
+        file,
+        lambda records: _forward(records, context),
+        has_time=lambda: context.get_remaining_time_in_millis() > _LEFT_FOR_THE_NEXT * 1_000,
+    )
+    if not progress.done and not progress.error:
+        send(client("sqs"), os.environ["BACKFILL_QUEUE_URL"], [message["body"]], delay_seconds=0)
+    facts = {"file": file.key, "lines": progress.lines, "done": progress.done, "error": progress.error}
+    log("ERROR" if progress.error else "INFO", "file of an export converted", **facts)
 
 
 def _deliver(log_name: str, rows: Sequence[bytes], context: Any) -> Delivery:

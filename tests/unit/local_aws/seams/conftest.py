@@ -22,6 +22,8 @@ PATCHED = [
     (dynamodb, "_emit_stream_event"),
     (dynamodb, "_set_item"),
     (dynamodb, "_remove_item"),
+    (dynamodb, "_export_table_to_point_in_time"),
+    (dynamodb, "_describe_export"),
     (dynamodb, "_execute_transaction"),
     (dynamodb, "_parse_partiql"),
     (dynamodb, "_partiql_insert"),

@@ -7,7 +7,9 @@ from importlib.metadata import version
 
 import pytest
 import yaml
+from ministack.services import dynamodb
 
+from local_aws.seams import cloudformation
 from local_aws.seams.cloudformation import AROUND_DELETE, BEFORE_CREATE, refuse_aliases
 
 
@@ -48,3 +50,20 @@ def test_a_template_has_no_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine._parse_template("a: &x [1]\nb: !Sub '*x'")["a"] == [1]
     with pytest.raises(yaml.YAMLError, match="YAML aliases are not allowed"):
         engine._parse_template("a: &x [1]\nb: *x")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(True, True), ("true", True), (False, False), (None, False)])
+def test_a_table_of_a_template_has_its_point_in_time_recovery(
+    given: object, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provisioners = pytest.importorskip("ministack.services.cloudformation.provisioners")
+    table = {name: lambda *_: ("recovered", {}) for name in ("create", "update", "delete")}
+    monkeypatch.setitem(provisioners._RESOURCE_HANDLERS, "AWS::DynamoDB::Table", table)
+    monkeypatch.setattr(cloudformation, "set_kinesis_destination", lambda *_: None)
+    cloudformation.honor_settings_of_tables()
+    specification = {} if given is None else {"PointInTimeRecoveryEnabled": given}
+    properties = {"PointInTimeRecoverySpecification": specification}
+    table["create"]("Table", properties, "stack")
+    assert dynamodb._pitr_settings["recovered"] is expected
+    table["update"]("recovered", properties, {}, "stack")
+    assert dynamodb._pitr_settings.pop("recovered") is False

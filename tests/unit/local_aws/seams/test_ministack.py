@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ministack.core import lambda_runtime
-from ministack.services import dynamodb, lambda_svc
+from ministack.services import dynamodb, lambda_svc, s3
 
 
 def test_ministack_is_the_version_whose_private_parts_were_read() -> None:
@@ -27,6 +27,9 @@ def test_ministack_is_the_version_whose_private_parts_were_read() -> None:
         (dynamodb, "_enable_kinesis_streaming_destination", ["data"]),
         (dynamodb, "_disable_kinesis_streaming_destination", ["data"]),
         (dynamodb, "_update_kinesis_streaming_destination", ["data"]),
+        (dynamodb, "_export_table_to_point_in_time", ["data"]),
+        (dynamodb, "_describe_export", ["data"]),
+        (s3, "_put_object", ["bucket_name", "key", "body", "headers"]),
         (lambda_svc, "handle_request", ["method", "path", "headers", "body", "query_params"]),
         (lambda_runtime.Worker, "_spawn", ["self"]),
     ],

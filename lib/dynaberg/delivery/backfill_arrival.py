@@ -1,0 +1,96 @@
+"""What both kinds of backfill share: when its rows are dated, and waiting until the change logs hold them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from dynaberg import aws, catalog
+from dynaberg.errors import NotReadyError
+from dynaberg.functions.change_row import SNAPSHOT
+from dynaberg.source import describe_source
+from dynaberg.sql import query
+
+if TYPE_CHECKING:
+    import boto3
+
+    from dynaberg.contracts import Contract
+    from dynaberg.settings import Settings
+
+# Allowance for the clocks of AWS's services. Too early does no harm: later changes win anyway.
+CLOCK_SECONDS = 2
+DELIVERY_SECONDS = 1800.0
+# A count reads all the ids of the backfill: it may take a fifth of the time of waiting.
+_PAUSE_PER_COUNT = 4
+_COUNT = """\
+SELECT count(DISTINCT change_id) FROM "{}"
+WHERE received_at >= :since AND operation = :operation AND changed_at = :moment"""
+
+
+def check_stream(session: boto3.Session, contract: Contract) -> None:
+    """Without a stream, a change during the backfill would be lost.
+
+    Raises:
+        NotReadyError: The table's stream is off.
+    """
+    if not describe_source(session, contract.source_table).stream_arn:
+        msg = f"The stream of the DynamoDB table {contract.source_table!r} is off. Nothing was read."
+        raise NotReadyError(msg, hint="Switch it on first: wb.adopt().")
+
+
+def wait_until_delivered(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    *,
+    moment: datetime,
+    wanted: int,
+    timeout: float,
+    meanwhile: Callable[[], None],
+) -> None:
+    """Wait until the change logs of a source hold every row that was sent.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the workgroup, the table bucket and the namespace.
+        contract: The table contract.
+        moment: To which second the rows are dated.
+        wanted: How many items they are of.
+        timeout: How long it may take, in seconds.
+        meanwhile: Called again and again during the wait.
+
+    Raises:
+        NotReadyError: They were not all there in time.
+    """
+    opened = catalog.open_catalog(session, settings)
+    logs = [each.log_name for each in contract.of_source]
+    params = {"since": moment - timedelta(hours=1), "operation": SNAPSHOT, "moment": moment}
+    seen: dict[str, str] = {}
+    counted: dict[str, int] = {}
+    next_count = 0.0
+
+    def arrived() -> bool:
+        nonlocal next_count
+        meanwhile()
+        began = time.monotonic()
+        if began < next_count:
+            return False
+        for name in logs:
+            location = catalog.load_table(opened, settings, name).metadata_location
+            if seen.get(name) != location:
+                seen[name] = location
+                found: Any = query(session, settings, _COUNT.format(name), params, progress=False).df
+                counted[name] = int(found.iloc[0, 0])
+        now = time.monotonic()
+        next_count = now + _PAUSE_PER_COUNT * (now - began)
+        return sum(counted.values()) >= wanted
+
+    if wanted:
+        aws.wait_for(
+            arrived,
+            timeout=timeout,
+            what=f"Each of the {wanted:,} items in {' and '.join(map(repr, logs))}",
+            hint="They are on their way. Run backfill() again: it sends nothing that was sent before.",
+        )
