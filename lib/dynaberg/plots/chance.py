@@ -37,8 +37,8 @@ def interval(part: float, whole: float, comparisons: int = 1) -> tuple[float, fl
     k, n = round(part), round(whole)
     if min(k, n - k) > _MANY:
         return _wilson(k, n, NormalDist().inv_cdf(1 - risk / 2))
-    low = 0.0 if k == 0 else _solve(lambda share: _at_least(k, n, share) > risk / 2)
-    high = 1.0 if k == n else 1 - _solve(lambda share: _at_least(n - k, n, share) > risk / 2)
+    low = 0.0 if k == 0 else _solve(_at_least(k, n), risk / 2)
+    high = 1.0 if k == n else 1 - _solve(_at_least(n - k, n), risk / 2)
     return low, high
 
 
@@ -80,26 +80,22 @@ def _wilson(k: int, n: int, z: float) -> tuple[float, float]:
     return middle - reach, middle + reach
 
 
-def _at_least(k: int, n: int, share: float) -> float:
-    """The chance of at least k of n, from whichever side has fewer terms."""
-    if k > n - k:
-        return _sum(np.arange(k, n + 1), n, share)
-    return 1 - _sum(np.arange(k), n, share)
+def _at_least(k: int, n: int) -> Callable[[float], float]:
+    """The chance of at least k of n by its share, from whichever side has fewer terms."""
+    counts = np.arange(k, n + 1) if k > n - k else np.arange(k)
+    ways = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in counts.tolist()]
+
+    def chance(share: float) -> float:
+        terms = np.exp(ways + counts * math.log(share) + (n - counts) * math.log1p(-share))
+        return float(terms.sum()) if k > n - k else 1 - float(terms.sum())
+
+    return chance
 
 
-def _sum(counts: np.ndarray, n: int, share: float) -> float:
-    logs = [
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        + k * math.log(share) + (n - k) * math.log1p(-share)
-        for k in counts.tolist()
-    ]  # fmt: skip
-    return math.fsum(map(math.exp, logs))
-
-
-def _solve(is_above: Callable[[float], bool]) -> float:
-    """The smallest share for which something holds that holds for all larger ones."""
+def _solve(chance: Callable[[float], float], most: float) -> float:
+    """The share beyond which a chance, which grows with it, is more than so much."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if is_above(middle) else (middle, high)
+        low, high = (low, middle) if chance(middle) > most else (middle, high)
     return low

@@ -80,6 +80,21 @@ def drawn(subject):
     return ax
 
 
+@pytest.fixture(scope="module")
+def seen():
+    return {}
+
+
+@pytest.fixture
+def drawn_marks(subject, seen):
+    """The marks of a picture, which is drawn once for all tests that only look at them."""
+    if subject not in seen:
+        ax = subject.draw(subject.frame(12))
+        ax.figure.canvas.draw()
+        seen[subject] = list(marks(ax))
+    return seen[subject]
+
+
 def test_no_word_is_smaller_than_eight_points(drawn):
     words = [text for text in drawn.figure.findobj(Text) if text.get_text() and text.get_visible()]
     assert words
@@ -103,15 +118,15 @@ def test_words_stand_out_from_what_is_behind_them(drawn):
             assert (ratios < TEXT_CONTRAST).mean() <= CROSSED, (text.get_text(), ratios.min())
 
 
-def test_marks_stand_out_from_the_paper(drawn):
-    for kind, fill, edge, _ in marks(drawn):
+def test_marks_stand_out_from_the_paper(drawn_marks):
+    for kind, fill, edge, _ in drawn_marks:
         best = max(contrast(on_white(color), (1, 1, 1)) for color in (fill, edge))
         assert best >= MARK_CONTRAST, (kind, to_hex(fill), to_hex(edge))
 
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_marks_differ_in_more_than_color_or_for_every_eye(drawn, deficiency):
-    looks = {(kind, to_hex(fill, keep_alpha=True), cues) for kind, fill, _, cues in marks(drawn)}
+def test_marks_differ_in_more_than_color_or_for_every_eye(drawn_marks, deficiency):
+    looks = {(kind, to_hex(fill, keep_alpha=True), cues) for kind, fill, _, cues in drawn_marks}
     for (kind, one, cues), (other_kind, other, other_cues) in combinations(sorted(looks, key=str), 2):
         if kind == other_kind and cues == other_cues:
             apart = np.linalg.norm(lab(on_white(one), deficiency) - lab(on_white(other), deficiency))
