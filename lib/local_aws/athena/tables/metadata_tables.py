@@ -16,85 +16,14 @@ from local_aws.athena.dialect import QueryError
 from local_aws.athena.tables.catalog import Catalogs
 from local_aws.athena.tables.iceberg_types import athena_type
 
-TEXT_MAP = pa.map_(pa.string(), pa.string())
 MOMENT = pa.timestamp("ms", tz="UTC")
-COUNTS = pa.map_(pa.int32(), pa.int64())
+KINDS_OF_TRINO = {pa.timestamp("ms"): MOMENT, pa.int8(): pa.int32()}
 BOUNDS = pa.map_(pa.int32(), pa.string())
-
-SNAPSHOTS = {
-    "committed_at": MOMENT,
-    "snapshot_id": pa.int64(),
-    "parent_id": pa.int64(),
-    "operation": pa.string(),
-    "manifest_list": pa.string(),
-    "summary": TEXT_MAP,
-}
-HISTORY = {
-    "made_current_at": MOMENT,
-    "snapshot_id": pa.int64(),
-    "parent_id": pa.int64(),
-    "is_current_ancestor": pa.bool_(),
-}
-REFS = {
-    "name": pa.string(),
-    "type": pa.string(),
-    "snapshot_id": pa.int64(),
-    "max_reference_age_in_ms": pa.int64(),
-    "min_snapshots_to_keep": pa.int32(),
-    "max_snapshot_age_in_ms": pa.int64(),
-}
-FILES = {
-    "content": pa.int32(),
-    "file_path": pa.string(),
-    "file_format": pa.string(),
-    "spec_id": pa.int32(),
-    "record_count": pa.int64(),
-    "file_size_in_bytes": pa.int64(),
-    "column_sizes": COUNTS,
-    "value_counts": COUNTS,
-    "null_value_counts": COUNTS,
-    "nan_value_counts": COUNTS,
-    "lower_bounds": BOUNDS,
-    "upper_bounds": BOUNDS,
-    "key_metadata": pa.binary(),
-    "split_offsets": pa.list_(pa.int64()),
-    "equality_ids": pa.list_(pa.int32()),
-    "sort_order_id": pa.int32(),
-}
-SUMMARIES = pa.list_(
-    pa.struct(
-        {
-            "contains_null": pa.bool_(),
-            "contains_nan": pa.bool_(),
-            "lower_bound": pa.string(),
-            "upper_bound": pa.string(),
-        }
-    )
-)
-MANIFESTS = {
-    "path": pa.string(),
-    "length": pa.int64(),
-    "partition_spec_id": pa.int32(),
-    "added_snapshot_id": pa.int64(),
-    "added_data_files_count": pa.int32(),
-    "added_rows_count": pa.int64(),
-    "existing_data_files_count": pa.int32(),
-    "existing_rows_count": pa.int64(),
-    "deleted_data_files_count": pa.int32(),
-    "deleted_rows_count": pa.int64(),
-    "partition_summaries": SUMMARIES,
-}
 TABLES = dict.fromkeys(("table_catalog", "table_schema", "table_name", "table_type"), pa.string())
-COLUMNS = {
-    "table_catalog": pa.string(),
-    "table_schema": pa.string(),
-    "table_name": pa.string(),
-    "column_name": pa.string(),
-    "ordinal_position": pa.int64(),
-    "column_default": pa.string(),
-    "is_nullable": pa.string(),
-    "data_type": pa.string(),
-}
+COLUMNS = dict.fromkeys(
+    (*tuple(TABLES)[:3], "column_name", "ordinal_position", "column_default", "is_nullable", "data_type"),
+    pa.string(),
+) | {"ordinal_position": pa.int64()}
 
 
 def rows_of(table: Table, kind: str, node: exp.Expr | None = None) -> pa.Table:
@@ -109,55 +38,57 @@ def typed(rows: list[dict[str, object]], fields: Mapping[str, pa.DataType]) -> p
     return pa.Table.from_pylist(rows, schema=pa.schema(list(fields.items())))
 
 
+def as_trino_has_it(rows: pa.Table) -> pa.Table:
+    """The columns of one of pyiceberg's tables in the types of Trino's."""
+    fields = (
+        (f.name, f.type.value_type if pa.types.is_dictionary(f.type) else KINDS_OF_TRINO.get(f.type, f.type))
+        for f in rows.schema
+    )
+    return rows.cast(pa.schema(fields))
+
+
 def snapshots(table: Table) -> pa.Table:
     """`$snapshots`, oldest first."""
-    return table.inspect.snapshots().cast(pa.schema(SNAPSHOTS)).sort_by("committed_at")
+    return as_trino_has_it(table.inspect.snapshots()).sort_by("committed_at")
 
 
 def history(table: Table) -> pa.Table:
     """`$history`: which snapshot became current when."""
-    return table.inspect.history().cast(pa.schema(HISTORY))
+    return as_trino_has_it(table.inspect.history())
 
 
 def refs(table: Table) -> pa.Table:
     """`$refs`: branches and tags."""
-    return table.inspect.refs().cast(pa.schema(REFS))
+    return as_trino_has_it(table.inspect.refs())
 
 
 def files(table: Table) -> pa.Table:
     """`$files` of the current snapshot, bounds as text."""
     source = table.inspect.files()
+    metrics = [metric or {} for metric in source["readable_metrics"].to_pylist()]
+    rows = as_trino_has_it(source.drop_columns(["partition", "readable_metrics"]))
     fields = {field.field_id: field.name for field in table.schema().fields}
-    rows = []
-    for file in source.to_pylist():
-        metrics = file.get("readable_metrics") or {}
-        row = {name: file.get(name) for name in FILES}
-        for bound in ("lower_bound", "upper_bound"):
-            values = ((i, (metrics.get(name) or {}).get(bound)) for i, name in fields.items())
-            row[f"{bound}s"] = [(i, str(value)) for i, value in values if value is not None]
-        rows.append(row)
-    return typed(rows, FILES)
+    for bound in ("lower_bound", "upper_bound"):
+        values = [[(i, (of.get(name) or {}).get(bound)) for i, name in fields.items()] for of in metrics]
+        texts = [[(i, str(value)) for i, value in pairs if value is not None] for pairs in values]
+        place = rows.column_names.index(f"{bound}s")
+        rows = rows.set_column(place, f"{bound}s", pa.array(texts, BOUNDS))
+    return rows
 
 
 def manifests(table: Table) -> pa.Table:
     """`$manifests` of the current snapshot."""
-    snapshot = table.current_snapshot()
-    listed = snapshot.manifests(table.io) if snapshot else []
-    counts = {m.manifest_path: m for m in listed}
-    rows = []
-    for manifest in table.inspect.manifests().to_pylist():
-        entry = counts[manifest["path"]]
-        row = {name: manifest.get(name) for name in MANIFESTS}
-        row |= {
-            "added_data_files_count": entry.added_files_count,
-            "existing_data_files_count": entry.existing_files_count,
-            "deleted_data_files_count": entry.deleted_files_count,
-            "added_rows_count": entry.added_rows_count,
-            "existing_rows_count": entry.existing_rows_count,
-            "deleted_rows_count": entry.deleted_rows_count,
-        }
-        rows.append(row)
-    return typed(rows, MANIFESTS)
+    snapshot, source = table.current_snapshot(), as_trino_has_it(table.inspect.manifests())
+    known = {m.manifest_path: m for m in (snapshot.manifests(table.io) if snapshot else ())}
+    listed = [known[path] for path in source["path"].to_pylist()]
+    names = ("path", "length", "partition_spec_id", "added_snapshot_id")
+    columns: dict[str, pa.Array] = {name: source[name] for name in names}
+    for kind in ("added", "existing", "deleted"):
+        counts = ("data_files_count", "files_count", pa.int32()), ("rows_count", "rows_count", pa.int64())
+        for name, attribute, type_ in counts:
+            found = [getattr(manifest, f"{kind}_{attribute}") for manifest in listed]
+            columns[f"{kind}_{name}"] = pa.array(found, type_)
+    return pa.table(columns | {"partition_summaries": source["partition_summaries"]})
 
 
 def partitions(table: Table) -> pa.Table:
@@ -207,16 +138,17 @@ def information_schema(catalogs: Catalogs, catalog: str, view: str, node: exp.Ex
         return typed(tables, TABLES)
     if view == "columns":
         rows: list[dict[str, object]] = [
-            {
-                "table_catalog": catalog,
-                "table_schema": database,
-                "table_name": name,
-                "column_name": field.name,
-                "ordinal_position": position,
-                "column_default": None,
-                "is_nullable": "NO" if field.required else "YES",
-                "data_type": athena_type(field.field_type, for_query=True),
-            }
+            dict(
+                zip(
+                    COLUMNS,
+                    (
+                        *(catalog, database, name, field.name, position, None),
+                        "NO" if field.required else "YES",
+                        athena_type(field.field_type, for_query=True),
+                    ),
+                    strict=True,
+                )
+            )
             for database, name in names
             for position, field in enumerate(catalogs.load(catalog, database, name).schema().fields, 1)
         ]
