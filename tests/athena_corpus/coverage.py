@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from tests.athena_corpus.judges import DOCUMENTATION, NOBODY, judge_of_function, judge_of_statement
+
 from local_aws.athena.dialect.functions import FUNCTIONS
 from local_aws.athena.dialect.shapes import SHAPES
 from local_aws.athena.dialect.statements import REFUSED
@@ -23,7 +25,10 @@ STATEMENTS = (
     ('"t$snapshots" "t$history" "t$files" "t$manifests" "t$partitions" "t$refs"', "of the current snapshot"),
     ('"$path", information_schema', "schemata, tables, columns"),
     ("INSERT INTO, UPDATE, DELETE, MERGE INTO", "one commit; none where no row changes"),
-    ("CREATE TABLE for Iceberg, CREATE TABLE AS SELECT", "partition transforms, IF NOT EXISTS"),
+    (
+        "CREATE TABLE for Iceberg, CREATE TABLE AS SELECT",
+        "partition transforms, IF NOT EXISTS; no moments with a time zone, as in Athena's DDL",
+    ),
     ("ALTER TABLE ADD, CHANGE, RENAME and DROP COLUMN, SET and UNSET TBLPROPERTIES", ""),
     ("DROP TABLE, CREATE and DROP DATABASE", ""),
     ("SHOW DATABASES, TABLES, COLUMNS, CREATE TABLE, TBLPROPERTIES, DESCRIBE", ""),
@@ -63,6 +68,7 @@ class Covered(NamedTuple):
         status: `supported`, `refused as on AWS` or `not yet`.
         note: What to know of it.
         duckdb: How DuckDB spells it, for functions.
+        judge: Who judged it.
     """
 
     kind: str
@@ -70,17 +76,22 @@ class Covered(NamedTuple):
     status: str
     note: str = ""
     duckdb: str = ""
+    judge: str = NOBODY
 
 
 def coverage() -> Iterator[Covered]:
     """Every statement and function, in the order of the table."""
-    yield from (Covered("statement", name, SUPPORTED, note) for name, note in STATEMENTS)
-    yield from (Covered("statement", name, REFUSED_AS_ON_AWS) for _, name in REFUSED)
+    for name, note in STATEMENTS:
+        yield Covered("statement", name, SUPPORTED, note, judge=judge_of_statement(name))
+    for _, name in REFUSED:
+        yield Covered("statement", name, REFUSED_AS_ON_AWS, judge=DOCUMENTATION)
     yield from (Covered("statement", name, NOT_YET) for name in STATEMENTS_NOT_YET)
     for name, function in sorted(FUNCTIONS.items()):
-        yield Covered("function", name, SUPPORTED, function.meaning, " · ".join(function.spellings))
+        spellings = " · ".join(function.spellings)
+        yield Covered("function", name, SUPPORTED, function.meaning, spellings, judge_of_function(name))
     for name in sorted(SHAPES.keys() - FUNCTIONS.keys()):
-        yield Covered("function", name, SUPPORTED, "", "another shape (shapes.py)")
+        shape = "another shape (shapes.py)"
+        yield Covered("function", name, SUPPORTED, "", shape, judge_of_function(name))
     yield from (Covered("function", name, NOT_YET) for name in FUNCTIONS_NOT_YET)
 
 
@@ -91,6 +102,10 @@ What the local Athena answers, what it refuses as Athena does on S3 Tables, and 
 function that is missing fails by its name; none reaches DuckDB under the same name by accident. What is
 supported has cases in [tests/athena_corpus](../../../tests/athena_corpus/README.md), worked out from Trino's
 documentation and never compared with Athena itself; `pytest -m aws` would replay them on a real account.
+
+"Judged by" says who has looked: a real Trino, of which Athena is made, with the number of statements in
+[tests/golden](../../../tests/golden/README.md) that it answered; or the documentation alone; or nobody. Cases
+that differ are listed there, each with the reason.
 
 `python -m tests.athena_corpus.coverage` prints this page from the tables that the translation uses.
 """
@@ -104,12 +119,16 @@ def markdown() -> str:
     """The page for a reader."""
     rows = list(coverage())
     statements = table(
-        ("Statement", "State", "Note"),
-        [(row.name, row.status, row.note) for row in rows if row.kind == "statement"],
+        ("Statement", "State", "Judged by", "Note"),
+        [(row.name, row.status, row.judge, row.note) for row in rows if row.kind == "statement"],
     )
     functions = table(
-        ("Function", "Athena's meaning", "DuckDB's spelling", "State"),
-        [(code(row.name), row.note, code(row.duckdb), row.status) for row in rows if row.kind == "function"],
+        ("Function", "Athena's meaning", "DuckDB's spelling", "State", "Judged by"),
+        [
+            (code(row.name), row.note, code(row.duckdb), row.status, row.judge)
+            for row in rows
+            if row.kind == "function"
+        ],
     )
     counts = Counter(row.status for row in rows if row.kind == "function")
     summary = f"{counts[SUPPORTED]} functions are supported, {counts[NOT_YET]} are not yet."

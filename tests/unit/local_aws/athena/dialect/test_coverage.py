@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.athena_corpus.coverage import FUNCTIONS_NOT_YET, NOT_YET, SUPPORTED, coverage, markdown
+from tests.athena_corpus.judges import DOCUMENTATION, NOBODY, TRINO
 from trino_sql_validator import validate
 
 import local_aws.athena
@@ -47,3 +48,14 @@ def test_the_page_is_what_the_command_prints() -> None:
 def test_the_table_has_every_status(status: str) -> None:
     assert any(row.status == status for row in coverage())
     assert f"| {status} |" in markdown()
+
+
+def test_each_row_says_who_judged_it() -> None:
+    rows = list(coverage())
+    assert {row.judge for row in rows if row.status == NOT_YET} == {NOBODY}
+    judged = [row for row in rows if row.status == SUPPORTED and row.judge.startswith(TRINO)]
+    by_nobody_but_the_page = [row.name for row in rows if row.status == SUPPORTED and row not in judged]
+    assert all(row.judge == DOCUMENTATION for row in rows if row.name in by_nobody_but_the_page)
+    assert len(judged) > 0.95 * sum(row.status == SUPPORTED for row in rows), by_nobody_but_the_page
+    (sqrt,) = (row.judge for row in rows if row.name == "sqrt")
+    assert re.fullmatch(rf"{TRINO}: \d+ cases, \d+ otherwise", sqrt)
