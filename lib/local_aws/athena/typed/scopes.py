@@ -211,14 +211,18 @@ def outermost(tree: Node) -> Node:
 
 
 def named_cte(table: exp.Table) -> exp.CTE | None:
-    """The WITH clause around a name that it means."""
+    """The WITH query that a name means: not itself, nor a later one, unless the clause is recursive."""
     scope: Node | None = None if table.db else table
+    around: Node | None = None
     while scope is not None:
-        clause = scope.args.get("with_")
-        for cte in clause.expressions if clause is not None else ():
+        clause = scope.args.get("with_") or exp.With()
+        for cte in clause.expressions:
+            if cte is around and not clause.args.get("recursive"):
+                break
             if cte.alias.lower() == table.name.lower():
                 found: exp.CTE = cte
                 return found
+        around = scope if isinstance(scope, exp.CTE) else around
         scope = scope.parent
     return None
 
