@@ -143,3 +143,15 @@ def test_the_index_tells_its_story_on_one_screen(gallery: Path, chromium: Any) -
     page.goto((gallery / "index.html").as_uri())
     assert page.evaluate("() => document.documentElement.scrollHeight") <= 900
     page.close()
+
+
+@pytest.mark.parametrize("width", PAGE_WIDTHS)
+def test_the_index_shows_pictures_large_and_cuts_no_text(gallery: Path, chromium: Any, width: int) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    page.goto((gallery / "index.html").as_uri())
+    widths = page.eval_on_selector_all(".card img", "found => found.map(picture => picture.clientWidth)")
+    assert len(widths) == len(NAMES)
+    assert min(widths) >= 320
+    cut = "found => found.filter(card => card.scrollHeight > card.clientHeight).length"
+    assert page.eval_on_selector_all(".card", cut) == 0
+    page.close()

@@ -188,7 +188,7 @@ def _card(stop: Stop) -> str:
     return (
         f'<a class="card" href="{stop.name}.html">{image}<div><h2>{escape(stop.title)}</h2>'
         f"<p>{escape(question)}</p>"
-        f'<p class="reached">{escape(reached)} ({stop.seconds:.0f} s)</p></div></a>'
+        f'<p class="reached">{escape(reached)} ({stop.seconds:.0f}&nbsp;s)</p></div></a>'
     )
 
 
