@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,3 +121,79 @@ def test_advice_is_a_cell_in_a_notebook_and_a_command_in_a_terminal(monkeypatch:
     assert local.start_hint() == "Start it: `wb = dynaberg.connect()`."
     assert "`wb.stop()`" in local.restart_hint()
     assert hasattr(dynaberg, "connect")
+
+
+# The local AWS is gone ------------------------------------------------------------------------------
+
+PLACE = "http://127.0.0.1:4599"
+
+
+class Shell:
+    """A notebook's shell, which shows what it is given."""
+
+    kernel = "a kernel"
+
+    def __init__(self) -> None:
+        self.shown: list[BaseException] = []
+
+    def set_custom_exc(self, kinds: tuple[type[Exception], ...], show: Callable[..., None]) -> None:
+        self.kinds, self.show = kinds, show
+
+    def showtraceback(self, exception: tuple[object, BaseException, object], **_: object) -> None:
+        self.shown.append(exception[1])
+
+    def met(self, error: Exception) -> BaseException:
+        """What a cell shows that met an error."""
+        assert isinstance(error, self.kinds)
+        self.show(self, type(error), error, None, tb_offset=1)
+        return self.shown[-1]
+
+
+@pytest.fixture
+def shell(mine: Settings, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    made = Shell()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: made))
+    local.explain_silence_in_notebook(mine, PLACE)
+    return made
+
+
+def caused(error: Exception, by: Exception) -> Exception:
+    error.__cause__ = by
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("AWS Error NETWORK_CONNECTION: Failed to connect to 127.0.0.1:4599 after 0 ms"),
+        RuntimeError(f'Could not connect to the endpoint URL: "{PLACE}/"'),
+        caused(ValueError("It failed."), by=ConnectionError(f"no answer from {PLACE}")),
+    ],
+)
+def test_whatever_names_the_address_of_a_local_aws_that_is_gone_is_explained(
+    shell: Shell, error: Exception
+) -> None:
+    shown = shell.met(error)
+    assert isinstance(shown, LocalAwsError)
+    assert str(shown) == (
+        f"The local AWS at {PLACE} does not answer.\nHint: Start it: `wb = dynaberg.connect()`."
+    )
+    assert shown.__cause__ is error
+
+
+def test_what_has_nothing_to_do_with_it_is_shown_as_it_is(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (FileNotFoundError("nowhere.csv"), ConnectionError("no answer from example.org:443")):
+        assert shell.met(error) is error
+    ours = LocalAwsError(f"Something else at {PLACE}.")
+    assert shell.met(ours) is ours
+    monkeypatch.setattr(local, "status", lambda _: "it runs")
+    refused = OSError(f"{PLACE} refused it")
+    assert shell.met(refused) is refused
+
+
+def test_outside_of_a_notebook_nothing_is_watched(mine: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    local.explain_silence_in_notebook(mine, PLACE)
+    assert not local.in_notebook()
