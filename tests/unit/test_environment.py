@@ -1,6 +1,7 @@
 """One place owns the versions, and SageMaker Studio's own image satisfies them without a package index."""
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -137,3 +138,44 @@ def test_the_pins_that_make_studio_installs_are_those_of_the_image(version):
         name: image[name] for name in image.keys() - {"python", "packaging"}
     }
     assert {path.stem for path in (ROOT / "tests" / "studio").glob("*.txt")} == set(STUDIO)
+
+
+# The doors of others: Binder (repo2docker) and Codespaces (containers.dev) -------------------------
+
+BINDER, CONTAINER = ROOT / ".binder", ROOT / ".devcontainer" / "devcontainer.json"
+# repo2docker reads these names in `.binder`, and then nothing else of the repository.
+READ_BY_BINDER = {"runtime.txt", "requirements.txt", "postBuild"}
+READ_BY_CODESPACES = {"name", "image", "hostRequirements", "postCreateCommand", "customizations"}
+
+
+def test_binder_installs_what_was_tested():
+    assert {path.name for path in BINDER.iterdir()} == READ_BY_BINDER
+    for line in (BINDER / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        option, _, target = line.partition(" ")
+        assert option == "-r"
+        assert (BINDER / target).resolve() == ROOT / "requirements.lock"
+    script = (BINDER / "postBuild").read_text(encoding="utf-8")
+    assert script.startswith("#!")
+    assert (BINDER / "postBuild").stat().st_mode & 0o111
+    # A resolver that ran again could replace what the lock says.
+    assert re.findall(r"pip install (.*)", script) == ["--quiet --no-deps --no-build-isolation -e ."]
+
+
+def test_codespaces_makes_our_environment_and_opens_the_notebooks_with_it():
+    container = json.loads(CONTAINER.read_text(encoding="utf-8"))
+    assert set(container) == READ_BY_CODESPACES
+    target = container["postCreateCommand"].removeprefix("make ")
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    editor = container["customizations"]["vscode"]
+    assert editor["settings"]["python.defaultInterpreterPath"].endswith("/.venv/bin/python")
+    assert "ms-toolsai.jupyter" in editor["extensions"]
+    assert container["hostRequirements"]["cpus"] >= 2
+    assert int(container["hostRequirements"]["memory"].removesuffix("gb")) >= 2
+
+
+def test_both_use_a_python_that_we_support():
+    binder = (BINDER / "runtime.txt").read_text(encoding="utf-8").strip().removeprefix("python-")
+    image, _, tag = json.loads(CONTAINER.read_text(encoding="utf-8"))["image"].partition(":")
+    assert image == "python"
+    assert Version(binder) == Version(tag.partition("-")[0])
+    assert Version(f"{binder}.0") in SpecifierSet(PROJECT["requires-python"])
