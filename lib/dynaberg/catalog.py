@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -78,7 +79,7 @@ def table_bucket_arn(session: boto3.Session, settings: Settings) -> str:
 
 
 def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
-    """Open the Iceberg REST catalog of the table bucket.
+    """Open the Iceberg REST catalog of the table bucket; once for each session, which takes two requests.
 
     The address is that of the session's S3 Tables client followed by `/iceberg`, so the call is the same on
     AWS and locally. Source: Amazon S3 User Guide, "Accessing tables using the Amazon S3 Tables Iceberg REST
@@ -97,6 +98,11 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
     Example:
         >>> open_catalog(boto3.Session(), settings).list_tables("analytics")
     """
+    return _opened(session, table_bucket_arn(session, settings))
+
+
+@lru_cache(maxsize=16)
+def _opened(session: boto3.Session, bucket_arn: str) -> Catalog:
     from pyiceberg.catalog.rest import RestCatalog
 
     keep_null_lists()
@@ -104,10 +110,10 @@ def open_catalog(session: boto3.Session, settings: Settings) -> Catalog:
     endpoint = aws.client(session, "s3tables").meta.endpoint_url
     region = session.region_name
     catalog: Catalog = _explained(RestCatalog, session)(
-        settings.table_bucket_name,
+        bucket_arn.rpartition("/")[2],
         **{
             "uri": f"{endpoint}/iceberg",
-            "warehouse": table_bucket_arn(session, settings),
+            "warehouse": bucket_arn,
             "rest.sigv4-enabled": "true",
             "rest.signing-name": "s3tables",
             "rest.signing-region": region,

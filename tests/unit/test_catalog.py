@@ -22,6 +22,7 @@ from dynaberg.catalog import (
     keep_entry_status,
     live_records,
     only_adds,
+    open_catalog,
     set_properties,
     table_bucket_arn,
 )
@@ -53,6 +54,28 @@ def session(endpoint: str) -> Any:
 )
 def test_only_other_endpoints_than_amazons_are_named(endpoint: str, expected: dict[str, str]) -> None:
     assert _object_endpoint(session(endpoint)) == expected
+
+
+def test_it_is_opened_once_for_a_session_and_the_bucket_is_looked_up_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up: list[str] = []
+    made: list[dict[str, str]] = []
+    client = SimpleNamespace(
+        meta=SimpleNamespace(endpoint_url="http://127.0.0.1:1"),
+        get_table_bucket=lambda **asked: looked_up.append(asked["tableBucketARN"]),
+        get_caller_identity=lambda: {"Account": "0" * 12},
+    )
+    one, other = Session(client), Session(client)
+    monkeypatch.setattr("dynaberg.catalog._credentials", lambda _: {})
+    monkeypatch.setattr(
+        "dynaberg.catalog._explained", lambda *_: lambda name, **options: made.append(options) or object()
+    )
+    settings = Settings(table_bucket_name="lake")
+    opened: Any = [open_catalog(each, settings) for each in (one, one, other)]  # type: ignore[arg-type]
+    assert opened[0] is opened[1] is not opened[2]
+    assert [options["warehouse"] for options in made] == looked_up[1:]
+    assert looked_up == ["arn:aws:s3tables:us-east-1:000000000000:bucket/lake"] * 3
 
 
 def test_static_keys_are_handed_on() -> None:
