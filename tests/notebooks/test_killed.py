@@ -96,7 +96,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     shutil.copytree(ROOT / "data", project / "data", ignore=shutil.ignore_patterns("local"))
     client = NotebookClient(
         nbformat.v4.new_notebook(),
-        timeout=120,
+        timeout=300,
         kernel_name="python3",
         allow_errors=True,
         resources={"metadata": {"path": str(project / "notebooks")}},

@@ -182,7 +182,10 @@ def _contract(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
 # The account ------------------------------------------------------------------------------------
 
 
-def _local_aws(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+def _local_aws(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    packages = _local_packages(session, settings)
+    if not packages[0]:
+        return packages
     running = local.status(settings)
     if running is None:
         return False, "not running", local.start_hint()
@@ -324,7 +327,7 @@ _EVERYWHERE: dict[str, Check] = {
     "settings": _settings,
     "table contract": _contract,
 }
-_LOCALLY: dict[str, Check] = {"packages of the local AWS": _local_packages, "local AWS": _local_aws}
+_LOCALLY: dict[str, Check] = {"local AWS": _local_aws}
 _ON_AWS: dict[str, Check] = {
     "credentials": account_checks.credentials,
     "Region": account_checks.region,

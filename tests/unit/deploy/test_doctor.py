@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from dynaberg.deploy.doctor import _contract, _local_packages, _packages, _python, _row, _versions
+from dynaberg.deploy.doctor import _contract, _local_aws, _local_packages, _packages, _python, _row, _versions
 from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
 
@@ -103,6 +103,15 @@ def test_the_local_aws_is_never_installed_into_an_environment_of_others(
     assert "pyiceberg 0.11.1 (needs >=0.12)" in found
     assert "pip" not in fix
     assert f"LOCAL_AWS_PYTHON to {tmp_path}/.venv/bin/python" in fix
+
+
+def test_what_the_local_aws_lacks_is_found_before_it_is_called_not_running(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = Settings(root=tmp_path)
+    assert _local_aws(NO_SESSION, settings)[:2] == (False, "not running")
+    install(monkeypatch, **STUDIO)
+    assert _local_aws(NO_SESSION, settings) == _local_packages(NO_SESSION, settings)
 
 
 def test_an_environment_of_the_local_aws_is_looked_at_instead_of_this_one(
