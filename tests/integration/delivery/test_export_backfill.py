@@ -10,6 +10,7 @@ import json
 import random
 import secrets
 import threading
+import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -243,6 +244,28 @@ def test_a_backfill_that_was_killed_continues(
     assert again["unfit"] == 0
     check(wb)
     assert objects(errors(wb), "backfills/") == [f"backfills/{source(wb)}.json"]
+
+
+def put_faults(local_aws: Status, *rules: dict[str, Any]) -> None:
+    url = f"{local_aws.endpoint}/_local_aws/faults"
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(rules).encode(), method="PUT")).close()
+
+
+def test_what_fails_on_the_way_is_tried_again(wb: dynaberg.Workbench, local_aws: Status) -> None:
+    """Invocations fail, Firehose throttles and refuses single rows, S3 has pauses."""
+    put_faults(
+        local_aws,
+        {"service": "lambda", "kind": "error", "share": 0.4, "seed": 3},
+        {"service": "firehose", "kind": "throttle", "operation": "PutRecordBatch", "share": 0.3, "seed": 1},
+        {"service": "firehose", "kind": "fail_records", "share": 0.05, "seed": 2},
+        {"service": "s3", "kind": "unavailable", "count": 4},
+    )
+    try:
+        report = wb.table().backfill(method="export").iloc[0]
+    finally:
+        put_faults(local_aws)
+    assert report["unfit"] == 0
+    check(wb)
 
 
 def test_an_export_in_another_bucket(wb: dynaberg.Workbench) -> None:
