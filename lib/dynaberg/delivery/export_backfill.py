@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -160,11 +160,16 @@ def _copied(
 
     def copy(pair: tuple[DataFile, DataFile]) -> None:
         s3.copy({"Bucket": export.bucket, "Key": pair[0].key}, bucket, pair[1].key)
-        manifest.stay()
 
     wanted = [pair for pair in zip(export.files, files, strict=True) if pair[1].key not in there]
     with ThreadPoolExecutor(_COPIES) as pool:
-        list(pool.map(copy, wanted))
+        pending = {pool.submit(copy, pair) for pair in wanted}
+        while pending:
+            done, pending = wait(pending, timeout=_LOOK_SECONDS, return_when=FIRST_EXCEPTION)
+            for each in done:
+                each.result()
+            # Here and not in the copies: only one may write the manifest.
+            manifest.stay()
     return replace(export, bucket=bucket, folder=folder, files=tuple(files))
 
 

@@ -174,7 +174,8 @@ def read_export(session: boto3.Session, source_table: str, bucket: str, key: str
     Raises:
         NotFoundError: A manifest or a data file is not there.
         SettingsError: It is of another table, incremental, or in another format.
-        NotReadyError: A data file is not the one that was exported, or the manifest does not add up.
+        NotReadyError: It may not be read, a data file is not the one that was exported, or the manifest does
+            not add up.
     """
     folder = key.rpartition("/")[0]
     summary = json.loads(_text(session, bucket, key))
@@ -232,7 +233,12 @@ def _text(session: boto3.Session, bucket: str, key: str) -> str:
     try:
         answer = aws.client(session, "s3").get_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchBucket"):
+        code = error.response["Error"]["Code"]
+        if code == "AccessDenied":
+            msg = f"S3 refused to let s3://{bucket}/{key} be read."
+            hint = "Ask for s3:GetObject on it; of another account the bucket's policy must allow it, too."
+            raise NotReadyError(msg, hint=hint) from error
+        if code not in ("NoSuchKey", "NoSuchBucket"):
             raise
         msg = f"There is no s3://{bucket}/{key}."
         raise NotFoundError(msg, hint="The manifests are written last: the export may still run.") from error
