@@ -32,7 +32,7 @@ def read_runs(
         days: How far back.
 
     Returns:
-        One row per run and table, the latest first: started (UTC), table, action (`none`, `incremental`,
+        One row per run and table, the latest run first: started (UTC), table, action (`none`, `incremental`,
         `full`, or of a curated table `unchanged`, `created`, `replaced`, `merged`), rows (written),
         bytes_scanned, cost_usd (Decimal, at list prices), seconds, attempts, outcome (`ok`, `failed: …`, or
         `busy` if the run before was not over), run.
@@ -54,7 +54,7 @@ def read_runs(
             total_usd(query_usd(scanned) for scanned in row["scanned"]),
             *(row["seconds"], row["attempts"], row["outcome"], row["run"]),
         )
-        for row in reversed(found)
+        for row in sorted(found, key=lambda row: str(row["started"]), reverse=True)
     ]
     frame = pd.DataFrame(lines, columns=[*_COLUMNS])
     frame["started"] = pd.to_datetime(frame["started"], utc=True, format="ISO8601")

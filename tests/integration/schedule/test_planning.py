@@ -79,7 +79,11 @@ def test_both_plan_the_same(
 
 
 def test_an_empty_log_has_nothing_to_merge(pipeline: Any, lake: Lake) -> None:
-    query(pipeline.session, pipeline.settings, "CREATE TABLE nothing (id int)")
+    query(
+        pipeline.session,
+        pipeline.settings,
+        "CREATE TABLE nothing (id int) TBLPROPERTIES ('table_type' = 'ICEBERG')",
+    )
     assert current_snapshot(lake.load("nothing")) is None
     assert by_schedule(lake, "nothing", None, None) == (None, 0, "none", [])
 
