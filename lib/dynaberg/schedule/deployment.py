@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dynaberg import deploy
@@ -60,8 +61,6 @@ def deploy_schedule(
     seconds = interval_seconds(every)
     foundation = deploy.outputs(session, settings, "foundation")
     observe = deploy.outputs(session, settings, "observe")
-    plan = make_plan(session, settings, contracts)
-    code = deploy.package_with({"plan.json": plan.encode()})
     parameters = {name: foundation[name] for name in _SHARED} | {
         "Project": settings.name,
         "ScheduleExpression": _expression(every),
@@ -71,10 +70,34 @@ def deploy_schedule(
         "AccessMode": settings.deployed_access_mode,
         "KmsKeyArn": settings.kms_key_arn,
         "AlarmTopicArn": observe["AlarmTopicArn"],
-        "CodeKey": deploy.upload(session, foundation["CodeBucketName"], code),
         "LogRetentionDays": str(settings.log_retention_days),
     }
-    return deploy.deploy_part(session, settings, "schedule", parameters | _pace(pace))
+    parameters |= _pace(pace) | _code(session, settings, contracts, foundation["CodeBucketName"])
+    return deploy.deploy_part(session, settings, "schedule", parameters)
+
+
+def update_schedule(session: boto3.Session, settings: Settings, contracts: Sequence[Contract]) -> None:
+    """Let the schedule, if there is one, know the contracts and the SQL files as they are now.
+
+    Args:
+        session: An open session.
+        settings: The project.
+        contracts: The table contracts of the project.
+    """
+    before = deploy.stack_parameters(session, deploy.stack_name(settings, "schedule"))
+    if before:
+        code = _code(session, settings, contracts, before["CodeBucketName"])
+        deploy.deploy_part(session, settings, "schedule", before | code)
+
+
+def _code(
+    session: boto3.Session, settings: Settings, contracts: Sequence[Contract], bucket: str
+) -> dict[str, str]:
+    """The parameters that say what a run does, and since when it is known."""
+    plan = make_plan(session, settings, contracts)
+    code = deploy.package_with({"plan.json": plan.encode()})
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"CodeKey": deploy.upload(session, bucket, code), "PlannedAt": now}
 
 
 def remove_schedule(session: boto3.Session, settings: Settings) -> None:

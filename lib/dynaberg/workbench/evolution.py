@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynaberg import deploy, layers
+from dynaberg import deploy, layers, schedule
 from dynaberg.contracts import Contract, load_contract, rewrite
 from dynaberg.errors import ContractError, NotFoundError
 
@@ -61,6 +61,7 @@ def evolve(
         raise
     session, settings, complete = place
     deploy.deploy_firehose(session, settings, complete, **deploy.pace_of(session, settings))
+    schedule.update_schedule(session, connection.settings, connection.contracts())
     return new, done
 
 

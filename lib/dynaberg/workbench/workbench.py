@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import boto3
 import pandas as pd
 
-from dynaberg import aws, curated, deploy, display, layers, local, source, upkeep
+from dynaberg import aws, curated, deploy, display, layers, local, schedule, source, upkeep
 from dynaberg import sql as athena
 from dynaberg.contracts import LOG_KEY, Contract
 from dynaberg.errors import NotFoundError
@@ -247,6 +247,7 @@ class Workbench(Unattended):
                 session, settings, contract, buffer_seconds=buffer_seconds, **pace
             )
             done.append(deployed)
+        schedule.update_schedule(self.session, self.settings, self._connection.contracts())
         return pd.concat(done, ignore_index=True)
 
     def preview(self) -> pd.DataFrame:

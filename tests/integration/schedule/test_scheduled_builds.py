@@ -91,3 +91,16 @@ def test_a_failed_check_keeps_the_old_content_and_is_announced(scheduled: Schedu
     assert scheduled.run() == "SUCCEEDED"
     assert rows(scheduled, "total") == [(27,)]
     assert [name for name in names(scheduled) if "__staging_" in name] == []
+
+
+def test_the_schedule_does_not_bring_back_old_sql(scheduled: Scheduled) -> None:
+    session, settings = scheduled.pipeline.session, scheduled.pipeline.settings
+    scheduled.write_sql(total="SELECT sum(items) + 1000 AS items FROM by_status")
+    curated.build_all(session, settings)
+    built = rows(scheduled, "total")
+    assert scheduled.run() == "FAILED"
+    assert "was built from other SQL since the schedule was deployed" in scheduled.last()["total"]["outcome"]
+    assert rows(scheduled, "total") == built
+    schedule.update_schedule(session, settings, [scheduled.pipeline.contract])
+    assert scheduled.run() == "SUCCEEDED"
+    assert rows(scheduled, "total") == built

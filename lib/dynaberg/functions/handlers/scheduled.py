@@ -1,7 +1,7 @@
 """The schedule's function: one turn of a run, called by a state machine until the run has ended.
 
-Environment: `TABLE_BUCKET_ARN`, `NAMESPACE`, `CATALOG`, `WORK_GROUP`, `ERROR_BUCKET_NAME`, `ATTEMPTS`,
-`LOCK_SECONDS`, `TURN_SECONDS`.
+Environment: `TABLE_BUCKET_ARN`, `NAMESPACE`, `CATALOG`, `WORK_GROUP`, `ERROR_BUCKET_NAME`, `PLANNED_AT`,
+`ATTEMPTS`, `LOCK_SECONDS`, `TURN_SECONDS`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     merges = [Merge.from_json(each) for each in plan["merges"]]
     builds = [Build.from_json(each) for each in plan["builds"]]
     jobs = {merge.table: partial(refresh, lake=lake, merge=merge) for merge in merges}
-    jobs |= {each.name: partial(build, lake=lake, build=each) for each in builds}
+    jobs |= {
+        each.name: partial(build, lake=lake, build=each, planned_at=os.environ["PLANNED_AT"])
+        for each in builds
+    }
     clients = {"athena": client("athena"), "s3": client("s3")}
     waits_for = {each.name: each.inputs for each in builds}
     state = take_turn(jobs, _rules(), clients, event, waits_for)

@@ -30,28 +30,30 @@ from ..builds import (
     replace_sql,
 )
 from .lake import Lake, Metadata, content_id, current_snapshot
-from .refreshing import Outcome, again
+from .refreshing import Outcome, OutdatedError, again
 from .steps import StatementError, Steps
 
 # Athena stops a statement after 30 minutes, so nobody is at work on an older staging table.
 _ABANDONED_MS = 3_600_000
 
 
-def build(steps: Steps, lake: Lake, build: Build) -> Outcome:
+def build(steps: Steps, lake: Lake, build: Build, planned_at: str) -> Outcome:
     """Build a curated table, if its SQL or an input changed.
 
     Args:
         steps: The steps so far.
         lake: The tables.
         build: The table.
+        planned_at: Since when its SQL is known here, in ISO 8601.
 
     Raises:
+        OutdatedError: A notebook has built it from other SQL since.
         CannotBuildError: A check failed; the table stays as it was.
         GoneError: An input does not exist.
         StillRunningError: A statement has not ended yet.
         StatementError: Athena refused a statement.
     """
-    plan = steps.once("plan", lambda: _plan(lake, build))
+    plan = steps.once("plan", lambda: _plan(lake, build, planned_at))
     if not plan["why"]:
         return Outcome("unchanged")
     try:
@@ -62,12 +64,15 @@ def build(steps: Steps, lake: Lake, build: Build) -> Outcome:
     return Outcome(action, steps.once("built", lambda: _note(lake, build, plan, action)))
 
 
-def _plan(lake: Lake, build: Build) -> dict[str, Any]:
+def _plan(lake: Lake, build: Build, planned_at: str) -> dict[str, Any]:
     """Why a table is built, what it is built from, and what it looks like; old staging tables are removed."""
     table = lake.find(build.name)
     contents = {name: content_id(lake.load(name)) for name in build.inputs}
     given = (table or {}).get("properties", {}).get(BUILT)
     built = Built(**json.loads(given)) if given else None
+    if built and built.digest != build.digest and built.at > planned_at:
+        msg = f"{build.name} was built from other SQL since the schedule was deployed."
+        raise OutdatedError(f"{msg} Hint: deploy it again: wb.schedule(…).")
     why, whole = reason(build, built, contents, exists=table is not None)
     if why:
         _remove_old_staging(lake, build)
