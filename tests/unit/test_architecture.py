@@ -20,6 +20,7 @@ DYNABERG = (
     "dynaberg.contracts.inference",
     "dynaberg.source",
     "dynaberg.functions",
+    "dynaberg.functions.statements",
     "dynaberg.functions.schedule",
     "dynaberg.functions.handlers",
     "dynaberg.deploy",

@@ -13,7 +13,7 @@ from dynaberg.curated.files import CuratedFile, build_of, read_file
 from dynaberg.curated.plan import Step, make_plan
 from dynaberg.curated.state import load_states, set_built, set_failed, staging_of, state_of
 from dynaberg.errors import BuildError, DynabergError, QueryError
-from dynaberg.functions.builds import (
+from dynaberg.functions.statements.builds import (
     STAGING,
     Build,
     Built,

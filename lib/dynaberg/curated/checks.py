@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dynaberg.errors import BuildError
-from dynaberg.functions.builds import quoted
+from dynaberg.functions.statements.builds import quoted
 
 _ROWS = re.compile(r"rows\s*(<=|>=|<>|!=|=|<|>)\s*(\d+)")
 _CALL = re.compile(r"(unique|not_null|accepted)\s*\((.*)\)", re.DOTALL)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dynaberg import catalog
 from dynaberg.errors import QueryError
-from dynaberg.functions.builds import CannotBuildError, check_columns, create_sql, replace_sql
+from dynaberg.functions.statements.builds import CannotBuildError, check_columns, create_sql, replace_sql
 from dynaberg.sql import QueryResult, commit, query
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dynaberg.curated.checks import Check, read_check
 from dynaberg.errors import BuildError, NotFoundError, QueryError
-from dynaberg.functions.builds import STAGING, Build, quoted
+from dynaberg.functions.statements.builds import STAGING, Build, quoted
 from dynaberg.settings import Settings
 from dynaberg.sql import tables_read
 

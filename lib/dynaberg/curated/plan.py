@@ -10,7 +10,7 @@ from dynaberg import catalog
 from dynaberg.curated.files import CuratedFile, build_of, read_files
 from dynaberg.curated.order import build_order
 from dynaberg.curated.state import TableState, load_states
-from dynaberg.functions.builds import STAGING, Build, reason
+from dynaberg.functions.statements.builds import STAGING, Build, reason
 
 if TYPE_CHECKING:
     import boto3

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dynaberg import catalog
-from dynaberg.functions.builds import BUILT, FAILED, STAGING, Built
+from dynaberg.functions.statements.builds import BUILT, FAILED, STAGING, Built
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog

@@ -4,8 +4,8 @@ Public: creating the tables, the refresh, what a contract does not know yet, and
 is merged.
 """
 
-from dynaberg.functions.merges import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, NO_SEQUENCE_NUMBER
-from dynaberg.functions.reach import CLOCKS_DIFFER
+from dynaberg.functions.statements.merges import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, NO_SEQUENCE_NUMBER
+from dynaberg.functions.statements.reach import CLOCKS_DIFFER
 from dynaberg.layers.gained import fill_gained, gained_columns
 from dynaberg.layers.latest import (
     REPAIR_PREFIX,

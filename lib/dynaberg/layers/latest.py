@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from dynaberg.functions.merges import NO_SEQUENCE_NUMBER, latest_select
+from dynaberg.functions.statements.merges import NO_SEQUENCE_NUMBER, latest_select
 from dynaberg.layers.gained import filled
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from dynaberg.catalog import only_adds
-from dynaberg.functions.reach import moment_of
+from dynaberg.functions.statements.reach import moment_of
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dynaberg.functions.reach import STEP_BYTES, LogFile, Reach, moment_of, split
+from dynaberg.functions.statements.reach import STEP_BYTES, LogFile, Reach, moment_of, split
 from dynaberg.layers.log_progress import Unmerged
 
 if TYPE_CHECKING:

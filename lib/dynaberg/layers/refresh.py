@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import catalog
-from dynaberg.functions.merges import (
+from dynaberg.functions.statements.merges import (
     MERGED_COLUMNS,
     MERGED_SEQUENCE_NUMBER,
     MERGED_SNAPSHOT,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
 
     from dynaberg.contracts import Contract
-    from dynaberg.functions.reach import Reach
+    from dynaberg.functions.statements.reach import Reach
     from dynaberg.settings import Settings
 
 

@@ -9,7 +9,7 @@ from sqlglot import exp
 from trino_sql_validator import validate
 
 import dynaberg
-from dynaberg.functions.builds import replace_sql
+from dynaberg.functions.statements.builds import replace_sql
 
 
 def test_the_rebuild_of_a_curated_table_joins_by_an_equality_of_both_sides() -> None:

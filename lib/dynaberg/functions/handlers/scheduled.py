@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..builds import Build
 from ..error_bucket import log
-from ..merges import Merge
 from ..schedule import Lake, Rules, build, refresh, take_turn
+from ..statements.builds import Build
+from ..statements.merges import Merge
 from .resources import client
 
 PLAN_FILE = Path(__file__).resolve().parents[2] / "plan.json"

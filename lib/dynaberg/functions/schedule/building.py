@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from ..builds import (
+from ..statements.builds import (
     BUILT,
     FAILED,
     STAGING,

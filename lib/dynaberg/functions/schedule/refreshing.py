@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..merges import MERGED_COLUMNS, MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, Merge, merge_sql
-from ..reach import Reach
+from ..statements.merges import MERGED_COLUMNS, MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, Merge, merge_sql
+from ..statements.reach import Reach
 from .lake import CommitConflictError, Lake, Metadata, current_snapshot, rows_since
 from .steps import Steps
 from .unmerged import find_unmerged

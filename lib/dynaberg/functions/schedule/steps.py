@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..merges import CONFLICTS
+from ..statements.merges import CONFLICTS
 
 T = TypeVar("T")
 _RUNNING = ("QUEUED", "RUNNING")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from ..reach import STEP_BYTES, LogFile, Reach, moment_of, split
+from ..statements.reach import STEP_BYTES, LogFile, Reach, moment_of, split
 from .avro import UnreadableError
 from .lake import Lake, Metadata, Snapshot, current_snapshot, find_snapshot, only_adds, operation
 

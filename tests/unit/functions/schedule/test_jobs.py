@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from dynaberg.functions.builds import BUILT, Build, Built
-from dynaberg.functions.merges import MERGED_COLUMNS, MERGED_SNAPSHOT, Merge
 from dynaberg.functions.schedule.building import build
 from dynaberg.functions.schedule.refreshing import OutdatedError, refresh
 from dynaberg.functions.schedule.steps import Steps
+from dynaberg.functions.statements.builds import BUILT, Build, Built
+from dynaberg.functions.statements.merges import MERGED_COLUMNS, MERGED_SNAPSHOT, Merge
 
 MERGE = Merge("orders", "orders_changes", ("id",), ("id", "status", "unmapped"), {})
 BUILD = Build("by_status", "SELECT 1 AS n", "digest of today", ("orders",))
