@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 _EVERY = re.compile(r"(\d+) (minute|hour|day)s?")
 _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
-_LONGEST = 7 * 86_400
-# An alarm looks back a day at most ("Amazon CloudWatch User Guide", "Evaluating an alarm").
+# A period of an alarm is a day at most ("PutMetricAlarm", Amazon CloudWatch API Reference).
 _A_DAY, _RUNS_MISSED = 86_400, 3
 _SHARED = (
     *("TableBucketArn", "TableBucketName", "Namespace", "WorkGroupName"),
@@ -54,7 +53,7 @@ def deploy_schedule(
         One row per resource: resource, type, name, status, seconds.
 
     Raises:
-        SettingsError: `every` cannot be read, or is not between a minute and a week.
+        SettingsError: `every` cannot be read, or is not between a minute and a day.
         NotFoundError: There is no delivery yet.
         BuildError: The header of a curated SQL file cannot be read.
     """
@@ -65,6 +64,7 @@ def deploy_schedule(
         "Project": settings.name,
         "ScheduleExpression": _expression(every),
         "MissedSeconds": str(min(_A_DAY, _RUNS_MISSED * seconds)),
+        "MissedPeriods": str(-(-_RUNS_MISSED * seconds // _A_DAY)),
         "Attempts": str(attempts),
         "RetrySeconds": str(retry_seconds),
         "AccessMode": settings.deployed_access_mode,
@@ -112,7 +112,7 @@ def interval_seconds(every: str) -> int:
         every: Such as `15 minutes`.
 
     Raises:
-        SettingsError: It cannot be read, or is not between a minute and a week.
+        SettingsError: It cannot be read, or is not between a minute and a day.
 
     Example:
         >>> interval_seconds("15 minutes")
@@ -120,8 +120,8 @@ def interval_seconds(every: str) -> int:
     """
     found = _EVERY.fullmatch(every.strip())
     seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
-    if not 60 <= seconds <= _LONGEST:
-        msg = f"`every` is {every!r}, which is no time between 1 minute and 7 days."
+    if not 60 <= seconds <= _A_DAY:
+        msg = f"`every` is {every!r}, which is no time between 1 minute and 1 day."
         raise SettingsError(msg, hint='Write it as "15 minutes", "1 hour" or "1 day".')
     return seconds
 
