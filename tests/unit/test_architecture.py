@@ -34,6 +34,7 @@ DYNABERG = (
     "dynaberg.profile",
     "dynaberg.proof",
     "dynaberg.upkeep",
+    "dynaberg.erasure",
     "dynaberg.plots.canvas",
     "dynaberg.plots",
     "dynaberg.workbench",

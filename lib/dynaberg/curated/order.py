@@ -46,3 +46,25 @@ def _visit(name: str, files: Mapping[str, CuratedFile], depths: dict[str, int], 
         above = [n for n in files[name].inputs if n in files]
         depths[name] = 1 + max((_visit(n, files, depths, (*path, name)) for n in above), default=0)
     return depths[name]
+
+
+def built_from(files: Mapping[str, CuratedFile], tables: Collection[str]) -> list[str]:
+    """The curated tables that read some tables, directly or through others, inputs first.
+
+    Args:
+        files: The SQL files by name.
+        tables: Names of tables.
+
+    Raises:
+        BuildError: Files read each other in a circle.
+    """
+    depths: dict[str, int] = {}
+    for name in files:
+        _visit(name, files, depths, ())
+    reached = {*tables}
+    found = []
+    for name in sorted(depths, key=lambda each: (depths[each], each)):
+        if reached.intersection(files[name].inputs):
+            reached.add(name)
+            found.append(name)
+    return found

@@ -36,11 +36,12 @@ from dynaberg.delivery.backfill_manifest import (
 from dynaberg.delivery.envelopes import FailedChange
 from dynaberg.delivery.export_backfill import bring_in_export
 from dynaberg.delivery.failures import error_bucket, error_key, error_lines
-from dynaberg.delivery.reentry import Route, Send, open_reentry, row_route
+from dynaberg.delivery.reentry import Route, Send, held_back, open_reentry, row_route
 from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.routing import Row
 from dynaberg.functions.snapshots import snapshot_record as record_of
+from dynaberg.functions.tombstones import HeldBack
 from dynaberg.settings import check_choice
 from dynaberg.source import Item, Page, PageReader, named_export, recovers_to_a_point, source_size
 
@@ -89,7 +90,8 @@ def backfill(
         progress: Whether a progress bar is shown.
 
     Returns:
-        One row: table, method, dated (UTC), items, unfit, read_units, bytes, resumed, seconds.
+        One row: table, method, dated (UTC), items, unfit (not sent; those that were forgotten count, too),
+        read_units, bytes, resumed, seconds.
 
     Raises:
         NotFoundError: The pipeline, the DynamoDB table or the export does not exist.
@@ -120,7 +122,8 @@ def backfill(
         moment = _aws_moment(session)
         manifest = Manifest.open(session, bucket, contract.source_table, moment, SEGMENTS)
         limit = _limit(session, contract, read_units_per_second)
-        run = _Run(session, contract, manifest, send, bucket, limit)
+        is_held = held_back(session, settings, contract)
+        run = _Run(session, contract, manifest, send, bucket, limit, is_held)
         with manifest.held():
             run.read_all(progress=progress)
             total = manifest.total()
@@ -213,8 +216,10 @@ class _Run:
         send: Send,
         bucket: str,
         limit: float | None,
+        is_held: HeldBack,
     ) -> None:
         self._session, self._contract, self._manifest = session, contract, manifest
+        self._is_held = is_held
         self._send, self._bucket = send, bucket
         self._reader = PageReader(
             session, contract.source_table, manifest.segments, read_units_per_second=limit
@@ -254,12 +259,14 @@ class _Run:
     def _read_segment(self, number: int) -> None:
         route = row_route(self._contract)
         for page in self._reader.pages(number, self._manifest.next_key(number)):
-            rows, failed = self._convert(route, page)
+            found, failed = self._convert(route, page)
+            rows = [row for row in found if not self._is_held(row.log, row.data)]
             self._send(rows)
             self._keep(failed)
+            unsent = len(failed) + len(found) - len(rows)
             self._manifest.note(
                 number,
-                Progress(len(page.items), len(failed), page.bytes, page.read_units),
+                Progress(len(page.items), unsent, page.bytes, page.read_units),
                 next_key=page.next_key,
             )
             if self._stopped.is_set():

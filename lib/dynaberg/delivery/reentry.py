@@ -22,6 +22,7 @@ from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.functions.handover import Handover, read_handover
 from dynaberg.functions.routing import Router, Row
 from dynaberg.functions.to_firehose import put
+from dynaberg.functions.tombstones import HeldBack, Tombstones
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -140,6 +141,22 @@ def row_route(contract: Contract, handover: Handover = _NO_HANDOVER) -> Route:
         return router.rows(dated, time.time_ns() // 1_000)
 
     return route
+
+
+def held_back(session: boto3.Session, settings: Settings, contract: Contract) -> HeldBack:
+    """Which rows of a table's source may not come back, because their items were forgotten.
+
+    Args:
+        session: Open boto3 session.
+        settings: The stacks' name.
+        contract: The table contract, and its siblings.
+
+    Raises:
+        NotFoundError: There is no foundation yet.
+    """
+    bucket = deploy.outputs(session, settings, "foundation")["ErrorBucketName"]
+    tombstones = Tombstones.load(aws.client(session, "s3"), bucket, contract.source_table)
+    return tombstones.of_contracts(json.loads(contract.to_lambda_json()))
 
 
 def row_converter(contract: Contract) -> Convert:

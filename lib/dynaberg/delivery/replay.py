@@ -25,10 +25,11 @@ from dynaberg.delivery.failures import (
     to_frame,
 )
 from dynaberg.delivery.queues import held_messages, remove
-from dynaberg.delivery.reentry import Route, deployed_route, ids_of_source, open_reentry
+from dynaberg.delivery.reentry import Route, deployed_route, held_back, ids_of_source, open_reentry
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.change_row import MAX_ROW_BYTES, TOO_LARGE, changed_at_us
 from dynaberg.functions.routing import Row
+from dynaberg.functions.tombstones import HeldBack
 
 if TYPE_CHECKING:
     import boto3
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 ARCHIVE = "archive/replayed"
 REPLAYED, DELIVERED, FAILED, NEVER = "replayed", "in the log already", "failed again", "never fits"
+FORGOTTEN = "forgotten"
 _CHANGES_AT_ONCE = 2_000
 Known = dict[str, set[str | None]]
 # How far the clocks of DynamoDB and of the Lambda may differ.
@@ -50,7 +52,8 @@ class Plan:
 
     Attributes:
         envelope: The object or the message.
-        outcomes: For each of its changes `replayed`, `in the log already`, `failed again` or `never fits`.
+        outcomes: For each of its changes `replayed`, `in the log already`, `failed again`,
+            `never fits` or `forgotten`.
         rows: The change rows that are sent.
         errors: Why a change fails again, by its position in the envelope.
     """
@@ -71,7 +74,7 @@ def preview_replay(session: boto3.Session, settings: Settings, contract: Contrac
 
     Returns:
         As `failures`, with outcome (`replayed`, `in the log already`, `failed again`, `never fits`: too
-        large for Firehose) and reason.
+        large for Firehose, `forgotten`: not sent) and reason.
 
     Raises:
         NotFoundError: The pipeline is not deployed.
@@ -80,7 +83,8 @@ def preview_replay(session: boto3.Session, settings: Settings, contract: Contrac
         envelopes = read_all(session, settings, contract, messages)
     known = _delivered(session, settings, contract, envelopes)
     route = deployed_route(session, settings, contract)
-    return _report(list(_plan_all(envelopes, route, known, contract)), contract)
+    is_held = held_back(session, settings, contract)
+    return _report(list(_plan_all(envelopes, route, known, contract, is_held)), contract)
 
 
 def replay_errors(
@@ -119,7 +123,7 @@ def replay_errors(
     with held_messages(session, settings) as messages:
         envelopes = read_all(session, settings, contract, messages)
         known = _delivered(session, settings, contract, envelopes)
-        plans = _plan_all(envelopes, route, known, contract)
+        plans = _plan_all(envelopes, route, known, contract, held_back(session, settings, contract))
         total = sum(len(envelope.changes) for envelope in envelopes)
         bar = tqdm(total=total, desc="Replayed", unit="change", disable=not progress)
         with bar, ThreadPoolExecutor(THREADS) as pool:
@@ -144,7 +148,7 @@ def _delivered(
 
 
 def _plan_all(
-    envelopes: Iterable[Envelope], route: Route, known: Known, contract: Contract
+    envelopes: Iterable[Envelope], route: Route, known: Known, contract: Contract, is_held: HeldBack
 ) -> Iterator[Plan]:
     """Plan one envelope after the other; a change that is in two of them is sent once.
 
@@ -153,6 +157,7 @@ def _plan_all(
         route: The current routing and conversion.
         known: Ids that need not be sent, by change log; grows by those that are.
         contract: The table contract; rows that name no change log are of the first one of its source.
+        is_held: Whether a row's item was forgotten.
     """
     for envelope in envelopes:
         outcomes: list[str] = []
@@ -169,6 +174,12 @@ def _plan_all(
                 continue
             else:
                 found, failed = route(document)
+            if any(is_held(row.log, row.data) for row in found):
+                errors[place] = ConversionError(
+                    "Forgotten", "Its item was forgotten; forget() removes it, too"
+                )
+                outcomes.append(FORGOTTEN)
+                continue
             new = [row for row in found if change_id not in known.setdefault(row.log, set())]
             rows += new
             for row in new:

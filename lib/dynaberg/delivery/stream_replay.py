@@ -11,11 +11,12 @@ import pandas as pd
 from dynaberg import aws, deploy
 from dynaberg.delivery.envelopes import FailedChange
 from dynaberg.delivery.failures import error_bucket, error_key, error_lines, id_of, read_bucket
-from dynaberg.delivery.reentry import Route, deployed_route, ids_of_source, open_reentry
-from dynaberg.delivery.replay import CLOCK_MARGIN, DELIVERED, FAILED, REPLAYED, Known, changed_at
+from dynaberg.delivery.reentry import Route, deployed_route, held_back, ids_of_source, open_reentry
+from dynaberg.delivery.replay import CLOCK_MARGIN, DELIVERED, FAILED, FORGOTTEN, REPLAYED, Known, changed_at
 from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.routing import Row
+from dynaberg.functions.tombstones import HeldBack
 from dynaberg.source import StreamRecord, oldest_moment, read_changes
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def replay_stream(
         progress: Whether a progress bar is shown.
 
     Returns:
-        One row per outcome (`replayed`, `in the log already`, `failed again`): outcome, changes,
-        first_changed_at, last_changed_at (UTC).
+        One row per outcome (`replayed`, `in the log already`, `failed again`, and `forgotten`, not sent, if
+        there are changes of forgotten items): outcome, changes, first_changed_at, last_changed_at (UTC).
 
     Raises:
         SettingsError: A moment without a time zone.
@@ -72,7 +73,8 @@ def replay_stream(
     send = open_reentry(session, settings, contract)
     begin = since or oldest_moment(session, stream_arn)
     known = ids_of_source(session, settings, contract, begin - CLOCK_MARGIN)
-    run = _Run(deployed_route(session, settings, contract), known)
+    is_held = held_back(session, settings, contract)
+    run = _Run(deployed_route(session, settings, contract), known, is_held)
     records = read_changes(session, stream_arn, since, until or datetime.now(UTC))
     for group in _groups(tqdm(records, desc="Read again", unit="change", disable=not progress)):
         send([row for record in group for row in run.take(record)])
@@ -83,8 +85,9 @@ def replay_stream(
 class _Run:
     """One replay: what is already in the change logs, and the outcome of each change."""
 
-    def __init__(self, route: Route, known: Known) -> None:
+    def __init__(self, route: Route, known: Known, is_held: HeldBack) -> None:
         self._route = route
+        self._is_held = is_held
         self._known = known
         self._outcomes: list[tuple[str, datetime | None]] = []
         self.failed: list[tuple[FailedChange, ConversionError]] = []
@@ -95,6 +98,8 @@ class _Run:
         if change_id is not None and all(change_id in ids for ids in self._known.values()):
             return self._note(DELIVERED, record, [])
         rows, errors = self._route(record.document)
+        if any(self._is_held(row.log, row.data) for row in rows):
+            return self._note(FORGOTTEN, record, [])
         new = [row for row in rows if change_id not in self._known[row.log]]
         for row in new:
             self._known[row.log].add(change_id)
@@ -114,7 +119,8 @@ class _Run:
         frame["changed_at"] = pd.to_datetime(frame["changed_at"], utc=True)
         groups = frame.groupby("outcome")["changed_at"]
         counted = groups.agg(changes="size", first_changed_at="min", last_changed_at="max")
-        summary = pd.DataFrame(counted).reindex([REPLAYED, DELIVERED, FAILED])
+        shown = [REPLAYED, DELIVERED, FAILED, *({FORGOTTEN} & {*counted.index})]
+        summary = pd.DataFrame(counted).reindex(shown)
         return summary.assign(changes=summary["changes"].fillna(0).astype("int64")).reset_index()
 
 

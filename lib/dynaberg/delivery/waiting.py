@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from dynaberg import aws, catalog, deploy
+from dynaberg.delivery.reentry import held_back
 from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
 from dynaberg.functions.routing import Router
+from dynaberg.functions.tombstones import HeldBack
 from dynaberg.source import Shard, StreamRecord, read_changes, read_shard, shards_of
 from dynaberg.sql import query
 
@@ -159,11 +161,13 @@ def _count_by_id(
 ) -> tuple[int, Callable[[], int]]:
     """How many changes the source table's stream holds, and how many of them are in the change log."""
     source = _kinesis_source(session, settings, contract)
+    is_held = _held_back(session, settings, contract)
     if source:
-        wanted = _change_ids_in_kinesis(session, source, contract)
-    elif contract.siblings:
+        wanted = _change_ids_in_kinesis(session, source, contract, is_held)
+    elif contract.siblings or is_held:
         until = datetime.now(UTC) + timedelta(hours=1)
-        wanted = _own_ids(read_changes(session, _stream_arn(session, contract), None, until), contract)
+        records = read_changes(session, _stream_arn(session, contract), None, until)
+        wanted = _own_ids(records, contract, is_held)
     else:
         wanted = change_ids_in_stream(session, _stream_arn(session, contract))
     sql = (
@@ -189,21 +193,38 @@ def _kinesis_source(session: boto3.Session, settings: Settings, contract: Contra
     return source
 
 
-def _change_ids_in_kinesis(session: boto3.Session, source: dict[str, Any], contract: Contract) -> set[str]:
+def _held_back(session: boto3.Session, settings: Settings, contract: Contract) -> HeldBack | None:
+    """Which changes are not waited for, because their items were forgotten; None if there are none."""
+    try:
+        found = held_back(session, settings, contract)
+    except NotFoundError:
+        return None
+    return found if found.any else None
+
+
+def _change_ids_in_kinesis(
+    session: boto3.Session, source: dict[str, Any], contract: Contract, is_held: HeldBack | None
+) -> set[str]:
     """The ids of the changes that entered Kinesis after Firehose started; a change has other ids there."""
     now = datetime.now(UTC)
     since = max(source["DeliveryStartTimestamp"], now - timedelta(hours=_STREAM_HOURS))
-    return _own_ids(read_changes(session, source["KinesisStreamARN"], since, now), contract)
+    return _own_ids(read_changes(session, source["KinesisStreamARN"], since, now), contract, is_held)
 
 
-def _own_ids(records: Iterable[StreamRecord], contract: Contract) -> set[str]:
-    """The ids of the changes that concern a table."""
+def _own_ids(records: Iterable[StreamRecord], contract: Contract, is_held: HeldBack | None) -> set[str]:
+    """The ids of the changes that concern a table, without those of forgotten items."""
     router = Router(json.loads(contract.to_lambda_json()))
+
+    def is_forgotten(document: Any) -> bool:
+        return is_held is not None and any(is_held(*row) for row in router.rows(document, 0)[0])
+
     documents = (record.document for record in records)
     return {
         document["eventID"]
         for document in documents
-        if isinstance(document, dict) and router.concerns(document, contract.log_name)
+        if isinstance(document, dict)
+        and router.concerns(document, contract.log_name)
+        and not is_forgotten(document)
     }
 
 

@@ -16,4 +16,5 @@ __all__ = [
     "routing",
     "snapshots",
     "to_firehose",
+    "tombstones",
 ]

@@ -8,6 +8,7 @@ from dynaberg.functions.statements.merges import MERGED_SEQUENCE_NUMBER, MERGED_
 from dynaberg.functions.statements.reach import CLOCKS_DIFFER
 from dynaberg.layers.gained import fill_gained, gained_columns
 from dynaberg.layers.latest import (
+    HISTORY_BEGINS,
     REPAIR_PREFIX,
     latest_changes,
     latest_rows,
@@ -22,6 +23,7 @@ from dynaberg.layers.tables import create_tables
 
 __all__ = [
     "CLOCKS_DIFFER",
+    "HISTORY_BEGINS",
     "MERGED_SEQUENCE_NUMBER",
     "MERGED_SNAPSHOT",
     "NO_SEQUENCE_NUMBER",

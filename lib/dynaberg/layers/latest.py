@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from dynaberg.contracts import Contract
 
+HISTORY_BEGINS = "dynaberg.history-begins"
+"""Property of a change log: the moment before which its changes were folded into one row per key."""
 REPAIR_PREFIX = "repair-"
 """Prefix of the change ids of repairs."""
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from dynaberg.catalog import only_adds
+from dynaberg.catalog import KEEPS_LATEST, only_adds
 from dynaberg.functions.statements.reach import moment_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,11 @@ def _appended(log: Table, chain: Sequence[Snapshot]) -> Iterator[DataFile]:
 
 
 def _is_compaction(snapshot: Snapshot) -> bool:
-    return snapshot.summary is not None and snapshot.summary.operation.value == "replace"
+    """Whether a snapshot has other files than the one before it, and the same latest changes."""
+    summary = snapshot.summary
+    return summary is not None and (
+        summary.operation.value == "replace" or summary.get(KEEPS_LATEST) is not None
+    )
 
 
 def _files_after(log: Table, sequence_number: int) -> Iterator[DataFile]:

@@ -7,7 +7,7 @@ from dynaberg.past.as_of import read_as_of, state_as_of
 from dynaberg.past.bookmarks import bookmarked, bookmarks, remove_bookmark, set_bookmark
 from dynaberg.past.diff import changes_between
 from dynaberg.past.differences import Differences, compare, to_long_form
-from dynaberg.past.item_history import item_history
+from dynaberg.past.item_history import check_key, item_history
 from dynaberg.past.snapshots import Moment, require_moment, resolve_snapshot, snapshots
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "bookmarked",
     "bookmarks",
     "changes_between",
+    "check_key",
     "compare",
     "item_history",
     "read_as_of",

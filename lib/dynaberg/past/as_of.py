@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dynaberg import catalog
 from dynaberg.contracts import CURRENT_COLUMNS_AFTER
 from dynaberg.errors import NotFoundError
-from dynaberg.layers import CLOCKS_DIFFER, gained_columns, latest_changes, unpack_frame
+from dynaberg.layers import CLOCKS_DIFFER, HISTORY_BEGINS, gained_columns, latest_changes, unpack_frame
 from dynaberg.past.snapshots import Moment, require_moment, resolve_snapshot
 from dynaberg.sql import query, read_columns
 
@@ -57,7 +57,8 @@ def state_as_of(
 
     Raises:
         SettingsError: `when` has no time zone.
-        NotFoundError: `when` precedes the first change, which the message names; or a column does not exist.
+        NotFoundError: `when` precedes the first change, or the moment to which older changes were folded; the
+            message names it. Or a column does not exist.
 
     Example:
         >>> state_as_of(session, settings, contract, datetime(2026, 1, 31, 9, tzinfo=timezone.utc))
@@ -69,6 +70,7 @@ def state_as_of(
         if name not in existing:
             raise NotFoundError.among("column", name, existing)
     log = catalog.load_table(catalog.open_catalog(session, settings), settings, contract.log_name)
+    _check_kept(log, when)
     # What was too large for its column is in `unmapped`.
     needed = list(dict.fromkeys([*chosen, "unmapped"]))
     latest = latest_changes(
@@ -86,6 +88,17 @@ def state_as_of(
     if found.empty:
         _check_begun(session, settings, contract, when)
     return unpack_frame(found, contract)[chosen]
+
+
+def _check_kept(log: Table, when: datetime) -> None:
+    """Raise an error if the changes up to then were folded: what was true between them is not known."""
+    begins = log.properties.get(HISTORY_BEGINS)
+    if begins and when < datetime.fromisoformat(begins):
+        msg = (
+            f"The history in {log.name()[-1]!r} begins at {begins}, so {when.isoformat()} is not known: "
+            "older changes were folded by apply_retention."
+        )
+        raise NotFoundError(msg, hint="Use that moment, or a later one.")
 
 
 def _check_begun(session: boto3.Session, settings: Settings, contract: Contract, when: datetime) -> None:

@@ -15,7 +15,7 @@ from dynaberg.delivery import find_landings
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.functions.change_row import SNAPSHOT
 from dynaberg.functions.packing import LEFT_OUT, unpack
-from dynaberg.layers import NO_SEQUENCE_NUMBER, REPAIR_PREFIX, sort_changes
+from dynaberg.layers import HISTORY_BEGINS, NO_SEQUENCE_NUMBER, REPAIR_PREFIX, sort_changes
 from dynaberg.past.snapshots import committed_at
 from dynaberg.sql import query, revive, selected
 
@@ -49,7 +49,8 @@ def item_history(
 
     A change that was delivered twice counts once, where it landed first. The snapshot in which a version
     landed comes from the change log's metadata, which shows the snapshot that added its file. For versions
-    that a compaction has rewritten, it is no longer known.
+    that a compaction has rewritten, it is no longer known. If older changes were folded by `apply_retention`,
+    the first version is a SNAPSHOT, and `.attrs["history_begins"]` of the result has the moment.
 
     Args:
         session: Open boto3 session.
@@ -90,13 +91,16 @@ def item_history(
         name: pd.Series([row[names.index(name)] for row in rows], dtype=object)
         for name in ("before", "after", *_LANDED)
     }
-    return frame.assign(**values).astype(_LANDED)
+    frame = frame.assign(**values).astype(_LANDED)
+    if begins := versions[0]["history_begins"]:
+        frame.attrs["history_begins"] = datetime.fromisoformat(begins)
+    return frame
 
 
 def _read_versions(
     session: boto3.Session, settings: Settings, contract: Contract, key: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    _check_key(contract, key)
+    check_key(contract, key)
     columns = ", ".join(selected(name, kind) for name, kind in _types(contract).items())
     condition = " AND ".join(f'"{name}" = ?' for name in contract.key)
     sql = (
@@ -125,8 +129,16 @@ def _once(versions: pd.DataFrame) -> pd.DataFrame:
     return versions[~repeated]
 
 
-def _check_key(contract: Contract, key: Mapping[str, Any]) -> None:
-    """Reject a key that no item can have, before Athena is queried."""
+def check_key(contract: Contract, key: Mapping[str, Any]) -> None:
+    """Reject a key that no item can have, before anything is read.
+
+    Args:
+        contract: The table contract.
+        key: Values by the names of the key columns.
+
+    Raises:
+        SettingsError: The key's columns are not those of the table, or a value has another type.
+    """
     types = {column.name: column.type for column in contract.columns if column.name in contract.key}
     example = ", ".join(f'"{name}": …' for name in contract.key)
     if set(key) != set(types):
@@ -144,7 +156,7 @@ def _check_key(contract: Contract, key: Mapping[str, Any]) -> None:
 def _landed(
     session: boto3.Session, settings: Settings, contract: Contract, found: pd.DataFrame
 ) -> dict[str, pd.Series[Any]]:
-    """For each version, the snapshot in which it landed, and when that was committed."""
+    """For each version, the snapshot in which it landed, and its time; and where history begins."""
     import pandas as pd
 
     log = catalog.load_table(_open_catalog(session, settings), settings, contract.log_name)
@@ -155,7 +167,9 @@ def _landed(
         "snapshot_id": [snapshot and snapshot.snapshot_id for snapshot in snapshots],
         "committed_at": [snapshot and committed_at(snapshot) for snapshot in snapshots],
     }
-    return {name: pd.Series(values, dtype=object).astype(_LANDED[name]) for name, values in landed.items()}
+    series = {name: pd.Series(values, dtype=object).astype(_LANDED[name]) for name, values in landed.items()}
+    begins = log.properties.get(HISTORY_BEGINS)
+    return series | {"history_begins": pd.Series([begins] * len(found), dtype=object)}
 
 
 @lru_cache(maxsize=8)

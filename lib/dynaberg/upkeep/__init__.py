@@ -6,7 +6,7 @@ Public: maintenance and its previews, the estimate and the bill so far.
 from dynaberg.upkeep.bill import cost_so_far
 from dynaberg.upkeep.cost import cost_class, estimate_cost
 from dynaberg.upkeep.maintenance import maintain, maintenance, preview_maintenance
-from dynaberg.upkeep.what_if import TARGET_BYTES, compaction_saving
+from dynaberg.upkeep.what_if import TARGET_BYTES, compaction_saving, preview_retention
 
 __all__ = [
     "TARGET_BYTES",
@@ -17,4 +17,5 @@ __all__ = [
     "maintain",
     "maintenance",
     "preview_maintenance",
+    "preview_retention",
 ]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pandas as pd
 
-from dynaberg import delivery, deploy, layers, past, proof, schedule
+from dynaberg import delivery, deploy, erasure, layers, past, proof, schedule
 from dynaberg.contracts import Contract
+from dynaberg.erasure import ForgetReport
 from dynaberg.proof import ReconcileReport
 from dynaberg.settings import Settings
 from dynaberg.workbench.connection import Connection
@@ -256,3 +257,71 @@ class Table(IcebergTable):
             SettingsError: It is the project's first source, or the name does not match.
         """
         return deploy.remove_source(*self._place, confirm=confirm, delete_items_of=delete_items_of)
+
+    # people who can be forgotten
+
+    def preview_forget(
+        self, key: Mapping[str, Any] | None = None, *, where: Mapping[str, Any] | None = None
+    ) -> ForgetReport:
+        """Where items are, in every table, bucket and queue, without removing anything.
+
+        Args:
+            key: The item's key.
+            where: Instead of a key a column and a value, `{"customer_id": "C-17"}`: all items that have, or
+                ever had, that value.
+        """
+        return erasure.preview_forget(*self._place, key, where=where)
+
+    def forget(
+        self,
+        key: Mapping[str, Any] | None = None,
+        *,
+        where: Mapping[str, Any] | None = None,
+        confirm: str,
+        even_if_alive: bool = False,
+    ) -> ForgetReport:
+        """Remove items from every table, bucket and queue, and let no replay or backfill bring them back.
+
+        Args:
+            key: The item's key.
+            where: Instead of a key a column and a value, as for `preview_forget`.
+            confirm: The values of the key joined by `/`, or the value of `where`, as a confirmation.
+            even_if_alive: Forget what the tables hold of an item, although DynamoDB still has it.
+
+        Returns:
+            The report: `.df` (each place, what was found, removed and left, and until when), `.snapshots`
+            (those that still hold rows), `.gone_at`; `.check()` looks again.
+
+        Raises:
+            SettingsError: The confirmation does not match, or an item is still in DynamoDB.
+            NotFoundError: No place holds the items.
+        """
+        return erasure.forget(*self._place, key, where=where, confirm=confirm, even_if_alive=even_if_alive)
+
+    def forgotten(self) -> pd.DataFrame:
+        """The tombstones of the table's source: when items were forgotten, and a hash of each key."""
+        return erasure.forgotten(*self._place)
+
+    # what the change log keeps
+
+    def preview_retention(self, *, days: int) -> pd.DataFrame:
+        """What `apply_retention` would fold now, by day: rows, and how many are base, folded, or stay.
+
+        Args:
+            days: Whole days that stay as they are, today not counted.
+        """
+        return erasure.preview_retention(*self._place, days=days)
+
+    def apply_retention(self, *, days: int, confirm: str) -> pd.DataFrame:
+        """Fold older days of the change log into a base: the latest change of each key, as a SNAPSHOT.
+
+        `state_as_of` stays exact from then on, and says where history begins.
+
+        Args:
+            days: Whole days that stay as they are, today not counted.
+            confirm: The table's name, as a confirmation.
+
+        Raises:
+            SettingsError: The name does not match; nothing was changed.
+        """
+        return erasure.apply_retention(*self._place, days=days, confirm=confirm)

@@ -184,6 +184,7 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     ask(wb, first, second)
     keep(wb)
     wb.schedule("1 day"), wb.runs(), wb.table().runs(), wb.doctor(), wb.schedule(None)
+    leave(calls, wb)
     wb.estimate_cost(1_000), wb.cost_so_far(), wb.list_resources()
     wb._traced._connection.settings = replace(settings, protect=False)
     wb.enable_cdc()
@@ -266,6 +267,21 @@ def keep(wb: Any) -> None:
     wb.table().maintain(target_mb=64, unreferenced_days=3, confirm="transactions")
     wb.table().maintenance()
     wb.enable_cdc()  # with nothing to do
+
+
+def leave(calls: Calls, wb: Any) -> None:
+    """All that lets somebody be forgotten."""
+    key = {"transaction_id": "broken", "timestamp": 1}
+    with calls.paused():
+        wb.session.client("dynamodb").delete_item(
+            TableName=wb.table().contract.source_table,
+            Key={"transaction_id": {"S": "broken"}, "timestamp": {"N": "1"}},
+        )
+    wb.table().preview_forget(key)
+    wb.table().forget(key, confirm="broken/1")
+    wb.table().forgotten()
+    wb.table().preview_retention(days=1)
+    wb.table().apply_retention(days=1, confirm="transactions")
 
 
 @pytest.fixture(scope="module")

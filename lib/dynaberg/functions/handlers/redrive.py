@@ -21,7 +21,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ..dead_letters import DeadLetter, NotADeadLetterError, UnkeptError, change_id, parse_dead_letter, send
 from ..error_bucket import CHANGE_IDS_LOGGED, log
 from ..to_firehose import put
-from .resources import client, stream_of
+from ..tombstones import Tombstones
+from .resources import client, contracts, stream_of
 
 ARCHIVE = "archive/replayed"
 
@@ -53,12 +54,12 @@ def _redrive(message: dict[str, Any], by: str) -> bool:
         return _park(message["body"], "NotADeadLetter", str(error))
     attempts = letter.attempts + receives
     try:
-        rows = _resolve(letter)
+        rows = _remembered(letter, _resolve(letter))
     except (BotoCoreError, ClientError, KeyError, ValueError) as error:
         failed = letter.after(by, type(error).__name__, "Its object cannot be read", attempts)
         return _wait_or_park(message, failed, receives, letter.rows)
     if not rows:
-        log("INFO", "dead letter replayed meanwhile", object=letter.pointer)
+        log("INFO", "dead letter replayed meanwhile, or its items forgotten", object=letter.pointer)
         return True
     refused = put(client("firehose"), stream_of(letter.log_name), rows)
     if not refused:
@@ -85,6 +86,18 @@ def _resolve(letter: DeadLetter) -> Sequence[bytes]:
             return ()
         raise
     return [base64.b64decode(json.loads(line)["rawData"]) for line in found["Body"].read().splitlines()]
+
+
+def _remembered(letter: DeadLetter, rows: Sequence[bytes]) -> Sequence[bytes]:
+    """The rows whose items were not forgotten; an object that holds nothing else is removed."""
+    first = contracts().get("tables", [contracts()])[0]
+    bucket = os.environ["ERROR_BUCKET_NAME"]
+    tombstones = Tombstones.load(client("s3"), bucket, first["source_table"])
+    is_held = tombstones.of_contracts(contracts())
+    left = [row for row in rows if not is_held(letter.log_name, row)]
+    if rows and not left and letter.pointer:
+        client("s3").delete_object(Bucket=bucket, Key=letter.pointer)
+    return left
 
 
 def _archive(letter: DeadLetter) -> None:

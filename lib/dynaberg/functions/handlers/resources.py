@@ -22,9 +22,15 @@ CONTRACT_FILE = Path(__file__).resolve().parents[2] / "contract.json"
 
 
 @cache
+def contracts() -> Any:
+    """The contracts that are next to the package, as `Contract.to_lambda_json` writes them."""
+    return json.loads(CONTRACT_FILE.read_text(encoding="utf-8"))
+
+
+@cache
 def router() -> Router:
-    """The router, and the conversion, by the contracts that are next to the package."""
-    return Router(json.loads(CONTRACT_FILE.read_text(encoding="utf-8")))
+    """The router, and the conversion, by these contracts."""
+    return Router(contracts())
 
 
 @cache

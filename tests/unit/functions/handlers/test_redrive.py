@@ -14,9 +14,18 @@ from botocore.exceptions import ClientError
 from dynaberg.functions import dead_letters
 from dynaberg.functions.dead_letters import DeadLetter
 from dynaberg.functions.handlers import redrive
+from dynaberg.functions.tombstones import Tombstones
 
 CONTEXT: Any = SimpleNamespace(invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:redrive")
 ROWS = tuple(f'{{"change_id":"change-{n}","secret":"s3cr3t"}}'.encode() for n in range(3))
+
+
+CONTRACT = {
+    "table": "orders",
+    "source_table": "orders-source",
+    "key": ["id"],
+    "columns": [{"name": "id", "type": "string"}],
+}
 
 
 class Cloud:
@@ -51,7 +60,7 @@ class Cloud:
     def get_object(self, **request: Any) -> dict[str, Any]:
         if request["Key"] not in self.objects:
             raise ClientError({"Error": {"Code": "NoSuchKey", "Message": "no"}}, "GetObject")
-        return {"Body": SimpleNamespace(read=lambda: self.objects[request["Key"]])}
+        return {"Body": SimpleNamespace(read=lambda: self.objects[request["Key"]]), "ETag": "1"}
 
     def copy_object(self, **request: Any) -> None:
         self.objects[request["Key"]] = self.objects[request["CopySource"]["Key"]]
@@ -76,6 +85,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     monkeypatch.setattr(dead_letters, "FIRST_PAUSE_SECONDS", 0)
     found = Cloud()
     monkeypatch.setattr(redrive, "client", lambda name: found)
+    monkeypatch.setattr(redrive, "contracts", lambda: CONTRACT)
     return found
 
 
@@ -221,3 +231,19 @@ def test_an_object_that_cannot_be_read_holds_up_no_other_letter(cloud: Cloud) ->
     assert handle(pointed.to_body(), receives=4) == []
     ((queue, parked, _),) = cloud.sent
     assert (queue, parked["pointer"]) == ("parked", "errors/undelivered/x.jsonl")
+
+
+def test_rows_of_forgotten_items_are_dropped(cloud: Cloud) -> None:
+    tombstones = Tombstones({"salt": "00", "entries": {}})
+    entry = {"until_us": 100, "live": False}
+    tombstones.entries[tombstones.digest(["gone"], ["string"])] = entry
+    cloud.objects["forgotten/orders-source.json"] = tombstones.to_body()
+    old, new, other = (
+        json.dumps({"change_id": name, "id": item, "changed_at": at}).encode()
+        for name, item, at in (("1", "gone", 100), ("2", "gone", 101), ("3", "here", 1))
+    )
+    pointer = "errors/undelivered/2026/01/31/12/x.jsonl"
+    cloud.objects[pointer] = json.dumps({"rawData": base64.b64encode(old).decode()}).encode()
+    assert handle(letter((old, new, other)).to_body(), letter((), pointer=pointer).to_body()) == []
+    assert [json.loads(row)["change_id"] for row in cloud.taken] == ["2", "3"]
+    assert list(cloud.objects) == ["forgotten/orders-source.json"], "the object is gone, and not archived"
