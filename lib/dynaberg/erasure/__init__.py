@@ -5,6 +5,7 @@ Public: `forget` with its preview, its report and the list of tombstones; `apply
 
 from dynaberg.erasure.forget import forget, preview_forget
 from dynaberg.erasure.graves import forgotten
+from dynaberg.erasure.people import forget_person, preview_person
 from dynaberg.erasure.report import ForgetReport
 from dynaberg.erasure.retention import apply_retention, preview_retention
 
@@ -12,7 +13,9 @@ __all__ = [
     "ForgetReport",
     "apply_retention",
     "forget",
+    "forget_person",
     "forgotten",
     "preview_forget",
+    "preview_person",
     "preview_retention",
 ]

@@ -103,15 +103,15 @@ def forget(
         >>> forget(session, settings, contract, {"order_id": "A-1"}, confirm="A-1").gone_at
     """
     wanted = _wanted(contract, key, where)
-    _check_confirmation(wanted, confirm)
+    check_confirmation(wanted, confirm)
     search = Search(session, settings, wanted, None)
     found = search.look()
     was_known = is_known(session, settings, search.wanted)
     if not found.anything and not was_known:
         raise _nothing(wanted)
-    alive = _alive(session, search.wanted)
+    alive = alive_items(session, search.wanted)
     if alive and not even_if_alive:
-        raise _still_there(wanted, alive)
+        raise still_there(wanted, alive)
     moment = aws.now(session)
     bury(session, settings, search.wanted, moment, frozenset(alive))
     # What was removed by an earlier run is not on its way.
@@ -143,7 +143,12 @@ def _typed(wanted: Wanted) -> str:
     return "/".join(map(str, values))
 
 
-def _check_confirmation(wanted: Wanted, confirm: str) -> None:
+def check_confirmation(wanted: Wanted, confirm: str) -> None:
+    """Refuse what was not confirmed.
+
+    Raises:
+        SettingsError: The confirmation does not match.
+    """
     if confirm != _typed(wanted):
         what = "the key" if wanted.column is None else f"the value of {wanted.column.name!r}"
         msg = f"`confirm` is {confirm!r}, but {what} is {_typed(wanted)!r}. Nothing was removed."
@@ -157,13 +162,14 @@ def _nothing(wanted: Wanted) -> NotFoundError:
     return NotFoundError(msg, hint="Check the spelling; preview_forget(…) shows where it is looked.")
 
 
-def _alive(session: boto3.Session, wanted: Wanted) -> list[Key]:
+def alive_items(session: boto3.Session, wanted: Wanted) -> list[Key]:
     """The keys whose items are still in DynamoDB."""
     items = get_items(session, wanted.contract, wanted.keys)
     return [key for item in items if (key := key_of(item, wanted.contract)) in wanted.keys]
 
 
-def _still_there(wanted: Wanted, alive: list[Key]) -> SettingsError:
+def still_there(wanted: Wanted, alive: list[Key]) -> SettingsError:
+    """The error for items that are still in DynamoDB."""
     named = ", ".join("/".join(map(str, key)) for key in alive[:3])
     more = f" and {len(alive) - 3:,} more" if len(alive) > 3 else ""
     msg = f"DynamoDB's {wanted.contract.source_table!r} still has {named}{more}. Nothing was removed."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -73,3 +73,21 @@ class ForgetReport:
 
     def _repr_html_(self) -> str:
         return html_tables.table(self.df) + f"<div>{html.escape(self.summary)}</div>"
+
+
+def joined(reports: Sequence[ForgetReport]) -> ForgetReport:
+    """Several reports as one.
+
+    Args:
+        reports: At least one.
+    """
+    import pandas as pd
+
+    frames = [report.df for report in reports]
+    return ForgetReport(
+        pd.concat(frames, ignore_index=True).drop_duplicates(["place", "kind", "found", "removed", "left"]),
+        pd.concat([report.snapshots for report in reports], ignore_index=True),
+        sum(report.items for report in reports),
+        reports[0].forgotten_at,
+        lambda: joined([report.look() for report in reports]),
+    )

@@ -262,6 +262,10 @@ class Search:
         """Places that nobody can look into."""
         contract = self.wanted.contract
         days = self._settings_of(self._load(contract.log_name))
+        local = (
+            *("the local AWS's own files", "not looked at", 0, 0, 0, None),
+            "journals and checkpoints: gone after two more checkpoints and a change of any item in between",
+        )
         swept = now + timedelta(days=days["unreferenced_days"] + days["noncurrent_days"]) + 2 * JOB
         return [
             (
@@ -272,6 +276,7 @@ class Search:
                 *("Athena's history", "not looked at", 0, 0, 0, now + _HISTORY),
                 "a key that was written in a query, or passed to one; Athena keeps statements for 45 days",
             ),
+            *([local] if self._settings.target == "local" else []),
         ]
 
     def _load(self, name: str) -> Table:

@@ -14,7 +14,7 @@ from dynaberg.contracts import Contract
 from dynaberg.erasure import ForgetReport
 from dynaberg.proof import ReconcileReport
 from dynaberg.settings import Settings
-from dynaberg.workbench.connection import Connection
+from dynaberg.workbench.connection import Connection, Place
 from dynaberg.workbench.evolution import evolve
 from dynaberg.workbench.iceberg_table import IcebergTable
 
@@ -261,7 +261,11 @@ class Table(IcebergTable):
     # people who can be forgotten
 
     def preview_forget(
-        self, key: Mapping[str, Any] | None = None, *, where: Mapping[str, Any] | None = None
+        self,
+        key: Mapping[str, Any] | None = None,
+        *,
+        where: Mapping[str, Any] | None = None,
+        everywhere: bool = False,
     ) -> ForgetReport:
         """Where items are, in every table, bucket and queue, without removing anything.
 
@@ -269,7 +273,10 @@ class Table(IcebergTable):
             key: The item's key.
             where: Instead of a key a column and a value, `{"customer_id": "C-17"}`: all items that have, or
                 ever had, that value.
+            everywhere: With `where`, in all tables of the project that have the column.
         """
+        if everywhere and where is not None:
+            return erasure.preview_person(self._all_places, where)
         return erasure.preview_forget(*self._place, key, where=where)
 
     def forget(
@@ -278,6 +285,7 @@ class Table(IcebergTable):
         *,
         where: Mapping[str, Any] | None = None,
         confirm: str,
+        everywhere: bool = False,
         even_if_alive: bool = False,
     ) -> ForgetReport:
         """Remove items from every table, bucket and queue, and let no replay or backfill bring them back.
@@ -286,6 +294,7 @@ class Table(IcebergTable):
             key: The item's key.
             where: Instead of a key a column and a value, as for `preview_forget`.
             confirm: The values of the key joined by `/`, or the value of `where`, as a confirmation.
+            everywhere: With `where`, in all tables of the project that have the column.
             even_if_alive: Forget what the tables hold of an item, although DynamoDB still has it.
 
         Returns:
@@ -296,7 +305,17 @@ class Table(IcebergTable):
             SettingsError: The confirmation does not match, or an item is still in DynamoDB.
             NotFoundError: No place holds the items.
         """
+        if everywhere and where is not None:
+            places = self._all_places
+            return erasure.forget_person(places, where, confirm=confirm, even_if_alive=even_if_alive)
         return erasure.forget(*self._place, key, where=where, confirm=confirm, even_if_alive=even_if_alive)
+
+    @property
+    def _all_places(self) -> list[Place]:
+        contracts = self._connection.contracts()
+        own = [each for each in contracts if each.table == self.contract.table] or [self.contract]
+        others = [each for each in contracts if each.table != self.contract.table]
+        return [self._connection.place_of(each) for each in (*own, *others)]
 
     def forgotten(self) -> pd.DataFrame:
         """The tombstones of the table's source: when items were forgotten, and a hash of each key."""

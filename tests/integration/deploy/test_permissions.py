@@ -273,6 +273,10 @@ def leave(calls: Calls, wb: Any) -> None:
     """All that lets somebody be forgotten."""
     key = {"transaction_id": "broken", "timestamp": 1}
     with calls.paused():
+        rows = [{"change_id": n, "transaction_id": n, "timestamp": 1} for n in ("broken", "whole")]
+        letter = DeadLetter(tuple(json.dumps(row).encode() for row in rows), "Refused", "")
+        queue = deploy.outputs(wb.session, wb.settings, "delivery")["ParkedQueueUrl"]
+        wb.session.client("sqs").send_message(QueueUrl=queue, MessageBody=letter.to_body())
         wb.session.client("dynamodb").delete_item(
             TableName=wb.table().contract.source_table,
             Key={"transaction_id": {"S": "broken"}, "timestamp": {"N": "1"}},
