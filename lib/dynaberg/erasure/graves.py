@@ -47,8 +47,7 @@ def bury(
         return {"until_us": until_us, "live": live, "forgotten_at": moment.isoformat(), "what": what}
 
     def add(tombstones: Tombstones) -> None:
-        types = wanted.key_types()
-        for key, values in wanted.key_rows():
+        for key, values, types in wanted.key_rows():
             tombstones.entries[tombstones.digest(values, types)] = entry(_ITEM, live=key in alive)
         if wanted.column is not None:
             tombstones.entries[_of_value(tombstones, wanted)] = entry(_VALUE)
@@ -61,8 +60,9 @@ def is_known(session: boto3.Session, settings: Settings, wanted: Wanted) -> bool
     tombstones = _load(session, settings, wanted.contract)
     if wanted.column is not None:
         return _of_value(tombstones, wanted) in tombstones.entries
-    types = wanted.key_types()
-    return any(tombstones.digest(values, types) in tombstones.entries for _, values in wanted.key_rows())
+    return any(
+        tombstones.digest(values, types) in tombstones.entries for _, values, types in wanted.key_rows()
+    )
 
 
 def forgotten(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:

@@ -52,23 +52,22 @@ class Held:
 Count = Callable[["pa.Table"], tuple[int, set[Key]]]
 
 
-def find_rows(table: Table, wanted: Wanted, key: Sequence[str]) -> Held:
+def find_rows(table: Table, wanted: Wanted) -> Held:
     """Find the rows of items in every file of every snapshot, by the files themselves.
 
     Files whose bounds rule the keys out are not read; of the others only the columns that decide.
 
     Args:
         table: Native pyiceberg table.
-        wanted: The items.
-        key: Names of the table's key columns.
+        wanted: The items, as the table has their keys.
     """
-    names = [*key, *({wanted.column.name, *IMAGES} if wanted.column else ())]
+    names = [*wanted.contract.key, *({wanted.column.name, *IMAGES} if wanted.column else ())]
 
     def count(rows: pa.Table) -> tuple[int, set[Key]]:
-        found = wanted.keys_in(rows, key)
-        return len(wanted.with_keys(found).rows_of(rows, key)), found
+        found = wanted.keys_in(rows)
+        return len(wanted.with_keys(found).rows_of(rows)), found
 
-    bounds = None if wanted.column else _Bounds(table, wanted, key)
+    bounds = None if wanted.column else _Bounds(table, wanted)
     return _find(table, names, count, bounds)
 
 
@@ -144,11 +143,10 @@ class _Bounds:
     Args:
         table: The table.
         wanted: Items by their keys.
-        key: Names of the key columns.
     """
 
-    def __init__(self, table: Table, wanted: Wanted, key: Sequence[str]) -> None:
-        fields = [table.schema().find_field(name) for name in key]
+    def __init__(self, table: Table, wanted: Wanted) -> None:
+        fields = [table.schema().find_field(name) for name in wanted.contract.key]
         self._columns: list[tuple[int, Any, Any, Any]] = []
         for place, each in enumerate(fields):
             values = [given[place] for given in wanted.keys]

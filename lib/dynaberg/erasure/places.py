@@ -27,12 +27,12 @@ class Place:
         name: The table.
         kind: `change log`, `current table`, `curated` (built again), `staging` (dropped) or `other table` (of
             somebody else: looked at, and left as it is).
-        key: Its key columns; empty if no row of it belongs to one item.
+        contract: Has the names and types of its key columns; None if no row of it belongs to one item.
     """
 
     name: str
     kind: str
-    key: tuple[str, ...] = ()
+    contract: Contract | None = None
 
 
 def places(iceberg: Catalog, settings: Settings, contract: Contract) -> list[Place]:
@@ -59,11 +59,11 @@ def places(iceberg: Catalog, settings: Settings, contract: Contract) -> list[Pla
     for name in sorted(name for name in left if STAGING not in name):
         columns = {field.name for field in catalog.load_table(iceberg, settings, name).schema().fields}
         if columns.issuperset(contract.key):
-            found.append(Place(name, OTHER, contract.key))
+            found.append(Place(name, OTHER, contract))
     return found
 
 
 def _own(contract: Contract) -> Iterator[Place]:
-    yield Place(contract.log_name, LOG, contract.key)
+    yield Place(contract.log_name, LOG, contract)
     if not contract.is_rest:
-        yield Place(contract.table, CURRENT, contract.key)
+        yield Place(contract.table, CURRENT, contract)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dynaberg import catalog, curated
 from dynaberg.delivery import failed_records
 from dynaberg.erasure.holders import JOB, Held, find_all, find_rows, schedule
-from dynaberg.erasure.places import CURATED, CURRENT, LOG, OTHER, STAGED, Place, places
+from dynaberg.erasure.places import CURATED, OTHER, STAGED, Place, places
 from dynaberg.erasure.report import COLUMNS, ForgetReport
 from dynaberg.erasure.rewriting import rewrite
 from dynaberg.erasure.stores import (
@@ -95,9 +95,10 @@ class Search:
     def _learn_keys(self, found: tuple[Place, ...]) -> None:
         """Add the keys of all items that have the value in some table, in the stream, or in what failed."""
         for place in found:
-            if place.kind in (LOG, CURRENT):
-                held = find_rows(self._load(place.name), self.wanted, place.key)
-                self.wanted = self.wanted.with_keys(held.keys)
+            if place.contract and place.kind != OTHER:
+                seen = self.wanted.seen_by(place.contract)
+                held = find_rows(self._load(place.name), seen)
+                self.wanted = self.wanted.with_keys(seen.with_keys(held.keys).keys_as(self.wanted.contract))
         contract, matches = self.wanted.contract, self.wanted.matcher()
         failed = (record for _, record in failed_records(self._session, self._settings, contract))
         for record in (*failed, *records_of(self._session, self._settings)):
@@ -107,8 +108,8 @@ class Search:
 
     def _held(self, place: Place) -> Held:
         table = self._load(place.name)
-        if place.key:
-            return find_rows(table, self.wanted, place.key)
+        if place.contract:
+            return find_rows(table, self.wanted.seen_by(place.contract))
         return find_all(table, before=self._built.get(place.name))
 
     def _stores(self, *, removing: bool) -> dict[str, Found]:
@@ -146,8 +147,8 @@ class Search:
         self._moment = moment
         self._stores(removing=True)
         for place in found.places:
-            if place.kind in (LOG, CURRENT):
-                self._rewrite(place)
+            if place.contract and place.kind != OTHER:
+                self._rewrite(place.name, self.wanted.seen_by(place.contract))
         for place in found.places:
             if place.kind == STAGED:
                 self._iceberg.purge_table((self._settings.namespace, place.name))
@@ -158,17 +159,17 @@ class Search:
         clean_results(self._session, self._settings, self._cleaned_at, removing=True)
         return self.report(found, self.look())
 
-    def _rewrite(self, place: Place) -> None:
-        table = self._load(place.name)
+    def _rewrite(self, name: str, wanted: Wanted) -> None:
+        table = self._load(name)
 
         def without(rows: pa.Table) -> pa.Table:
             import numpy as np
 
             keep = np.ones(len(rows), dtype=bool)
-            keep[self.wanted.rows_of(rows, place.key)] = False
+            keep[wanted.rows_of(rows)] = False
             return rows.filter(keep)
 
-        rewrite(table, lambda: find_rows(table, self.wanted, place.key).in_current, without)
+        rewrite(table, lambda: find_rows(table, wanted).in_current, without)
 
     def _build(self, place: Place) -> None:
         """Build a curated table again; then no file of its current snapshot is older."""

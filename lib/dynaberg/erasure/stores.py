@@ -176,11 +176,10 @@ def clean_queues(session: boto3.Session, settings: Settings, matches: Matcher, *
             ids |= found
             if found and removing:
                 _replace(session, sqs, message, rest)
-        own = len(messages)
     depths = queue_depths(session, settings)
     waiting = int(depths[["held", "delayed"]].to_numpy().sum())
     note = ""
-    if waiting > 0 and waiting != own:
+    if waiting:
         note = f"about {waiting} messages wait for their next attempt and cannot be read; check again later"
     return Found(len(ids), note, ids=frozenset(ids))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dynaberg.contracts import MISFITS, canonical_json, column_reader, key_attribute
 from dynaberg.delivery import row_converter, source_of
 from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.packing import is_packed, unpack
 from dynaberg.past import check_key
 
@@ -45,16 +46,28 @@ class Wanted:
         """The same with more keys."""
         return replace(self, keys=self.keys | frozenset(keys))
 
-    def key_rows(self) -> Iterator[tuple[Key, list[Any]]]:
-        """Each key, and its values as change rows have them."""
-        convert = row_converter(self.contract)
-        for key in self.keys:
-            row = json.loads(convert(_removal(self.contract, self._attributes(key))))
-            yield key, [row[name] for name in self.contract.key]
+    def seen_by(self, contract: Contract) -> Wanted:
+        """The same items with their keys as another table of the source has them."""
+        if contract.table == self.contract.table:
+            return self
+        return replace(self, contract=contract, keys=self.keys_as(contract))
 
-    def key_types(self) -> list[Any]:
-        """The key columns' types, as `Contract.to_lambda_json` writes them."""
-        return [column.parsed_type for column in self.contract.key_columns]
+    def keys_as(self, contract: Contract) -> frozenset[Key]:
+        """The keys as a table of the source has them; those that it cannot have are left out."""
+        found = (key_of(self._attributes(key), contract) for key in self.keys)
+        return frozenset(key for key in found if key is not None)
+
+    def key_rows(self) -> Iterator[tuple[Key, list[Any], list[Any]]]:
+        """Each key, its values as change rows of each table of the source have them, and their types."""
+        for contract in self.contract.of_source:
+            convert = row_converter(contract)
+            types = [column.parsed_type for column in contract.key_columns]
+            for key in self.keys:
+                try:
+                    row = json.loads(convert(_removal(contract, self._attributes(key))))
+                except ConversionError:
+                    continue
+                yield key, [row[name] for name in contract.key], types
 
     def _attributes(self, key: Key) -> dict[str, Any]:
         return {
@@ -65,20 +78,20 @@ class Wanted:
     def matcher(self) -> Matcher:
         """Finds these items in documents."""
         records = {_spelled(self._attributes(key)) for key in self.keys}
-        rows = {json.dumps(values) for _, values in self.key_rows()}
+        rows = {json.dumps(values) for _, values, _ in self.key_rows()}
         wanted = {} if self.column is None else {self.column.attribute: _attribute(self.column, self.value)}
         return Matcher(self.contract, records, rows, wanted)
 
-    def rows_of(self, rows: pa.Table, key: Sequence[str]) -> list[int]:
+    def rows_of(self, rows: pa.Table) -> list[int]:
         """The positions of rows of these items.
 
         Args:
             rows: Rows with at least the key columns.
-            key: Names of the key columns.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        key = self.contract.key
         if not self.keys or not len(rows):
             return []
         first = rows.column(key[0])
@@ -87,12 +100,11 @@ class Wanted:
         found = zip(*(rows.column(name).take(near).to_pylist() for name in key), strict=True)
         return [at for at, each in zip(near.to_pylist(), found, strict=True) if each in self.keys]
 
-    def keys_in(self, rows: pa.Table, key: Sequence[str]) -> set[Key]:
+    def keys_in(self, rows: pa.Table) -> set[Key]:
         """The keys of rows that have the value: in its column, or in an image, packed or not.
 
         Args:
             rows: Rows of a change log or of a current table.
-            key: Names of the key columns.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -110,7 +122,9 @@ class Wanted:
                 at |= {
                     n for n, text in enumerate(texts) if _image_has(text, self.column.attribute, attribute)
                 }
-        columns = [rows.column(name).take(pa.array(sorted(at), pa.int64())).to_pylist() for name in key]
+        columns = [
+            rows.column(name).take(pa.array(sorted(at), pa.int64())).to_pylist() for name in self.contract.key
+        ]
         return set(zip(*columns, strict=True))
 
 

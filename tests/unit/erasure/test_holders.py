@@ -49,16 +49,16 @@ def ids(table: Table, **scan: Any) -> list[str]:
 
 def forget(table: Table) -> rewriting.Rewritten:
     def without(part: pa.Table) -> pa.Table:
-        gone = set(WANTED.rows_of(part, ["id"]))
+        gone = set(WANTED.rows_of(part))
         return part.filter([n not in gone for n in range(len(part))])
 
-    return rewrite(table, lambda: find_rows(table, WANTED, ["id"]).in_current, without, {"said": "so"})
+    return rewrite(table, lambda: find_rows(table, WANTED).in_current, without, {"said": "so"})
 
 
 def test_only_files_with_the_rows_are_written_again(opened: Catalog) -> None:
     table = make(opened, rows("k-0", "k-1"), rows("k-2", "k-3"), rows("k-1"))
     before = {task.file.file_path for task in table.scan().plan_files()}
-    held = find_rows(table, WANTED, ["id"])
+    held = find_rows(table, WANTED)
     assert (held.current_rows, len(held.in_current), len(held.snapshots)) == (2, 2, 3)
     done = forget(table)
     assert (done.rows_removed, done.files_before, done.files_after) == (2, 2, 1)
@@ -69,7 +69,7 @@ def test_only_files_with_the_rows_are_written_again(opened: Catalog) -> None:
     assert snapshot is not None
     assert snapshot.summary is not None
     assert snapshot.summary["total-records"] == "3"
-    held = find_rows(table, WANTED, ["id"])
+    held = find_rows(table, WANTED)
     assert not held.in_current
     assert len(held.snapshots) == 3, "older snapshots are as they were"
     bounds = [
@@ -92,7 +92,7 @@ def test_a_refresh_does_not_read_the_log_again_after_it(opened: Catalog) -> None
 def test_text_without_an_upper_bound_is_written(opened: Catalog) -> None:
     table = make(opened, rows("k-0", "k-1"))
     plain = rows("k-0", note=LAST)
-    rewrite(table, lambda: find_rows(table, WANTED, ["id"]).in_current, lambda _: plain)
+    rewrite(table, lambda: find_rows(table, WANTED).in_current, lambda _: plain)
     assert table.scan().to_arrow()["note"].to_pylist() == [LAST]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from dynaberg.contracts import Column, Contract
+from dynaberg.contracts import Column, Condition, Contract
 from dynaberg.delivery import row_converter
 from dynaberg.erasure.stores import without
 from dynaberg.erasure.wanted import Wanted, wanted_by_key, wanted_where
@@ -86,9 +87,9 @@ def test_rows_are_found_by_a_value_in_a_column_or_an_image() -> None:
             "unmapped": [None, None, None, pack(text)],
         }
     )
-    found = BY_CUSTOMER.keys_in(rows, ["id", "at"])
+    found = BY_CUSTOMER.keys_in(rows)
     assert found == {("a", 1), ("b", 2), ("d", 4)}
-    assert BY_CUSTOMER.with_keys(found).rows_of(rows, ["id", "at"]) == [0, 1, 3]
+    assert BY_CUSTOMER.with_keys(found).rows_of(rows) == [0, 1, 3]
 
 
 KEYS = [
@@ -113,9 +114,9 @@ def test_a_tombstone_holds_old_rows_of_its_key_and_no_others(kind: str, value: A
     assert wanted.matcher()(document)
     assert wanted.matcher()(json.loads(row))
     tombstones = Tombstones({"salt": "ab", "entries": {}})
-    ((_, values),) = wanted.key_rows()
+    ((_, values, types),) = wanted.key_rows()
     entry = {"until_us": 1_700_000_000_000_000, "live": False}
-    tombstones.entries[tombstones.digest(values, wanted.key_types())] = entry
+    tombstones.entries[tombstones.digest(values, types)] = entry
     is_held = tombstones.of_contracts(json.loads(contract.to_lambda_json()))
     assert is_held("orders_changes", row)
     assert not is_held("orders_changes", row.replace(b"1700000000000000", b"1700000000000001"))
@@ -167,3 +168,18 @@ def test_who_is_masked_or_a_part_is_found_by_no_value() -> None:
         wanted_where(masked, {"card": "4111"})
     with pytest.raises(SettingsError, match="2 columns"):
         wanted_where(CONTRACT, {"customer": "x", "id": "y"})
+
+
+def test_each_table_of_a_source_has_its_own_spelling_of_a_key() -> None:
+    columns = (Column("number", "string", attribute="pk", after="O#"),)
+    orders = (Condition("pk", "begins_with", "O#"),)
+    short = Contract("orders", "all-items", "number", None, columns, when=orders)
+    whole = Contract("rest", "all-items", "pk", None, (Column("pk", "string"),), is_rest=True)
+    short, whole = replace(short, siblings=(whole,)), replace(whole, siblings=(short,))
+    wanted = wanted_by_key(short, {"number": "7"})
+    assert wanted.seen_by(whole).keys == {("O#7",)}
+    assert wanted.seen_by(whole).keys_as(short) == {("7",)}
+    assert sorted(json.dumps(values) for _, values, _ in wanted.key_rows()) == ['["7"]', '["O#7"]']
+    assert wanted.matcher()({"pk": "O#7"})
+    assert wanted.matcher()({"number": "7"})
+    assert not wanted.matcher()({"pk": "O#8"})

@@ -90,10 +90,9 @@ def _resolve(letter: DeadLetter) -> Sequence[bytes]:
 
 def _remembered(letter: DeadLetter, rows: Sequence[bytes]) -> Sequence[bytes]:
     """The rows whose items were not forgotten; an object that holds nothing else is removed."""
-    first = contracts().get("tables", [contracts()])[0]
-    bucket = os.environ["ERROR_BUCKET_NAME"]
-    tombstones = Tombstones.load(client("s3"), bucket, first["source_table"])
-    is_held = tombstones.of_contracts(contracts())
+    document, bucket = contracts(), os.environ["ERROR_BUCKET_NAME"]
+    source_table = document.get("tables", [document])[0]["source_table"]
+    is_held = Tombstones.load(client("s3"), bucket, source_table).of_contracts(document)
     left = [row for row in rows if not is_held(letter.log_name, row)]
     if rows and not left and letter.pointer:
         client("s3").delete_object(Bucket=bucket, Key=letter.pointer)

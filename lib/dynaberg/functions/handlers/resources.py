@@ -21,7 +21,6 @@ gc.set_threshold(100_000, 20, 20)
 CONTRACT_FILE = Path(__file__).resolve().parents[2] / "contract.json"
 
 
-@cache
 def contracts() -> Any:
     """The contracts that are next to the package, as `Contract.to_lambda_json` writes them."""
     return json.loads(CONTRACT_FILE.read_text(encoding="utf-8"))
