@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from dynaberg.settings import Settings
 
-KEEPS_LATEST = "dynaberg.keeps-latest"
-"""Marks a snapshot that removed rows, of which none was the latest change of a key that remains."""
 _ATTEMPTS, _PAUSE_SECONDS = 5, 0.1
 # What a snapshot's summary counts of removed rows, in data files or by delete files.
 _REMOVALS = (

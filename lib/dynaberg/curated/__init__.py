@@ -5,17 +5,16 @@ are built from others.
 """
 
 from dynaberg.curated.build import build, build_all
-from dynaberg.curated.files import STAGING, read_files
+from dynaberg.curated.files import read_files
 from dynaberg.curated.lineage import lineage
 from dynaberg.curated.order import built_from
 from dynaberg.curated.plan import builds_in_order, preview_build
 
 __all__ = [
-    "STAGING",
     "build",
     "build_all",
-    "built_from",
     "builds_in_order",
+    "built_from",
     "lineage",
     "preview_build",
     "read_files",

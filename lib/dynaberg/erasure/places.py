@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from dynaberg import catalog
 from dynaberg.contracts import project_contracts
-from dynaberg.curated import STAGING, built_from, read_files
+from dynaberg.curated import built_from, read_files
+from dynaberg.functions.statements.builds import STAGING
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog

@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dynaberg.catalog import KEEPS_LATEST
 from dynaberg.errors import NotReadyError
+from dynaberg.functions.statements.merges import KEEPS_LATEST
 
 if TYPE_CHECKING:
     import pyarrow as pa

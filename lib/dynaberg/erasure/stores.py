@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 ERROR_BUCKET, RESULTS, QUEUES, STREAM = "error bucket", "query results", "queues", "change stream"
 _BACKFILLS = "backfills/"
+_GZIP = b"\x1f\x8b"
 _THREADS = 16
 _ODD = (AttributeError, KeyError, TypeError, ValueError)
 
@@ -88,7 +90,7 @@ def clean_errors(session: boto3.Session, settings: Settings, matches: Matcher, *
     keys = [key for key, _ in _objects(s3, bucket) if not key.startswith(TOMBSTONES)]
     with ThreadPoolExecutor(_THREADS) as pool:
         found = [each for each in pool.map(clean, keys) if each]
-    note = f"an unfinished backfill goes on from there: {', '.join(left)}" if left else ""
+    note = f"gone when the backfill is finished, which needs it: {', '.join(left)}" if left else ""
     return Found(sum(map(len, found)), note, ids=frozenset().union(*found))
 
 
@@ -98,12 +100,15 @@ def without(body: bytes, matches: Matcher) -> tuple[set[str], bytes]:
     An object of no known kind is removed as a whole, if one of its lines matches.
 
     Args:
-        body: Error records, a discarded batch, a dead letter, or the manifest of a backfill.
+        body: Error records, a discarded batch, a dead letter, a backfill's manifest, an export's data file.
         matches: Finds the changes.
 
     Returns:
         The ids, and what is left; empty if nothing is.
     """
+    if body.startswith(_GZIP):
+        items = (json.loads(line)["Item"] for line in gzip.decompress(body).splitlines())
+        return {"export" for item in items if matches({"dynamodb": {"Keys": item, "NewImage": item}})}, body
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -155,7 +160,7 @@ def _id(document: Any) -> str:
 
 
 def _is_finished(body: bytes) -> bool:
-    return bool(json.loads(body).get("finished"))
+    return not body.startswith(_GZIP) and bool(json.loads(body).get("finished"))
 
 
 def clean_queues(session: boto3.Session, settings: Settings, matches: Matcher, *, removing: bool) -> Found:

@@ -8,7 +8,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from dynaberg.catalog import KEEPS_LATEST, only_adds
+from dynaberg.catalog import only_adds
+from dynaberg.functions.statements.merges import KEEPS_LATEST
 from dynaberg.functions.statements.reach import moment_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from ..export_files import ExportFile, convert_file
 from ..handover import read_handover
 from ..routing import Router
 from ..to_firehose import Delivery, deliver
-from .resources import client, router, several_logs, stream_of
+from ..tombstones import HeldBack, Tombstones
+from .resources import client, contracts, router, several_logs, stream_of
 
 # Seconds that the next chunk of a file may take, its retries included.
 _LEFT_FOR_THE_NEXT = 40
@@ -45,11 +46,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": []}
 
 
-def _forward(records: Sequence[Any], context: Any) -> int:
-    """Convert records and send their rows; returns how many records do not fit."""
+def _forward(records: Sequence[Any], context: Any, is_held: HeldBack | None = None) -> int:
+    """Convert records and send their rows; returns how many do not fit, or are of forgotten items."""
     received_at_us, bucket = time.time_ns() // 1_000, os.environ["ERROR_BUCKET_NAME"]
     function_arn = context.invoked_function_arn
     rows, failures = convert_all(router(), records, received_at_us)
+    held = 0
+    if is_held is not None:
+        left = {name: [row for row in of_log if not is_held(name, row)] for name, of_log in rows.items()}
+        held = sum(map(len, rows.values())) - sum(map(len, left.values()))
+        rows = left
     # Failures first: if the error bucket is unavailable, the retried batch has not been delivered yet.
     if failures:
         keep_failures(
@@ -65,16 +71,18 @@ def _forward(records: Sequence[Any], context: Any) -> int:
         refused=sum(len(each.refused) for each in delivered),
         retried=sum(each.retried for each in delivered),
     )
-    return len(failures)
+    return len(failures) + held
 
 
 def _convert_export(message: Mapping[str, Any], context: Any) -> None:
     """Convert a data file of an export; one that takes longer than this invocation goes back to the queue."""
     file = ExportFile.from_body(message["body"])
+    tombstones = Tombstones.load(client("s3"), os.environ["ERROR_BUCKET_NAME"], file.source_table)
+    is_held = tombstones.of_contracts(contracts())
     progress = convert_file(
         client("s3"),
         file,
-        lambda records: _forward(records, context),
+        lambda records: _forward(records, context, is_held if is_held.any else None),
         has_time=lambda: context.get_remaining_time_in_millis() > _LEFT_FOR_THE_NEXT * 1_000,
     )
     if not progress.done and not progress.error:

@@ -18,6 +18,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 
+from ..statements.merges import KEEPS_LATEST
 from . import avro
 
 _SECONDS = 30
@@ -156,6 +157,11 @@ def find_snapshot(metadata: Metadata, snapshot_id: int | None) -> Snapshot | Non
 def operation(snapshot: Snapshot) -> str:
     """What a snapshot's writer calls what it did."""
     return str(snapshot.get("summary", {}).get("operation", ""))
+
+
+def keeps_latest(snapshot: Snapshot) -> bool:
+    """Whether a snapshot has other files than the one before it, and the same latest changes."""
+    return operation(snapshot) == "replace" or KEEPS_LATEST in snapshot.get("summary", {})
 
 
 def only_adds(snapshot: Snapshot) -> bool:

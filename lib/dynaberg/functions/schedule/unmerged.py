@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..statements.reach import STEP_BYTES, LogFile, Reach, moment_of, split
 from .avro import UnreadableError
-from .lake import Lake, Metadata, Snapshot, current_snapshot, find_snapshot, only_adds, operation
+from .lake import Lake, Metadata, Snapshot, current_snapshot, find_snapshot, keeps_latest, only_adds
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _appended_after(
     """The data files that were appended after a snapshot; None if that cannot be known."""
     chain = list(_chain(log, merged))
     # A compaction neither adds nor removes rows; after anything else, rows may have been removed, too.
-    if not all(only_adds(snapshot) or operation(snapshot) == "replace" for snapshot in chain):
+    if not all(only_adds(snapshot) or keeps_latest(snapshot) for snapshot in chain):
         return None
     if find_snapshot(log, int(merged)) is not None:
         reached = chain[-1].get("parent-snapshot-id") if chain else log.get("current-snapshot-id")
@@ -86,7 +86,7 @@ def _chain(log: Metadata, merged: str) -> Iterator[Snapshot]:
 def _appended(lake: Lake, chain: Sequence[Snapshot]) -> Iterator[dict[str, Any]]:
     """The data files that the appends of a chain added, before a compaction replaced them."""
     appends = {snapshot["snapshot-id"] for snapshot in chain if only_adds(snapshot)}
-    before = [older for later, older in pairwise(chain) if operation(later) == "replace"]
+    before = [older for later, older in pairwise(chain) if keeps_latest(later)]
     for snapshot in [*chain[:1], *before]:
         for manifest in lake.manifests(snapshot):
             if manifest["added_snapshot_id"] in appends:

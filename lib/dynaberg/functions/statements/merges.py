@@ -17,6 +17,8 @@ from .reach import Reach
 MERGED_SNAPSHOT = "dynaberg.merged-snapshot-id"
 MERGED_SEQUENCE_NUMBER = "dynaberg.merged-sequence-number"
 MERGED_COLUMNS = "dynaberg.merged-columns"
+KEEPS_LATEST = "dynaberg.keeps-latest"
+"""Marks a snapshot that removed rows, of which none was the latest change of a key that remains."""
 NO_SEQUENCE_NUMBER = "0" * 40
 """The sequence number of a Kinesis record, which has none."""
 CONFLICTS = ("ICEBERG_COMMIT_ERROR", "COMMIT_CONFLICT", "ConflictException")
