@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -40,6 +41,11 @@ FIRST_TO_LAST = (
     "integration",
     "aws",
     "notebooks",
+    "unit/plots/test_seeing.py",
+    "unit/plots/test_extremes.py",
+    "unit/local_aws/s3tables/maintenance/test_compaction.py",
+    "unit/local_aws/athena",
+    "unit/local_aws",
     "unit",
 )
 
@@ -52,6 +58,8 @@ def guard_environment() -> None:
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
 
 
+# jsonschema, which nbformat imports, would make a parser of addresses: a second in each process, for nobody.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 ENVIRONMENT_BEFORE = dict(os.environ)
 guard_environment()
 # A busy machine is no reason to fail.
@@ -59,6 +67,7 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
+@cache
 def place(path: Path) -> int:
     """Where a file stands in the order of files."""
     name = path.relative_to(Path(__file__).parent).as_posix()

@@ -97,8 +97,13 @@ def room_of(module: str) -> str:
     return module.rpartition(".")[0]
 
 
-def arrows() -> Iterator[Arrow]:
+@cache
+def arrows() -> list[Arrow]:
     """Every import of our own modules, those inside functions and for types only too."""
+    return list(read_arrows())
+
+
+def read_arrows() -> Iterator[Arrow]:
     for module, path in sorted(FILES.items()):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
@@ -123,9 +128,6 @@ def aim(base: str, name: str) -> tuple[str, str]:
     return (inside, "") if inside in FILES or inside in ROOMS else (base, name)
 
 
-ARROWS = list(arrows())
-
-
 def place(module: str) -> int:
     """How high a file or a room stands in its package; the package itself is its door."""
     if module in ON_TOP or not room_of(module):
@@ -144,7 +146,7 @@ def handed_out(room: str) -> set[str]:
 
 
 def within(package: str) -> list[Arrow]:
-    return [a for a in ARROWS if a.source.partition(".")[0] == a.target.partition(".")[0] == package]
+    return [a for a in arrows() if a.source.partition(".")[0] == a.target.partition(".")[0] == package]
 
 
 def test_every_folder_is_a_room_of_the_order() -> None:
@@ -180,7 +182,7 @@ def test_no_file_needs_itself(package: str) -> None:
 
 def test_other_rooms_use_only_what_a_room_hands_out() -> None:
     private = []
-    for a in ARROWS:
+    for a in arrows():
         room = a.target if a.target in ROOMS else room_of(a.target)
         home = room_of(a.source)
         if room in (home, "dynaberg", "local_aws") or (a.target == room and not a.name):
@@ -192,8 +194,8 @@ def test_other_rooms_use_only_what_a_room_hands_out() -> None:
 
 
 def test_a_room_says_what_belongs_in_it_and_hands_out_only_what_others_use() -> None:
-    used = {(a.target, a.name) for a in ARROWS} | {
-        (room_of(a.target), a.target.rpartition(".")[2]) for a in ARROWS
+    used = {(a.target, a.name) for a in arrows()} | {
+        (room_of(a.target), a.target.rpartition(".")[2]) for a in arrows()
     }
     for room in sorted(ROOMS - {"dynaberg", "local_aws"}):
         tree = ast.parse(FILES[f"{room}.__init__"].read_text(encoding="utf-8"))
@@ -232,13 +234,13 @@ def room_attributes() -> set[tuple[str, str, str]]:
 
 
 def test_what_runs_in_lambda_needs_nothing_of_ours() -> None:
-    inside = [a for a in ARROWS if room_of(a.source).startswith("dynaberg.functions")]
+    inside = [a for a in arrows() if room_of(a.source).startswith("dynaberg.functions")]
     assert inside
     assert [str(a) for a in inside if not a.target.startswith("dynaberg.functions")] == []
 
 
 def test_the_two_packages_meet_at_one_door() -> None:
-    crossing = [a for a in ARROWS if a.source.partition(".")[0] != a.target.partition(".")[0]]
+    crossing = [a for a in arrows() if a.source.partition(".")[0] != a.target.partition(".")[0]]
     assert {a.source for a in crossing} == {"dynaberg.local"}
     assert {a.target for a in crossing} == {"local_aws"}
 
