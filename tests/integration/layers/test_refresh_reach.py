@@ -13,7 +13,10 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from dynaberg import layers
 from dynaberg.contracts import Contract
-from dynaberg.layers import reach
+from dynaberg.functions.statements.merges import MERGED_SNAPSHOT
+from dynaberg.layers import log_progress, reach
+from dynaberg.layers.refresh import merge_statement
+from dynaberg.sql import commit
 from local_aws.firehose.append.appender import TableAppender
 from local_aws.firehose.append.data_files import DataFiles
 from local_aws.s3tables.maintenance.compaction import compact
@@ -104,6 +107,22 @@ def test_a_late_change_is_read_with_all_that_came_after_it(pipeline: Any) -> Non
     report = refresh(pipeline, contract)
     assert (report["action"], report["rows_written"], report["rows_deleted"]) == ("incremental", 1, 0)
     assert statuses(pipeline, contract) == newer | {"new": late[0]["status"]}
+
+
+def test_a_refresh_that_comes_late_brings_nothing_back(pipeline: Any) -> None:
+    contract = with_history(pipeline, "with_two_at_once", 2)
+    merged = pipeline.load(contract.table).properties[MERGED_SNAPSHOT]
+    append(pipeline.load(contract.log_name), changes(LAST, range(50)))
+    log = pipeline.load(contract.log_name)
+    (planned,) = reach.plan_merges(log, log_progress.unmerged_changes(log, merged))
+    # Meanwhile the items change again, one is removed, and another refresh takes all of that in.
+    newer = changes(LAST + timedelta(hours=1), range(40))
+    append(log, [*newer, newer[-1] | {"id": "item-45", "operation": "REMOVE"}])
+    refresh(pipeline, contract)
+    found = statuses(pipeline, contract)
+    assert (found["item-3"], "item-45" in found) == (newer[3]["status"], False)
+    commit(pipeline.session, pipeline.settings, merge_statement(contract, planned))
+    assert statuses(pipeline, contract) == found
 
 
 def test_a_long_log_is_merged_in_steps(pipeline: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dynaberg.functions.schedule.building import build
+from dynaberg.functions.schedule.building import _note, build
 from dynaberg.functions.schedule.refreshing import OutdatedError, refresh
 from dynaberg.functions.schedule.steps import Steps
 from dynaberg.functions.statements.builds import BUILT, Build, Built
@@ -32,7 +32,7 @@ class Tables:
 
     find = load
 
-    def set_properties(self, name: str, properties: Mapping[str, str]) -> None:
+    def set_properties(self, name: str, properties: Mapping[str, str], removed: Any = ()) -> None:
         self.properties |= properties
 
 
@@ -70,3 +70,12 @@ def test_a_build_from_other_sql_counts_if_it_is_newer_than_the_schedule() -> Non
 
 def test_a_build_that_is_up_to_date_sends_no_statement() -> None:
     assert build(steps(), by_status(BUILD.digest, "2026-02-01"), BUILD, "2026-01-31").action == "unchanged"
+
+
+def test_a_build_that_another_one_overtook_is_done_again() -> None:
+    tables: Any = by_status(BUILD.digest, "2026-01-30")
+    plan = {"contents": {"orders": 1}, "built": tables.load("by_status")["properties"][BUILT]}
+    _note(tables, BUILD, plan, "replaced")
+    assert json.loads(tables.properties[BUILT])["inputs"] == {"orders": 1}
+    _note(tables, BUILD, plan | {"built": "another one"}, "replaced")
+    assert json.loads(tables.properties[BUILT])["inputs"] == {}
