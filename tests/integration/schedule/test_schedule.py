@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.integration.schedule.conftest import Scheduled, item
 
+import dynaberg
 from dynaberg import aws, layers, schedule
 from dynaberg.functions.schedule import records
 from dynaberg.proof import reconcile
@@ -91,3 +92,21 @@ def test_the_clock_begins_runs(scheduled: Scheduled) -> None:
     )
     aws.wait_for(lambda: len(scheduled.runs()) > before, timeout=120, what="A run by the clock")
     clock.delete_schedule(Name="scheduled-now")
+
+
+def test_a_call_or_a_clean_up_removes_it(scheduled: Scheduled) -> None:
+    session, settings = scheduled.pipeline.session, scheduled.pipeline.settings
+    wb = dynaberg.Workbench(settings, session, scheduled.pipeline.contract)
+    report = wb.doctor().set_index("check")["found"]
+    assert "SUCCEEDED" in report["schedule"]
+    runs = wb.runs()
+    assert len(runs) >= len(wb.table().runs()) > 0
+    assert wb.schedule(None) is None
+    assert wb.doctor().set_index("check")["ok"]["schedule"]
+    assert len(wb.runs()) == len(runs)
+    deployed = wb.schedule("1 hour")
+    assert deployed is not None
+    wb.clean_up(confirm=settings.name, delete_items_of=[scheduled.pipeline.contract.source_table])
+    assert not set(deployed["name"]) & set(wb.list_resources()["name"])
+    schedules = aws.client(session, "scheduler").list_schedules(NamePrefix=settings.name)["Schedules"]
+    assert schedules == []

@@ -6,8 +6,8 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-from uuid import uuid4
 
 from ..statements.builds import (
     BUILT,
@@ -93,7 +93,7 @@ def _put_in_place(steps: Steps, lake: Lake, build: Build, plan: dict[str, Any]) 
         bound = bound_literal(text, cast) if text is not None else None
     if not build.checks:
         return _fill(steps, build.name, build.select, types)
-    staging = steps.once("staging", lambda: f"{build.name}{STAGING}{uuid4().hex[:8]}")
+    staging = f"{build.name}{STAGING}{steps.suffix}"
     steps.statement("stage", create_sql(staging, region_sql(build, bound) if bound else build.select))
     source = content_after(lake.namespace, build, staging, bound) if bound else f'"{staging}"'
     words = broken_checks(build, [int(n or 0) for n in steps.row("checks", checks_sql(build, source))])
@@ -137,9 +137,9 @@ def _note_failure(steps: Steps, lake: Lake, build: Build, why: str) -> None:
     """Note that a build failed: with the table, and with what it left in staging."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     failed = {FAILED: json.dumps({"why": why.splitlines()[0], "at": now})}
-    for name in (build.name, steps.done.get("staging")):
-        if name and lake.find(name):
-            lake.set_properties(name, failed)
+    for name in (build.name, f"{build.name}{STAGING}{steps.suffix}"):
+        if lake.find(name):
+            again(partial(lake.set_properties, name, failed))
 
 
 def _remove_old_staging(lake: Lake, build: Build) -> None:

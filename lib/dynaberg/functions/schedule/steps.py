@@ -46,6 +46,11 @@ class Steps:
         self._until = time.monotonic() + seconds
 
     @property
+    def suffix(self) -> str:
+        """What distinguishes the tables that this job makes from those of others."""
+        return _digest(self._job)[:8]
+
+    @property
     def statements(self) -> list[int]:
         """The bytes that each statement so far has scanned; Athena bills each by itself."""
         return [step["bytes"] for step in self.done.values() if isinstance(step, dict) and "bytes" in step]
@@ -107,7 +112,7 @@ class Steps:
 
     def _start(self, name: str, sql: str, tries: int) -> str:
         # An invocation that is killed after this starts nothing twice: the token is the same.
-        token = hashlib.sha256(f"{self._job}/{name}/{tries}".encode()).hexdigest()
+        token = _digest(f"{self._job}/{name}/{tries}/{sql}")
         started = self._athena.start_query_execution(QueryString=sql, ClientRequestToken=token, **self._place)
         return str(started["QueryExecutionId"])
 
@@ -121,3 +126,7 @@ class Steps:
                 raise StillRunningError(query)
             time.sleep(pause)
             pause = min(pause * 1.5, 2.0)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -62,8 +62,18 @@ def test_an_invocation_that_is_killed_starts_nothing_twice() -> None:
     with pytest.raises(StillRunningError):
         steps(athena, {}).statement("merge", "MERGE …")
     # What it would have returned is lost; it is called again with what it was given before.
-    steps(athena, {}).statement("merge", "MERGE …")
+    again = steps(athena, {})
+    again.statement("merge", "MERGE …")
     assert len(athena.started) == 1
+    # And what it makes has the same names.
+    assert again.suffix == steps(athena, {}).suffix != Steps(athena, {}, "run/table/2", {}, 0).suffix
+
+
+def test_a_statement_that_was_planned_anew_is_another_one() -> None:
+    athena = Athena("SUCCEEDED", "SUCCEEDED")
+    for sql in ("MERGE …", "MERGE of more"):
+        steps(athena, {}).statement("merge", sql)
+    assert len(athena.started) == 2
 
 
 def test_a_conflict_is_tried_again_and_another_error_is_not() -> None:
