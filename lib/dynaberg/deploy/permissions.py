@@ -36,6 +36,9 @@ _PRINCIPALS = {
     "Transform": "transform",
     "Analyst": "analyst",
     "Operator": "operator",
+    "Schedule": "schedule",
+    "Runs": "schedule's runs",
+    "Turn": "schedule's function",
 }
 # What an ARN means, without the account and the Region.
 _WHAT = {
@@ -53,7 +56,9 @@ _WHAT = {
     r"s3:[^/]*-errors-.*": "error bucket",
     r"s3:[^/]*-results-.*": "query results",
     r"athena:.*": "Athena workgroup",
+    r"lambda:.*-scheduled": "schedule's function",
     r"lambda:.*": "transform function",
+    r"states:.*": "schedule's runs",
     r"logs:.*": "logs",
     r"kms:.*": "KMS key",
 }
@@ -91,6 +96,25 @@ def access_matrix(
     template = with_logs(load_template(TEMPLATES / "access.yaml"), others)
     resources = resolved_resources(template, access_parameters(there, foundation, {}, first) | pseudo)
     rows = [(*row, settings.target == "aws") for name, r in resources.items() for row in _rows(name, r)]
+    return pd.DataFrame(rows, columns=MATRIX_COLUMNS)
+
+
+def schedule_matrix(
+    settings: Settings, parameters: Mapping[str, str], account: str, region: str
+) -> pd.DataFrame:
+    """Who may do what for the schedule, as in `access_matrix`.
+
+    Args:
+        settings: The target.
+        parameters: Those of the schedule's stack.
+        account: The account's id.
+        region: The Region.
+    """
+    pseudo = {"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": "aws"}
+    resources = resolved_resources(load_template(TEMPLATES / "schedule.yaml"), dict(parameters) | pseudo)
+    kinds = ("AWS::IAM::Role", "AWS::LakeFormation::PrincipalPermissions")
+    granting = {name: r for name, r in resources.items() if r["Type"] in kinds}
+    rows = [(*row, settings.target == "aws") for name, r in granting.items() for row in _rows(name, r)]
     return pd.DataFrame(rows, columns=MATRIX_COLUMNS)
 
 

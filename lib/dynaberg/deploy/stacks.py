@@ -26,7 +26,7 @@ from dynaberg.deploy.parameters import (
     planned_access,
     planned_foundation,
 )
-from dynaberg.deploy.permissions import access_matrix, caller_policy
+from dynaberg.deploy.permissions import access_matrix, caller_policy, schedule_matrix
 from dynaberg.deploy.stack_state import (
     PARTS,
     TAG,
@@ -173,7 +173,7 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
 def grants(
     session: boto3.Session, settings: Settings, contract: Contract, access_mode: str | None = None
 ) -> pd.DataFrame:
-    """Who may do what on which resource, from the template of the access stack, deployed or not.
+    """Who may do what on which resource, deployed or not; with the schedule's roles if there is one.
 
     Args:
         session: An open session.
@@ -184,15 +184,20 @@ def grants(
     Returns:
         One row per principal and resource: principal, what, resource, permission, mode, enforced.
     """
-    account = aws.account_id(session)
-    return access_matrix(
+    account, mode = aws.account_id(session), access_mode or settings.access_mode
+    shown = access_matrix(
         settings,
         _foundation_or_plan(session, settings, contract, account),
         account,
         session.region_name,
-        access_mode=access_mode or settings.access_mode,
+        access_mode=mode,
         logs=[each.log_name for each in contract.of_source],
     )
+    given = stack_parameters(session, stack_name(settings, "schedule"))
+    if not given:
+        return shown
+    more = schedule_matrix(settings, given | {"AccessMode": mode}, account, session.region_name)
+    return pd.concat([shown, more], ignore_index=True)
 
 
 def policy(

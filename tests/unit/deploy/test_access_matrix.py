@@ -14,7 +14,7 @@ from cfnlint.decode.cfn_yaml import load
 from dynaberg import plots
 from dynaberg.contracts import Column, Contract
 from dynaberg.deploy.parameters import planned_foundation
-from dynaberg.deploy.permissions import access_matrix
+from dynaberg.deploy.permissions import access_matrix, schedule_matrix
 from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
@@ -98,6 +98,22 @@ def test_in_the_mode_lakeformation_grants_decide_about_the_tables() -> None:
         ["operator", "lakeformation:analytics", "CREATE_TABLE, DESCRIBE"],
         ["operator", "lakeformation:analytics.*", "ALTER, DELETE, DESCRIBE, DROP, INSERT, SELECT"],
     ]
+
+
+def test_the_schedules_roles_are_shown_in_words() -> None:
+    template = load_template(TEMPLATES / "schedule.yaml")
+    given = {name: name for name, p in template["Parameters"].items() if "Default" not in p}
+    given |= {"ErrorBucketName": "x-errors-1", "ResultsBucketName": "x-results-1"}
+    given |= {"TableBucketArn": "arn:aws:s3tables:r:1:bucket/x", "AccessMode": "lakeformation"}
+    shown = schedule_matrix(EVERYTHING, given, ACCOUNT, REGION)
+    assert {tuple(row) for row in shown[["principal", "what"]].to_numpy()[:2]} == {
+        ("schedule", "schedule's runs"),
+        ("schedule's runs", "schedule's function"),
+    }
+    function = shown[shown["principal"] == "schedule's function"].set_index("what")
+    assert {"Athena workgroup", "query results", "every table", "error bucket"} <= {*function.index}
+    assert function.loc["error bucket", "resource"].tolist() == ["s3:x-errors-1/runs/*", "s3:x-errors-1"]
+    assert function.loc["namespace", "mode"] == "lakeformation"
 
 
 def test_nobody_named_is_nobody_granted() -> None:
