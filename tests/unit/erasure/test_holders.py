@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +20,9 @@ from dynaberg.erasure.holders import find_all, find_rows
 from dynaberg.erasure.rewriting import rewrite
 from dynaberg.erasure.wanted import wanted_by_key
 from dynaberg.errors import NotReadyError
+from dynaberg.functions.schedule.unmerged import find_unmerged
 from dynaberg.layers.log_progress import unmerged_changes
+from local_aws.s3tables.maintenance.replacement import Replacement, commit_replacement
 
 CONTRACT = Contract("orders", "orders-source", "id", None, (Column("id", "string"), Column("note", "string")))
 WANTED = wanted_by_key(CONTRACT, {"id": "k-1"})
@@ -72,14 +76,32 @@ def test_only_files_with_the_rows_are_written_again(opened: Catalog) -> None:
     held = find_rows(table, WANTED)
     assert not held.in_current
     assert len(held.snapshots) == 3, "older snapshots are as they were"
-    bounds = [
+    assert b"k-1" not in bounds(table), "no manifest of the snapshot names it"
+    assert forget(table).snapshot_id is None, "there is nothing left to do"
+
+
+def bounds(table: Table) -> list[bytes]:
+    """What the manifests of the current snapshot say, of removed files, too."""
+    snapshot = table.current_snapshot()
+    return [
         bound
-        for manifest in snapshot.manifests(table.io)
+        for manifest in (snapshot.manifests(table.io) if snapshot else ())
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False)
         for bound in (entry.data_file.upper_bounds or {}).values()
     ]
-    assert b"k-1" not in bounds, "no manifest of the snapshot names it"
-    assert forget(table).snapshot_id is None, "there is nothing left to do"
+
+
+def test_what_a_compaction_removed_is_not_named_any_more(opened: Catalog) -> None:
+    merging = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "2"}
+    table = opened.create_table("ns.orders", rows("k-0").schema, properties=merging)
+    for part in (rows("k-0"), rows("k-1"), rows("k-2")):
+        table.append(part)
+    (path,) = find_rows(table, WANTED).in_current
+    commit_replacement(table, Replacement({path}, (), (), 3))
+    assert b"k-1" in bounds(table)
+    assert forget(table).rows_removed == 0
+    assert b"k-1" not in bounds(table)
+    assert ids(table) == ["k-0", "k-2"]
 
 
 def test_a_refresh_does_not_read_the_log_again_after_it(opened: Catalog) -> None:
@@ -87,6 +109,9 @@ def test_a_refresh_does_not_read_the_log_again_after_it(opened: Catalog) -> None
     merged = str(table.metadata.current_snapshot_id)
     forget(table)
     assert unmerged_changes(table, merged, "2").action == "none"
+    metadata = json.loads(table.metadata.model_dump_json())
+    lake: Any = SimpleNamespace(manifests=lambda snapshot: [])
+    assert find_unmerged(lake, metadata, merged, "2").action == "none", "and neither does a scheduled one"
 
 
 def test_text_without_an_upper_bound_is_written(opened: Catalog) -> None:
