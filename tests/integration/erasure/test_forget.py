@@ -277,30 +277,28 @@ class KilledError(BaseException):
     """What ends a process."""
 
 
-@pytest.mark.parametrize("step", ["rewrite", "_build"])
 def test_interrupted_it_is_run_again_and_ends_the_same(
-    pipeline: Any, step: str, monkeypatch: pytest.MonkeyPatch
+    pipeline: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, settings, contract = place(pipeline)
-    item = {"id": {"S": f"cut-{step}"}, "at": {"N": "1"}}
-    deliver(pipeline, lambda: come_and_go(pipeline, {**item, "status": {"S": step}}), 2)
+    item = {"id": {"S": "cut"}, "at": {"N": "1"}}
+    deliver(pipeline, lambda: come_and_go(pipeline, {**item, "status": {"S": "short"}}), 2)
     curated.build(session, settings, "by_day")
-    key, typed = {"id": f"cut-{step}", "at": 1}, f"cut-{step}/1"
-    owner: Any = search.Search if step == "_build" else search
-    whole, calls = getattr(owner, step), []
+    key, killed_in = {"id": "cut", "at": 1}, list[str]()
+    for owner, step in ((search, "rewrite"), (search.Search, "_build")):
+        whole: Any = getattr(owner, step)
 
-    def killed(*args: Any, **options: Any) -> Any:
-        calls.append(step)
-        done = whole(*args, **options)
-        raise KilledError(done)
+        def killed(*args: Any, step: str = step, whole: Any = whole) -> Any:
+            killed_in.append(step)
+            raise KilledError(whole(*args))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, step, killed)
-        with pytest.raises(KilledError):
-            forget(session, settings, contract, key, confirm=typed)
-    assert calls
-    report = forget(session, settings, contract, key, confirm=typed)
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, step, killed)
+            with pytest.raises(KilledError):
+                forget(session, settings, contract, key, confirm="cut/1")
+    assert killed_in == ["rewrite", "_build"]
+    report = forget(session, settings, contract, key, confirm="cut/1")
     assert set(report.df[report.df["left"] > 0]["kind"]) <= {"snapshots", "stream"}
     assert not report.snapshots["is_current"].any()
     for name in (contract.table, contract.log_name):
-        assert f"cut-{step}" not in pipeline.load(name).scan().to_arrow()["id"].to_pylist()
+        assert "cut" not in pipeline.load(name).scan().to_arrow()["id"].to_pylist()
