@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +53,19 @@ class Connection:
 
     def place_of(self, contract: Contract) -> Place:
         """What works on one table needs: the session, the settings for its source, and its contract."""
-        if contract.when or contract.is_rest:
-            # Its siblings as they are now: any of their contracts may have been changed since.
-            contract = next(each for each in self.contracts() if each.table == contract.table)
+        contract = self._as_it_is_now(contract)
         return self.session, deploy.of_source(self.session, self.settings, contract), contract
+
+    def reading_place_of(self, contract: Contract) -> Place:
+        """What only reads one table needs: no stack is looked at, because analysts may not."""
+        contract = self._as_it_is_now(contract)
+        return self.session, replace(self.settings, table_name=contract.table), contract
+
+    def _as_it_is_now(self, contract: Contract) -> Contract:
+        if contract.when or contract.is_rest:
+            # Its siblings: any of their contracts may have been changed since.
+            return next(each for each in self.contracts() if each.table == contract.table)
+        return contract
 
     def places(self, contract: Contract | None = None) -> list[Place]:
         """The same for a table, or for one table of each source whose change stream is deployed.

@@ -41,6 +41,10 @@ class Table(IcebergTable):
         return self._connection.place_of(self.contract)
 
     @property
+    def _reading_place(self) -> tuple[boto3.Session, Settings, Contract]:
+        return self._connection.reading_place_of(self.contract)
+
+    @property
     def log(self) -> pyiceberg.table.Table:
         """The change log, a native pyiceberg `Table`."""
         return self._connection.load_table(self.contract.log_name)
@@ -165,7 +169,7 @@ class Table(IcebergTable):
         Raises:
             NotFoundError: The moment precedes the first change; the message names it.
         """
-        return past.state_as_of(*self._place, when, columns=columns)
+        return past.state_as_of(*self._reading_place, when, columns=columns)
 
     def item_history(self, key: Mapping[str, Any]) -> pd.DataFrame:
         """Every version of one DynamoDB item, by changed attribute.
@@ -173,7 +177,7 @@ class Table(IcebergTable):
         Args:
             key: The item's key, `{"transaction_id": "TXN_…", "timestamp": 1700000000000}`.
         """
-        return past.item_history(*self._place, key)
+        return past.item_history(*self._reading_place, key)
 
     # the contract
 
