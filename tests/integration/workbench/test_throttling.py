@@ -40,10 +40,16 @@ CALLS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "s3": ("get_bucket_location", {"Bucket": "throttled"}),
     "s3tables": ("list_table_buckets", {}),
     "sqs": ("list_queues", {}),
+    "stepfunctions": ("list_state_machines", {}),
     "sts": ("get_caller_identity", {}),
 }
 # Where the service of a signature has another name than its client.
-SIGNED = {"cloudwatch": "monitoring", "dynamodbstreams": "dynamodb", "resourcegroupstaggingapi": "tagging"}
+SIGNED = {
+    "cloudwatch": "monitoring",
+    "dynamodbstreams": "dynamodb",
+    "resourcegroupstaggingapi": "tagging",
+    "stepfunctions": "awsstepfunctions",
+}
 
 
 @pytest.fixture
