@@ -43,6 +43,10 @@ _ARNS = {
     "analyst_arn": (_ARN.format(service="iam", resource="(role|user)"), "the ARN of an IAM role or user"),
     "operator_arn": (_ARN.format(service="iam", resource="(role|user)"), "the ARN of an IAM role or user"),
     "kms_key_arn": (_ARN.format(service="kms", resource="key"), "the ARN of a KMS key, not of an alias"),
+    "failures_kms_key_arn": (
+        _ARN.format(service="kms", resource="key"),
+        "the ARN of a KMS key, not an alias",
+    ),
 }
 
 
@@ -63,6 +67,7 @@ class Settings:
         operator_arn: The IAM principal that Lake Formation allows to create and refresh them; empty for
             nobody.
         kms_key_arn: The KMS key to encrypt with; empty for AWS's own keys.
+        failures_kms_key_arn: The KMS key of the error bucket alone; empty for `kms_key_arn`.
         protect: Whether DynamoDB and CloudFormation refuse to delete the source table and its stack.
         log_retention_days: How long CloudWatch keeps the functions' logs.
         target: `local` or `aws`.
@@ -85,6 +90,7 @@ class Settings:
     analyst_arn: str = ""
     operator_arn: str = ""
     kms_key_arn: str = ""
+    failures_kms_key_arn: str = ""
     protect: bool = False
     log_retention_days: int = 30
     target: str = "local"

@@ -5,7 +5,8 @@ python tests/benchmarks/bench_conversion.py [records]
 Rows a second of CPU time, medians of several rounds in turn:
 - against boto3's TypeDeserializer and json.dumps of every image that a record carries;
 - against the same of the newest image alone, which is less than a change row holds;
-- against the published sample's one-liner, which leaves types and old images away.
+- against the published sample's one-liner, which leaves types and old images away;
+- with a column that is masked by a keyed hash, and with one that is tokenised, against none that is masked.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from report import at_least, medians, print_header, print_row
 
 from dynaberg.contracts.contract import load_contract
 from dynaberg.functions.change_row import ChangeConverter
+from dynaberg.functions.masks import MaskKey
 from dynaberg.source.traffic import split
 from dynaberg.source.transactions_model import plan_changes
 
@@ -105,17 +108,30 @@ def rows_per_cpu_second(convert: Callable[[Record], object], batches: Sequence[s
     return rows / seconds
 
 
+def masked(mask: str) -> Callable[[Record], object]:
+    """The conversion with one masked column: the customer."""
+    contract = load_contract(CONTRACT)
+    columns = (replace(c, mask=mask) if c.name == "customer_id" else c for c in contract.columns)
+    described = json.loads(replace(contract, columns=tuple(columns)).to_lambda_json())
+    converter = ChangeConverter(described, MaskKey("k" * 64))
+    return lambda record: converter.to_row(record, RECEIVED_AT_US)
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
     converter = ChangeConverter(json.loads(load_contract(CONTRACT).to_lambda_json()))
     records = change_records(count)
     batches = [json.dumps(records[at : at + BATCH_RECORDS]) for at in range(0, count, BATCH_RECORDS)]
     ways: dict[str, Callable[[Record], object]] = {name: way for name, (way, _) in PEERS.items()}
+    for mask in ("hash", "tokenise"):
+        ways[mask] = masked(mask)
     ways["ours"] = lambda record: converter.to_row(record, RECEIVED_AT_US)
     rates = medians({name: partial(rows_per_cpu_second, way, batches) for name, way in ways.items()}, ROUNDS)
     print_header("conversion core against, rows/s")
     for name, (_, limit) in PEERS.items():
         print_row(name, rates["ours"], rates[name], limit)
+    for mask in ("hash", "tokenise"):
+        print_row(f"no mask: `{mask}` of one column", rates[mask], rates["ours"], at_least(0.85))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ DYNABERG = (
     "dynaberg.deploy",
     "dynaberg.deploy.cdk",
     "dynaberg.sql",
+    "dynaberg.masks",
     "dynaberg.delivery",
     "dynaberg.layers",
     "dynaberg.curated",

@@ -9,7 +9,10 @@ from typing import Any
 from dynaberg.contracts.column_types import ParsedType, parse_type
 from dynaberg.errors import ContractError
 
-MASKS = ("drop", "hash", "last4")
+MASKS = ("drop", "null", "hash", "tokenise", "last4", "year")
+KEYED_MASKS = {"hash", "tokenise"}
+"""Those that need a key."""
+_ANY_TYPE, _YEARS = ("drop", "null"), ("string", "date", "timestamptz")
 RESERVED = (
     *("change_id", "operation", "changed_at", "sequence_number", "received_at"),
     *("old_image", "unmapped", "deleted_by"),
@@ -27,7 +30,7 @@ class Column:
         name: Name of the Iceberg column.
         type: Type in Iceberg's spelling, such as `decimal(12,2)`, or `json`.
         description: What the column means, in a sentence.
-        mask: None, or what the Lambda does to the value: `drop`, `hash` or `last4`.
+        mask: None, or what the Lambda does to the value: `drop`, `null`, `hash`, `tokenise`, `last4`, `year`.
         attribute: Name of the DynamoDB attribute that it takes; by default the column's. Several columns may
             take one attribute: each takes the values that fit its type.
         round: None, or `microsecond`: moments with finer digits are rounded; otherwise they are refused.
@@ -89,6 +92,11 @@ def check_name(name: Any) -> None:
         )
 
 
+def masked_words(mask: str | None, version: int) -> str:
+    """What a column's description says about its mask, with the version of the key if it needs one."""
+    return f"Masked: {mask}{f', version {version} of the key' if mask in KEYED_MASKS else ''}."
+
+
 def _suggest_name(name: str) -> str:
     """A name that Iceberg accepts, for one that it does not: `card_number` for `cardNumber`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
@@ -129,6 +137,7 @@ def _check_mask(column: Column) -> None:
     if column.mask not in (None, *MASKS):
         msg = f"Column {column.name!r} has the mask {column.mask!r}. Masks: {', '.join(MASKS)}."
         raise ContractError(msg, hint="Use one of them, or remove `mask`.")
-    if column.parsed_type != "string" and column.mask in ("hash", "last4"):
+    fitting = _YEARS if column.mask == "year" else ("string",)
+    if column.parsed_type not in fitting and column.mask not in (None, *_ANY_TYPE):
         msg = f"Column {column.name!r} is a {column.type}, but the mask {column.mask!r} turns it into text."
         raise ContractError(msg, hint="Use `mask: drop`, or make it a string column.")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from dynaberg.contracts.column_types import ParsedType, to_iceberg_type
-from dynaberg.contracts.columns import RESERVED, Column, check_name
+from dynaberg.contracts.columns import KEYED_MASKS, RESERVED, Column, check_name, masked_words
 from dynaberg.contracts.conditions import Condition, read_conditions
 from dynaberg.contracts.mask_paths import PathMask, check_path_masks, read_path_masks
 from dynaberg.errors import ContractError, NotFoundError
@@ -42,6 +42,7 @@ LOG_COLUMNS = RESERVED
 _PARTS = ("after", "before")
 _REQUIRED_KEYS = ("source_table", "table", "key", "columns")
 _COLUMN_OPTIONS = ("description", "mask", "attribute", "round", "zone", *_PARTS)
+_NOTHING: Mapping[str, str] = {}
 _LOG_REQUIRED = ("change_id", "operation", "changed_at")
 # A DynamoDB key is a string, a number or binary; an Iceberg identifier field must not be a double.
 _KEY_ATTRIBUTE_TYPES = {
@@ -132,18 +133,34 @@ class Contract:
         """The column with the given name."""
         return next(column for column in self.columns if column.name == name)
 
+    @property
+    def needs_mask_key(self) -> bool:
+        """Whether a mask of a table of its source needs the key: `hash` and `tokenise`."""
+        given = ({*(c.mask for c in each.columns), *(m.mask for m in each.masks)} for each in self.of_source)
+        return any(not KEYED_MASKS.isdisjoint(masks) for masks in given)
+
+    def mask_descriptions(self, version: int = 1) -> dict[str, str]:
+        """What the descriptions of the masked columns say, with the version of the key of the masks."""
+        return {
+            column.name: " ".join(filter(None, (column.description, masked_words(column.mask, version))))
+            for column in self.columns
+            if column.mask
+        }
+
     def log_schema(self) -> Schema:
         """The change log's Iceberg schema.
 
         Only what every change has is required, so that changes of items with few attributes fit.
         """
         columns = {column.name: column.parsed_type for column in self.columns}
-        return to_schema({**LOG_COLUMNS_BEFORE, **columns, **LOG_COLUMNS_AFTER}, required=_LOG_REQUIRED)
+        every = {**LOG_COLUMNS_BEFORE, **columns, **LOG_COLUMNS_AFTER}
+        return to_schema(every, required=_LOG_REQUIRED, described=self.mask_descriptions())
 
     def current_schema(self) -> Schema:
         """The current table's Iceberg schema, with the key as identifier fields."""
         columns = {column.name: column.parsed_type for column in self.columns}
-        return to_schema({**columns, **CURRENT_COLUMNS_AFTER}, required=self.key, identifiers=self.key)
+        every = {**columns, **CURRENT_COLUMNS_AFTER}
+        return to_schema(every, required=self.key, identifiers=self.key, described=self.mask_descriptions())
 
     def log_partition_spec(self) -> PartitionSpec:
         """The change log's partitions: one per day of `received_at`, in UTC."""
@@ -351,14 +368,18 @@ def _kind(parsed: ParsedType) -> str:
 
 
 def to_schema(
-    columns: Mapping[str, ParsedType], *, required: tuple[str, ...], identifiers: tuple[str, ...] = ()
+    columns: Mapping[str, ParsedType],
+    *,
+    required: tuple[str, ...],
+    identifiers: tuple[str, ...] = (),
+    described: Mapping[str, str] = _NOTHING,
 ) -> Schema:
-    """The Iceberg schema of columns: their types by name, which are required, and which identify a row."""
+    """The Iceberg schema of columns: types by name, what is required, what identifies a row, descriptions."""
     from pyiceberg.schema import Schema, assign_fresh_schema_ids
     from pyiceberg.types import NestedField
 
     fields = [
-        NestedField(number, name, to_iceberg_type(parsed), required=name in required)
+        NestedField(number, name, to_iceberg_type(parsed), required=name in required, doc=described.get(name))
         for number, (name, parsed) in enumerate(columns.items(), start=1)
     ]
     ids = [field.field_id for field in fields if field.name in identifiers]

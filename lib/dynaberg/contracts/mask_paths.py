@@ -21,7 +21,7 @@ class PathMask:
 
     Attributes:
         path: Names of the attribute and of the members below it.
-        mask: `drop`, `hash` or `last4`.
+        mask: `drop`, `null`, `hash`, `tokenise`, `last4` or `year`.
     """
 
     path: tuple[str, ...]
@@ -73,7 +73,7 @@ def _check_column(mask: PathMask, column: Column) -> None:
         msg = f"`{mask}` is masked under `masks`, but its attribute has the column {column.name!r}."
         raise ContractError(msg, hint=f"Write `mask: {mask.mask}` at the column, and nothing under `masks`.")
     reached = _type_at(column.parsed_type, mask.path[1:])
-    if reached not in (None, "string", "json") and mask.mask != "drop":
+    if reached not in (None, "string", "json") and mask.mask not in ("drop", "null"):
         msg = f"`{mask}` is a {reached} in the column {column.name!r}, but {mask.mask!r} turns it into text."
         raise ContractError(msg, hint="Use `drop`, or make it a string.")
 

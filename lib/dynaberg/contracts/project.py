@@ -68,10 +68,11 @@ def of_one_source(contracts: Sequence[Contract]) -> list[Contract]:
     """The contracts of one source, each with its siblings, and that of the rest if it needs one.
 
     Raises:
-        ContractError: Two of them claim the same items, or have other keys.
+        ContractError: Two of them claim the same items, have other keys, or mask what a `when` looks at.
     """
     _check_claims(contracts)
     whole = [*contracts, *([rest_of(contracts)] if any(contract.when for contract in contracts) else [])]
+    _check_masked_conditions(whole)
     return [replace(each, siblings=tuple(other for other in whole if other is not each)) for each in whole]
 
 
@@ -145,6 +146,24 @@ def _check_claims(contracts: Sequence[Contract]) -> None:
                 '`{attribute: SK, begins_with: "ORDER#"}`, or remove one of them.'
             )
             raise ContractError(msg, hint=hint)
+
+
+def _check_masked_conditions(contracts: Sequence[Contract]) -> None:
+    """Refuse masks that would send a change to another table once it has failed and was kept masked."""
+    for contract in contracts:
+        own = [((c.attribute,), c.mask) for c in contract.columns if c.mask]
+        masks = {
+            path[0]: mask
+            for path, mask in (*own, *((m.path, m.mask) for m in contract.masks))
+            if not path[1:]
+        }
+        for condition in (each for other in contracts for each in other.when):
+            mask = masks.get(condition.attribute)
+            if mask and (condition.test != "exists" or mask == "drop"):
+                name = condition.attribute
+                msg = f"{contract.table!r} masks {name!r} by {mask!r}, but a `when` looks at it."
+                hint = "What fails is kept masked, and must find its table again: use `exists`, or no mask."
+                raise ContractError(msg, hint=hint)
 
 
 def _check_tables(contracts: Sequence[Contract]) -> None:

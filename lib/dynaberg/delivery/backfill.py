@@ -39,9 +39,11 @@ from dynaberg.delivery.failures import error_bucket, error_key, error_lines
 from dynaberg.delivery.reentry import Route, Send, held_back, open_reentry, row_route
 from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
-from dynaberg.functions.routing import Row
+from dynaberg.functions.masks import MaskKey
+from dynaberg.functions.routing import Router, Row
 from dynaberg.functions.snapshots import snapshot_record as record_of
 from dynaberg.functions.tombstones import HeldBack
+from dynaberg.masks import mask_key
 from dynaberg.settings import check_choice
 from dynaberg.source import Item, Page, PageReader, named_export, recovers_to_a_point, source_size
 
@@ -122,8 +124,8 @@ def backfill(
         moment = _aws_moment(session)
         manifest = Manifest.open(session, bucket, contract.source_table, moment, SEGMENTS)
         limit = _limit(session, contract, read_units_per_second)
-        is_held = held_back(session, settings, contract)
-        run = _Run(session, contract, manifest, send, bucket, limit, is_held)
+        is_held, key = held_back(session, settings, contract), mask_key(session, settings, contract)
+        run = _Run(session, contract, manifest, send, bucket, limit, is_held, key)
         with manifest.held():
             run.read_all(progress=progress)
             total = manifest.total()
@@ -217,10 +219,12 @@ class _Run:
         bucket: str,
         limit: float | None,
         is_held: HeldBack,
+        key: MaskKey | None,
     ) -> None:
         self._session, self._contract, self._manifest = session, contract, manifest
         self._is_held = is_held
-        self._send, self._bucket = send, bucket
+        self._send, self._bucket, self._key = send, bucket, key
+        self._mask = Router(json.loads(contract.to_lambda_json()), key).mask_record
         self._reader = PageReader(
             session, contract.source_table, manifest.segments, read_units_per_second=limit
         )
@@ -257,7 +261,7 @@ class _Run:
             self._manifest.save()
 
     def _read_segment(self, number: int) -> None:
-        route = row_route(self._contract)
+        route = row_route(self._contract, key=self._key)
         for page in self._reader.pages(number, self._manifest.next_key(number)):
             found, failed = self._convert(route, page)
             rows = [row for row in found if not self._is_held(row.log, row.data)]
@@ -282,7 +286,7 @@ class _Run:
             found, errors = route(record)
             rows += found
             for error in errors:
-                raw = json.dumps(record, ensure_ascii=False).encode()
+                raw = json.dumps(self._mask(record), ensure_ascii=False).encode()
                 failed.append((FailedChange(raw, error.code, error.message, None, 0), error))
         return rows, failed
 

@@ -20,9 +20,11 @@ from dynaberg.errors import ContractError, NotReadyError
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.functions.handover import Handover, read_handover
+from dynaberg.functions.masks import MaskKey
 from dynaberg.functions.routing import Router, Row
 from dynaberg.functions.to_firehose import put
 from dynaberg.functions.tombstones import HeldBack, Tombstones
+from dynaberg.masks import mask_key
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -122,17 +124,19 @@ def deployed_route(session: boto3.Session, settings: Settings, contract: Contrac
     """
     name = deploy.outputs(session, settings, "delivery")["ForwarderName"]
     forwarder = aws.client(session, "lambda").get_function_configuration(FunctionName=name)
-    return row_route(contract, read_handover(forwarder["Environment"]["Variables"]))
+    handover = read_handover(forwarder["Environment"]["Variables"])
+    return row_route(contract, handover, mask_key(session, settings, contract))
 
 
-def row_route(contract: Contract, handover: Handover = _NO_HANDOVER) -> Route:
+def row_route(contract: Contract, handover: Handover = _NO_HANDOVER, key: MaskKey | None = None) -> Route:
     """The Lambda's own routing and conversion of a change record of a table's source.
 
     Args:
         contract: The table contract, and its siblings.
         handover: How changes are dated around a change of the stream type.
+        key: The key of the masks that need one.
     """
-    router = Router(json.loads(contract.to_lambda_json()))
+    router = Router(json.loads(contract.to_lambda_json()), key)
     # Here nothing is left to the other path: what came on both is one change of the current table.
     dating = replace(handover, forward_until=None)
 
@@ -159,16 +163,17 @@ def held_back(session: boto3.Session, settings: Settings, contract: Contract) ->
     return tombstones.of_contracts(json.loads(contract.to_lambda_json()))
 
 
-def row_converter(contract: Contract) -> Convert:
+def row_converter(contract: Contract, key: MaskKey | None = None) -> Convert:
     """The Lambda's own conversion of a change record for one table, whichever table claims the item.
 
     Args:
         contract: The table contract.
+        key: The key of the masks that need one.
 
     Returns:
         A function that returns the change row, received now, or raises ConversionError.
     """
-    converter = ChangeConverter(json.loads(replace(contract, siblings=()).to_lambda_json()))
+    converter = ChangeConverter(json.loads(replace(contract, siblings=()).to_lambda_json()), key)
     return lambda record: converter.to_row(record, time.time_ns() // 1_000)
 
 

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from dynaberg import aws, catalog, deploy
 from dynaberg.delivery.reentry import held_back
 from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
+from dynaberg.functions.masks import ANY_KEY
 from dynaberg.functions.routing import Router
 from dynaberg.functions.tombstones import HeldBack
 from dynaberg.source import Shard, StreamRecord, read_changes, read_shard, shards_of
@@ -213,7 +214,7 @@ def _change_ids_in_kinesis(
 
 def _own_ids(records: Iterable[StreamRecord], contract: Contract, is_held: HeldBack | None) -> set[str]:
     """The ids of the changes that concern a table, without those of forgotten items."""
-    router = Router(json.loads(contract.to_lambda_json()))
+    router = Router(json.loads(contract.to_lambda_json()), ANY_KEY)
 
     def is_forgotten(document: Any) -> bool:
         return is_held is not None and any(is_held(*row) for row in router.rows(document, 0)[0])

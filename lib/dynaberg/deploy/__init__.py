@@ -5,6 +5,7 @@ Public: deploying and inspecting the four stacks by name, the doctor, and the cl
 
 from dynaberg.deploy.adoption import adopt, refuse_adopted
 from dynaberg.deploy.cleanup import clean_up, list_resources, remove_source
+from dynaberg.deploy.deployer import change_parameters
 from dynaberg.deploy.doctor import doctor
 from dynaberg.deploy.handover import aws_seconds
 from dynaberg.deploy.integration import integrate_analytics
@@ -46,6 +47,7 @@ __all__ = [
     "access_parameters",
     "adopt",
     "aws_seconds",
+    "change_parameters",
     "clean_up",
     "created_at",
     "delete_part",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from dynaberg import aws
 from dynaberg.deploy.stack_state import (
     DEADLINE_SECONDS,
     SHELL,
+    deployed_template,
     describe_stack,
     settle,
     stack_outputs,
+    stack_parameters,
     stack_resources,
     stack_status,
 )
@@ -188,6 +191,26 @@ def _recover(session: boto3.Session, stack_name: str) -> None:
         status = stack_status(session, stack_name)
     if status in ("UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"):
         raise _explained(stack_name, "the stack", f"it is in {status}.")
+
+
+def change_parameters(
+    session: boto3.Session, stack_name: str, changes: Mapping[str, str], *, tags: Mapping[str, str]
+) -> StackResult:
+    """Deploy a stack again, with the template that it has and some other parameters.
+
+    Args:
+        session: An open session.
+        stack_name: Name of the stack.
+        changes: The parameters that change.
+        tags: Tags that CloudFormation puts on every resource that supports tags.
+
+    Raises:
+        DeploymentError: As `deploy_stack`.
+    """
+    found = deployed_template(session, stack_name)
+    text = found if isinstance(found, str) else json.dumps(found)
+    parameters = stack_parameters(session, stack_name) | dict(changes)
+    return deploy_stack(session, stack_name, text, parameters, tags=tags)
 
 
 def _make_change_set(

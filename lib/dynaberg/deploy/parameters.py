@@ -73,12 +73,13 @@ def foundation_parameters(settings: Settings, contract: Contract, before: Output
         "Namespace": settings.namespace,
         "BucketName": settings.bucket_name,
         "KmsKeyArn": settings.kms_key_arn,
+        "FailuresKmsKeyArn": settings.failures_kms_key_arn,
         "DeletionProtection": str(settings.protect).lower(),
     }
 
 
 def access_parameters(
-    settings: Settings, foundation: Outputs, before: Outputs, log: str = ""
+    settings: Settings, foundation: Outputs, before: Outputs, log: str = "", *, mask_key: str = ""
 ) -> dict[str, str]:
     """The access's parameters.
 
@@ -88,6 +89,7 @@ def access_parameters(
         before: Parameters of the delivery that is up: what reads Kinesis keeps its permissions until it is
             removed.
         log: The first change log of the source; by default that of the settings.
+        mask_key: Version of the key of the masks; empty if none needs one.
     """
     with_kinesis = "kinesis" in (settings.stream_type, before.get("StreamType"))
     stream = foundation.get("KinesisStreamName") or before.get("KinesisStreamName", "")
@@ -100,12 +102,14 @@ def access_parameters(
         "AnalystArn": "" if settings.source else settings.analyst_arn,
         "OperatorArn": "" if settings.source else settings.operator_arn,
         "KmsKeyArn": settings.kms_key_arn,
+        "FailuresKmsKeyArn": settings.failures_kms_key_arn,
         "ChangeStreamArn": foundation["DynamoDbStreamArn"],
         "KinesisStreamName": stream if with_kinesis else "",
         "TableBucketArn": foundation["TableBucketArn"],
         "TableBucketName": foundation["TableBucketName"],
         "Namespace": foundation["Namespace"],
         "LogTableName": log or settings.log_name,
+        "MaskKeyVersion": mask_key,
         "ErrorBucketName": foundation["ErrorBucketName"],
         "ResultsBucketName": foundation["ResultsBucketName"],
         "WorkGroupName": foundation["WorkGroupName"],
@@ -134,6 +138,8 @@ def delivery_parameters(
         "ForwarderRoleArn": access["ForwarderRoleArn"],
         "RedriveRoleArn": access["RedriveRoleArn"],
         "TransformRoleArn": access.get("TransformRoleArn", NONE),
+        "MaskKeyArn": access.get("MaskKeyArn", ""),
+        "MaskKeyVersion": access.get("MaskKeyVersion", ""),
         "KmsKeyArn": settings.kms_key_arn,
         "TableBucketName": foundation["TableBucketName"],
         "Namespace": foundation["Namespace"],

@@ -27,7 +27,7 @@ from dynaberg.settings import ACCESS_MODES, Settings, check_choice
 MATRIX_COLUMNS = ["principal", "what", "resource", "permission", "mode", "enforced"]
 POLICIES = ("work", "deploy")
 _FOLDER = Path(__file__).parent / "policies"
-_KEY = "${KmsKeyArn}"
+_GRANTS_NOTHING = ("AWS::SecretsManager::Secret",)
 # Which principal a resource of the template belongs to, by the prefix of its name.
 _PRINCIPALS = {
     "Firehose": "Firehose",
@@ -60,6 +60,7 @@ _WHAT = {
     r"lambda:.*": "transform function",
     r"states:.*": "schedule's runs",
     r"logs:.*": "logs",
+    r"MaskKey\.Id": "mask key",
     r"kms:.*": "KMS key",
 }
 
@@ -72,6 +73,7 @@ def access_matrix(
     *,
     access_mode: str,
     logs: Sequence[str] = (),
+    keyed_masks: bool = True,
 ) -> pd.DataFrame:
     """Who may do what on which resource.
 
@@ -82,6 +84,7 @@ def access_matrix(
         region: The Region.
         access_mode: `iam` or `lakeformation`.
         logs: The change logs of the source; by default the one of the settings.
+        keyed_masks: Whether masks have a key.
 
     Returns:
         One row per principal, resource and statement: principal, what (the resource in words), resource,
@@ -94,8 +97,10 @@ def access_matrix(
     pseudo = {"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": "aws"}
     first, *others = logs or [settings.log_name]
     template = with_logs(load_template(TEMPLATES / "access.yaml"), others)
-    resources = resolved_resources(template, access_parameters(there, foundation, {}, first) | pseudo)
-    rows = [(*row, settings.target == "aws") for name, r in resources.items() for row in _rows(name, r)]
+    parameters = access_parameters(there, foundation, {}, first, mask_key="1" if keyed_masks else "")
+    resources = resolved_resources(template, parameters | pseudo)
+    granting = {name: r for name, r in resources.items() if r["Type"] not in _GRANTS_NOTHING}
+    rows = [(*row, settings.target == "aws") for name, r in granting.items() for row in _rows(name, r)]
     return pd.DataFrame(rows, columns=MATRIX_COLUMNS)
 
 
@@ -200,13 +205,15 @@ def caller_policy(
         "BucketName": settings.bucket_name,
         "WorkGroup": settings.name,
         "KmsKeyArn": settings.kms_key_arn,
+        "FailuresKmsKeyArn": settings.failures_kms_key_arn,
     }
     several = {
         "Name": sorted({settings.name, settings.pipeline, *(place.pipeline for place, _ in others)}),
         "SourceTableName": sorted({contract.source_table, *(each.source_table for _, each in others)}),
     }
     document: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    wanted = [s for s in document["Statement"] if settings.kms_key_arn or s["Resource"] != _KEY]
+    unset = {f"${{{name}}}" for name, value in names.items() if not value}
+    wanted = [s for s in document["Statement"] if unset.isdisjoint(as_list(s["Resource"]))]
     for statement in wanted:
         filled = [_fill(arn, names, several) for arn in as_list(statement["Resource"])]
         arns = list(itertools.chain.from_iterable(filled))

@@ -113,6 +113,12 @@ def deployed_template(session: boto3.Session, stack_name: str) -> Any:
     return answer["TemplateBody"]
 
 
+def mask_key_version(session: boto3.Session, settings: Settings, contract: Contract) -> str:
+    """The version of the key of the masks, also if none needs it any more: the tables hold what it masked."""
+    before = stack_parameters(session, stack_name(settings, "access"))
+    return before.get("MaskKeyVersion") or ("1" if contract.needs_mask_key else "")
+
+
 def stack_exists(session: boto3.Session, stack_name: str) -> bool:
     """Whether a stack exists and is usable: created, with no operation in progress."""
     return stack_status(session, stack_name) in USABLE

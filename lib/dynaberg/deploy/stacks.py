@@ -32,6 +32,7 @@ from dynaberg.deploy.stack_state import (
     TAG,
     Part,
     deployed_template,
+    mask_key_version,
     of_source,
     protect_stack,
     shared_topic,
@@ -113,14 +114,17 @@ def deploy_firehose(
     before = stack_parameters(session, stack_name(settings, "delivery"))
     first, others = _logs(contract, before)
     check_readers(settings, others)
-    access = _deploy(session, settings, "access", access_parameters(settings, found, before, first), others)
+    mask_key = mask_key_version(session, settings, contract)
+    granted = access_parameters(settings, found, before, first, mask_key=mask_key)
+    access = _deploy(session, settings, "access", granted, others)
     key = upload(session, found["CodeBucketName"], package(contract))
     parameters = delivery_parameters(settings, found, access.outputs, code_key=key, pace=pace, log=first)
     for step in handover_steps(settings.stream_type, before, lambda: aws_seconds(session)):
         delivery = _deploy(session, settings, "delivery", parameters | _known(step, parameters), others)
     if before.get("StreamType", settings.stream_type) != settings.stream_type:
         # What read Kinesis is gone, so its permissions are removed, too.
-        access = _deploy(session, settings, "access", access_parameters(settings, found, {}, first), others)
+        narrower = access_parameters(settings, found, {}, first, mask_key=mask_key)
+        access = _deploy(session, settings, "access", narrower, others)
     watched = observe_parameters(settings, found, delivery.outputs, others) | shared_topic(session, settings)
     observe = _deploy(session, settings, "observe", watched, others)
     show_sources(session, settings)
@@ -153,9 +157,10 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
         settings, foundation, access, code_key=code_key(package(contract)), pace=pace, log=first
     )
     handed_over = {name: before.get(name, "") for name in ("ForwardUntil", "TakenOverAt")}
+    mask_key = mask_key_version(session, settings, contract)
     wanted: dict[Part, dict[str, str]] = {
         "foundation": foundation_parameters(settings, contract, _foundation_before(session, settings)),
-        "access": access_parameters(settings, foundation, {}, first),
+        "access": access_parameters(settings, foundation, {}, first, mask_key=mask_key),
         "delivery": delivery | handed_over | {"StreamType": settings.stream_type},
         "observe": observe_parameters(settings, foundation, found.get("delivery", {}), others)
         | shared_topic(session, settings),
@@ -192,6 +197,7 @@ def grants(
         session.region_name,
         access_mode=mode,
         logs=[each.log_name for each in contract.of_source],
+        keyed_masks=bool(mask_key_version(session, settings, contract)),
     )
     given = stack_parameters(session, stack_name(settings, "schedule"))
     if not given:

@@ -14,6 +14,7 @@ from dynaberg.contracts import MISFITS, canonical_json, column_reader, key_attri
 from dynaberg.delivery import row_converter, source_of
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.functions.attributes import ConversionError
+from dynaberg.functions.masks import ANY_KEY
 from dynaberg.functions.packing import is_packed, unpack
 from dynaberg.past import check_key
 
@@ -60,7 +61,7 @@ class Wanted:
     def key_rows(self) -> Iterator[tuple[Key, list[Any], list[Any]]]:
         """Each key, its values as change rows of each table of the source have them, and their types."""
         for contract in self.contract.of_source:
-            convert = row_converter(contract)
+            convert = row_converter(contract, ANY_KEY)
             types = [column.parsed_type for column in contract.key_columns]
             for key in self.keys:
                 try:

@@ -24,7 +24,7 @@ from .attributes import (
     to_json,
     unpack,
 )
-from .masks import mask_image, mask_rules
+from .masks import MaskKey, Masks, mask_image
 from .packing import shrink
 from .plain_images import Shapes
 
@@ -50,6 +50,8 @@ _HEAD = (
 # "Amazon Data Firehose Quota": the largest record, before it is encoded in base64.
 MAX_ROW_BYTES = 1000 * 1024
 TOO_LARGE = "TooLarge"
+MASKED = "dynaberg:masked"
+"""In a change record that failed and was kept: the masks that each image has, which are not applied again."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class ChangeConverter:
 
     Args:
         contract: The table contract, as `Contract.to_lambda_json` writes it.
+        mask_key: The key of the masks `hash` and `tokenise`.
+
+    Raises:
+        MaskKeyError: A mask needs a key, and there is none.
 
     Example:
         >>> converter = ChangeConverter(json.loads(contract.to_lambda_json()))
@@ -75,7 +81,7 @@ class ChangeConverter:
         b'{"change_id":"…","operation":"INSERT",…}'
     """
 
-    def __init__(self, contract: Mapping[str, Any]) -> None:
+    def __init__(self, contract: Mapping[str, Any], mask_key: MaskKey | None = None) -> None:
         self._source_table = contract["source_table"]
         self._key = tuple(contract["key"])
         self._columns = [
@@ -89,15 +95,14 @@ class ChangeConverter:
         self._by_attribute: dict[str, list[_Column]] = {}
         for column in self._columns:
             self._by_attribute.setdefault(column.attribute, []).append(column)
-        of_columns = [([c.get("attribute", c["name"])], c["mask"]) for c in contract["columns"] if c["mask"]]
-        self._masks = mask_rules([*of_columns, *contract.get("masks", ())])
+        self._masks = Masks(contract, mask_key)
         alone = {
             name: (cs[0].name, cs[0].type)
             for name, cs in self._by_attribute.items()
             if len(cs) == 1 and not cs[0].is_part
         }
         required = [column.attribute for column in self._columns if column.name in self._key]
-        self._shapes = Shapes(alone, required=required, barred=self._masks)
+        self._shapes = Shapes(alone, required=required)
         self._checked_sources: set[str] = set()
 
     def to_row(self, record: Mapping[str, Any], received_at_us: int) -> bytes:
@@ -115,7 +120,7 @@ class ChangeConverter:
         """
         try:
             text = self._plain_row(record, received_at_us)
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
             text = None
         row = _encode(text or self._exact_row(record, received_at_us))
         if len(row) <= MAX_ROW_BYTES:
@@ -126,10 +131,28 @@ class ChangeConverter:
             raise ConversionError(TOO_LARGE, message)
         return row
 
+    def mask(self, image: Mapping[str, Any], applied: Sequence[Any]) -> tuple[Mapping[str, Any], list[Any]]:
+        """An image with its sensitive attributes masked, or empty if that is impossible; and by which masks.
+
+        Args:
+            image: The image.
+            applied: The masks that it has already.
+        """
+        rules, paths = self._masks.missing(applied)
+        try:
+            return mask_image(image, rules), [*applied, *paths]
+        except (RecursionError, TypeError, ValueError):
+            return {}, [*applied, *paths]
+
     def _plain_row(self, record: Mapping[str, Any], received_at_us: int) -> str | None:
         """The row of a record whose values are all plain; None, or any error, if one is not."""
         change = record["dynamodb"]
         image, old_image = change[_ROW_IMAGES[record["eventName"]]], change.get("OldImage")
+        if MASKED in record:
+            return None
+        if rules := self._masks.rules:
+            image = mask_image(image, rules)
+            old_image = mask_image(old_image, rules) if old_image else None
         shape = self._shapes[tuple(image)]
         old_shape = self._shapes[tuple(old_image)] if old_image else shape
         if shape is None or old_shape is None:
@@ -152,9 +175,9 @@ class ChangeConverter:
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             found = {name: {**record, **change}.get(name) for name in _HEAD}
             raise ConversionError("NotAChangeRecord", f"One of these is invalid: {found!r:.300}") from error
-        image = mask_image(_image(change, _ROW_IMAGES[record["eventName"]]), self._masks)
-        old_image = mask_image(_image(change, "OldImage"), self._masks) if change.get("OldImage") else None
         try:
+            image = self._masked(record, _ROW_IMAGES[record["eventName"]])
+            old_image = self._masked(record, "OldImage") if change.get("OldImage") else None
             deleted_by, row = _deleted_by(record), self._members(image, old_image)
             if is_large:
                 room = MAX_ROW_BYTES - len(f'{head},"deleted_by":{deleted_by}'.encode())
@@ -162,6 +185,13 @@ class ChangeConverter:
             return f'{{{head},{to_json(row)[1:-1]},"deleted_by":{deleted_by}}}'
         except RecursionError as error:
             raise ConversionError("NotDynamoDbJson", "It is nested too deeply") from error
+
+    def _masked(self, record: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """An image of a record with the masks that it does not have yet."""
+        image = _image(record["dynamodb"], name)
+        if MASKED not in record:
+            return mask_image(image, self._masks.rules)
+        return mask_image(image, self._masks.missing(record[MASKED].get(name, ()))[0])
 
     def _head(self, record: Mapping[str, Any], change: Mapping[str, Any], received_at_us: int) -> str:
         """The members of a change row that do not belong to the item; any error if one is invalid."""

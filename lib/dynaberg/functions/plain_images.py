@@ -93,14 +93,11 @@ class Shapes(dict[tuple[str, ...], Shape | None]):
     Args:
         columns: Name and parsed type of its column, for each attribute that has its own.
         required: Attributes that an image must have.
-        barred: Attributes that an image must not have.
     """
 
-    def __init__(
-        self, columns: Mapping[str, tuple[str, Any]], *, required: Iterable[str], barred: Iterable[str]
-    ) -> None:
+    def __init__(self, columns: Mapping[str, tuple[str, Any]], *, required: Iterable[str]) -> None:
         super().__init__()
-        self._columns, self._required, self._barred = columns, set(required), set(barred)
+        self._columns, self._required = columns, set(required)
 
     def __missing__(self, names: tuple[str, ...]) -> Shape | None:
         if len(self) >= MAX_SHAPES:
@@ -109,7 +106,7 @@ class Shapes(dict[tuple[str, ...], Shape | None]):
         return shape
 
     def _compile(self, names: tuple[str, ...]) -> Shape | None:
-        if not self._required <= set(names) or not self._barred.isdisjoint(names):
+        if not self._required <= set(names):
             return None
         try:
             return Shape({name: self._columns[name] for name in names})

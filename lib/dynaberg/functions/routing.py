@@ -14,9 +14,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from .attributes import ConversionError
-from .change_row import SNAPSHOT, ChangeConverter
+from .change_row import MASKED, SNAPSHOT, ChangeConverter
+from .masks import MaskKey
 
 Test = Callable[[Any], bool]
+_IMAGES = ("NewImage", "OldImage")
 _WITH_NEW_IMAGE = ("INSERT", "MODIFY", SNAPSHOT)
 
 
@@ -51,14 +53,18 @@ class Router:
 
     Args:
         document: What `Contract.to_lambda_json` writes: one table contract, or those of a source.
+        mask_key: The key of the masks `hash` and `tokenise`.
+
+    Raises:
+        MaskKeyError: A mask needs a key, and there is none.
 
     Example:
         >>> router = Router(json.loads(contract.to_lambda_json()))
         >>> rows, errors = router.rows(record, received_at_us=1_764_000_000_000_000)
     """
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self._tables = [_table(contract) for contract in document.get("tables", [document])]
+    def __init__(self, document: Mapping[str, Any], mask_key: MaskKey | None = None) -> None:
+        self._tables = [_table(contract, mask_key) for contract in document.get("tables", [document])]
         self._named = [table for table in self._tables if not table.is_rest]
         self._rest = [table for table in self._tables if table.is_rest]
         self._is_one = len(self._tables) == 1 and not self._tables[0].tests
@@ -90,6 +96,29 @@ class Router:
             except ConversionError as error:
                 errors.append(error if self._is_one else _named_error(error, table))
         return rows, errors
+
+    def mask_record(self, record: Any) -> Any:
+        """A change record as it may be kept after it failed: with its images masked, and a note of that.
+
+        Each image is masked by the table that has the item. What is no change record stays as it is: nobody
+        knows where in it something is secret. Masks that an image has already are not applied again.
+        """
+        change = record.get("dynamodb") if isinstance(record, dict) else None
+        if not isinstance(change, dict):
+            return record
+        before = record.get(MASKED) or {}
+        images = {name: image for name in _IMAGES if isinstance(image := change.get(name), dict)}
+        masked = {name: self._mask(image, before.get(name, [])) for name, image in images.items()}
+        applied = {name: paths for name, (_, paths) in masked.items() if paths}
+        if applied == before:
+            return record
+        kept = {name: image for name, (image, _) in masked.items()}
+        return {**record, MASKED: applied, "dynamodb": {**change, **kept}}
+
+    def _mask(self, image: Mapping[str, Any], applied: list[Any]) -> tuple[Mapping[str, Any], list[Any]]:
+        for table in self._tables if self._is_one else self._claiming(image):
+            image, applied = table.converter.mask(image, applied)
+        return image, applied
 
     def concerns(self, record: Any, log: str) -> bool:
         """Whether a change record makes a row of a change log, if it fits its contract."""
@@ -154,11 +183,12 @@ def _named_error(error: ConversionError, table: _Table) -> ConversionError:
     return ConversionError(error.kind, f"{error.message} (table {table.name!r})")
 
 
-def _table(contract: Mapping[str, Any]) -> _Table:
+def _table(contract: Mapping[str, Any], mask_key: MaskKey | None) -> _Table:
     tests = [(each["attribute"], _test(each)) for each in contract.get("when", ())]
     name = contract["table"]
     is_rest = bool(contract.get("is_rest"))
-    return _Table(name, f"{name}_changes", tuple(tests), is_rest, ChangeConverter(contract))
+    converter = ChangeConverter(contract, mask_key)
+    return _Table(name, f"{name}_changes", tuple(tests), is_rest, converter)
 
 
 def _test(condition: Mapping[str, Any]) -> Test:

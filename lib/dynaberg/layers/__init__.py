@@ -19,11 +19,12 @@ from dynaberg.layers.packed import count_packed, unpack_frame, unpack_rows
 from dynaberg.layers.references import load_reference
 from dynaberg.layers.refresh import merge_of, refresh
 from dynaberg.layers.schema_drift import find_drift, proposals
-from dynaberg.layers.tables import create_tables
+from dynaberg.layers.tables import MASKS_APPLIED, create_tables, describe_masks
 
 __all__ = [
     "CLOCKS_DIFFER",
     "HISTORY_BEGINS",
+    "MASKS_APPLIED",
     "MERGED_SEQUENCE_NUMBER",
     "MERGED_SNAPSHOT",
     "NO_SEQUENCE_NUMBER",
@@ -31,6 +32,7 @@ __all__ = [
     "Unmerged",
     "count_packed",
     "create_tables",
+    "describe_masks",
     "fill_gained",
     "find_drift",
     "gained_columns",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws, catalog
 from dynaberg.errors import ContractError
+from dynaberg.masks import mask_key_version
 
 if TYPE_CHECKING:
     import boto3
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 LOG_HOURS = 24
 """How long S3 Tables keeps the snapshots of a change log."""
+MASKS_APPLIED = "dynaberg.masks"
+"""Table property: the masks that all of its rows have, and the version of their key, as `masks_text`."""
 
 
 def create_tables(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -44,19 +49,22 @@ def create_tables(session: boto3.Session, settings: Settings, contract: Contract
 
     tables = {}
     for each in contract.of_source:
-        tables[each.log_name] = (each.log_schema(), each.log_partition_spec())
+        tables[each.log_name] = (each, each.log_schema(), each.log_partition_spec())
         if not each.is_rest:
-            tables[each.table] = (each.current_schema(), UNPARTITIONED_PARTITION_SPEC)
+            tables[each.table] = (each, each.current_schema(), UNPARTITIONED_PARTITION_SPEC)
     iceberg = catalog.open_catalog(session, settings)
     existing = catalog.table_names(iceberg, settings)
+    version = mask_key_version(session, settings)
     rows = []
-    for name, (schema, spec) in tables.items():
+    for name, (each, schema, spec) in tables.items():
         if name in existing:
             table = catalog.load_table(iceberg, settings, name)
             added = _add_columns(table, schema)
             status = "evolved" if added else "unchanged"
+            _check_masks(table, each, version)
         else:
             table = iceberg.create_table((settings.namespace, name), schema, partition_spec=spec)
+            _note_masks(table, each, version)
             added, status = [], "created"
             if name == contract.log_name:
                 _expire_snapshots(session, settings, name)
@@ -88,8 +96,12 @@ def _expire_snapshots(session: boto3.Session, settings: Settings, name: str) -> 
 def _add_columns(table: Table, wanted: Schema) -> list[str]:
     """Add the columns of a schema to a table; returns the names of the new ones."""
     from pyiceberg.exceptions import ValidationError
+    from pyiceberg.schema import Schema
 
     before = {field.name for field in table.schema().fields}
+    # A column that is there is described as masked once its rows are: `describe_masks`.
+    undescribed = [f.model_copy(update={"doc": None}) if f.name in before else f for f in wanted.fields]
+    wanted = Schema(*undescribed, identifier_field_ids=wanted.identifier_field_ids)
     try:
         table.update_schema().union_by_name(wanted).commit()
     except (ValidationError, ValueError) as error:
@@ -100,3 +112,52 @@ def _add_columns(table: Table, wanted: Schema) -> list[str]:
         )
         raise ContractError(msg, hint=hint) from error
     return [field.name for field in wanted.fields if field.name not in before]
+
+
+def masks_text(contract: Contract, version: int) -> str:
+    """The masks of a contract, and the version of their key, as a table property has them."""
+    given = [*((column.attribute, column.mask) for column in contract.columns if column.mask)]
+    given += [(str(mask), mask.mask) for mask in contract.masks]
+    return json.dumps({"masks": dict(sorted(given)), "key": version})
+
+
+def describe_masks(table: Table, contract: Contract, version: int) -> None:
+    """Note that all rows of a table are masked: as a property, and in the descriptions of the columns.
+
+    Args:
+        table: Native pyiceberg table.
+        contract: The table contract.
+        version: The version of the key of the masks.
+    """
+    wanted = contract.mask_descriptions(version)
+    with table.update_schema() as update:
+        for field in table.schema().fields:
+            if field.name in wanted and field.doc != wanted[field.name]:
+                update.update_column(field.name, doc=wanted[field.name])
+    _note_masks(table, contract, version)
+
+
+def _note_masks(table: Table, contract: Contract, version: int) -> None:
+    noted = masks_text(contract, version)
+    if table.properties.get(MASKS_APPLIED) != noted and _masks_in(noted):
+        catalog.set_properties(table, {MASKS_APPLIED: noted})
+
+
+def _check_masks(table: Table, contract: Contract, version: int) -> None:
+    """Warn about rows from before a mask; a table without rows has none."""
+    if table.current_snapshot() is None:
+        describe_masks(table, contract, version)
+        return
+    applied, wanted = _masks_in(table.properties.get(MASKS_APPLIED)), _masks_in(masks_text(contract, version))
+    missing = [path for path, mask in wanted.items() if applied.get(path) != mask]
+    if missing:
+        name = contract.siblings[0].table if contract.is_rest else contract.table
+        warnings.warn(
+            f"{table.name()[-1]!r} has rows from before the mask of {', '.join(missing)}; they may be plain, "
+            f'or hashed without a key. Hint: wb.table("{name}").preview_remask(), then remask().',
+            stacklevel=3,
+        )
+
+
+def _masks_in(text: str | None) -> dict[str, Any]:
+    return dict(json.loads(text)["masks"]) if text else {}

@@ -6,14 +6,15 @@ If digests of key ranges agree, no row is read; only keys that differ are read a
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.contracts import canonical_json
 from dynaberg.errors import SettingsError
-from dynaberg.functions.masks import mask_image, mask_rules
+from dynaberg.functions.masks import KEYED, mask_image, mask_rules
+from dynaberg.masks import mask_key
 from dynaberg.proof import digests
 from dynaberg.proof.comparison import (
     EXTRA,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 _LONGEST_PAUSE_SECONDS = 5.0
+Own = Callable[[list[Item]], list[Item]]
 
 
 def reconcile(
@@ -88,7 +90,9 @@ def reconcile(
     deadline = time.monotonic() + settle_seconds
     sides = load_sides(session, settings, contract)
     compared_at = datetime.now(UTC)
+    own = _own(session, settings, contract)
     items, chosen = _items(session, contract, sample, partition_keys)
+    items = own(items)
     fitting, unfit = _by_key(items, contract)
     suspects = _find_suspects(session, settings, sides, fitting, chosen)
     first, coming = _compare(suspects.items, suspects.rows, contract)
@@ -97,7 +101,7 @@ def reconcile(
     pause_seconds = 0.5
     while len(df) or moving:
         wanted = moving.union(keys_of(df, contract.key))
-        df, moving, seen = _look_again(session, load_sides(session, settings, contract), wanted, seen)
+        df, moving, seen = _look_again(session, load_sides(session, settings, contract), wanted, seen, own)
         left_seconds = deadline - time.monotonic()
         if not (len(df) or moving) or left_seconds <= 0:
             break
@@ -132,16 +136,21 @@ def _items(
         found = (key_of(item, contract) for item in drawn if contract.claims(item))
         partition_keys = list({key[0] for key in found if key is not None})
     if partition_keys is None:
-        return _own(scan_items(session, contract.source_table), contract), None
-    return _own(query_items(session, contract, partition_keys), contract), set(partition_keys)
+        return scan_items(session, contract.source_table), None
+    return query_items(session, contract, partition_keys), set(partition_keys)
 
 
-def _own(items: list[Item], contract: Contract) -> list[Item]:
-    """The items that the table claims, as it holds them: what is masked inside an attribute is masked."""
-    if contract.when:
-        items = [item for item in items if contract.claims(item)]
-    rules = mask_rules((mask.path, mask.mask) for mask in contract.masks)
-    return [mask_image(item, rules) for item in items] if rules else items
+def _own(session: boto3.Session, settings: Settings, contract: Contract) -> Own:
+    """A function that makes of items what the table holds: those it claims, masked inside of attributes."""
+    keyed = any(mask.mask in KEYED for mask in contract.masks)
+    key = mask_key(session, settings, contract) if keyed else None
+    rules = mask_rules(((mask.path, mask.mask) for mask in contract.masks), key)
+
+    def own(items: list[Item]) -> list[Item]:
+        claimed = [item for item in items if contract.claims(item)] if contract.when else items
+        return [mask_image(item, rules) for item in claimed] if rules else claimed
+
+    return own
 
 
 def _by_key(items: Sequence[Item], contract: Contract) -> tuple[list[Item], list[Item]]:
@@ -230,7 +239,11 @@ def _texts(items: Mapping[Key, Item]) -> dict[Key, str]:
 
 
 def _look_again(
-    session: boto3.Session, newer: Sides, wanted: Collection[Key], seen: Mapping[Key, str]
+    session: boto3.Session,
+    newer: Sides,
+    wanted: Collection[Key],
+    seen: Mapping[Key, str],
+    own: Own,
 ) -> tuple[pd.DataFrame, set[Key], dict[Key, str]]:
     """Compare again what differs, as of now.
 
@@ -241,12 +254,13 @@ def _look_again(
         newer: Both tables as they are now.
         wanted: The keys that differed.
         seen: The items at the last comparison, as text.
+        own: Makes of items what the tables hold.
 
     Returns:
         The remaining differences, the keys that are in flight, and the items as they are now.
     """
     contract = newer.contract
-    now = _keyed(_own(get_items(session, contract, wanted), contract), contract)
+    now = _keyed(own(get_items(session, contract, wanted)), contract)
     texts = _texts(now)
     moving = {key for key in wanted if seen.get(key) != texts.get(key)}
     steady = [item for key, item in now.items() if key not in moving]

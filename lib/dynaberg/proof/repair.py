@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.routing import Row
 from dynaberg.layers import NO_SEQUENCE_NUMBER, REPAIR_PREFIX, refresh
+from dynaberg.masks import mask_key
 from dynaberg.proof.comparison import UNFIT as UNFIT_KEY
 from dynaberg.proof.comparison import key_of
 from dynaberg.proof.reconcile import reconcile
@@ -77,7 +78,8 @@ def repair(
     # No row can represent a key that does not fit, so no change can add one.
     left = _keys(found[found["cause"] != UNFIT_KEY], key)
     lines = [(*each, REFRESHED, None, None) for each in _keys(report.df, key) if each not in left]
-    changes, unfit = _changes(session, contract, left, began)
+    convert = row_converter(contract, key=mask_key(session, settings, contract))
+    changes, unfit = _changes(session, contract, left, began, convert)
     send = open_reentry(session, settings, contract)
     send([Row(contract.log_name, row) for *_, row in changes])
     sent = {change_id for _, _, change_id, _ in changes}
@@ -101,10 +103,13 @@ def _keys(df: pd.DataFrame, key: Sequence[str]) -> list[tuple[Any, ...]]:
 
 
 def _changes(
-    session: boto3.Session, contract: Contract, keys: Sequence[tuple[Any, ...]], moment: datetime
+    session: boto3.Session,
+    contract: Contract,
+    keys: Sequence[tuple[Any, ...]],
+    moment: datetime,
+    convert: Callable[[Any], bytes],
 ) -> tuple[list[tuple[tuple[Any, ...], str, str, bytes]], list[tuple[tuple[Any, ...], str]]]:
     """The changes that bring keys to DynamoDB's state (key, action, id, row), and misfits (key, why)."""
-    convert = row_converter(contract)
     found = [item for item in get_items(session, contract, keys) if contract.claims(item)]
     items = {key_of(item, contract): item for item in found}
     changes, unfit = [], []

@@ -1,4 +1,4 @@
-"""Maintaining tables and knowing the bill: maintenance, what-if, cost.
+"""Maintaining tables and knowing the bill: maintenance, what-if, masks for rows that are there, cost.
 
 Public: maintenance and its previews, the estimate and the bill so far.
 """
@@ -6,6 +6,8 @@ Public: maintenance and its previews, the estimate and the bill so far.
 from dynaberg.upkeep.bill import cost_so_far
 from dynaberg.upkeep.cost import cost_class, estimate_cost
 from dynaberg.upkeep.maintenance import maintain, maintenance, preview_maintenance
+from dynaberg.upkeep.mask_rotation import preview_mask_rotation, rotate_mask_key
+from dynaberg.upkeep.masked_rows import preview_remask, remask
 from dynaberg.upkeep.what_if import TARGET_BYTES, compaction_saving, preview_retention
 
 __all__ = [
@@ -17,5 +19,9 @@ __all__ = [
     "maintain",
     "maintenance",
     "preview_maintenance",
+    "preview_mask_rotation",
+    "preview_remask",
     "preview_retention",
+    "remask",
+    "rotate_mask_key",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pandas as pd
 
-from dynaberg import delivery, deploy, erasure, layers, past, proof, schedule
+from dynaberg import delivery, deploy, erasure, layers, masks, past, proof, schedule, upkeep
 from dynaberg.contracts import Contract
 from dynaberg.erasure import ForgetReport
 from dynaberg.proof import ReconcileReport
@@ -103,6 +103,53 @@ class Table(IcebergTable):
         return delivery.backfill(
             *self._place, method=method, export=export, read_units_per_second=read_units_per_second
         )
+
+    def detokenise(self, tokens: Iterable[str | None]) -> list[Any]:
+        """The values behind the tokens of a column with `mask: tokenise`, for who may read the key.
+
+        Args:
+            tokens: Such as `frame["email"]`; None stays None.
+
+        Raises:
+            ContractError: Something is no token of this key.
+            CredentialsError: You may not read the key.
+        """
+        return masks.detokenise(*self._place, tokens)
+
+    def preview_remask(self) -> pd.DataFrame:
+        """Which values of rows that are in the tables are not masked as the contract says.
+
+        One line for each column with such values, with how many there are, and when the older snapshots that
+        hold them are gone.
+        """
+        return upkeep.preview_remask(*self._place)
+
+    def remask(self, *, confirm: str) -> pd.DataFrame:
+        """Mask what `preview_remask` shows, after a mask was added to the contract and deployed.
+
+        Args:
+            confirm: The table's name, as a confirmation: it cannot be taken back.
+
+        Raises:
+            SettingsError: The name does not match; nothing was done.
+        """
+        return upkeep.remask(*self._place, confirm=confirm)
+
+    def preview_mask_rotation(self) -> pd.DataFrame:
+        """What `rotate_mask_key` would mask again, and which hashes would stay as the old key made them."""
+        return upkeep.preview_mask_rotation(*self._place)
+
+    def rotate_mask_key(self, *, confirm: str) -> pd.DataFrame:
+        """Make a new version of the key of the masks, have the functions use it, and mask the rows again.
+
+        Args:
+            confirm: The table's name, as a confirmation.
+
+        Raises:
+            SettingsError: The name does not match; nothing was done.
+            ContractError: No mask has a key.
+        """
+        return upkeep.rotate_mask_key(*self._place, confirm=confirm)
 
     def freshness(self, *, since: datetime | None = None) -> pd.DataFrame:
         """The lag of each hop: item → stream → Lambda → Firehose → snapshot of the change log.

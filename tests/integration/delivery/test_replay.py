@@ -26,6 +26,7 @@ from dynaberg.delivery.replay import ARCHIVE, preview_replay, replay_errors
 from dynaberg.delivery.stream_replay import replay_stream
 from dynaberg.errors import ContractError, NotReadyError, SettingsError
 from dynaberg.functions.dead_letters import DeadLetter
+from dynaberg.masks import mask_key
 from dynaberg.proof.reconcile import reconcile
 from dynaberg.settings import Settings
 from dynaberg.source.change_stream import read_changes
@@ -204,7 +205,7 @@ def test_interrupted_before_the_archive_nothing_is_lost_or_twice(
 def test_rows_and_discarded_batches_are_replayed_too(pipeline: Any) -> None:
     session, settings, fix = pipeline.session, pipeline.settings, fixed(pipeline)
     record = change(pipeline, "good")
-    row = json.loads(row_converter(fix)({**record, "eventID": "a-row"}))
+    row = json.loads(row_converter(fix, key=mask_key(session, settings, fix))({**record, "eventID": "a-row"}))
     put_object(pipeline, "errors/iceberg-failed/2026/01/31/12/stream-1", error_record(row))
     payload = json.dumps({"Records": [{**record, "eventID": "a-batch"}, {**record, "eventName": "ODD"}]})
     invocation = {
@@ -231,7 +232,8 @@ def test_what_firehose_refuses_is_parked_and_replayed(pipeline: Any, faults: Any
     session, settings, fix = pipeline.session, pipeline.settings, fixed(pipeline)
     outputs = deploy.outputs(session, settings, "delivery")
     firehose = session.client("firehose", config=Config(retries={"total_max_attempts": 1}))
-    row = row_converter(fix)({**change(pipeline, "good"), "eventID": "parked"})
+    convert = row_converter(fix, key=mask_key(session, settings, fix))
+    row = convert({**change(pipeline, "good"), "eventID": "parked"})
     letter = DeadLetter((row,), "", "").after("redrive", "ServiceUnavailableException", "refused", 8)
     session.client("sqs").send_message(QueueUrl=outputs["ParkedQueueUrl"], MessageBody=letter.to_body())
     for _ in range(2):

@@ -110,7 +110,8 @@ def imports(part: deploy.Part, settings: Settings) -> dict[str, str]:
     return {
         name: f"import of {export_name(stack, name)}"
         for name, output in outputs.items()
-        if kinesis or output.get("Condition") != "UsesKinesis"
+        if (kinesis or output.get("Condition") != "UsesKinesis")
+        and output.get("Condition") != "HasMaskKey"  # the contract has no mask that needs one
     }
 
 

@@ -13,14 +13,15 @@ from dynaberg.contracts import Column, Contract, load_contract
 from dynaberg.contracts.mask_paths import PathMask, read_path_masks
 from dynaberg.errors import ContractError
 from dynaberg.functions.change_row import ChangeConverter
-from dynaberg.functions.masks import mask_image, mask_rules
+from dynaberg.functions.masks import MaskKey, mask_image, mask_rules
 
 SECRET = "+41 79 555 12 34"
-KEY = Column("id", "string")
+KEY = MaskKey("k" * 64)
+ID = Column("id", "string")
 
 
 def contract(*columns: Column, masks: dict[str, str]) -> Contract:
-    return Contract("orders", "Orders", "id", None, (KEY, *columns), tuple(read_path_masks(masks)))
+    return Contract("orders", "Orders", "id", None, (ID, *columns), tuple(read_path_masks(masks)))
 
 
 def row(described: Contract, **attributes: Any) -> tuple[dict[str, Any], str]:
@@ -38,7 +39,7 @@ def row(described: Contract, **attributes: Any) -> tuple[dict[str, Any], str]:
             "OldImage": item,
         },
     }
-    text = ChangeConverter(json.loads(described.to_lambda_json())).to_row(record, 1).decode()
+    text = ChangeConverter(json.loads(described.to_lambda_json()), KEY).to_row(record, 1).decode()
     return json.loads(text), text
 
 
@@ -62,7 +63,7 @@ COLUMNS = (
 )
 
 
-@pytest.mark.parametrize("mask", ["drop", "hash", "last4"])
+@pytest.mark.parametrize("mask", ["drop", "null", "hash", "tokenise", "last4", "year"])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_masked_value_leaves_in_no_form(place: str, mask: str) -> None:
     attributes, path = PLACES[place]
@@ -80,7 +81,7 @@ def test_a_struct_takes_the_masked_member() -> None:
 
 def test_null_stays_null() -> None:
     image = {"a": {"M": {"phone": {"NULL": True}}}}
-    assert mask_image(image, mask_rules([(["a", "phone"], "hash")])) == image
+    assert mask_image(image, mask_rules([(["a", "phone"], "hash")], KEY)) == image
 
 
 LEAVES = st.one_of(st.builds(lambda text: {"S": text}, st.text(max_size=3)), st.just({"NULL": True}))
@@ -121,7 +122,7 @@ def test_only_what_is_at_the_path_is_touched(image: dict[str, Any], path: list[s
 @pytest.mark.parametrize(
     ("columns", "masks", "message"),
     [
-        ((), {"phone": "rot13"}, "has the mask 'rot13'. Masks: drop, hash, last4"),
+        ((), {"phone": "rot13"}, "has the mask 'rot13'. Masks: drop, null, hash, tokenise, last4, year"),
         ((), {"id": "hash"}, "'id' is a key"),
         ((), {"address": "drop", "address.phone": "hash"}, "`address.phone` is masked by `address` already"),
         ((Column("phone", "string"),), {"phone": "hash"}, "its attribute has the column 'phone'"),

@@ -135,3 +135,10 @@ def test_without_a_key_nothing_is_allowed_on_keys() -> None:
 def test_iam_takes_it_as_an_inline_policy(name: str) -> None:
     # "IAM and AWS STS quotas": for all inline policies of a role, white space not counted.
     assert len(json.dumps(filled(name), separators=(",", ":"))) < 10_240
+
+
+def test_who_replays_may_use_the_key_that_failures_have_of_their_own() -> None:
+    own = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/failures"
+    found = filled("work", failures_kms_key_arn=own, kms_key_arn="")["Statement"]
+    assert [s["Action"] for s in found if s["Resource"] == own] == [["kms:Decrypt", "kms:GenerateDataKey"]]
+    assert own not in json.dumps(filled("work"))

@@ -94,11 +94,12 @@ def test_roles_may_do_what_they_name_and_no_more(name: str, statement: dict[str,
 
 BY_LAMBDA_ITSELF = {"logs:CreateLogStream", "logs:PutLogEvents"}
 # By S3, SQS, Kinesis and S3 Tables in a role's name, where a KMS key is set.
+BY_MASKS = "secretsmanager:GetSecretValue"
 BY_ENCRYPTION = {"kms:Decrypt", "kms:GenerateDataKey"}
 
 
 def test_the_forwarder_may_call_what_its_code_calls() -> None:
-    by_its_code = {"firehose:PutRecordBatch", "s3:PutObject", "sqs:SendMessage"}
+    by_its_code = {"firehose:PutRecordBatch", "s3:PutObject", "sqs:SendMessage", BY_MASKS}
     by_its_event_source = {
         "dynamodb:DescribeStream",
         "dynamodb:GetRecords",
@@ -129,7 +130,8 @@ def test_the_redrive_may_call_what_its_code_calls() -> None:
 
 
 def test_the_transformation_may_keep_what_failed_and_no_more() -> None:
-    assert allowed("TransformRole") == {"s3:PutObject", "kms:GenerateDataKey"} | BY_LAMBDA_ITSELF
+    expected = {"s3:PutObject", BY_MASKS} | BY_LAMBDA_ITSELF | BY_ENCRYPTION
+    assert allowed("TransformRole") == expected
 
 
 def test_firehose_may_read_kinesis_and_call_the_transformation() -> None:
@@ -364,6 +366,8 @@ OUTPUTS = {
         "ForwarderRoleArn",
         "RedriveRoleArn",
         "TransformRoleArn",
+        "MaskKeyArn",
+        "MaskKeyVersion",
         "AnalystPolicyArn",
         "AccessMode",
     ],
@@ -437,3 +441,11 @@ def test_the_doctor_finds_every_stream_by_its_output() -> None:
     found = {name for name in outputs if STREAM_OUTPUT.fullmatch(name)}
     names = ("DeliveryStreamName", "KinesisDeliveryStreamName")
     assert found == {*names, *(stream_output(log, name) for log in others for name in names)}
+
+
+def test_failures_can_have_a_key_of_their_own_and_nothing_else_has_it() -> None:
+    holding = [name for name, r in ALL.items() if "FailuresKmsKeyArn" in json.dumps(r)]
+    assert holding == ["ErrorBucket", "FirehoseRole", "ForwarderRole", "RedriveRole", "TransformRole"]
+    for role in holding[1:]:
+        [granted] = [s for name, s in grants() if name == f"{role}.UseTheKeyOfFailures"]
+        assert granted["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]

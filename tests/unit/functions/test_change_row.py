@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import hashlib
 import itertools
 import json
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from dynaberg.contracts.contract import Column, Contract, load_contract
 from dynaberg.functions import plain_images
 from dynaberg.functions.attributes import ConversionError, converter_for
 from dynaberg.functions.change_row import ChangeConverter
+from dynaberg.functions.masks import MaskKey
 from dynaberg.source.transactions_model import plan_changes
 
 TRANSACTIONS = load_contract(Path(__file__).parents[3] / "data" / "tables" / "transactions.yaml")
@@ -48,8 +48,11 @@ COLUMNS = {
 }
 
 
+KEY = MaskKey("k" * 64)
+
+
 def converter_of(contract: Contract) -> ChangeConverter:
-    return ChangeConverter(json.loads(contract.to_lambda_json()))
+    return ChangeConverter(json.loads(contract.to_lambda_json()), KEY)
 
 
 CONTRACT = Contract("t", "source", "id", "sort", tuple(Column(n, t) for n, t in COLUMNS.items()))
@@ -548,7 +551,7 @@ def test_masked_values_leave_neither_in_a_column_nor_in_an_image() -> None:
     for secret in ("Ada", "49291234", '"1234"', "1815"):
         assert secret not in text
     row = json.loads(text)
-    digest = hashlib.sha256(b"Ada Lovelace").hexdigest()
+    digest = KEY.hash({"S": "Ada Lovelace"})["S"]
     assert (row["name"], row["card"], row.get("birthday")) == (digest, "****", None)
     assert json.loads(row["old_image"]) == {
         "id": {"S": "a"},
@@ -561,7 +564,7 @@ def test_masked_values_leave_neither_in_a_column_nor_in_an_image() -> None:
 def test_a_masked_value_of_another_type_is_masked_too() -> None:
     new = {"id": {"S": "a"}, "sort": {"N": "1"}, "name": {"N": "71"}, "card": {"L": [{"S": "secret-number"}]}}
     row = convert(record("INSERT", new), converter_of(MASKED))
-    assert row["name"] == hashlib.sha256(b'{"N":"71"}').hexdigest()
+    assert row["name"] == KEY.hash({"S": '{"N":"71"}'})["S"]
     assert "secret" not in str(row)
 
 

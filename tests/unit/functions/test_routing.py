@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from dynaberg.contracts import Column, Contract, PathMask
 from dynaberg.contracts.conditions import Condition
 from dynaberg.contracts.project import of_one_source
+from dynaberg.errors import ContractError
+from dynaberg.functions.change_row import MASKED
+from dynaberg.functions.masks import MaskKey
 from dynaberg.functions.routing import Router
 
 KEYS = (Column("pk", "string", attribute="PK"), Column("sk", "string", attribute="SK"))
@@ -34,8 +37,9 @@ CUSTOMERS = Contract(
     (PathMask(("address", "phone"), "drop"),),
     (Condition("entity", "equals", "Customer"),),
 )
+MASK_KEY = MaskKey("k" * 64)
 CONTRACTS = {each.table: each for each in of_one_source([CUSTOMERS, ORDERS])}
-ROUTER = Router(json.loads(CONTRACTS["orders"].to_lambda_json()))
+ROUTER = Router(json.loads(CONTRACTS["orders"].to_lambda_json()), MASK_KEY)
 AT = 1_764_000_000
 KEY = {"PK": {"S": "a"}, "SK": {"S": "b"}}
 
@@ -118,9 +122,33 @@ def test_what_a_table_masks_is_masked_in_the_rest_too() -> None:
     assert "city" in text
 
 
+def test_a_failure_is_kept_with_the_masks_of_each_image_and_goes_where_it_would_have_gone() -> None:
+    customer = image("Customer", email={"S": "a@b"}, address={"M": {"phone": {"S": "5"}}})
+    order = image("Order", email={"S": "c@d"}, total={"S": "much"})
+    kept = ROUTER.mask_record(record(customer, order))
+    assert "a@b" not in json.dumps(kept)
+    assert '"5"' not in json.dumps(kept["dynamodb"]["OldImage"])
+    assert kept["dynamodb"]["NewImage"] == order, "of an order nothing is masked"
+    assert ROUTER.mask_record(kept) is kept
+    kept["dynamodb"]["NewImage"]["total"] = {"N": "2"}
+    assert {row.log for row in ROUTER.rows(kept, 1)[0]} == {"orders_changes", "customers_changes"}
+    wish = ROUTER.mask_record(record(None, image("Wish", email={"S": "a@b"})))
+    assert wish[MASKED]
+    assert "a@b" not in json.dumps(wish)
+
+
+def test_an_item_that_two_tables_claim_is_kept_with_the_masks_of_both() -> None:
+    people = replace(CUSTOMERS, table="people", columns=KEYS, masks=(PathMask(("name",), "last4"),))
+    people = replace(people, when=(Condition("PK", "equals", "a"),))
+    router = Router(json.loads(of_one_source([CUSTOMERS, people])[0].to_lambda_json()), MASK_KEY)
+    kept = router.mask_record(record(None, image("Customer", email={"S": "a@b"}, name={"S": "Ada L"})))
+    assert "a@b" not in json.dumps(kept)
+    assert "Ada" not in json.dumps(kept)
+
+
 def test_an_item_that_two_tables_claim_is_a_failure_that_names_both() -> None:
     also = replace(CUSTOMERS, table="people", when=(Condition("PK", "equals", "a"),))
-    router = Router(json.loads(of_one_source([ORDERS, also])[0].to_lambda_json()))
+    router = Router(json.loads(of_one_source([ORDERS, also])[0].to_lambda_json()), MASK_KEY)
     rows, [error] = router.rows(record(None, image("Order")), 1)
     assert not rows
     assert error.code == "Conversion.SeveralTables"
@@ -142,7 +170,7 @@ def test_what_is_no_change_is_a_failure(change: Any) -> None:
 
 def test_a_table_alone_gets_every_change_as_it_is() -> None:
     alone = replace(ORDERS, when=())
-    router = Router(json.loads(alone.to_lambda_json()))
+    router = Router(json.loads(alone.to_lambda_json()), MASK_KEY)
     for change in (record(None, image("x")), record(image("x"), image("Order")), record(image("x"), None)):
         [row], errors = router.rows(change, 1)
         assert not errors
@@ -188,7 +216,7 @@ def test_the_lambda_and_the_contract_claim_the_same_items(
     when: list[Condition], attribute: dict[str, Any] | None
 ) -> None:
     contract = Contract("t", "Shop", "pk", "sk", KEYS, when=tuple(when))
-    router = Router(json.loads(contract.to_lambda_json()))
+    router = Router(json.loads(contract.to_lambda_json()), MASK_KEY)
     item = KEY | ({} if attribute is None else {"x": attribute})
     assert router.concerns(record(None, item), "t_changes") == contract.claims(item)
 
@@ -201,3 +229,23 @@ def test_conditions_that_exclude_each_other_never_both_hold(
     if first.excludes(second):
         assert not (first.holds(item) and second.holds(item))
     assert first.excludes(second) == second.excludes(first)
+
+
+@pytest.mark.parametrize(
+    ("when", "mask", "refused"),
+    [
+        (Condition("email", "exists", True), "hash", False),
+        (Condition("email", "exists", True), "drop", True),
+        (Condition("email", "equals", "a@b"), "tokenise", True),
+        (Condition("email", "begins_with", "a"), "last4", True),
+    ],
+)
+def test_a_mask_never_sends_a_failure_to_another_table(when: Condition, mask: str, refused: bool) -> None:
+    people = replace(CUSTOMERS, columns=(*KEYS, Column("email", "string", mask=mask)), when=(when,))
+    if not refused:
+        router = Router(json.loads(of_one_source([people])[0].to_lambda_json()), MASK_KEY)
+        kept = router.mask_record(record(None, image(None, email={"S": "a@b"})))
+        assert [row.log for row in router.rows(kept, 1)[0]] == ["customers_changes"]
+        return
+    with pytest.raises(ContractError, match="but a `when` looks at it"):
+        of_one_source([people])

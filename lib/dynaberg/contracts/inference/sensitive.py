@@ -62,7 +62,7 @@ class Suspicion:
     """Why something may be sensitive, and what could be done about it.
 
     Attributes:
-        mask: `drop`, `hash` or `last4`.
+        mask: One of those that a contract can have.
         reason: Why, in a few words.
     """
 

@@ -42,13 +42,14 @@ class Imports(Mapping[str, str]):
     Args:
         settings: The name, and the stream type that decides which outputs there are.
         part: The stack that exports them.
+        keyed_masks: Whether there is a key for masks, too.
     """
 
-    def __init__(self, settings: Settings, part: deploy.Part) -> None:
+    def __init__(self, settings: Settings, part: deploy.Part, *, keyed_masks: bool = False) -> None:
         self._stack_name = deploy.stack_name(settings, part)
         outputs = load_template(deploy.TEMPLATES / f"{part}.yaml")["Outputs"]
-        with_kinesis = settings.stream_type == "kinesis"
-        self._names = [n for n, o in outputs.items() if with_kinesis or o.get("Condition") != "UsesKinesis"]
+        holds = {"UsesKinesis": settings.stream_type == "kinesis", "HasMaskKey": keyed_masks}
+        self._names = [n for n, o in outputs.items() if holds.get(o.get("Condition"), True)]
 
     def __getitem__(self, name: str) -> str:
         """The output's value, imported where it is deployed."""
@@ -83,7 +84,9 @@ def build(app: App) -> dict[str, Stack]:
         raise ContractError(
             msg, hint="Deploy it with wb.deploy_firehose(): the CDK app deploys one whole table."
         )
-    foundation, access, delivery = (Imports(settings, p) for p in ("foundation", "access", "delivery"))
+    keyed = contract.needs_mask_key
+    foundation, delivery = Imports(settings, "foundation"), Imports(settings, "delivery")
+    access = Imports(settings, "access", keyed_masks=keyed)
     stacks = {
         part: Stack(app, f"{settings.name}-{part}", tags=deploy.tags(settings))
         for part in ("foundation", "tables", "access", "delivery", "observe")
@@ -92,7 +95,7 @@ def build(app: App) -> dict[str, Stack]:
         after.add_stack_dependency(before)
     _include(stacks, "foundation", foundation_parameters(settings, contract))
     _add_tables(stacks["tables"], contract, foundation)
-    _include(stacks, "access", access_parameters(settings, foundation, {}))
+    _include(stacks, "access", access_parameters(settings, foundation, {}, mask_key="1" if keyed else ""))
     _include(stacks, "delivery", _delivery(stacks["delivery"], settings, contract, foundation, access))
     _include(stacks, "observe", observe_parameters(settings, foundation, delivery))
     return stacks

@@ -1,8 +1,8 @@
 """Pattern 1: the Lambda between DynamoDB Streams and Firehose; with both patterns it also converts exports.
 
 Environment: `DELIVERY_STREAM_NAME`, `DEAD_LETTER_QUEUE_URL`, `BACKFILL_QUEUE_URL`, `ERROR_BUCKET_NAME`,
-around a change of the stream type `FORWARD_UNTIL` or `TAKEN_OVER_AT`, and with several change logs
-`DELIVERY_STREAM_NAMES`, in JSON. The table contracts are next to the package.
+`MASK_KEY_ARN` if masks need a key, around a change of the stream type `FORWARD_UNTIL` or `TAKEN_OVER_AT`, and
+with several change logs `DELIVERY_STREAM_NAMES`, in JSON. The table contracts are next to the package.
 """
 
 from __future__ import annotations
@@ -125,6 +125,6 @@ def convert_all(
         for row in found:
             rows.setdefault(row.log, []).append(row.data)
         if errors:
-            raw = json.dumps(record).encode()
+            raw = json.dumps(router.mask_record(record)).encode()
             failures += [Failure(raw, change_id_of(record), e.code, e.message) for e in errors]
     return rows, failures

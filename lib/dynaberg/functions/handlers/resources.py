@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from ..masks import read_key
 from ..routing import Router
 
 # A batch is tens of thousands of objects that live for one invocation and hold no cycles. By default Python
@@ -28,8 +29,10 @@ def contracts() -> Any:
 
 @cache
 def router() -> Router:
-    """The router, and the conversion, by these contracts."""
-    return Router(contracts())
+    """The router and the conversion by these contracts, with the key in `MASK_KEY_ARN`, if any."""
+    arn = os.environ.get("MASK_KEY_ARN")
+    secret = client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"] if arn else ""
+    return Router(contracts(), read_key(secret) if arn else None)
 
 
 @cache

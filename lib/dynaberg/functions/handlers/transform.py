@@ -1,7 +1,7 @@
 """Pattern 2: the Lambda that Firehose calls to transform what it read from Kinesis.
 
-Environment: `ERROR_BUCKET_NAME`, and with several change logs `LOG_TABLE_NAME`, the one that this function
-makes rows for. The table contracts are next to the package.
+Environment: `ERROR_BUCKET_NAME`, `MASK_KEY_ARN` if masks need a key, and with several change logs
+`LOG_TABLE_NAME`, the one that this function makes rows for. The table contracts are next to the package.
 Source of the formats: "Transform source data in Amazon Data Firehose", Amazon Data Firehose Developer Guide.
 """
 
@@ -41,8 +41,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             answers[record_id] = {"result": "Ok", "data": base64.b64encode(own.data).decode()}
         # Every change log has a function that gets the same records; the first one keeps what fails.
         if errors and log_name == router().logs[0]:
+            masked = router().mask_record(change)
+            kept = raw if masked is change else json.dumps(masked).encode()
             failed.setdefault(record_id, []).extend(
-                Failure(raw, change_id_of(change), error.code, error.message) for error in errors
+                Failure(kept, change_id_of(change), error.code, error.message) for error in errors
             )
     failures = list(chain.from_iterable(failed.values()))
     if failures and not _keep(failures, received_at_us, context.invoked_function_arn):

@@ -1,0 +1,226 @@
+"""A mask that is added to a live table, and a key that is rotated: rows that are there are masked, too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from dynaberg import deploy, layers, upkeep
+from dynaberg.contracts import Column, Contract
+from dynaberg.contracts.mask_paths import read_path_masks
+from dynaberg.delivery import wait_for_delivery
+from dynaberg.errors import ContractError, DeploymentError, SettingsError
+from dynaberg.masks import detokenise, mask_key_version, mask_keys
+from dynaberg.proof import reconcile
+from dynaberg.upkeep import mask_rotation, masked_rows
+
+SECRETS = ("4111111111111111", "ada@example.org", "PLANTED-phone", "PLANTED-note", "1815-12-10")
+PLAIN = (
+    Column("id", "string"),
+    Column("card", "string"),
+    Column("mail", "string"),
+    Column("born", "date"),
+    Column("place", "struct<phone: string, city: string>"),
+    Column("amount", "long"),
+)
+MASKS = {"card": "hash", "mail": "tokenise", "born": "year"}
+PATHS = tuple(read_path_masks({"place.phone": "hash", "note": "tokenise"}))
+
+
+def contract(name: str, *, masked: bool) -> Contract:
+    columns = tuple(replace(c, mask=MASKS.get(c.name)) if masked else c for c in PLAIN)
+    return Contract("transactions", f"{name}-source", "id", None, columns, PATHS if masked else ())
+
+
+def item(number: int, **attributes: Any) -> dict[str, Any]:
+    return {
+        "id": {"S": f"item-{number}"},
+        "card": {"S": SECRETS[0]},
+        "mail": {"S": SECRETS[1]},
+        "born": {"S": SECRETS[4]},
+        "place": {"M": {"phone": {"S": SECRETS[2]}, "city": {"S": "Bern"}}},
+        "note": {"S": SECRETS[3]},
+        "amount": {"N": str(number)},
+        **attributes,
+    }
+
+
+def deliver(pipeline: Any, described: Contract) -> None:
+    wait_for_delivery(pipeline.session, pipeline.settings, described, progress=False)
+    layers.refresh(pipeline.session, pipeline.settings, described)
+
+
+def rows(pipeline: Any, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pipeline.load(name).scan().to_arrow().to_pylist()
+    return found
+
+
+def left(pipeline: Any) -> list[str]:
+    """The secrets that rows of the tables still show."""
+    text = repr([rows(pipeline, name) for name in ("transactions", "transactions_changes")])
+    return [each for each in SECRETS if each in text]
+
+
+@pytest.fixture(scope="module")
+def live(make_pipeline: Callable[..., Any]) -> Any:
+    """A table without masks that has been at work, and then got some."""
+    pipeline = make_pipeline("gainsmasks", contract("gainsmasks", masked=False))
+    session, settings = pipeline.session, pipeline.settings
+    pipeline.write(*(item(n) for n in range(4)), item(1, amount={"N": "7"}))
+    deliver(pipeline, pipeline.contract)
+    masked = contract("gainsmasks", masked=True)
+    with pytest.warns(UserWarning, match=r"rows from before the mask of born, card.*preview_remask"):
+        layers.create_tables(session, settings, masked)
+    deploy.deploy_firehose(session, settings, masked, buffer_seconds=0)
+    pipeline.write(item(9))
+    deliver(pipeline, masked)
+    return replace(pipeline, contract=masked)
+
+
+def test_a_mask_that_is_added_reaches_the_rows_that_are_there(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = live.session, live.settings, live.contract
+    assert left(live) == [*SECRETS]
+    preview = upkeep.preview_remask(*place).set_index(["table", "column"])
+    assert preview.loc[("transactions", "card"), "values"] == 4
+    assert preview.loc[("transactions_changes", "old_image"), "values"] == 1
+    assert (preview["snapshots_with_values"] > 0).all()
+    assert (preview["removed_after"] > preview["expired_after"]).all()
+    with pytest.raises(SettingsError, match="Nothing was masked"):
+        upkeep.remask(*place, confirm="yes")
+    assert left(live) == [*SECRETS]
+
+    monkeypatch.setattr(masked_rows, "_FILES", 1)
+    once = masked_rows._Work._replace
+
+    def killed(self: Any, *arguments: Any) -> Any:
+        once(self, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(masked_rows._Work, "_replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            upkeep.remask(*place, confirm="transactions")
+    done = upkeep.remask(*place, confirm="transactions")
+    assert not done.empty
+    assert left(live) == []
+    assert upkeep.preview_remask(*place).empty
+    assert len(rows(live, "transactions")) == 5
+    assert len(rows(live, "transactions_changes")) == 6
+
+
+def test_rows_are_as_if_they_had_been_masked_at_once(live: Any) -> None:
+    place = live.session, live.settings, live.contract
+    found = {row["id"]: row for row in rows(live, "transactions")}
+    for row in found.values():
+        for name in ("card", "mail", "born", "place"):
+            assert row[name] == found["item-9"][name], "the last one was masked by the function"
+    assert reconcile(*place).matches
+    docs = {field.name: field.doc for field in live.load("transactions_changes").schema().fields}
+    assert docs["card"] == "Masked: hash, version 1 of the key."
+    live.write(item(3, amount={"N": "8"}))
+    deliver(live, live.contract)
+    report = layers.refresh(*place)
+    assert report["action"].iloc[0] == "none"
+    assert reconcile(*place).matches
+    layers.create_tables(live.session, live.settings, live.contract)
+
+
+def test_older_snapshots_hold_the_values_and_are_named(live: Any) -> None:
+    table = live.load("transactions")
+    texts = [repr(table.scan(snapshot_id=s.snapshot_id).to_arrow().to_pylist()) for s in table.snapshots()]
+    assert SECRETS[0] in texts[0], "time travel shows them until they expire"
+    assert SECRETS[0] not in texts[-1]
+
+
+def test_a_hash_without_a_key_gets_one(live: Any) -> None:
+    place = live.session, live.settings, live.contract
+    key = mask_keys(*place)[0]
+    unkeyed = hashlib.sha256(SECRETS[0].encode()).hexdigest()
+    base = rows(live, "transactions_changes")[0]
+    row = {n: base[n] for n in ("operation", "sequence_number")} | {"change_id": "old", "id": "x"}
+    row |= {"changed_at": 1_700_000_000_000_000, "received_at": 1_700_000_000_000_000, "card": unkeyed}
+    live.send([row | {"old_image": json.dumps({"card": {"S": unkeyed}})}])
+    with live.load("transactions_changes").transaction() as transaction:
+        transaction.remove_properties(layers.MASKS_APPLIED)
+    with pytest.warns(UserWarning, match="or hashed without a key"):
+        layers.create_tables(live.session, live.settings, live.contract)
+    upkeep.remask(*place, confirm="transactions")
+    [found] = [each for each in rows(live, "transactions_changes") if each["change_id"] == "old"]
+    assert found["card"] == key.hash({"S": SECRETS[0]})["S"]
+    assert unkeyed not in repr(found)
+
+
+@pytest.fixture(scope="module")
+def keyed(make_pipeline: Callable[..., Any]) -> Any:
+    pipeline = make_pipeline("rotates", contract("rotates", masked=True))
+    pipeline.write(item(1), item(2), item(2, card={"S": "5555"}), item(3, card={"S": "6666"}))
+    pipeline.write(item(3, card={"S": "7777"}))
+    deliver(pipeline, pipeline.contract)
+    return pipeline
+
+
+def test_a_rotation_masks_again_and_says_what_stays(keyed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = keyed.session, keyed.settings, keyed.contract
+    preview = upkeep.preview_mask_rotation(*place).set_index(["table", "column"])
+    # 6666 is in the log only: in a row, and in the old image of the change after it.
+    assert preview.loc[("transactions_changes", "card"), "older_hashes"] == 1
+    assert preview.loc[("transactions", "card"), "older_hashes"] == 0
+    with pytest.raises(SettingsError, match="The key is as it was"):
+        upkeep.rotate_mask_key(*place, confirm="")
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise DeploymentError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deploy, "change_parameters", refused)
+        with pytest.raises(DeploymentError):
+            upkeep.rotate_mask_key(*place, confirm="transactions")
+    with monkeypatch.context() as patch:
+        patch.setattr(mask_rotation, "mask_rows", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            upkeep.rotate_mask_key(*place, confirm="transactions")
+    done = upkeep.rotate_mask_key(*place, confirm="transactions").set_index(["table", "column"])
+    pd.testing.assert_series_equal(done["values"], preview["values"])
+    assert [key.version for key in mask_keys(*place)] == [2, 1]
+    assert mask_key_version(keyed.session, keyed.settings) == 2
+    newest, oldest = mask_keys(*place)
+    cards = [row["card"] for row in rows(keyed, "transactions_changes")]
+    assert sorted(cards) == sorted(
+        [newest.hash({"S": card})["S"] for card in (SECRETS[0], SECRETS[0], "5555", "7777")]
+        + [oldest.hash({"S": "6666"})["S"]]
+    )
+    assert {row["mail"][:3] for row in rows(keyed, "transactions")} == {"t2:"}
+    assert reconcile(*place).matches
+
+
+def interrupted(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_functions_mask_with_the_new_key_and_old_tokens_are_taken_back(keyed: Any) -> None:
+    place = keyed.session, keyed.settings, keyed.contract
+    newest, oldest = mask_keys(*place)
+    keyed.write(item(4))
+    deliver(keyed, keyed.contract)
+    found = {row["id"]: row for row in rows(keyed, "transactions")}
+    assert found["item-4"]["card"] == found["item-1"]["card"] == newest.hash({"S": SECRETS[0]})["S"]
+    tokens = [key.tokenise({"S": SECRETS[1]})["S"] for key in (oldest, newest)]
+    assert detokenise(*place, [*tokens, None]) == [SECRETS[1], SECRETS[1], None]
+    docs = {field.name: field.doc for field in keyed.load("transactions").schema().fields}
+    assert docs["card"] == "Masked: hash, version 2 of the key."
+    deploy.deploy_firehose(*place, buffer_seconds=0)
+    assert mask_key_version(keyed.session, keyed.settings) == 2, "a deployment does not go back"
+
+
+def test_without_a_key_there_is_nothing_to_rotate(keyed: Any) -> None:
+    plain = contract("rotates", masked=False)
+    with pytest.raises(ContractError, match="has a key"):
+        upkeep.rotate_mask_key(keyed.session, keyed.settings, plain, confirm="transactions")
