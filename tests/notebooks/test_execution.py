@@ -24,7 +24,8 @@ PARAMETERS = {
     "07_when_things_break": {"CHANGES": 20, "BUFFER_SECONDS": 0},
     "08_look_after_files": {"SETTLED": 1, "RUNS": 1},
     "09_your_own_table": {"CUSTOMERS": 10, "BUFFER_SECONDS": 0},
-    "10_clean_up": {"CHANGES_PER_DAY": 0, "ITEM_BYTES": 1},
+    "10_day_two": {"CHANGES": 100, "BUFFER_SECONDS": 0},
+    "11_clean_up": {"CHANGES_PER_DAY": 0, "ITEM_BYTES": 1},
 }
 
 
@@ -80,7 +81,7 @@ def test_it_runs_quietly_and_draws(walked: dict[str, Stop], name: str) -> None:
 def test_the_walk_reached_what_it_says(walked: dict[str, Stop]) -> None:
     assert walked["03_generate_traffic"].headline.startswith("600 changes arrived: 360 inserts, 150 updates")
     assert "equal to DynamoDB in every column" in walked["04_query"].headline
-    assert walked["10_clean_up"].headline.endswith("removed, none left.")
+    assert walked["11_clean_up"].headline.endswith("removed, none left.")
     assert walked["07_when_things_break"].headline.endswith(
         "rows equal DynamoDB and the log; nothing was lost."
     )
@@ -93,7 +94,7 @@ def test_the_second_time_finds_nothing_to_merge_and_the_same_rows(walked: dict[s
 
 
 def test_the_last_notebook_stopped_the_local_aws(walked: dict[str, Stop], project: Path) -> None:
-    assert walked["10_clean_up"].failure == ""
+    assert walked["11_clean_up"].failure == ""
     assert local_aws.status(project / "data" / "local") is None
 
 
@@ -107,7 +108,7 @@ def test_a_notebook_from_the_middle_builds_what_it_needs(
     walked: dict[str, Stop], run: Callable[..., Stop]
 ) -> None:
     """After the clean-up nothing is there: no local AWS, no stack, no table."""
-    assert walked["10_clean_up"].failure == ""
+    assert walked["11_clean_up"].failure == ""
     stop = run("06_profile")
     assert not stop.failure
     assert "columns profiled" in stop.headline

@@ -32,7 +32,7 @@ PLACES = {
     "pyiceberg's rows": ("06_profile", 'EqualTo("currency", CURRENCY)'),
     "pyiceberg's metadata": ("08_look_after_files", "inspect.files()"),
     "boto3 by itself": ("09_your_own_table", "make_shop("),
-    "a clean-up": ("10_clean_up", "wb.clean_up("),
+    "a clean-up": ("11_clean_up", "wb.clean_up("),
 }
 BEFORE = """
 from pyiceberg.expressions import EqualTo

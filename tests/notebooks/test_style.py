@@ -58,7 +58,8 @@ def test_their_names_are_these_and_count_without_a_gap():
         "07_when_things_break",
         "08_look_after_files",
         "09_your_own_table",
-        "10_clean_up",
+        "10_day_two",
+        "11_clean_up",
     ]
 
 
