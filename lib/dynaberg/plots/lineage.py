@@ -36,6 +36,8 @@ _LOOKS = {
 }
 _UNITS = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
 _WIDTH, _HEIGHT, _LETTERS = 0.86, 0.8, 20
+# The height of a line of text.
+_LINE = 0.12
 _COLUMNS = ("box", "kind", "depth", "inputs", "rows", "age_seconds", "outcome", "status")
 Place = tuple[float, float]
 
@@ -94,13 +96,13 @@ def _draw_box(ax: Axes, row: Mapping[Any, Any], place: Place) -> None:
     name = "\n".join(textwrap.wrap(shorten(row["box"], 2 * _LETTERS), _LETTERS))
     facts = [] if pd.isna(row["rows"]) else [counted(int(row["rows"]), "row")]
     facts += [] if pd.isna(row["age_seconds"]) else [_age(float(row["age_seconds"]))]
-    words = [
-        str(row["kind"]),
-        ", ".join(facts),
-        shorten(row["outcome"], _LETTERS + 4) if row["outcome"] else "",
-    ]
-    ax.text(x, y + 0.1, name, ha="center", va="bottom", weight="bold", color=INK, fontsize=SMALL)
-    ax.text(x, y + 0.05, "\n".join(filter(None, words)), ha="center", va="top", color=INK, fontsize=SMALL)
+    # What a failure says of the table itself, the box says already.
+    outcome = str(row["outcome"] or "").replace(f"{row['box']} was not built, because checks failed: ", "")
+    last = shorten(outcome, _LETTERS + 4) if outcome else ""
+    words = [*filter(None, [str(row["kind"]), ", ".join(facts), last])]
+    middle = y + (len(words) - name.count("\n") - 1) / 2 * _LINE
+    ax.text(x, middle, name, ha="center", va="bottom", weight="bold", color=INK, fontsize=SMALL)
+    ax.text(x, middle, "\n".join(words), ha="center", va="top", color=INK, fontsize=SMALL)
 
 
 def _draw_arrows(ax: Axes, row: Mapping[Any, Any], places: Mapping[str, Place]) -> None:
