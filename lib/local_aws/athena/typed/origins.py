@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from operator import is_
 
 from sqlglot import exp
 
@@ -10,6 +12,8 @@ from local_aws.athena.typed.scopes import named_cte
 
 Node = exp.Expr
 Origin = tuple[Node, exp.Select | None]
+MOST_KNOWN = 16
+KNOWN: dict[int, tuple[Sequence[Node], Mapping[str, Sequence[Node]]]] = {}
 
 
 def variable_sources(name: exp.Identifier) -> list[Node]:
@@ -78,8 +82,22 @@ def select_origins(name: str, place: int | None, query: exp.Select) -> Iterator[
     if place is not None and place < len(query.expressions) and not query.is_star:
         yield query.expressions[place].unalias(), query
         return
+    named = by_name(query)
+    yield from ((expression.unalias(), query) for expression in named.get(name, ()))
+    for _ in named.get("*", ()):
+        yield from column_origins(exp.column(name), query)
+
+
+def by_name(query: exp.Select) -> Mapping[str, Sequence[Node]]:
+    """The expressions of a SELECT by their names, its stars as `*`; read once, for it may have hundreds."""
+    known, names = KNOWN.get(id(query), ((), {}))
+    if len(known) == len(query.expressions) and all(map(is_, known, query.expressions)):
+        return names
+    found: defaultdict[str, list[Node]] = defaultdict(list)
     for expression in query.expressions:
-        if expression.alias_or_name.lower() == name:
-            yield expression.unalias(), query
-        elif expression.is_star:
-            yield from column_origins(exp.column(name), query)
+        found["*" if expression.is_star else expression.alias_or_name.lower()].append(expression)
+    if len(KNOWN) >= MOST_KNOWN:
+        KNOWN.clear()
+    # Kept with its expressions, whose places in memory are no others' as long as they are here.
+    KNOWN[id(query)] = list(query.expressions), found
+    return found
