@@ -95,6 +95,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def to_duckdb(tree: exp.Expr) -> str:
-    """A tree as DuckDB's SQL; every name in quotes, for DuckDB reserves words that Athena does not."""
-    return tree.sql(dialect=DuckSql, normalize_functions=False, identify=True, copy=True)
+def to_duckdb(tree: exp.Expr, *, copy: bool = True) -> str:
+    """A tree as DuckDB's SQL, which changes it without a copy.
+
+    Every name is in quotes, for DuckDB reserves words that Athena does not.
+    """
+    return tree.sql(dialect=DuckSql, normalize_functions=False, identify=True, copy=copy)

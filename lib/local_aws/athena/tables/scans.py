@@ -60,7 +60,7 @@ def texts_of(tables: Tables, query: Node) -> Texts:
         query: The query, translated; it is changed.
     """
     by_name = to_duckdb(query)
-    return Texts(by_name, to_duckdb(query) if put_scans(tables, query) else None)
+    return Texts(by_name, to_duckdb(query, copy=False) if put_scans(tables, query) else None)
 
 
 def put_scans(tables: Tables, query: Node) -> bool:

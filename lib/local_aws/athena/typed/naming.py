@@ -60,7 +60,7 @@ def source_columns(select: exp.Select, columns_of: Columns) -> set[str] | None:
             asked = scope_of(scope)
             asked.set("expressions", [exp.Star()])
             try:
-                known |= {name.lower() for name in columns_of(to_duckdb(asked))}
+                known |= {name.lower() for name in columns_of(to_duckdb(asked, copy=False))}
             except duckdb.Error:
                 return None
         scope = scope.parent

@@ -140,10 +140,9 @@ def described(select: exp.Select, nodes: Sequence[Node], describe: Describe) -> 
 
 
 def types_in(scope: exp.Select, nodes: Sequence[Node], describe: Describe) -> list[str]:
-    """The types of expressions in a scope."""
-    asked = scope.copy()
-    asked.set("expressions", [exp.alias_(node.copy(), f"c{i}") for i, node in enumerate(nodes)])
-    return describe(to_duckdb(asked))
+    """The types of expressions in a scope, which is changed."""
+    scope.set("expressions", [exp.alias_(node.copy(), f"c{i}") for i, node in enumerate(nodes)])
+    return describe(to_duckdb(scope, copy=False))
 
 
 def one_type(select: exp.Select, node: Node, describe: Describe) -> str | None:
@@ -152,7 +151,7 @@ def one_type(select: exp.Select, node: Node, describe: Describe) -> str | None:
     outer = select.parent_select
     while True:
         try:
-            return types_in(scope, [node], describe)[0]
+            return types_in(scope.copy(), [node], describe)[0]
         except duckdb.Error:
             if outer is None:
                 return None

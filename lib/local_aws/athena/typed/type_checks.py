@@ -51,7 +51,7 @@ def check_columns_match(operation: exp.SetOperation, describe: Describe) -> None
     for side in (operation.this, operation.expression):
         asked = exp.Select(expressions=[exp.Star()], from_=exp.From(this=exp.Subquery(this=side.copy())))
         asked.set("with_", visible_ctes(operation))
-        kinds = describe(to_duckdb(asked))
+        kinds = describe(to_duckdb(asked, copy=False))
         for null in only_nulls(side):
             kinds[null] = "NULL"
         sides.append(kinds)
