@@ -16,6 +16,7 @@ from dynaberg.deploy.parameters import (
     delivery_parameters,
     foundation_parameters,
     observe_parameters,
+    pace_of,
 )
 from dynaberg.deploy.stack_state import (
     Part,
@@ -33,7 +34,6 @@ from dynaberg.deploy.stacks import (
     exists,
     grants,
     outputs,
-    pace_of,
     policy,
     preview,
     tags,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dynaberg.contracts import Contract
+from dynaberg.deploy.stack_state import stack_name, stack_parameters
 from dynaberg.deploy.template import STREAM_OUTPUTS, stream_output
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
+
+if TYPE_CHECKING:
+    import boto3
 
 # The value of a parameter for something that this deployment does not have.
 NONE = "none"
@@ -211,3 +216,20 @@ def planned_access(settings: Settings, account: str) -> dict[str, str]:
     names = ["FirehoseRoleArn", "ForwarderRoleArn", "RedriveRoleArn"]
     names += ["TransformRoleArn"] if settings.stream_type == "kinesis" else []
     return dict.fromkeys(names, f"arn:aws:iam::{account}:role/planned")
+
+
+def pace_of(session: boto3.Session, settings: Settings) -> dict[str, int]:
+    """How fast the delivery that is up is, as arguments of `deploy_firehose`."""
+    before = stack_parameters(session, stack_name(settings, "delivery"))
+    names = ("buffer_seconds", "redrive_attempts", "redrive_seconds")
+    return {
+        name: int(before.get(parameter, default))
+        for name, (parameter, default) in zip(names, _PACE.items(), strict=True)
+    }
+
+
+_PACE = {
+    "BufferSeconds": Pace.buffer_seconds,
+    "RedriveAttempts": Pace.redrive_attempts,
+    "FirstDelaySeconds": Pace.redrive_seconds,
+}

@@ -23,6 +23,7 @@ from dynaberg.deploy.parameters import (
     delivery_parameters,
     foundation_parameters,
     observe_parameters,
+    pace_of,
     planned_access,
     planned_foundation,
 )
@@ -273,21 +274,6 @@ def tags(settings: Settings) -> dict[str, str]:
     return {TAG: settings.name}
 
 
-def pace_of(session: boto3.Session, settings: Settings) -> dict[str, int]:
-    """How fast the delivery that is up is, as arguments of `deploy_firehose`."""
-    before = stack_parameters(session, stack_name(settings, "delivery"))
-    names = ("buffer_seconds", "redrive_attempts", "redrive_seconds")
-    return {
-        name: int(before.get(parameter, default))
-        for name, (parameter, default) in zip(names, _PACE.items(), strict=True)
-    }
-
-
-_PACE = {
-    "BufferSeconds": Pace.buffer_seconds,
-    "RedriveAttempts": Pace.redrive_attempts,
-    "FirstDelaySeconds": Pace.redrive_seconds,
-}
 _HANDED_OVER = {"StreamType", "ForwardUntil", "TakenOverAt"}
 
 
