@@ -159,7 +159,7 @@ def check_confirmation(wanted: Wanted, confirm: str) -> None:
 
 def _nothing(wanted: Wanted) -> NotFoundError:
     msg = f"No table, bucket, queue or stream of {wanted.contract.table!r} holds {_typed(wanted)!r}."
-    return NotFoundError(msg, hint="Check the spelling; preview_forget(…) shows where it is looked.")
+    return NotFoundError(msg, hint="Check the spelling; preview_forget(…) shows every place.")
 
 
 def alive_items(session: boto3.Session, wanted: Wanted) -> list[Key]:
