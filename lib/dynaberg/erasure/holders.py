@@ -61,7 +61,7 @@ def find_rows(table: Table, wanted: Wanted) -> Held:
         table: Native pyiceberg table.
         wanted: The items, as the table has their keys.
     """
-    names = [*wanted.contract.key, *({wanted.column.name, *IMAGES} if wanted.column else ())]
+    names = [*wanted.contract.key, "changed_at", *({wanted.column.name, *IMAGES} if wanted.column else ())]
 
     def count(rows: pa.Table) -> tuple[int, set[Key]]:
         found = wanted.keys_in(rows)

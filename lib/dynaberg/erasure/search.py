@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,7 @@ class Search:
             moment: When the tombstones were written.
         """
         self._moment = moment
+        self.wanted = replace(self.wanted, until=moment)
         self._stores(removing=True)
         for place in found.places:
             if place.contract and place.kind != OTHER:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.contracts import MISFITS, canonical_json, column_reader, key_attribute
-from dynaberg.delivery import row_converter, source_of
+from dynaberg.delivery import change_time, row_converter, source_of
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.masks import ANY_KEY
@@ -36,12 +36,14 @@ class Wanted:
         keys: Keys of the items, with the types of the key columns.
         column: The column by whose value they were found; None if a key was given.
         value: That value.
+        until: What was changed later is not meant: the application has written it anew; None for all.
     """
 
     contract: Contract
     keys: frozenset[Key] = field(default=frozenset(), repr=False)
     column: Column | None = None
     value: Any = field(default=None, repr=False)
+    until: datetime | None = None
 
     def with_keys(self, keys: Collection[Key]) -> Wanted:
         """The same with more keys."""
@@ -81,7 +83,7 @@ class Wanted:
         records = {_spelled(self._attributes(key)) for key in self.keys}
         rows = {json.dumps(values) for _, values, _ in self.key_rows()}
         wanted = {} if self.column is None else {self.column.attribute: _attribute(self.column, self.value)}
-        return Matcher(self.contract, records, rows, wanted)
+        return Matcher(self.contract, records, rows, wanted, self.until)
 
     def rows_of(self, rows: pa.Table) -> list[int]:
         """The positions of rows of these items.
@@ -99,7 +101,11 @@ class Wanted:
         values = pa.array([each[0] for each in self.keys], first.type)
         near = pc.indices_nonzero(pc.is_in(first, value_set=values))
         found = zip(*(rows.column(name).take(near).to_pylist() for name in key), strict=True)
-        return [at for at, each in zip(near.to_pylist(), found, strict=True) if each in self.keys]
+        at = [place for place, each in zip(near.to_pylist(), found, strict=True) if each in self.keys]
+        if self.until is None or "changed_at" not in rows.column_names or not at:
+            return at
+        made = rows.column("changed_at").take(pa.array(at, pa.int64())).to_pylist()
+        return [place for place, moment in zip(at, made, strict=True) if moment <= self.until]
 
     def keys_in(self, rows: pa.Table) -> set[Key]:
         """The keys of rows that have the value: in its column, or in an image, packed or not.
@@ -138,16 +144,21 @@ class Matcher:
         records: Spellings of their keys in change records.
         rows: Spellings of their keys in change rows.
         attributes: DynamoDB attributes by name: a document with one of them is of such an item, too.
+        until: What was changed later is not meant; None for all.
     """
 
     contract: Contract
     records: Collection[str]
     rows: Collection[str]
     attributes: Mapping[str, Any]
+    until: datetime | None = None
 
     def __call__(self, document: Any) -> bool:
         """Whether a change record or a change row is of one of the items."""
         if not isinstance(document, dict):
+            return False
+        made = change_time(document) if self.until else None
+        if self.until and made and made > self.until:
             return False
         change = document.get("dynamodb")
         if not isinstance(change, dict):

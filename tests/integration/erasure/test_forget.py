@@ -224,6 +224,8 @@ def test_neither_replay_nor_backfill_brings_it_back(pipeline: Any) -> None:
     # What the application writes later is let through, and a wait does not expect what was forgotten.
     deliver(pipeline, lambda: pipeline.write({**gone, "status": {"S": "new"}}), 1)
     assert rows() == [("INSERT", "new")]
+    (log,) = again.check().df.query("place == 'transactions_changes'").to_dict("records")
+    assert (log["found"], log["left"]) == (0, 0), "what was written after it is not meant"
     backfill(session, settings, contract, progress=False)
     assert sorted(rows()) == [("INSERT", "new"), ("SNAPSHOT", "new")]
 

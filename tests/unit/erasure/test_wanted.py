@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -125,6 +125,24 @@ def test_a_tombstone_holds_old_rows_of_its_key_and_no_others(kind: str, value: A
     later = row.replace(b"1700000000000000", b"1700000000000001")
     assert not is_held("orders_changes", later)
     assert is_held("orders_changes", later.replace(b"INSERT", b"SNAPSHOT"))
+
+
+def test_what_was_written_after_it_is_not_meant() -> None:
+    moment = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    wanted = replace(WANTED, until=moment)
+    made = [moment, moment + timedelta(microseconds=1)]
+    kind = pa.timestamp("us", "UTC")
+    rows = pa.table({"id": ["A-1", "A-1"], "at": [7, 7], "changed_at": pa.array(made, kind)})
+    assert WANTED.rows_of(rows) == [0, 1]
+    assert wanted.rows_of(rows) == [0]
+    later = record("A-1", NewImage={})
+    later["dynamodb"]["ApproximateCreationDateTime"] = int(moment.timestamp()) + 1
+    assert WANTED.matcher()(later)
+    assert not wanted.matcher()(later)
+    assert wanted.matcher()(record("A-1", NewImage={}))
+    row = {"change_id": "c", "id": "A-1", "at": 7, "changed_at": int(moment.timestamp() * 1_000_000) + 1}
+    assert WANTED.matcher()(row)
+    assert not wanted.matcher()(row)
 
 
 def error_line(document: Any) -> bytes:
