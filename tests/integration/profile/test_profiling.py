@@ -11,7 +11,7 @@ from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from dynaberg import catalog, plots
 from dynaberg.errors import NotFoundError
-from dynaberg.profile import profile_columns, profile_files, profile_partitions
+from dynaberg.profile import columns, profile_columns, profile_files, profile_partitions
 from dynaberg.profile.drift import drift
 from dynaberg.upkeep import compaction_saving
 
@@ -36,6 +36,21 @@ def test_the_columns(story: Any) -> None:
     assert by_name.loc["active", "top"] == [("true", 20), ("false", 19)]
     assert by_name.loc["id", "top"] == [], "keys have no frequent values"
     assert by_name.loc["tags", "min"] is None
+
+
+def test_in_a_large_table_the_values_of_columns_with_many_are_not_counted(
+    story: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = story.pipeline
+    table = pipeline.load("transactions")
+    small = profile_columns(pipeline.session, pipeline.settings, table).set_index("column")
+    monkeypatch.setattr(columns, "_MANY_ROWS", 0)
+    monkeypatch.setattr(columns, "_MANY_VALUES", 1)
+    large = profile_columns(pipeline.session, pipeline.settings, table).set_index("column")
+    assert large.loc["day", "top"] == small.loc["day", "top"] == [("2026-01-31", 39)]
+    assert [large.loc[name, "top"] for name in ("status", "tags.element", "prices.key")] == [[], [], []]
+    exact = ["type", "rows", "nulls", "min", "max"]
+    assert large[exact].astype(str).equals(small[exact].astype(str))
 
 
 def test_the_histograms(story: Any) -> None:
