@@ -243,6 +243,13 @@ def test_create_table_as_select(shop: Shop, stock: str) -> None:
     assert "bad" not in [name for _, name in shop.catalog.list_tables(NAMESPACE)]
 
 
+def test_a_with_query_may_have_the_name_of_the_table_that_it_reads(shop: Shop, stock: str) -> None:
+    shop.change("DROP TABLE IF EXISTS narrowed")
+    narrowed = "WITH stock AS (SELECT item, n FROM stock WHERE n > 10) SELECT item, n + 1 AS n FROM stock"
+    assert shop.change(f"CREATE TABLE narrowed AS {narrowed}") == 2
+    assert shop.rows("narrowed") == [("ink", 21), ("pad", 31)]
+
+
 @pytest.mark.parametrize("moment", ["current_timestamp", "ARRAY[current_timestamp]"])
 def test_ctas_takes_no_time_zone(shop: Shop, moment: str) -> None:
     """ "Supported data types for Iceberg tables in Athena": DDL has timestamps without time zone only."""
