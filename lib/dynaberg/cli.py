@@ -55,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
         action.set_defaults(run=run)
         if name == "stop":
             action.add_argument("--force", action="store_true", help="although somebody else is connected")
+        if name == "start":
+            action.add_argument(
+                "--enforce-iam", action="store_true", help="check calls against their callers' policies"
+            )
     _add_room(commands.add_parser("room", help="a room of learners: check, seat, reset, sheet"))
     _add_contract(commands.add_parser("contract", help="the table contract: infer"))
     made = {
@@ -122,11 +126,13 @@ def _sample(text: str) -> int | None:
 # dynaberg local … -------------------------------------------------------------------------------
 
 
-def _local_start(_: argparse.Namespace) -> int:
-    status = local.start(_local_settings())
+def _local_start(options: argparse.Namespace) -> int:
+    status = local.start(_local_settings(), enforce_iam=options.enforce_iam)
     print(f"The local AWS runs at {status.endpoint} (process {status.pid}), state in {status.state_dir}.")
     if status.restored == "unclean":
         print(f"It had not been stopped cleanly; it started from {status.restored_from or 'nothing'}.")
+    if status.enforces_iam:
+        print("Calls with the keys of users and roles are checked against their policies.")
     print('To use it from other AWS clients: eval "$(dynaberg local env)"')
     return 0
 

@@ -25,8 +25,12 @@ USERS = "users"
 """Folder of the processes that are connected, in that of the state."""
 
 
-def start(settings: Settings) -> Status:
+def start(settings: Settings, *, enforce_iam: bool = False) -> Status:
     """Start the local AWS, or find the one that is running on the settings' state folder.
+
+    Args:
+        settings: The folder of the state, and the Region.
+        enforce_iam: Check calls with the keys of users and roles against their policies.
 
     Raises:
         LocalAwsError: It is not installed, its port is taken, or it does not come up.
@@ -38,7 +42,10 @@ def start(settings: Settings) -> Status:
         msg = f"LOCAL_AWS_PYTHON is {python!r}, which is not a program."
         raise SettingsError(msg, hint="Name the Python of the local AWS's own environment, or unset it.")
     with _door() as local_aws:
-        status: Status = local_aws.start(settings.local_state, port=port(), region=settings.region or REGION)
+        region = settings.region or REGION
+        status: Status = local_aws.start(
+            settings.local_state, port=port(), region=region, enforce_iam=enforce_iam
+        )
     if settings.region not in (None, status.region):
         msg = f"`region` is {settings.region!r}, but the running local AWS uses {status.region!r}."
         raise SettingsError(

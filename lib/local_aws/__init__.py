@@ -7,7 +7,8 @@
     boto3.client("dynamodb").list_tables()
 
 This is the door: it starts, finds and stops the server process and imports the standard library only.
-Everything else goes over HTTP. IAM and Lake Formation are not enforced.
+Everything else goes over HTTP. IAM is enforced
+on request, Lake Formation is not.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class Status:
         damaged: A file of a newer checkpoint, which was passed over for `restored_from`.
         checkpoint_at: When its state was last kept aside since; a kill goes back to that.
         checkpoint_error: Why the last attempt at that failed, in a sentence.
+        enforces_iam: Whether calls are checked against the policies of their callers.
     """
 
     endpoint: str
@@ -95,6 +97,7 @@ class Status:
     damaged: str | None = None
     checkpoint_at: datetime | None = None
     checkpoint_error: str | None = None
+    enforces_iam: bool = False
 
     @property
     def is_current(self) -> bool:
@@ -108,6 +111,7 @@ def start(
     port: int = DEFAULT_PORT,
     region: str = "us-east-1",
     checkpoint_seconds: float = 45,
+    enforce_iam: bool = False,
     timeout_seconds: float = 30,
 ) -> Status:
     """Start the local AWS, or find the one that runs on this state folder.
@@ -120,6 +124,8 @@ def start(
         port: TCP port on 127.0.0.1.
         region: AWS Region to play.
         checkpoint_seconds: How often its state is kept aside while it changes: what a kill may cost.
+        enforce_iam: Whether calls with the keys of users and roles are checked against their policies; the
+            account's own keys, those of `env`, may do everything.
         timeout_seconds: How long to wait for it, in seconds.
 
     Returns:
@@ -134,6 +140,9 @@ def start(
     deadline = time.monotonic() + timeout_seconds
     with _only_one(state_dir, deadline):
         running = status(state_dir)
+        if running and enforce_iam and not running.enforces_iam:
+            msg = f"The local AWS that runs on {state_dir} does not enforce IAM."
+            raise LocalAwsError(msg, hint="Stop it first; it keeps its state.")
         if running:
             return running
         _wait_for_end(state_dir, deadline)
@@ -141,6 +150,7 @@ def start(
         _check_port(port)
         options = ["--state-dir", str(state_dir), "--port", str(port), "--region", region]
         options += ["--checkpoint-seconds", str(checkpoint_seconds)]
+        options += ["--enforce-iam"] if enforce_iam else []
         pid = process.spawn(options, state_dir / "local-aws.log")
         return _wait_for_health(state_dir, pid, deadline)
 

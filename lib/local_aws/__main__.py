@@ -14,7 +14,7 @@ from local_aws.environment import DEFAULT_PORT
 
 def start(options: argparse.Namespace) -> None:
     """Start it, or find it."""
-    print(describe(local_aws.start(options.state_dir, port=options.port)))
+    print(describe(local_aws.start(options.state_dir, port=options.port, enforce_iam=options.enforce_iam)))
 
 
 def stop(options: argparse.Namespace) -> None:
@@ -72,6 +72,9 @@ def main() -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--state-dir", type=Path, default=Path("data/local"), help="default: data/local")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default: 4566")
+    parser.add_argument(
+        "--enforce-iam", action="store_true", help="check calls against their callers' policies"
+    )
     options = parser.parse_args()
     try:
         COMMANDS[options.command](options)

@@ -11,6 +11,7 @@ __all__ = [
     "dynamodb_exports",
     "dynamodb_values",
     "functions",
+    "iam",
     "kinesis",
     "persistence",
     "s3",

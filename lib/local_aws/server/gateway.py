@@ -38,6 +38,7 @@ from local_aws.seams import (
     functions,
     persistence,
 )
+from local_aws.server.guard import Guard
 from local_aws.server.visitors import refusal, without_sharing
 from local_aws.wire import (
     AwsError,
@@ -358,4 +359,7 @@ def create_app(
         Repeated("reporting the queues", partial(report_queues, ministack, region), 10.0),
         Athena(ministack, tables, state_dir, endpoint),
     ]
-    return Gateway(ministack, faults.before(services), about, on_started, on_saved)
+    services = faults.before(services)
+    if about.get("enforces_iam"):
+        services = Guard().before(services)
+    return Gateway(ministack, services, about, on_started, on_saved)

@@ -167,7 +167,9 @@ async def serve(state_dir: Path, about: dict[str, Any], checkpoint_seconds: floa
     await hypercorn_serve(checkpoints, config, shutdown_trigger=wait_for_stop)
 
 
-def run(state_dir: Path, port: int, region: str, checkpoint_seconds: float) -> None:
+def run(
+    state_dir: Path, port: int, region: str, checkpoint_seconds: float, *, enforce_iam: bool = False
+) -> None:
     """Restore the state, then serve; one server at a time on a state folder."""
     started_at = datetime.now(UTC)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -194,6 +196,7 @@ def run(state_dir: Path, port: int, region: str, checkpoint_seconds: float) -> N
         "restored_from": restored.saved_at and restored.saved_at.isoformat(),
         "damaged": restored.damaged and str(restored.damaged),
         "code": process.code_digest(),
+        "enforces_iam": enforce_iam,
     }
     record = state_dir / "gateway.json"
     write_json(record, about)
@@ -210,9 +213,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--checkpoint-seconds", type=float, default=45)
+    parser.add_argument("--enforce-iam", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run(options.state_dir.resolve(), options.port, options.region, options.checkpoint_seconds)
+    run(
+        options.state_dir.resolve(),
+        options.port,
+        options.region,
+        options.checkpoint_seconds,
+        enforce_iam=options.enforce_iam,
+    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ CALLS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "resourcegroupstaggingapi": ("get_resources", {}),
     "s3": ("get_bucket_location", {"Bucket": "throttled"}),
     "s3tables": ("list_table_buckets", {}),
+    "secretsmanager": ("list_secrets", {}),
     "sqs": ("list_queues", {}),
     "stepfunctions": ("list_state_machines", {}),
     "sts": ("get_caller_identity", {}),
