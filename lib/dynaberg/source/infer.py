@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynaberg.contracts import Contract, load_contract, overlap
-from dynaberg.contracts.inference import Draft, EntityTypes, attributes_by_name
+from dynaberg.contracts.inference import Draft, EntityTypes, attributes_by_name, keep_comments
 from dynaberg.errors import ContractError, NotFoundError, SettingsError
 from dynaberg.source.adoption import describe_source
 from dynaberg.source.sampling import Sample
@@ -169,13 +169,12 @@ def _conclude(
     """Write what was drafted, or show what would change in the file that exists."""
     drafted = draft.write(existing)
     before = file.read_text(encoding="utf-8") if existing else ""
-    written = existing is None or (overwrite and before != drafted.text)
+    text = keep_comments(before, drafted.text) if existing else drafted.text
+    written = existing is None or (overwrite and before != text)
     if written:
-        _write(file, drafted.text)
-    diff = _diff(file, before, drafted.text) if existing else ""
-    return InferredContract(
-        drafted.contract, file, reading.items, reading.read_units, written, diff, drafted.text
-    )
+        _write(file, text)
+    diff = _diff(file, before, text) if existing else ""
+    return InferredContract(drafted.contract, file, reading.items, reading.read_units, written, diff, text)
 
 
 def _existing(file: Path, table: str) -> Contract | None:
