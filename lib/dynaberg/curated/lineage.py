@@ -52,7 +52,9 @@ def lineage(
     names = [name for contract in contracts for name in (contract.log_name, contract.table)]
     more = [name for name in names if name in plan.existing and name not in plan.states]
     states = {**plan.states, **load_states(iceberg, settings, more)}
-    boxes = [box for contract in contracts for box in _pipeline(session, iceberg, settings, contract, states)]
+    pipelines = (_pipeline(session, iceberg, settings, contract, states) for contract in contracts)
+    # Tables of one source share its box.
+    boxes = [*{box[0]: box for pipeline in pipelines for box in pipeline}.values()]
     boxes += _inputs(plan, {box[0] for box in boxes}, states)
     boxes += _curated(plan, states)
     deepest = max((box[2] for box in boxes), default=0)
@@ -75,10 +77,12 @@ def _pipeline(
     contract: Contract,
     states: Mapping[str, TableState],
 ) -> Iterator[Box]:
-    """The source, the change log and the current table of a contract."""
+    """The source, the change log and the current table of a contract; what none claims has only a log."""
     yield _source(session, contract.source_table)
     log, current = states.get(contract.log_name), states.get(contract.table)
     yield _box(contract.log_name, "change log", 1, [contract.source_table], log, "delivered", "fresh")
+    if contract.is_rest:
+        return
     merged = ""
     if current is not None:
         merged = catalog.load_table(iceberg, settings, contract.table).properties.get(MERGED_SNAPSHOT, "")

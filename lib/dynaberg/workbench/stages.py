@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 import boto3
+import pandas as pd
 
 from dynaberg import deploy
 from dynaberg.settings import Settings, check_choice
 from dynaberg.workbench.table import Table
+from dynaberg.workbench.tables import DEPLOYED
 
 Stage = Literal["cdc", "firehose", "traffic", "refresh"]
 
@@ -21,7 +23,8 @@ class _Pipeline(Protocol):
     def settings(self) -> Settings: ...
     @property
     def session(self) -> boto3.Session: ...
-    def table(self) -> Table: ...
+    def table(self, name: str | None = None) -> Table: ...
+    def tables(self) -> pd.DataFrame: ...
     def enable_cdc(self) -> object: ...
     def integrate_analytics(self) -> object: ...
     def deploy_firehose(self, *, buffer_seconds: int) -> object: ...
@@ -62,7 +65,9 @@ def _traffic(pipeline: _Pipeline) -> None:
 
 
 def _refresh(pipeline: _Pipeline) -> None:
-    pipeline.table().refresh()
+    tables = pipeline.tables()
+    for name in tables.loc[(tables["state"] == DEPLOYED) & tables["rows"].notna(), "table"]:
+        pipeline.table(name).refresh()
 
 
 _STAGES: Mapping[Stage, Callable[[_Pipeline], None]] = {

@@ -275,7 +275,7 @@ class Workbench(Unattended):
         """Bring the pipeline to the stage that a notebook needs; what already exists is left as it is.
 
         Args:
-            through: The last stage that must be done: `cdc`, `firehose`, `traffic` or `refresh`.
+            through: The last stage that must be done: `cdc`, `firehose`, `traffic`, `refresh` of all tables.
 
         Returns:
             The workbench.
@@ -348,7 +348,8 @@ class Workbench(Unattended):
 
     def lineage_boxes(self) -> pd.DataFrame:
         """What `lineage()` draws, one row per box."""
-        return curated.lineage(self.session, self.settings, self.catalog, [self._contract])
+        contracts = [each for *_, found in self._connection.places() for each in found.of_source]
+        return curated.lineage(self.session, self.settings, self.catalog, contracts)
 
     def load_reference(self, name: str) -> pd.DataFrame:
         """Load a CSV file as a reference table, to join with, as `data/references/<name>.yaml` describes it.

@@ -85,8 +85,12 @@ def test_each_source_comes_into_its_own_tables(project: Any, stream_type: str) -
         for place in range(number + 1):
             put(source, f"{table}-{place}")
         wb.table(table).wait_for_delivery(timeout=90)
-        wb.table(table).refresh()
-        assert wb.table(table).reconcile().matches
+    wb.prepare(through="refresh")
+    assert all(wb.table(table).reconcile().matches for table in sources)
+    boxes = wb.lineage_boxes().set_index("box")
+    assert boxes["kind"].value_counts().to_dict() == {"source": 2, "change log": 2, "current table": 2}
+    assert boxes.loc[list(sources), "inputs"].to_list() == [[f"{table}_changes"] for table in sources]
+    assert set(boxes["status"]) == {"fresh"}
 
     listed = wb.tables().set_index("table")
     assert listed["rows"].to_dict() == {"orders": 2, "customers": 3}
