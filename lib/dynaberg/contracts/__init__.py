@@ -14,7 +14,8 @@ from dynaberg.contracts.attributes import (
     readers_of,
     unmapped_of,
 )
-from dynaberg.contracts.column_types import ParsedType, member_of
+from dynaberg.contracts.changes import Changes, change_contract, with_former
+from dynaberg.contracts.column_types import ParsedType, member_of, to_iceberg_type
 from dynaberg.contracts.columns import Column
 from dynaberg.contracts.conditions import Condition, overlap
 from dynaberg.contracts.contract import (
@@ -31,13 +32,14 @@ from dynaberg.contracts.contract import (
 from dynaberg.contracts.mask_paths import PathMask
 from dynaberg.contracts.names import Names, member_names, snake_case
 from dynaberg.contracts.project import project_contract, project_contracts
-from dynaberg.contracts.rewriting import rewrite
+from dynaberg.contracts.rewriting import rewrite, rewrite_changes
 
 __all__ = [
     "CURRENT_COLUMNS_AFTER",
     "LOG_COLUMNS",
     "LOG_KEY",
     "MISFITS",
+    "Changes",
     "Column",
     "Condition",
     "Contract",
@@ -45,6 +47,7 @@ __all__ = [
     "ParsedType",
     "PathMask",
     "canonical_json",
+    "change_contract",
     "check_keys",
     "column_reader",
     "key_attribute",
@@ -60,7 +63,10 @@ __all__ = [
     "reader_for",
     "readers_of",
     "rewrite",
+    "rewrite_changes",
     "snake_case",
+    "to_iceberg_type",
     "to_schema",
     "unmapped_of",
+    "with_former",
 ]

@@ -8,8 +8,12 @@ from typing import Any
 
 import yaml
 
+from dynaberg.contracts.changes import Changes
 from dynaberg.contracts.columns import Column
+from dynaberg.contracts.mask_paths import PathMask
 from dynaberg.errors import ContractError
+
+_PLAIN = r"[A-Za-z_][\w-]*"
 
 
 def rewrite(text: str, add: Sequence[Column], types: Mapping[str, str], drafted: str) -> str:
@@ -39,6 +43,78 @@ def rewrite(text: str, add: Sequence[Column], types: Mapping[str, str], drafted:
     if end and not lines[end - 1].endswith("\n"):
         lines[end - 1] += "\n"
     return "".join([*lines[:end], *blocks, *lines[end:]])
+
+
+def rewrite_changes(text: str, changes: Changes, masks: Sequence[PathMask]) -> str:
+    """The YAML of a contract with renamed and widened columns; those that go become comments.
+
+    Args:
+        text: The YAML as it is.
+        changes: What to change.
+        masks: Masks to add under `masks`.
+
+    Raises:
+        ContractError: The columns or the masks are not written one by one.
+    """
+    lines = text.splitlines(keepends=True)
+    columns = _columns_of(text)
+    for column in reversed(columns):
+        values = {key.value: value for key, value in column.value}
+        name = values["name"].value
+        if name in changes.drop:
+            _comment_out(lines, column)
+        if name in changes.widen:
+            _retype(lines, columns, name, changes.widen[name])
+        if name in changes.rename:
+            _rename(lines, column, values, changes.rename[name])
+    written = "".join(lines)
+    for mask in masks:
+        written = _with_mask(written, mask)
+    return written
+
+
+def _rename(lines: list[str], column: Any, values: Mapping[str, Any], new: str) -> None:
+    """Write another name, and the attribute that the column took by its name."""
+    node = values["name"]
+    first, last = node.start_mark, node.end_mark
+    line = lines[first.line]
+    attribute = "" if "attribute" in values else f"attribute: {_scalar(node.value)}"
+    inside = f", {attribute}" if attribute and column.flow_style else ""
+    lines[first.line] = f"{line[: first.column]}{new}{inside}{line[last.column :]}"
+    if attribute and not column.flow_style:
+        if not lines[first.line].endswith("\n"):
+            lines[first.line] += "\n"
+        lines.insert(first.line + 1, f"{' ' * column.start_mark.column}{attribute}\n")
+
+
+def _comment_out(lines: list[str], column: Any) -> None:
+    """Turn the lines of a column into comments: they say what was there, and what their comments mean."""
+    indent = column.start_mark.column - 2
+    last = max(value.end_mark.line for _, value in column.value)
+    for number in range(column.start_mark.line, last + 1):
+        if (line := lines[number]).strip() and len(line) - len(line.lstrip()) >= indent:
+            lines[number] = f"{line[:indent]}# {line[indent:]}"
+
+
+def _with_mask(text: str, mask: PathMask) -> str:
+    """The YAML with one more mask."""
+    path = str(mask)
+    entry = f"{path if re.fullmatch(_PLAIN, path) and _scalar(path) == path else repr(path)}: {mask.mask}"
+    for key, value in getattr(yaml.compose(text), "value", ()):
+        if key.value == "masks" and not value.flow_style:
+            lines = text.splitlines(keepends=True)
+            lines.insert(value.start_mark.line, f"{' ' * value.start_mark.column}{entry}\n")
+            return "".join(lines)
+        if key.value == "masks":
+            begin = value.start_mark.index + 1
+            return f"{text[:begin]}{entry}{', ' if value.value else ''}{text[begin:]}"
+    end = "" if text.endswith("\n") else "\n"
+    return f"{text}{end}masks:\n  {entry}\n"
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML has it: in quotation marks where it would be read as something else."""
+    return text if re.fullmatch(_PLAIN, text) and yaml.safe_load(text) == text else f'"{text}"'
 
 
 def _columns_of(text: str) -> list[Any]:

@@ -1,7 +1,7 @@
 """Curated tables as a small project: SQL files, what they declare, their order, checks and lineage.
 
-Public: building one or all of them, what a build would do, where every number comes from, and which tables
-are built from others.
+Public: building one or all of them, what a build would do, where every number comes from, which tables are
+built from others, and which files read a column.
 """
 
 from dynaberg.curated.build import build, build_all
@@ -9,12 +9,14 @@ from dynaberg.curated.files import read_files
 from dynaberg.curated.lineage import lineage
 from dynaberg.curated.order import built_from
 from dynaberg.curated.plan import builds_in_order, preview_build
+from dynaberg.curated.usage import files_naming
 
 __all__ = [
     "build",
     "build_all",
     "builds_in_order",
     "built_from",
+    "files_naming",
     "lineage",
     "preview_build",
     "read_files",

@@ -52,8 +52,10 @@ def places(iceberg: Catalog, settings: Settings, contract: Contract) -> list[Pla
     files = read_files(settings)
     built = built_from(files, [place.name for place in own])
     found = [*own, *(Place(name, CURATED) for name in built if name in existing)]
+    # A refresh has staging tables, too.
+    begins = {*built, *(place.name for place in own)}
     found += [
-        Place(name, STAGED) for name in existing if STAGING in name and name.partition(STAGING)[0] in built
+        Place(name, STAGED) for name in existing if STAGING in name and name.partition(STAGING)[0] in begins
     ]
     others = {n for each in project_contracts(settings, contract) for n in (each.table, each.log_name)}
     left = {*existing} - {place.name for place in found} - others - files.keys()

@@ -6,7 +6,8 @@ is merged.
 
 from dynaberg.functions.statements.merges import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, NO_SEQUENCE_NUMBER
 from dynaberg.functions.statements.reach import CLOCKS_DIFFER
-from dynaberg.layers.gained import fill_gained, gained_columns
+from dynaberg.layers.column_changes import begun_changes, change_columns, check_columns
+from dynaberg.layers.gained import fill_gained, gained_columns, listed_at, names_at
 from dynaberg.layers.latest import (
     HISTORY_BEGINS,
     REPAIR_PREFIX,
@@ -30,6 +31,9 @@ __all__ = [
     "NO_SEQUENCE_NUMBER",
     "REPAIR_PREFIX",
     "Unmerged",
+    "begun_changes",
+    "change_columns",
+    "check_columns",
     "count_packed",
     "create_tables",
     "describe_masks",
@@ -38,8 +42,10 @@ __all__ = [
     "gained_columns",
     "latest_changes",
     "latest_rows",
+    "listed_at",
     "load_reference",
     "merge_of",
+    "names_at",
     "proposals",
     "refresh",
     "sort_changes",

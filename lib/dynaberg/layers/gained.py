@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.contracts import MISFITS, column_reader, member_of
+from dynaberg.functions.masks import MASKS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,14 +31,22 @@ _SIMPLE = {
     ),
     "binary": ("B", "from_base64({})", "varbinary"),
 }
+# By mask: how a masked text looks, which is not masked again, and the masked text in SQL.
+_MASKED = {
+    "hash": ("[0-9a-f]{64}", "lower(to_hex(sha256(to_utf8({}))))"),
+    "last4": (
+        r"\*{4}.{0,4}",
+        "CASE WHEN length({0}) > 8 THEN '****' || substr({0}, -4) WHEN length({0}) >= 0 THEN '****' END",
+    ),
+}
 # A set of strings, numbers or binaries holds their texts.
 _SETS = {"S": "SS", "N": "NS", "B": "BS"}
 
 
 def gained_columns(log: Table, contract: Contract) -> list[str]:
     """The columns of a contract that the change log did not have from the start."""
-    first = log.schemas()[min(log.schemas())]
-    known = {field.name for field in first.fields}
+    first = {field.field_id for field in log.schemas()[min(log.schemas())].fields}
+    known = {field.name for field in log.schema().fields if field.field_id in first}
     return [column.name for column in contract.columns if column.name not in known]
 
 
@@ -48,8 +58,6 @@ def fill_gained(rows: pa.Table, contract: Contract, gained: Collection[str]) -> 
         contract: The table contract.
         gained: From `gained_columns`.
     """
-    import pyarrow as pa
-
     for column in contract.columns:
         if column.name in gained and column.name in rows.column_names:
             stored, unmapped = rows.column(column.name), rows.column("unmapped").to_pylist()
@@ -59,18 +67,104 @@ def fill_gained(rows: pa.Table, contract: Contract, gained: Collection[str]) -> 
                 for value, text in zip(stored.to_pylist(), unmapped, strict=True)
             ]
             place = rows.column_names.index(column.name)
-            rows = rows.set_column(place, rows.field(column.name), pa.array(values, stored.type))
+            rows = rows.set_column(place, rows.field(column.name), fitting(values, stored.type))
     return rows
 
 
-def filled(column: Column) -> str:
+def fitting(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Values as an Arrow array; those that do not fit its type are NULL, as in the statements.
+
+    Args:
+        values: Python values.
+        kind: The type.
+    """
+    import pyarrow as pa
+
+    def fits(value: Any) -> bool:
+        try:
+            pa.array([value], kind)
+        except MISFITS:
+            return False
+        return True
+
+    try:
+        return pa.array(values, kind)
+    except MISFITS:
+        return pa.array([value if fits(value) else None for value in values], kind)
+
+
+def masked(column: Column, attribute: Any) -> Any:
+    """An attribute from `unmapped`, masked as a column that was added later says; None if it is dropped.
+
+    Args:
+        column: A column of the contract.
+        attribute: The attribute in DynamoDB JSON; one that is masked already stays as it is.
+    """
+    if column.mask is None or "NULL" in attribute:
+        return attribute
+    looks, _ = _MASKED.get(column.mask, ("", ""))
+    if looks and re.fullmatch(looks, str(attribute.get("S"))):
+        return attribute
+    mask = MASKS[column.mask]
+    return mask(attribute) if mask else None
+
+
+def names_at(table: Table, snapshot_id: int | None) -> dict[str, str | None]:
+    """Columns that had another name at a snapshot, or were not there yet (None): SQL reads it by its schema.
+
+    Args:
+        table: Native pyiceberg table.
+        snapshot_id: One of its snapshots; None if it has none.
+    """
+    snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+    if snapshot is None or snapshot.schema_id is None:
+        return {}
+    then = {field.field_id: field.name for field in table.schemas()[snapshot.schema_id].fields}
+    now = {field.name: then.get(field.field_id) for field in table.schema().fields}
+    return {name: stored for name, stored in now.items() if stored != name}
+
+
+def listed_at(contract: Contract, names: Sequence[str], stored: Mapping[str, str | None]) -> str:
+    """A select list that takes columns by the names that they had at a snapshot; what was not there is NULL.
+
+    Args:
+        contract: The table contract.
+        names: Columns by the names that they have now.
+        stored: From `names_at`.
+    """
+    types = {column.name: _sql_type(column.parsed_type) for column in contract.columns}
+    found = {name: stored.get(name, name) for name in names}
+    return ", ".join(
+        f'CAST(NULL AS {types.get(name, "varchar")}) AS "{name}"' if there is None else named(there, name)
+        for name, there in found.items()
+    )
+
+
+def named(stored: str | None, name: str) -> str:
+    """A column in a select list, with another name if it has one there."""
+    return f'"{name}"' if stored == name else f'"{stored}" AS "{name}"'
+
+
+def filled(column: Column, stored: str | None = "") -> str:
     """SQL of a column's value, or of the one that `unmapped` has for its attribute.
 
     Args:
         column: A column of the contract.
+        stored: The name that it has in the table, by default its own; None if it is not there.
     """
+    value = _unmapped_value(column)
+    found = value if stored is None else f'coalesce("{stored or column.name}", {value})'
+    return f'{found} AS "{column.name}"'
+
+
+def _unmapped_value(column: Column) -> str:
+    if column.mask == "drop":
+        return f"CAST(NULL AS {_sql_type(column.parsed_type)})"
     value = _value(column.parsed_type, "unmapped", f"$[{_quoted(column.attribute)}]", 0)
-    return f'coalesce("{column.name}", {value}) AS "{column.name}"'
+    if column.mask:
+        looks, spelled = _MASKED[column.mask]
+        value = f"IF(regexp_like({value}, '^{looks}$'), {value}, {spelled.format(value)})"
+    return value
 
 
 def _value(parsed_type: ParsedType, json_text: str, path: str, depth: int) -> str:
@@ -140,7 +234,7 @@ def _reader(column: Column) -> Callable[[str], Any]:
 
     def value(unmapped: str) -> Any:
         attribute = json.loads(unmapped).get(column.attribute)
-        if attribute is None:
+        if attribute is None or (attribute := masked(column, attribute)) is None:
             return None
         if column.type == "json":
             return json.dumps(attribute, separators=(",", ":"), ensure_ascii=False)

@@ -7,11 +7,11 @@ counts as made no earlier than those of the same key before it, so that the orde
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dynaberg.functions.statements.merges import NO_SEQUENCE_NUMBER, latest_select
-from dynaberg.layers.gained import filled
+from dynaberg.layers.gained import filled, named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,7 @@ def latest_changes(
     source: str,
     *,
     gained: Collection[str] = (),
+    stored: Mapping[str, str | None] | None = None,
     condition: str = "",
 ) -> str:
     """The statement that selects the latest change of each key, including a REMOVE.
@@ -41,6 +42,7 @@ def latest_changes(
             among them.
         source: What follows FROM: the change log, at a snapshot, or joined with keys.
         gained: Columns that were added to the contract after the change log's first rows.
+        stored: Names in the source of columns that have another one there, None for those that it lacks.
         condition: A condition on `moment`, the effective time of the change.
 
     Returns:
@@ -49,7 +51,9 @@ def latest_changes(
     Example:
         >>> latest_changes(contract, ["id", "status"], '"orders_changes"')
     """
-    columns = {column.name: filled(column) for column in contract.columns if column.name in gained}
+    there = stored or {}
+    columns = {name: named(other, name) for name, other in there.items() if other is not None}
+    columns |= {c.name: filled(c, there.get(c.name, c.name)) for c in contract.columns if c.name in gained}
     return latest_select(contract.key, names, source, filled=columns, condition=condition)
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from dynaberg.contracts import MISFITS, member_of, readers_of
 from dynaberg.functions.attributes import to_json
 from dynaberg.functions.packing import is_packed, unpack
+from dynaberg.layers.gained import fitting, masked
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from dynaberg.contracts import Contract, ParsedType
+    from dynaberg.contracts import Column, Contract, ParsedType
 
 
 def unpack_rows(rows: pa.Table, contract: Contract) -> pa.Table:
@@ -24,15 +25,27 @@ def unpack_rows(rows: pa.Table, contract: Contract) -> pa.Table:
         rows: Rows of the current table or of the change log, with `unmapped`.
         contract: The table contract.
     """
-    import pyarrow as pa
-
     if not count_packed(rows, contract):
         return rows
     unpacked = _unpacked({name: rows.column(name).to_pylist() for name in rows.column_names}, contract)
     for name, values in unpacked.items():
         field = rows.schema.field(name)
-        rows = rows.set_column(rows.column_names.index(name), field, pa.array(values, field.type))
+        rows = rows.set_column(rows.column_names.index(name), field, fitting(values, field.type))
     return rows
+
+
+def unpack_column(rows: pa.Table, name: str) -> pa.Table:
+    """Rows with the packed values of one column as they were; what was moved to `unmapped` stays there.
+
+    Args:
+        rows: Rows of the current table or of the change log.
+        name: A column of JSON text.
+    """
+    import pyarrow as pa
+
+    field = rows.schema.field(name)
+    values = [unpack(text) for text in rows.column(name).to_pylist()]
+    return rows.set_column(rows.column_names.index(name), field, pa.array(values, field.type))
 
 
 def unpack_frame(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
@@ -91,14 +104,15 @@ def _unpacked(columns: Mapping[str, Sequence[Any]], contract: Contract) -> dict[
         read = to_json if column.type == "json" else readers[column.name]
         values = changed.get(column.name, columns[column.name])
         changed[column.name] = [
-            _read(read, attributes.get(column.attribute)) if value is None else value
+            _read(column, read, attributes.get(column.attribute)) if value is None else value
             for value, attributes in zip(values, held, strict=True)
         ]
     return changed
 
 
-def _read(read: Callable[[Any], Any], attribute: Any) -> Any:
+def _read(column: Column, read: Callable[[Any], Any], attribute: Any) -> Any:
     try:
+        attribute = None if attribute is None else masked(column, attribute)
         return None if attribute is None else read(attribute)
     except MISFITS:
         return None

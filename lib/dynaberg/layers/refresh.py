@@ -17,7 +17,9 @@ from dynaberg.functions.statements.merges import (
     merge_sql,
 )
 from dynaberg.layers import log_progress
+from dynaberg.layers.column_changes import UNPACKED_COLUMNS, check_renamed
 from dynaberg.layers.gained import filled, gained_columns
+from dynaberg.layers.gained_packed import PackedRows, fill_packed
 from dynaberg.layers.reach import plan_merges
 from dynaberg.sql import commit
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from dynaberg.contracts import Contract
     from dynaberg.functions.statements.reach import Reach
     from dynaberg.settings import Settings
+
+UNPACKED_SNAPSHOT = "dynaberg.unpacked-snapshot-id"
+"""The merged snapshot up to which the columns of `UNPACKED_COLUMNS` are filled."""
 
 
 def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
@@ -58,30 +63,44 @@ def refresh(session: boto3.Session, settings: Settings, contract: Contract) -> p
     iceberg = catalog.open_catalog(session, settings)
     log = catalog.load_table(iceberg, settings, contract.log_name)
     current = catalog.load_table(iceberg, settings, contract.table)
+    check_renamed(log, [column.name for column in contract.columns])
     # Read before the MERGE: what arrives while it runs is merged again next time, which changes nothing.
     merged = current.properties.get(MERGED_SNAPSHOT)
     unmerged = log_progress.unmerged_changes(log, merged, current.properties.get(MERGED_SEQUENCE_NUMBER))
     fresh = _never_merged(current, log, contract) if merged else []
     if fresh and unmerged.snapshot_id is not None:
         unmerged = replace(unmerged, action="full", since=None, changed_since=None)
+    gained, version = gained_columns(log, contract), str(unmerged.snapshot_id)
+    is_unpacked = set(gained) <= _unpacked_columns(current)
     bytes_scanned = 0
     if unmerged.action != "none":
-        gained = gained_columns(log, contract)
         for reach in plan_merges(log, unmerged):
             statement = merge_statement(contract, reach, gained=gained, fresh=fresh)
             bytes_scanned += commit(session, settings, statement).bytes_scanned
-    elif unmerged.snapshot_id is None or str(unmerged.snapshot_id) == merged:
+    elif unmerged.snapshot_id is None or (version == merged and is_unpacked):
         return _report(current, current, unmerged, 0, started)
+    if unmerged.action != "none" or not is_unpacked:
+        packed = PackedRows(contract, gained, unmerged.changed_since if is_unpacked else None)
+        bytes_scanned += fill_packed(session, settings, packed)
     after = catalog.load_table(iceberg, settings, contract.table)
     catalog.set_properties(
         after,
         {
-            MERGED_SNAPSHOT: str(unmerged.snapshot_id),
+            MERGED_SNAPSHOT: version,
             MERGED_SEQUENCE_NUMBER: str(unmerged.sequence_number),
             MERGED_COLUMNS: json.dumps(_columns(contract)),
+            UNPACKED_COLUMNS: json.dumps(gained),
+            UNPACKED_SNAPSHOT: version,
         },
     )
     return _report(current, after, unmerged, bytes_scanned, started)
+
+
+def _unpacked_columns(current: Table) -> set[str]:
+    """Columns that were filled for all rows whose `unmapped` is packed; the schedule's MERGE fills none."""
+    if current.properties.get(UNPACKED_SNAPSHOT) != current.properties.get(MERGED_SNAPSHOT):
+        return set()
+    return set(json.loads(current.properties.get(UNPACKED_COLUMNS, "[]")))
 
 
 def _columns(contract: Contract) -> list[str]:

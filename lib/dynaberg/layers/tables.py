@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws, catalog
 from dynaberg.errors import ContractError
+from dynaberg.layers.column_changes import check_renamed
 from dynaberg.masks import mask_key_version
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def create_tables(session: boto3.Session, settings: Settings, contract: Contract
     for name, (each, schema, spec) in tables.items():
         if name in existing:
             table = catalog.load_table(iceberg, settings, name)
+            check_renamed(table, [field.name for field in schema.fields])
             added = _add_columns(table, schema)
             status = "evolved" if added else "unchanged"
             _check_masks(table, each, version)

@@ -12,12 +12,12 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.contracts import MISFITS, canonical_json, column_reader, readers_of, unmapped_of
-from dynaberg.layers import latest_changes
+from dynaberg.layers import latest_changes, listed_at
 from dynaberg.sql import array_of
 
 if TYPE_CHECKING:
@@ -94,13 +94,26 @@ def can_digest(contract: Contract) -> bool:
     return all(_kind(column) in _SQL for column in contract.columns if not column.mask)
 
 
+@dataclass(frozen=True)
+class Past:
+    """What the snapshots do not have as the contract does.
+
+    Attributes:
+        gained: Columns that were added to the contract after the change log's first rows.
+        stored: By side, from `names_at`: columns that have another name there, or are not there.
+    """
+
+    gained: Collection[str] = ()
+    stored: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+
+
 def range_digits(items: int) -> int:
     """How many digits of a key's hash identify its range, for this many items."""
     return 2 if items < _MANY_ITEMS else 3
 
 
 def ranges_statement(
-    contract: Contract, snapshots: Mapping[str, int], digits: int, *, gained: Collection[str] = ()
+    contract: Contract, snapshots: Mapping[str, int], digits: int, *, past: Past | None = None
 ) -> str:
     """The statement that returns each key range's row count and digest, for each side.
 
@@ -108,9 +121,9 @@ def ranges_statement(
         contract: The table contract.
         snapshots: Snapshot ids of the sides, `current` and `log`; one without a snapshot is left out.
         digits: From `range_digits`.
-        gained: Columns that were added to the contract after the change log's first rows.
+        past: What the snapshots do not have as the contract does.
     """
-    return _hashed(contract, snapshots, gained) + _RANGES.format(digits=digits)
+    return _hashed(contract, snapshots, past) + _RANGES.format(digits=digits)
 
 
 def rows_statement(
@@ -119,11 +132,11 @@ def rows_statement(
     digits: int,
     ranges: Iterable[str],
     *,
-    gained: Collection[str] = (),
+    past: Past | None = None,
 ) -> str:
     """The statement that returns the key and the hash of each row of some ranges, for each side."""
     listed = ", ".join(f"'{name}'" for name in sorted(ranges))
-    return _hashed(contract, snapshots, gained) + _ROWS.format(digits=digits, ranges=listed)
+    return _hashed(contract, snapshots, past) + _ROWS.format(digits=digits, ranges=listed)
 
 
 def hash_items(items: Iterable[Mapping[str, Any]], contract: Contract) -> list[Hashed]:
@@ -173,7 +186,7 @@ def differing_partition_keys(
     return {partition_key for partition_key, _, _ in here ^ set(rows)}
 
 
-def _hashed(contract: Contract, snapshots: Mapping[str, int], gained: Collection[str]) -> str:
+def _hashed(contract: Contract, snapshots: Mapping[str, int], past: Past | None) -> str:
     texts = {column.name: _sql_text(column) for column in contract.columns if not column.mask}
     texts["unmapped"] = '"unmapped"'
     names = list(texts)
@@ -183,22 +196,22 @@ def _hashed(contract: Contract, snapshots: Mapping[str, int], gained: Collection
             partition_key=f'"{contract.key[0]}"',
             key=_FRAMED.format(texts=array_of([texts[name] for name in contract.key])),
             row=_FRAMED.format(texts=array_of([*texts.values()])),
-            rows=_rows_of(side, contract, names, snapshot_id, gained),
+            rows=_rows_of(side, contract, names, snapshot_id, past or Past()),
         )
         for side, snapshot_id in snapshots.items()
     ]
     return _HASHED.format(sides="\n    UNION ALL ".join(sides))
 
 
-def _rows_of(
-    side: str, contract: Contract, names: Sequence[str], snapshot_id: int, gained: Collection[str]
-) -> str:
+def _rows_of(side: str, contract: Contract, names: Sequence[str], snapshot_id: int, past: Past) -> str:
     """The rows of a side; those of the change log as the MERGE would read them."""
-    listed = ", ".join(f'"{name}"' for name in names)
+    stored = past.stored.get(side, {})
     if side == CURRENT:
-        return f'SELECT {listed} FROM "{contract.table}" FOR VERSION AS OF {snapshot_id}'  # noqa: S608
+        taken = listed_at(contract, names, stored)
+        return f'SELECT {taken} FROM "{contract.table}" FOR VERSION AS OF {snapshot_id}'  # noqa: S608
     source = f'"{contract.log_name}" FOR VERSION AS OF {snapshot_id}'
-    latest = latest_changes(contract, names, source, gained=gained)
+    latest = latest_changes(contract, names, source, gained=past.gained, stored=stored)
+    listed = ", ".join(f'"{name}"' for name in names)
     return f"SELECT {listed} FROM (\n{latest}\n) WHERE operation <> 'REMOVE'"  # noqa: S608
 
 

@@ -208,9 +208,7 @@ def _find_suspects(
 
     there = {
         side: {name: (int(rows), digest) for name, rows, digest in found}
-        for side, found in ask(
-            digests.ranges_statement(contract, snapshots, digits, gained=sides.gained)
-        ).items()
+        for side, found in ask(digests.ranges_statement(contract, snapshots, digits, past=sides.past)).items()
     }
     rows_in_all = sum(rows for rows, _ in there[CURRENT].values())
     here = digests.digest_ranges(hashed, digits)
@@ -222,7 +220,7 @@ def _find_suspects(
     }
     keys: set[Any] = set()
     if differing:
-        found = ask(digests.rows_statement(contract, snapshots, digits, differing, gained=sides.gained))
+        found = ask(digests.rows_statement(contract, snapshots, digits, differing, past=sides.past))
         for side in (CURRENT, LOG):
             keys |= digests.differing_partition_keys(hashed, found.get(side, ()), digits, differing)
     suspects = [item for item, each in zip(items, hashed, strict=True) if each.partition_key in keys]

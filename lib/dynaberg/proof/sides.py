@@ -19,11 +19,13 @@ from dynaberg.layers import (
     fill_gained,
     gained_columns,
     latest_rows,
+    listed_at,
+    names_at,
     unmerged_changes,
     unpack_rows,
 )
 from dynaberg.proof.comparison import Key, keys_of
-from dynaberg.proof.digests import CURRENT, LOG, can_digest
+from dynaberg.proof.digests import CURRENT, LOG, Past, can_digest
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -87,6 +89,13 @@ class Sides:
         """Columns that were added to the contract after the change log's first rows."""
         return gained_columns(self.log, self.contract)
 
+    @property
+    def past(self) -> Past:
+        """What the snapshots do not have as the contract does."""
+        tables = {CURRENT: self.current, LOG: self.log}
+        snapshots = self.snapshots.items()
+        return Past(self.gained, {side: names_at(tables[side], version) for side, version in snapshots})
+
     def read(self, partition_keys: Collection[Any] | None) -> Rows:
         """Rows of some partition keys with exact types; None reads all of them.
 
@@ -115,7 +124,7 @@ class Sides:
         snapshot = table.current_snapshot()
         if snapshot is None or not wanted:
             return schema.empty_table()
-        listed = ", ".join(f'"{name}"' for name in names)
+        listed = listed_at(self.contract, names, names_at(table, snapshot.snapshot_id))
         parts = []
         for keys in batched(wanted, _KEYS_PER_STATEMENT):
             marks = ", ".join("?" for _ in keys)

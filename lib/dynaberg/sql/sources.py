@@ -14,6 +14,8 @@ from dynaberg.sql.plain import Token, tokens
 
 # What may stand behind FROM and is no table, the last three in parentheses.
 _NO_TABLE = {"UNNEST", "LATERAL", "SELECT", "WITH", "VALUES"}
+# What stands before a `*` that is all columns, besides a comma and a point.
+_BEFORE_STAR = {"SELECT", "DISTINCT", "ALL"}
 # What ends a list of tables that are separated by commas.
 _ENDS = {"WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FETCH", "WINDOW"}
 _ENDS |= {"UNION", "INTERSECT", "EXCEPT", "SELECT"}
@@ -59,6 +61,25 @@ def tables_read(statement: str) -> list[str]:
         msg = f"It begins with {statement.strip()[:40]!r}, and is no SELECT."
         raise QueryError(msg, hint="Write one SELECT; WITH may stand before it.")
     return list(dict.fromkeys(_walk(words)))
+
+
+def column_names(statement: str) -> set[str]:
+    """Every name in a statement that may be a column, in lower case, and `*` if it selects all of a table.
+
+    Args:
+        statement: A SELECT.
+
+    Example:
+        >>> sorted(column_names("SELECT o.Total, count(*) FROM orders AS o"))
+        ['as', 'count', 'from', 'o', 'orders', 'select', 'total']
+    """
+    words = [*tokens(statement)]
+    names = {token.name for token in words if token.kind == "name"}
+    stars = (words[n - 1] for n, token in enumerate(words) if n and token.text == "*")
+    is_all = any(
+        before.word in ("SELECT", "DISTINCT", "ALL") or before.text in (",", ".") for before in stars
+    )
+    return names | ({"*"} if is_all else set())
 
 
 def _walk(words: Sequence[Token]) -> Iterator[str]:

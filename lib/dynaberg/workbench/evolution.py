@@ -30,7 +30,7 @@ def evolve(
     Returns:
         The new contract, and one row per Iceberg table, as `layers.create_tables` returns them.
     """
-    path = _file_of(connection, contract)
+    path = file_of(connection, contract)
     drift = layers.find_drift(*connection.place_of(contract))
     proposed = layers.proposals(contract, drift.contract)
     for name in columns or ():
@@ -65,7 +65,12 @@ def evolve(
     return new, done
 
 
-def _file_of(connection: Connection, contract: Contract) -> Path:
+def file_of(connection: Connection, contract: Contract) -> Path:
+    """The file in `data/tables` that has a contract.
+
+    Raises:
+        NotFoundError: There is none.
+    """
     folder = connection.settings.root / "data" / "tables"
     for path in sorted(folder.glob("*.yaml")):
         if load_contract(path).table == contract.table:

@@ -10,10 +10,12 @@ import boto3
 import pandas as pd
 
 from dynaberg import delivery, deploy, erasure, layers, masks, past, proof, schedule, upkeep
-from dynaberg.contracts import Contract
+from dynaberg.contracts import Changes, Contract
 from dynaberg.erasure import ForgetReport
+from dynaberg.errors import SettingsError
 from dynaberg.proof import ReconcileReport
 from dynaberg.settings import Settings
+from dynaberg.workbench.column_changes import apply_changes, plan_changes, preview_changes
 from dynaberg.workbench.connection import Connection, Place
 from dynaberg.workbench.evolution import evolve
 from dynaberg.workbench.iceberg_table import IcebergTable
@@ -238,24 +240,72 @@ class Table(IcebergTable):
         """
         return layers.find_drift(*self._place).df
 
-    def evolve(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Take what `drift_report` proposes into the contract, and deploy it.
+    def evolve(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        rename: Mapping[str, str] | None = None,
+        widen: Mapping[str, str] | None = None,
+        drop: Sequence[str] = (),
+        confirm: str = "",
+    ) -> pd.DataFrame:
+        """Take what `drift_report` proposes into the contract, or change columns that it has; and deploy it.
 
-        The contract's file is rewritten, with everything else in it as it was. The Iceberg tables gain the
-        columns, the functions are deployed, and the next refresh fills the columns from `unmapped`.
+        The contract's file is rewritten, with everything else in it as it was. The Iceberg tables change by
+        field id, so earlier snapshots stay readable. The functions are deployed, and the next refresh fills
+        new columns from `unmapped`. Killed at any point, the same call finishes it.
 
         Args:
-            columns: Names of proposed columns; by default all of them.
+            columns: Names of proposed columns; by default all of them, if nothing else is asked for.
+            rename: New names by the present ones; the attributes stay.
+            widen: New types by name: int to long, or a decimal of more digits before the point.
+            drop: Columns that go; their attributes arrive in `unmapped` from then on, masked as before.
+            confirm: The workbench's name, as a confirmation of a drop.
 
         Returns:
-            One row per Iceberg table: table, status, columns_added, location.
+            One row per Iceberg table: table, status, columns_added (or columns_changed), location.
 
         Raises:
-            NotFoundError: A column that is not proposed, or a contract without a file in `data/tables`.
-            ContractError: Iceberg cannot change a column's type like this; nothing was changed.
+            NotFoundError: A column that does not exist or is not proposed, or a contract without a file in
+                `data/tables`.
+            ContractError: A change that cannot be made; nothing was changed.
+            SettingsError: A column is to be dropped, and the name does not match; nothing was changed.
+            NotReadyError: Changes are still on their way to the change log; call it again later.
+
+        Example:
+            >>> orders.evolve(rename={"amt": "amount"})
         """
-        self.contract, done = evolve(self._connection, self.contract, columns)
+        changes = Changes(rename or {}, widen or {}, drop)
+        if not changes:
+            self.contract, done = evolve(self._connection, self.contract, columns)
+        elif columns:
+            msg = "Columns are to be taken in and changed at once."
+            raise SettingsError(msg, hint="Call evolve(columns), and then evolve(rename=…).")
+        else:
+            plan = plan_changes(self._connection, self.contract, changes)
+            self.contract, done = apply_changes(self._connection, self.contract, plan, confirm)
         return done
+
+    def preview_evolve(
+        self,
+        *,
+        rename: Mapping[str, str] | None = None,
+        widen: Mapping[str, str] | None = None,
+        drop: Sequence[str] = (),
+    ) -> pd.DataFrame:
+        """What `evolve` with these changes would touch, and which curated SQL it would break.
+
+        Args:
+            rename: New names by the present ones.
+            widen: New types by name.
+            drop: Columns that go.
+
+        Returns:
+            One row per thing that is touched: change, touches (`table`, `values`, `mask`, `curated SQL`,
+            `contract`, `functions`), name, effect.
+        """
+        plan = plan_changes(self._connection, self.contract, Changes(rename or {}, widen or {}, drop))
+        return preview_changes(self._connection, self.contract, plan)
 
     # proof
 

@@ -185,7 +185,7 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     wb.table().detokenise(wb.query("SELECT customer_id FROM transactions LIMIT 1").df["customer_id"])
     wb.table().preview_remask(), wb.table().remask(confirm="transactions")
     wb.table().preview_mask_rotation(), wb.table().rotate_mask_key(confirm="transactions")
-    wb.table().drift_report(), wb.table().evolve([])
+    wb.table().drift_report(), wb.table().evolve([]), wb.table().preview_evolve(rename={"status": "state"})
     ask(wb, first, second)
     keep(wb)
     wb.schedule("1 day"), wb.runs(), wb.table().runs(), wb.doctor(), wb.schedule(None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import sqlglot
 from sqlglot import exp
+from trino_sql_validator import validate
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.proof.digests import ranges_statement, rows_statement
+from dynaberg.proof.digests import Past, ranges_statement, rows_statement
 
 MOST_IN_ARRAY = 254
 
@@ -24,3 +25,18 @@ def test_no_array_is_too_long_and_every_column_is_in_it(width: int) -> None:
         assert max(len(array.expressions) for array in arrays) <= MOST_IN_ARRAY
         compared = {column.name for array in arrays for column in array.find_all(exp.Column)}
         assert compared == {"id", "unmapped", *(column.name for column in columns)}
+
+
+def test_columns_are_read_by_the_names_that_they_had_at_the_snapshots() -> None:
+    columns = (Column("id", "string"), Column("new", "long"), Column("amount", "decimal(6,2)"))
+    contract = Contract("orders", "source", "id", None, columns)
+    then: dict[str, str | None] = {"new": None, "amount": "total"}
+    past = Past(["new"], {"current": then, "log": then})
+    statement = ranges_statement(contract, {"current": 1, "log": 2}, 2, past=past)
+    current, log = statement.split("UNION ALL")
+    assert 'CAST(NULL AS bigint) AS "new", "total" AS "amount"' in current
+    assert (
+        """TRY_CAST(json_extract_scalar(unmapped, '$["new"].N') AS bigint) AS "new", "total" AS "amount\""""
+        in log
+    )
+    assert validate(statement, dialect="trino").valid

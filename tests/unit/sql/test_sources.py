@@ -7,7 +7,7 @@ import sqlglot
 from sqlglot.optimizer.scope import traverse_scope
 
 from dynaberg.errors import QueryError
-from dynaberg.sql.sources import tables_read
+from dynaberg.sql.sources import column_names, tables_read
 
 CASES = {
     "SELECT 1": "",
@@ -57,3 +57,9 @@ def test_what_is_not_understood_is_refused(statement: str) -> None:
     with pytest.raises(QueryError) as caught:
         tables_read(statement)
     assert caught.value.hint
+
+
+def test_names_that_may_be_columns() -> None:
+    names = column_names("""SELECT o.Total, "Other", 'text' FROM orders AS o -- comment""")
+    assert {"total", "other"} <= names
+    assert not {"text", "comment", "*"} & names
