@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from dynaberg import catalog
+from dynaberg import aws, catalog
 from dynaberg.functions.packing import PACKED
 from dynaberg.functions.statements.builds import STAGING
 from dynaberg.layers.gained import fill_gained
@@ -24,7 +24,6 @@ from dynaberg.sql import commit
 if TYPE_CHECKING:
     import boto3
     import pyarrow as pa
-    from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
 
     from dynaberg.contracts import Contract
@@ -80,7 +79,7 @@ def fill_packed(session: boto3.Session, settings: Settings, wanted: PackedRows) 
     staging: Table | None = None
     try:
         for rows in _filled_rows(table, wanted):
-            staging = staging or _create_staging(iceberg, settings, table, wanted)
+            staging = staging or _create_staging(session, settings, table, wanted)
             # Field ids are the staging table's own.
             staging.append(rows.cast(staging.schema().as_arrow()))
         if staging is None:
@@ -88,7 +87,7 @@ def fill_packed(session: boto3.Session, settings: Settings, wanted: PackedRows) 
         return commit(session, settings, _merge(wanted, staging.name()[-1])).bytes_scanned
     finally:
         if staging is not None:
-            iceberg.purge_table(staging.name())
+            _drop(session, settings, staging.name()[-1])
 
 
 def _filled_rows(table: Table, wanted: PackedRows) -> Iterator[pa.Table]:
@@ -129,16 +128,21 @@ def _gained_more(before: pa.Table, after: pa.Table, names: Sequence[str]) -> pa.
     return found
 
 
-def _create_staging(iceberg: Catalog, settings: Settings, table: Table, wanted: PackedRows) -> Table:
+def _create_staging(session: boto3.Session, settings: Settings, table: Table, wanted: PackedRows) -> Table:
     """A staging table of its own; what killed refreshes left is removed."""
-    prefix = f"{wanted.contract.table}{STAGING}"
+    iceberg, prefix = catalog.open_catalog(session, settings), f"{wanted.contract.table}{STAGING}"
     for name in catalog.table_names(iceberg, settings):
         if name.startswith(prefix):
             left = catalog.load_table(iceberg, settings, name)
             if time.time() - left.metadata.last_updated_ms / 1000 > _ABANDONED_SECONDS:
-                iceberg.purge_table((settings.namespace, name))
+                _drop(session, settings, name)
     schema = table.schema().select(*wanted.identity, *wanted.gained)
     return iceberg.create_table((settings.namespace, f"{prefix}{uuid4().hex[:8]}"), schema)
+
+
+def _drop(session: boto3.Session, settings: Settings, name: str) -> None:
+    arn = catalog.table_bucket_arn(session, settings)
+    aws.client(session, "s3tables").delete_table(tableBucketARN=arn, namespace=settings.namespace, name=name)
 
 
 def _merge(wanted: PackedRows, staging: str) -> str:

@@ -84,7 +84,7 @@ def test_a_killed_refresh_is_made_good_by_the_next(gaining: Any, monkeypatch: py
     with monkeypatch.context() as patched:
         patched.setattr(gained_packed, "commit", killed)
         # A process that is killed removes nothing.
-        patched.setattr("pyiceberg.catalog.rest.RestCatalog.purge_table", lambda *_: None)
+        patched.setattr(gained_packed, "_drop", lambda *_: None)
         with pytest.raises(QueryError, match="closed"):
             layers.refresh(*parts)
     assert len(staging_tables(gaining)) == 1
