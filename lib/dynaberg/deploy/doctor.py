@@ -316,7 +316,7 @@ def _schedule(session: boto3.Session, settings: Settings) -> tuple[bool, str, st
     found = (
         f"the last run {ended[0]['status']}, {ended[0]['stopDate']:%Y-%m-%d %H:%M}" if ended else "no run yet"
     )
-    return not ended or ended[0]["status"] == "SUCCEEDED", found, "See why with wb.runs()."
+    return not ended or ended[0]["status"] == "SUCCEEDED", found, "See why with wb.schedule.runs()."
 
 
 _EVERYWHERE: dict[str, Check] = {

@@ -42,7 +42,7 @@ _MADE_BY = {
     "access": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "observe": "wb.deploy_firehose(), notebook 02_deploy_firehose",
-    "schedule": 'wb.schedule(every="15 minutes")',
+    "schedule": "wb.schedule.start()",
 }
 
 

@@ -154,9 +154,10 @@ def _check_masks(table: Table, contract: Contract, version: int) -> None:
     missing = [path for path, mask in wanted.items() if applied.get(path) != mask]
     if missing:
         name = contract.siblings[0].table if contract.is_rest else contract.table
+        hint = f'Hint: wb.table("{name}").masks.preview(), then .masks.apply(confirm=…).'
         warnings.warn(
             f"{table.name()[-1]!r} has rows from before the mask of {', '.join(missing)}; they may be plain, "
-            f'or hashed without a key. Hint: wb.table("{name}").preview_remask(), then remask().',
+            f"or hashed without a key. {hint}",
             stacklevel=3,
         )
 

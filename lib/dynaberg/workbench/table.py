@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pandas as pd
 
-from dynaberg import delivery, deploy, erasure, layers, masks, past, proof, schedule, upkeep
+from dynaberg import delivery, deploy, erasure, layers, past, proof, schedule
 from dynaberg.contracts import Changes, Contract
 from dynaberg.erasure import ForgetReport
 from dynaberg.errors import SettingsError
@@ -19,6 +19,7 @@ from dynaberg.workbench.column_changes import apply_changes, plan_changes, previ
 from dynaberg.workbench.connection import Connection, Place
 from dynaberg.workbench.evolution import evolve
 from dynaberg.workbench.iceberg_table import IcebergTable
+from dynaberg.workbench.masks import TableMasks
 
 if TYPE_CHECKING:
     import pyiceberg.table
@@ -50,6 +51,11 @@ class Table(IcebergTable):
     def log(self) -> pyiceberg.table.Table:
         """The change log, a native pyiceberg `Table`."""
         return self._connection.load_table(self.contract.log_name)
+
+    @property
+    def masks(self) -> TableMasks:
+        """The masks of rows that are in the tables already, their key, and the values behind tokens."""
+        return TableMasks(lambda: self._place)
 
     # delivery into the change log
 
@@ -106,53 +112,6 @@ class Table(IcebergTable):
             *self._place, method=method, export=export, read_units_per_second=read_units_per_second
         )
 
-    def detokenise(self, tokens: Iterable[str | None]) -> list[Any]:
-        """The values behind the tokens of a column with `mask: tokenise`, for who may read the key.
-
-        Args:
-            tokens: Such as `frame["email"]`; None stays None.
-
-        Raises:
-            ContractError: Something is no token of this key.
-            CredentialsError: You may not read the key.
-        """
-        return masks.detokenise(*self._place, tokens)
-
-    def preview_remask(self) -> pd.DataFrame:
-        """Which values of rows that are in the tables are not masked as the contract says.
-
-        One line for each column with such values, with how many there are, and when the older snapshots that
-        hold them are gone.
-        """
-        return upkeep.preview_remask(*self._place)
-
-    def remask(self, *, confirm: str) -> pd.DataFrame:
-        """Mask what `preview_remask` shows, after a mask was added to the contract and deployed.
-
-        Args:
-            confirm: The table's name, as a confirmation: it cannot be taken back.
-
-        Raises:
-            SettingsError: The name does not match; nothing was done.
-        """
-        return upkeep.remask(*self._place, confirm=confirm)
-
-    def preview_mask_rotation(self) -> pd.DataFrame:
-        """What `rotate_mask_key` would mask again, and which hashes would stay as the old key made them."""
-        return upkeep.preview_mask_rotation(*self._place)
-
-    def rotate_mask_key(self, *, confirm: str) -> pd.DataFrame:
-        """Make a new version of the key of the masks, have the functions use it, and mask the rows again.
-
-        Args:
-            confirm: The table's name, as a confirmation.
-
-        Raises:
-            SettingsError: The name does not match; nothing was done.
-            ContractError: No mask has a key.
-        """
-        return upkeep.rotate_mask_key(*self._place, confirm=confirm)
-
     def freshness(self, *, since: datetime | None = None) -> pd.DataFrame:
         """The lag of each hop: item → stream → Lambda → Firehose → snapshot of the change log.
 
@@ -166,10 +125,10 @@ class Table(IcebergTable):
         return delivery.failures(*self._place)
 
     def wait_for_failures(self, changes: int, *, timeout: float = 180) -> pd.DataFrame:
-        """Wait until at least this many changes have failed, and list them; for tests of failures.
+        """Wait until so many changes have failed, and list them; for tests of failures.
 
         Args:
-            changes: Minimum number of failed changes.
+            changes: How many at least.
             timeout: Deadline in seconds.
 
         Raises:
@@ -205,7 +164,7 @@ class Table(IcebergTable):
         return layers.refresh(*self._place)
 
     def runs(self, *, days: int = 7) -> pd.DataFrame:
-        """What the scheduled runs of the last days did to this table, as `wb.runs()`."""
+        """What the scheduled runs of the last days did to this table, as `wb.schedule.runs()`."""
         return schedule.read_runs(*self._place[:2], self.name, days=days)
 
     def state_as_of(self, when: datetime, *, columns: Sequence[str] = ("*",)) -> pd.DataFrame:
@@ -266,8 +225,7 @@ class Table(IcebergTable):
             One row per Iceberg table: table, status, columns_added (or columns_changed), location.
 
         Raises:
-            NotFoundError: A column that does not exist or is not proposed, or a contract without a file in
-                `data/tables`.
+            NotFoundError: A column that does not exist or is not proposed, or a contract without a file.
             ContractError: A change that cannot be made; nothing was changed.
             SettingsError: A column is to be dropped, and the name does not match; nothing was changed.
             NotReadyError: Changes are still on their way to the change log; call it again later.
@@ -295,11 +253,6 @@ class Table(IcebergTable):
     ) -> pd.DataFrame:
         """What `evolve` with these changes would touch, and which curated SQL it would break.
 
-        Args:
-            rename: New names by the present ones.
-            widen: New types by name.
-            drop: Columns that go.
-
         Returns:
             One row per thing that is touched: change, touches (`table`, `values`, `mask`, `curated SQL`,
             `contract`, `functions`), name, effect.
@@ -316,7 +269,7 @@ class Table(IcebergTable):
         sample: int | None = None,
         partition_keys: Sequence[Any] | None = None,
     ) -> ReconcileReport:
-        """Compare DynamoDB with the current table and the change log, every attribute of every item.
+        """Compare DynamoDB with the current table and the change log: every attribute of every item.
 
         Args:
             settle_seconds: How long to wait for differences to settle, on a table that is being written to.
@@ -348,7 +301,7 @@ class Table(IcebergTable):
     def remove_source(self, *, confirm: str, delete_items_of: Sequence[str] = ()) -> pd.DataFrame:
         """Remove this table's source from a project of several: its stacks, Iceberg tables and failures.
 
-        An adopted DynamoDB table stays as it is. No other source is interrupted.
+        An adopted DynamoDB table stays. No other source is interrupted.
 
         Args:
             confirm: The name of the DynamoDB table, as a confirmation.
@@ -372,8 +325,7 @@ class Table(IcebergTable):
 
         Args:
             key: The item's key.
-            where: Instead of a key a column and a value, `{"customer_id": "C-17"}`: all items that have, or
-                ever had, that value.
+            where: Instead of a key `{"customer_id": "C-17"}`: all items that have, or had, that value.
             everywhere: With `where`, in all tables of the project that have the column.
         """
         if everywhere and where is not None:
@@ -393,7 +345,7 @@ class Table(IcebergTable):
 
         Args:
             key: The item's key.
-            where: Instead of a key a column and a value, as for `preview_forget`.
+            where: As for `preview_forget`.
             confirm: The values of the key joined by `/`, or the value of `where`, as a confirmation.
             everywhere: With `where`, in all tables of the project that have the column.
             even_if_alive: Forget what the tables hold of an item, although DynamoDB still has it.
@@ -428,7 +380,7 @@ class Table(IcebergTable):
         """What `apply_retention` would fold now, by day: rows, and how many are base, folded, or stay.
 
         Args:
-            days: Whole days that stay as they are, today not counted.
+            days: As for `apply_retention`.
         """
         return erasure.preview_retention(*self._place, days=days)
 

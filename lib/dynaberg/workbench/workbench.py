@@ -16,10 +16,10 @@ from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
 from dynaberg.workbench.connection import Connection
 from dynaberg.workbench.iceberg_table import IcebergTable
+from dynaberg.workbench.schedule import Schedule
 from dynaberg.workbench.stages import Stage, bring_to
 from dynaberg.workbench.table import Table
 from dynaberg.workbench.tables import list_tables
-from dynaberg.workbench.unattended import Unattended
 
 if TYPE_CHECKING:
     import pyiceberg.catalog
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dynaberg.sql import QueryResult
 
 
-class Workbench(Unattended):
+class Workbench:
     """The project: what is deployed, who may use it, SQL over all of its tables, its bill and its clean-up.
 
     Everything that concerns one table is in `wb.table("transactions")`.
@@ -208,8 +208,7 @@ class Workbench(Unattended):
     def integrate_analytics(self, *, data_access_role_arn: str = "") -> pd.DataFrame:
         """Create the catalog through which Athena and Firehose see table buckets, if the account has none.
 
-        It belongs to the whole account and Region; an existing one is never changed, and no clean-up removes
-        it.
+        It belongs to the whole account and Region; an existing one is never changed, nor cleaned up.
 
         Args:
             data_access_role_arn: With Lake Formation, the role with which it reads and writes table buckets.
@@ -232,8 +231,7 @@ class Workbench(Unattended):
         that came on both paths is in the change log twice and in the current table once.
 
         Args:
-            name: Name of a table contract, to deploy its source alone; by default every source of the project
-                whose change stream is there.
+            name: Name of a table contract, to deploy its source alone; by default every source with a stream.
             buffer_seconds: How long Firehose gathers records before a commit, 0 to 900; each adds metadata.
             redrive_attempts: How often rows that Firehose refused are tried again, then parked, 1 to 50.
             redrive_seconds: Their first delay, which doubles after each attempt, 1 to 900.
@@ -283,7 +281,12 @@ class Workbench(Unattended):
         bring_to(self, through)
         return self
 
-    # traffic, SQL, curated and reference tables
+    # traffic, SQL, curated and reference tables, with a notebook and without
+
+    @property
+    def schedule(self) -> Schedule:
+        """Refreshes and builds that run again and again, without a notebook."""
+        return Schedule(self._connection)
 
     def generate_traffic(self, changes: int = 10_000, *, seed: int = 7) -> source.TrafficReport:
         """Write inserts, updates and deletes into the source table through the DynamoDB API.
@@ -310,8 +313,7 @@ class Workbench(Unattended):
             params: Values by name or by position; Athena binds them, they are never formatted in.
 
         Returns:
-            The result: `.df`, `.bytes_scanned`, `.runtime_ms`, `.query_id`, `.sql`; on AWS `.cost_usd` and
-            `.console_url`, too.
+            The result: `.df`, `.bytes_scanned`, `.runtime_ms`, `.query_id`; on AWS `.cost_usd`, too.
 
         Raises:
             QueryError: Athena refused the statement.

@@ -135,16 +135,22 @@ def recorded() -> Iterator[Calls]:
 # The library ------------------------------------------------------------------------------------
 
 
+PARTS_OF = {"masks": TableMasks, "schedule": Schedule}
+
+
 class Traced:
     """A workbench or a table that remembers which of its methods were called, and those of its tables."""
 
-    def __init__(self, traced: Any, done: set[str]) -> None:
+    def __init__(self, traced: Any, done: set[str], prefix: str = "") -> None:
         self._traced = traced
+        self._prefix = prefix
         self.done = done
 
     def __getattr__(self, name: str) -> Any:
-        self.done.add(name)
+        self.done.add(f"{self._prefix}{name}")
         found = getattr(self._traced, name)
+        if name in PARTS_OF:
+            return Traced(found, self.done, f"{name}.")
         if name not in ("table", "iceberg_table"):
             return found
         return lambda *arguments: Traced(found(*arguments), self.done)
@@ -182,13 +188,13 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     second = int(wb.table().refresh()["snapshot_id"].iloc[0])
     wb.table().preview_reconcile(), wb.table().reconcile(sample=50)
     wb.table().repair(wb.table().reconcile(), confirm=name)
-    wb.table().detokenise(wb.query("SELECT customer_id FROM transactions LIMIT 1").df["customer_id"])
-    wb.table().preview_remask(), wb.table().remask(confirm="transactions")
-    wb.table().preview_mask_rotation(), wb.table().rotate_mask_key(confirm="transactions")
+    wb.table().masks.detokenise(wb.query("SELECT customer_id FROM transactions LIMIT 1").df["customer_id"])
+    wb.table().masks.preview(), wb.table().masks.apply(confirm="transactions")
+    wb.table().masks.preview_rotation(), wb.table().masks.rotate_key(confirm="transactions")
     wb.table().drift_report(), wb.table().evolve([]), wb.table().preview_evolve(rename={"status": "state"})
     ask(wb, first, second)
     keep(wb)
-    wb.schedule("1 day"), wb.runs(), wb.table().runs(), wb.doctor(), wb.schedule(None)
+    wb.schedule.start("1 day"), wb.schedule.runs(), wb.table().runs(), wb.doctor(), wb.schedule.stop()
     leave(calls, wb)
     wb.estimate_cost(1_000), wb.cost_so_far(), wb.list_resources()
     wb._traced._connection.settings = replace(settings, protect=False)
@@ -312,7 +318,8 @@ def test_every_public_method_was_called(library: tuple[Calls, set[str]]) -> None
     native = {"name", "catalog", "client", "data_path", "stop"}
     classes = (dynaberg.Workbench, dynaberg.Table, dynaberg.IcebergTable)
     members = {name for each in classes for name, _ in inspect.getmembers(each)}
-    public = {name for name in members if not name.startswith("_")}
+    members |= {f"{part}.{name}" for part, each in PARTS_OF.items() for name in vars(each)}
+    public = {name for name in members if not name.rpartition(".")[2].startswith("_")}
     assert public - library[1] == native - library[1]
 
 

@@ -99,12 +99,12 @@ def test_a_call_or_a_clean_up_removes_it(scheduled: Scheduled) -> None:
     wb = dynaberg.Workbench(settings, session, scheduled.pipeline.contract)
     report = wb.doctor().set_index("check")["found"]
     assert "SUCCEEDED" in report["schedule"]
-    runs = wb.runs()
+    runs = wb.schedule.runs()
     assert len(runs) >= len(wb.table().runs()) > 0
-    assert wb.schedule(None) is None
+    assert wb.schedule.stop() is None
     assert wb.doctor().set_index("check")["ok"]["schedule"]
-    assert len(wb.runs()) == len(runs)
-    deployed = wb.schedule("1 hour")
+    assert len(wb.schedule.runs()) == len(runs)
+    deployed = wb.schedule.start("1 hour")
     assert deployed is not None
     wb.clean_up(confirm=settings.name, delete_items_of=[scheduled.pipeline.contract.source_table])
     assert not set(deployed["name"]) & set(wb.list_resources()["name"])

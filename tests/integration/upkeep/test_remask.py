@@ -75,7 +75,7 @@ def live(make_pipeline: Callable[..., Any]) -> Any:
     pipeline.write(*(item(n) for n in range(4)), item(1, amount={"N": "7"}))
     deliver(pipeline, pipeline.contract)
     masked = contract("gainsmasks", masked=True)
-    with pytest.warns(UserWarning, match=r"rows from before the mask of born, card.*preview_remask"):
+    with pytest.warns(UserWarning, match=r"rows from before the mask of born, card.*masks.preview"):
         layers.create_tables(session, settings, masked)
     deploy.deploy_firehose(session, settings, masked, buffer_seconds=0)
     pipeline.write(item(9))

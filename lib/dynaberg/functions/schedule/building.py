@@ -72,7 +72,7 @@ def _plan(lake: Lake, build: Build, planned_at: str) -> dict[str, Any]:
     built = Built(**json.loads(given)) if given else None
     if built and built.digest != build.digest and built.at > planned_at:
         msg = f"{build.name} was built from other SQL since the schedule was deployed."
-        raise OutdatedError(f"{msg} Hint: deploy it again: wb.schedule(…).")
+        raise OutdatedError(f"{msg} Hint: deploy it again: wb.schedule.start(…).")
     why, whole = reason(build, built, contents, exists=table is not None)
     if why:
         _remove_old_staging(lake, build)

@@ -98,7 +98,7 @@ def _never_merged(merge: Merge, properties: Metadata, gained: Sequence[str]) -> 
     unknown = [name for name in json.loads(stored) if name not in merge.columns]
     if unknown:
         msg = f"{merge.table} has columns that the schedule does not know: {', '.join(unknown)}."
-        raise OutdatedError(f"{msg} Hint: deploy it again: wb.schedule(…).")
+        raise OutdatedError(f"{msg} Hint: deploy it again: wb.schedule.start(…).")
     return [name for name in merge.columns if name not in json.loads(stored)]
 
 

@@ -1,4 +1,4 @@
-"""What a workbench does about refreshes and builds that run without it."""
+"""What runs without a notebook: refreshes and builds on a schedule, `wb.schedule`."""
 
 from __future__ import annotations
 
@@ -12,49 +12,51 @@ if TYPE_CHECKING:
     from dynaberg.workbench.connection import Connection
 
 
-class Unattended:
-    """The part of a workbench that concerns the schedule; the connection is the workbench's."""
+class Schedule:
+    """The refreshes and builds that run again and again on Athena, without a notebook.
 
-    _connection: Connection
+    Args:
+        connection: The project.
+    """
 
-    def schedule(
-        self, every: str | None = "15 minutes", *, attempts: int = 3, retry_seconds: int = 60
-    ) -> pd.DataFrame | None:
-        """Refresh all tables and build the curated ones again and again, on Athena, without a notebook.
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def start(self, every: str = "15 minutes", *, attempts: int = 3, retry_seconds: int = 60) -> pd.DataFrame:
+        """Refresh all tables and build the curated ones again and again.
 
         Call it again after a contract or a curated SQL file has changed: what a run does is shipped with it.
 
         Args:
-            every: How often, from `1 minute` to `1 day`; None ends it.
+            every: How often, from `1 minute` to `7 days`.
             attempts: How often a table is tried in a run before there is an alarm, 1 to 10.
             retry_seconds: How long a run waits before it tries again what failed, 1 to 3600.
 
         Returns:
-            One row per resource of the stack: resource, type, name, status, seconds; None if it was ended.
+            One row per resource of the stack: resource, type, name, status, seconds.
 
         Raises:
             SettingsError: `every` cannot be read.
             NotFoundError: There is no delivery yet.
 
         Example:
-            >>> wb.schedule("1 hour")
-            >>> wb.schedule(None)
+            >>> wb.schedule.start("1 hour")
         """
-        session, settings = self._connection.session, self._connection.settings
-        if every is None:
-            schedule.remove_schedule(session, settings)
-            return None
         return schedule.deploy_schedule(
-            session,
-            settings,
+            self._connection.session,
+            self._connection.settings,
             self._connection.contracts(),
             every,
             attempts=attempts,
             retry_seconds=retry_seconds,
         )
 
+    def stop(self) -> None:
+        """Remove the schedule, if there is one; what its runs did stays, and so do their records."""
+        schedule.remove_schedule(self._connection.session, self._connection.settings)
+
     def runs(self, *, days: int = 7) -> pd.DataFrame:
-        """What the scheduled runs of the last days did, one row per run and table, the latest first.
+        """What the runs of the last days did, one row per run and table, the latest run first.
 
         Args:
             days: How far back.

@@ -1,0 +1,74 @@
+"""The masks of one table: of rows that are there already, and the key that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pandas as pd
+
+from dynaberg import masks, upkeep
+from dynaberg.workbench.connection import Place
+
+
+class TableMasks:
+    """What a contract's masks need beside the contract, `wb.table().masks`.
+
+    Args:
+        place: Says what works on the table need, as its contract is now.
+    """
+
+    def __init__(self, place: Callable[[], Place]) -> None:
+        self._place = place
+
+    def preview(self) -> pd.DataFrame:
+        """Which values of rows that are in the tables are not masked as the contract says.
+
+        Returns:
+            One row for each column with such values: table, column, values, older_hashes, rows, files,
+            snapshots_with_values, expired_after and removed_after (UTC: when the older snapshots that hold
+            them are gone).
+        """
+        return upkeep.preview_remask(*self._place())
+
+    def apply(self, *, confirm: str) -> pd.DataFrame:
+        """Mask what `preview` shows, after a mask was added to the contract and deployed.
+
+        Args:
+            confirm: The table's name, as a confirmation: it cannot be taken back.
+
+        Raises:
+            SettingsError: The name does not match; nothing was done.
+
+        Example:
+            >>> orders.masks.apply(confirm="orders")
+        """
+        return upkeep.remask(*self._place(), confirm=confirm)
+
+    def preview_rotation(self) -> pd.DataFrame:
+        """What `rotate_key` would mask again, and which hashes would stay as the old key made them."""
+        return upkeep.preview_mask_rotation(*self._place())
+
+    def rotate_key(self, *, confirm: str) -> pd.DataFrame:
+        """Make a new version of the key of the masks, have the functions use it, and mask the rows again.
+
+        Args:
+            confirm: The table's name, as a confirmation.
+
+        Raises:
+            SettingsError: The name does not match; nothing was done.
+            ContractError: No mask has a key.
+        """
+        return upkeep.rotate_mask_key(*self._place(), confirm=confirm)
+
+    def detokenise(self, tokens: Iterable[str | None]) -> list[Any]:
+        """The values behind the tokens of a column with `mask: tokenise`, for who may read the key.
+
+        Args:
+            tokens: Such as `frame["email"]`; None stays None.
+
+        Raises:
+            ContractError: Something is no token of this key.
+            CredentialsError: You may not read the key.
+        """
+        return masks.detokenise(*self._place(), tokens)
