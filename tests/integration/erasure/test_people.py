@@ -38,7 +38,7 @@ def wb(local_aws: Status, tmp_path: Path) -> Any:
             BillingMode="PAY_PER_REQUEST",
         )
         (folder / f"{table}.yaml").write_text(CONTRACT.format(table=table, source=source))
-    names = {"name": "people", "namespace": "people", "bucket_name": "people"}
+    names: dict[str, Any] = {"name": "people", "namespace": "people", "bucket_name": "people"}
     settings = Settings(table_name="orders", root=tmp_path, table_bucket_name="people-tables", **names)
     return dynaberg.Workbench(settings, boto3.Session(), project_contract(settings))
 
