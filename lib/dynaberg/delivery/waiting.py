@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.1, 2.0, 1.3
 # "DynamoDB Streams Limits": a stream keeps a change for 24 hours.
 _STREAM_HOURS = 24
+# Allowance for the clocks of AWS's services, and for times that have no fraction.
+_CLOCK_SECONDS = 2
 # Firehose repeats an error that holds it up, though not at once.
 _LOG_SECONDS = 300
 _SHARDS_AT_ONCE = 8
@@ -258,11 +260,18 @@ def change_ids_in_stream(session: boto3.Session, stream_arn: str) -> set[str]:
     streams.meta.events.register("before-parse.dynamodb-streams.GetRecords", _keep_ids)
     # The stream may hold a change for longer than the log is searched for it.
     oldest = datetime.now(UTC) - timedelta(hours=_STREAM_HOURS)
+    # A shard that is written to all the while has no end: later changes are not waited for.
+    latest = datetime.fromtimestamp(deploy.aws_seconds(session) + _CLOCK_SECONDS, UTC)
 
     def ids(shard: Shard) -> list[str]:
-        records = read_shard(streams, stream_arn, shard)
-        made = "ApproximateCreationDateTime"
-        return [record["eventID"] for record in records if record["dynamodb"][made] >= oldest]
+        found = []
+        for record in read_shard(streams, stream_arn, shard):
+            made = record["dynamodb"]["ApproximateCreationDateTime"]
+            if made > latest:
+                break
+            if made >= oldest:
+                found.append(record["eventID"])
+        return found
 
     with ThreadPoolExecutor(_SHARDS_AT_ONCE) as threads:
         return {found for each in threads.map(ids, shards_of(streams, stream_arn)) for found in each}

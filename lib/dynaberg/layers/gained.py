@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.contracts import MISFITS, column_reader, member_of
-from dynaberg.functions.masks import MASKS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,14 +28,6 @@ _SIMPLE = {
         "timestamp(6) with time zone",
     ),
     "binary": ("B", "from_base64({})", "varbinary"),
-}
-# By mask: how a masked text looks, which is not masked again, and the masked text in SQL.
-_MASKED = {
-    "hash": ("[0-9a-f]{64}", "lower(to_hex(sha256(to_utf8({}))))"),
-    "last4": (
-        r"\*{4}.{0,4}",
-        "CASE WHEN length({0}) > 8 THEN '****' || substr({0}, -4) WHEN length({0}) >= 0 THEN '****' END",
-    ),
 }
 # A set of strings, numbers or binaries holds their texts.
 _SETS = {"S": "SS", "N": "NS", "B": "BS"}
@@ -93,22 +83,6 @@ def fitting(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         return pa.array([value if fits(value) else None for value in values], kind)
 
 
-def masked(column: Column, attribute: Any) -> Any:
-    """An attribute from `unmapped`, masked as a column that was added later says; None if it is dropped.
-
-    Args:
-        column: A column of the contract.
-        attribute: The attribute in DynamoDB JSON; one that is masked already stays as it is.
-    """
-    if column.mask is None or "NULL" in attribute:
-        return attribute
-    looks, _ = _MASKED.get(column.mask, ("", ""))
-    if looks and re.fullmatch(looks, str(attribute.get("S"))):
-        return attribute
-    mask = MASKS[column.mask]
-    return mask(attribute) if mask else None
-
-
 def names_at(table: Table, snapshot_id: int | None) -> dict[str, str | None]:
     """Columns that had another name at a snapshot, or were not there yet (None): SQL reads it by its schema.
 
@@ -158,13 +132,10 @@ def filled(column: Column, stored: str | None = "") -> str:
 
 
 def _unmapped_value(column: Column) -> str:
-    if column.mask == "drop":
-        return f"CAST(NULL AS {_sql_type(column.parsed_type)})"
-    value = _value(column.parsed_type, "unmapped", f"$[{_quoted(column.attribute)}]", 0)
     if column.mask:
-        looks, spelled = _MASKED[column.mask]
-        value = f"IF(regexp_like({value}, '^{looks}$'), {value}, {spelled.format(value)})"
-    return value
+        # What is in `unmapped` is plain: `remask` masks it.
+        return f"CAST(NULL AS {_sql_type(column.parsed_type)})"
+    return _value(column.parsed_type, "unmapped", f"$[{_quoted(column.attribute)}]", 0)
 
 
 def _value(parsed_type: ParsedType, json_text: str, path: str, depth: int) -> str:
@@ -234,7 +205,7 @@ def _reader(column: Column) -> Callable[[str], Any]:
 
     def value(unmapped: str) -> Any:
         attribute = json.loads(unmapped).get(column.attribute)
-        if attribute is None or (attribute := masked(column, attribute)) is None:
+        if attribute is None or column.mask:
             return None
         if column.type == "json":
             return json.dumps(attribute, separators=(",", ":"), ensure_ascii=False)

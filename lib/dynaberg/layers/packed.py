@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from dynaberg.contracts import MISFITS, member_of, readers_of
 from dynaberg.functions.attributes import to_json
 from dynaberg.functions.packing import is_packed, unpack
-from dynaberg.layers.gained import fitting, masked
+from dynaberg.layers.gained import fitting
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from dynaberg.contracts import Column, Contract, ParsedType
+    from dynaberg.contracts import Contract, ParsedType
 
 
 def unpack_rows(rows: pa.Table, contract: Contract) -> pa.Table:
@@ -104,15 +104,14 @@ def _unpacked(columns: Mapping[str, Sequence[Any]], contract: Contract) -> dict[
         read = to_json if column.type == "json" else readers[column.name]
         values = changed.get(column.name, columns[column.name])
         changed[column.name] = [
-            _read(column, read, attributes.get(column.attribute)) if value is None else value
+            _read(read, attributes.get(column.attribute)) if value is None else value
             for value, attributes in zip(values, held, strict=True)
         ]
     return changed
 
 
-def _read(column: Column, read: Callable[[Any], Any], attribute: Any) -> Any:
+def _read(read: Callable[[Any], Any], attribute: Any) -> Any:
     try:
-        attribute = None if attribute is None else masked(column, attribute)
         return None if attribute is None else read(attribute)
     except MISFITS:
         return None

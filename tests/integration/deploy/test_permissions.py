@@ -33,6 +33,7 @@ from dynaberg.delivery.reentry import row_converter
 from dynaberg.deploy import doctor
 from dynaberg.deploy.parameters import access_parameters
 from dynaberg.deploy.permissions import actions_of, as_list, caller_policy, statements
+from dynaberg.deploy.stacks import show_sources
 from dynaberg.deploy.template import load_template, resolved_resources
 from dynaberg.functions.dead_letters import DeadLetter
 from dynaberg.functions.export_files import ExportFile
@@ -40,6 +41,8 @@ from dynaberg.functions.handlers import forwarder, redrive, resources, transform
 from dynaberg.masks import mask_key
 from dynaberg.settings import STREAM_TYPES, Settings
 from dynaberg.source.change_stream import read_changes
+from dynaberg.workbench.masks import TableMasks
+from dynaberg.workbench.schedule import Schedule
 from local_aws import Status
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -169,6 +172,8 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     wb.enable_cdc()
     wb.integrate_analytics()
     wb.deploy_firehose(buffer_seconds=0)
+    # As the deployment of a further source does.
+    show_sources(wb.session, replace(settings, source="another"))
     for look in ("stack_drift", "grants", "doctor", "preview"):
         getattr(wb, look)()
     wb.table().queue_depths()

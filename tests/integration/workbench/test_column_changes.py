@@ -183,6 +183,7 @@ def test_no_value_is_lost_while_the_table_is_written_to(wb: dynaberg.Workbench) 
             put("written", pieces={"N": str(number)})
             put(f"written-{number % 50}", pieces={"N": str(number)})
             number += 1
+            stop.wait(0.2)
 
     writer = threading.Thread(target=write)
     writer.start()

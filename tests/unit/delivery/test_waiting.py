@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
@@ -124,3 +127,19 @@ def test_the_last_error_of_the_delivery_is_named(
     monkeypatch.setattr(aws, "client", lambda session, name: Logs(messages, refusal))
     session: Any = None
     assert told in waiting._last_error(session, Settings(name="orders"), timeout=60)
+
+
+def test_a_stream_that_is_written_to_all_the_while_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_767_225_600
+    moments = (datetime.fromtimestamp(now + second, UTC) for second in count(-3))
+    records = (
+        {"eventID": f"e{n}", "dynamodb": {"ApproximateCreationDateTime": moment}}
+        for n, moment in enumerate(moments)
+    )
+    monkeypatch.setattr(waiting, "_STREAM_HOURS", 10**6)
+    monkeypatch.setattr(waiting.deploy, "aws_seconds", lambda _: now)
+    monkeypatch.setattr(waiting.aws, "new_client", lambda *_: Mock())
+    monkeypatch.setattr(waiting, "shards_of", lambda *_: [{}])
+    monkeypatch.setattr(waiting, "read_shard", lambda *_: records)
+    session: Any = None
+    assert waiting.change_ids_in_stream(session, "arn") == {f"e{n}" for n in range(6)}
