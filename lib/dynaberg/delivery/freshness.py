@@ -221,7 +221,7 @@ def period(span: timedelta) -> int:
     Args:
         span: How long ago the time begins.
     """
-    step = next(seconds for days, seconds in _PERIODS.items() if span >= timedelta(days=days))
+    step = next((seconds for days, seconds in _PERIODS.items() if span >= timedelta(days=days)), 60)
     return step * max(1, math.ceil(span.total_seconds() / _POINTS / step))
 
 

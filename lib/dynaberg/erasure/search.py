@@ -25,7 +25,7 @@ from dynaberg.erasure.stores import (
     records_of,
 )
 from dynaberg.erasure.wanted import Wanted, key_in
-from dynaberg.errors import DynabergError
+from dynaberg.errors import DynabergError, NotFoundError
 from dynaberg.upkeep import maintenance
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ class Search:
         found = tuple(places(self._iceberg, self._settings, self.wanted.contract))
         if self.wanted.column is not None:
             self._learn_keys(found)
-        tables = {place.name: self._held(place) for place in found}
-        return Findings(tables, self._stores(removing=False), found)
+        looked = [(place, self._held(place)) for place in found]
+        tables = {place.name: held for place, held in looked if held is not None}
+        there = tuple(place for place in found if place.name in tables)
+        return Findings(tables, self._stores(removing=False), there)
 
     def _learn_keys(self, found: tuple[Place, ...]) -> None:
         """Add the keys of all items that have the value in some table, in the stream, or in what failed."""
@@ -106,8 +108,14 @@ class Search:
             if key is not None:
                 self.wanted = self.wanted.with_keys([key])
 
-    def _held(self, place: Place) -> Held:
-        table = self._load(place.name)
+    def _held(self, place: Place) -> Held | None:
+        """What a table holds; None for a staging table that a build has dropped meanwhile."""
+        try:
+            table = self._load(place.name)
+        except NotFoundError:
+            if place.kind != STAGED:
+                raise
+            return None
         if place.contract:
             return find_rows(table, self.wanted.seen_by(place.contract))
         return find_all(table, before=self._built.get(place.name))

@@ -204,7 +204,7 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     wb.estimate_cost(1_000), wb.cost_so_far(), wb.list_resources()
     wb._traced._connection.settings = replace(settings, protect=False)
     wb.enable_cdc()
-    wb.clean_up(confirm=name)
+    wb.clean_up(confirm=name, delete_items_of=[contract.source_table])
     return wb.done
 
 

@@ -65,7 +65,7 @@ def envelope(*lines: bytes, name: str = "errors/conversion-failed/x") -> Envelop
 
 def plans(*envelopes: Envelope, known: set[str | None] | None = None) -> list[Plan]:
     ids = {CONTRACT.log_name: known or set()}
-    return list(_plan_all(envelopes, row_route(CONTRACT), ids, CONTRACT, lambda row: False))
+    return list(_plan_all(envelopes, row_route(CONTRACT), ids, CONTRACT, lambda log, row: False))
 
 
 def test_each_change_has_its_outcome() -> None:
