@@ -47,7 +47,7 @@ TEXT = [
     row("trim", "", "trim"), row("ltrim", "", "ltrim"), row("rtrim", "", "rtrim"),
     row("lpad", "", "(t, n, p) := lpad(t, CAST(n AS INTEGER), p)"), row("rpad", "", "(t, n, p) := rpad(t, CAST(n AS INTEGER), p)"),
     row("strpos", "position from 1, or 0", "(t, s) := instr(t, s)", "(t, s, n) := CASE WHEN n = 1 THEN instr(t, s) WHEN len(string_split(t, s)) > n THEN length(array_to_string(string_split(t, s)[:n], s)) + 1 ELSE 0 END"),
-    row("substr", "from 1; 0 gives nothing", "(t, i) := CASE WHEN i = 0 THEN '' WHEN -i > length(t) THEN '' ELSE substr(t, i) END", "(t, i, n) := CASE WHEN i = 0 OR n <= 0 OR -i > length(t) THEN '' ELSE substr(t, i, n) END"),
+    row("substr", "from 1; 0 gives nothing", "(t, i) := CASE WHEN i = 0 OR -i > length(t) THEN substr(t, 1, 0) ELSE substr(t, i) END", "(t, i, n) := CASE WHEN i = 0 OR n <= 0 OR -i > length(t) THEN substr(t, 1, 0 * i * n) ELSE substr(t, i, n) END"),
     row("split", "", "(t, d) := string_split(t, d)", "(t, d, n) := CASE WHEN len(string_split(t, d)) <= n THEN string_split(t, d) ELSE string_split(t, d)[:n - 1] || [array_to_string(string_split(t, d)[n:], d)] END"),
     row("split_part", "NULL beyond the last", "(t, d, i) := string_split(t, d)[i]"),
     row("split_to_multimap", "", "(t, d, kv) := trino_multimap_of_pairs(list_transform(string_split(t, d), lambda e: row(string_split(e, kv)[1], string_split(e, kv)[2])))"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import sqlglot
 
@@ -70,3 +73,11 @@ def test_formats() -> None:
         mysql_to_strftime("%D")
     with pytest.raises(QueryError, match="Invalid format: 'GG'"):
         joda_to_strftime("GG")
+
+
+@pytest.mark.parametrize("text", ["CAST(NULL AS varchar)", "'abc'"])
+@pytest.mark.parametrize("start", ["0", "1", "-9", "CAST(NULL AS bigint)"])
+@pytest.mark.parametrize("length", ["", ", 0", ", 2", ", CAST(NULL AS bigint)"])
+def test_a_part_of_nothing_is_null(ask: Callable[[str], Any], text: str, start: str, length: str) -> None:
+    (row,) = ask(f"SELECT substr({text}, {start}{length})")[0]
+    assert (row == (None,)) == ("NULL" in f"{text}{start}{length}")
