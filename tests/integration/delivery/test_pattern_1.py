@@ -36,7 +36,7 @@ def session(local_aws: Status) -> Iterator[boto3.Session]:
         opened, SETTINGS, CONTRACT, buffer_seconds=1, redrive_attempts=3, redrive_seconds=1
     )
     yield opened
-    cleanup.clean_up(opened, SETTINGS, confirm=SETTINGS.name)
+    cleanup.clean_up(opened, SETTINGS, confirm=SETTINGS.name, delete_items_of=[CONTRACT.source_table])
 
 
 @pytest.fixture(scope="module")

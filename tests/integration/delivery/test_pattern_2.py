@@ -50,17 +50,17 @@ def session(local_aws: Status) -> boto3.Session:
 
 @pytest.fixture(scope="module")
 def make(session: boto3.Session) -> Iterator[Callable[[Settings, Contract], None]]:
-    made: list[Settings] = []
+    made: dict[str, Settings] = {}
 
     def deploy_all(settings: Settings, contract: Contract) -> None:
-        made.append(settings)
+        made[contract.source_table] = settings
         deploy.enable_cdc(session, settings, contract)
         layers.create_tables(session, settings, contract)
         deploy.deploy_firehose(session, settings, contract, buffer_seconds=1)
 
     yield deploy_all
-    for settings in made:
-        cleanup.clean_up(session, settings, confirm=settings.name)
+    for source_table, settings in made.items():
+        cleanup.clean_up(session, settings, confirm=settings.name, delete_items_of=[source_table])
 
 
 def scan(session: boto3.Session, settings: Settings, name: str) -> pd.DataFrame:

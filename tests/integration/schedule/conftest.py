@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +57,10 @@ class Scheduled:
         return self.end(self.begin())
 
     def kill(self, execution: str) -> None:
-        """End a run wherever it is."""
-        aws.client(self.pipeline.session, "stepfunctions").stop_execution(executionArn=execution)
+        """End a run wherever it is; one that has ended already stays as it is."""
+        states = aws.client(self.pipeline.session, "stepfunctions")
+        with suppress(states.exceptions.ClientError):
+            states.stop_execution(executionArn=execution)
 
     def deliver(self, *items: dict[str, Any]) -> None:
         """Write items, and wait until they are in the change log."""

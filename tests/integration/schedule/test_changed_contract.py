@@ -21,7 +21,7 @@ columns:
 
 
 def test_a_run_fills_a_column_that_was_added_since(make_scheduled: Callable[[str], Scheduled]) -> None:
-    scheduled = make_scheduled("changing")
+    scheduled = make_scheduled("altered")
     session, settings = scheduled.pipeline.session, scheduled.pipeline.settings
     path = settings.root / "data" / "tables" / "transactions.yaml"
     path.parent.mkdir()

@@ -107,4 +107,4 @@ def test_a_contract_learns_what_arrives(local_aws: Status, tmp_path: Path) -> No
     assert set(wb.query("SELECT coupon_code FROM orders WHERE id LIKE 'o%'").df["coupon_code"]) == {"SPRING"}
     assert orders.drift_report()["attribute"].to_list() == ["bulk", "nothing", "pieces"]
     assert wb.preview().empty
-    wb.clean_up(confirm="drifting")
+    wb.clean_up(confirm="drifting", delete_items_of=["drifting-orders"])
