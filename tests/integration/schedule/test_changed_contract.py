@@ -11,7 +11,7 @@ from dynaberg import deploy, schedule
 from dynaberg.contracts import load_contract
 
 CONTRACT = """table: transactions
-source_table: changing-source
+source_table: altered-source
 key: {partition: id, sort: at}
 columns:
   - {name: id, type: string}
@@ -30,9 +30,9 @@ def test_a_run_fills_a_column_that_was_added_since(make_scheduled: Callable[[str
     scheduled.deploy()
     scheduled.deliver(item(1) | {"color": {"S": "red"}})
     assert scheduled.run() == "SUCCEEDED"
-    before = deploy.stack_parameters(session, "changing-schedule")
+    before = deploy.stack_parameters(session, "altered-schedule")
     wb.table().evolve()
-    after = deploy.stack_parameters(session, "changing-schedule")
+    after = deploy.stack_parameters(session, "altered-schedule")
     changed = {name for name in before if before[name] != after[name]}
     assert "CodeKey" in changed
     assert changed <= {"CodeKey", "PlannedAt"}
