@@ -206,15 +206,13 @@ def _refuse_items_of_others(
     session: boto3.Session, settings: Settings, found: pd.DataFrame, named: Sequence[str]
 ) -> None:
     """Refuse to delete a created DynamoDB table that somebody else has filled, unless its name was typed."""
+    named = [named] if isinstance(named, str) else named  # `in` would find a part of a text
     created = [str(name) for name in found[found["kind"] == SOURCE_KIND]["name"]]
     filled = [name for name in created if name not in named and holds_items_of_others(session, name)]
     if filled:
-        msg = (
-            f"The DynamoDB table {filled[0]!r} holds items that the practice traffic did not write. "
-            "Nothing was removed."
-        )
+        what = "holds items that the practice traffic did not write. Nothing was removed."
         typed = f"confirm={settings.source or settings.name!r}, delete_items_of={[*named, *filled]}"
-        raise SettingsError(msg, hint=f"If they may go: {typed}.")
+        raise SettingsError(f"The DynamoDB table {filled[0]!r} {what}", hint=f"If they may go: {typed}.")
 
 
 def _is_there(session: boto3.Session, stack_name: str) -> bool:

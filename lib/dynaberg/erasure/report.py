@@ -60,6 +60,8 @@ class ForgetReport:
         verb = "Found" if self.forgotten_at is None else "Forgotten"
         items = f"{self.items:,} item{'' if self.items == 1 else 's'}"
         places = self.df[self.df["left"] > 0]["place"].tolist()
+        if self.forgotten_at is None and not self.df["found"].any():
+            return f"Looked for {items}: no place that was looked at holds any."
         if not places:
             return f"{verb}: {items}. No place that was looked at holds them."
         until = self.gone_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dynaberg import aws, deploy
+from dynaberg.errors import SettingsError
 from dynaberg.functions.schedule import records
 from dynaberg.prices import query_usd, total_usd
 
@@ -39,9 +40,12 @@ def read_runs(
 
     Raises:
         NotFoundError: There is no foundation yet.
+        SettingsError: `days` is not positive.
     """
     import pandas as pd
 
+    if days < 1:
+        raise SettingsError(f"`days` is {days}, so there is no day to look at.", hint="Use for example 7.")
     bucket = deploy.outputs(session, settings, "foundation")["ErrorBucketName"]
     found = [
         row

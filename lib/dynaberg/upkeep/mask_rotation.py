@@ -74,7 +74,7 @@ def rotate_mask_key(
     """
     if confirm != contract.table:
         msg = f"`confirm` is {confirm!r}, but the table is {contract.table!r}. The key is as it was."
-        hint = f'See preview_mask_rotation(), then rotate_mask_key(confirm="{contract.table}").'
+        hint = f'See .masks.preview_rotation(), then .masks.rotate_key(confirm="{contract.table}").'
         raise SettingsError(msg, hint=hint)
     newest = _keys(session, settings, contract)[0]
     deployed = newest.version == mask_key_version(session, settings)

@@ -90,7 +90,7 @@ def remask(session: boto3.Session, settings: Settings, contract: Contract, *, co
     """
     if confirm != contract.table:
         msg = f"`confirm` is {confirm!r}, but the table is {contract.table!r}. Nothing was masked."
-        raise SettingsError(msg, hint=f'See preview_remask(), then remask(confirm="{contract.table}").')
+        raise SettingsError(msg, hint=f'See .masks.preview(), then .masks.apply(confirm="{contract.table}").')
     return mask_rows(session, settings, with_rest([contract]), writes=True)
 
 

@@ -28,7 +28,7 @@ class Schedule:
         Call it again after a contract or a curated SQL file has changed: what a run does is shipped with it.
 
         Args:
-            every: How often, from `1 minute` to `7 days`.
+            every: How often, from `1 minute` to `1 day`.
             attempts: How often a table is tried in a run before there is an alarm, 1 to 10.
             retry_seconds: How long a run waits before it tries again what failed, 1 to 3600.
 

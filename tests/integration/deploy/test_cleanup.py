@@ -165,7 +165,8 @@ def test_items_of_others_go_only_with_the_name_of_their_table(
         TableName=table, Item={"transaction_id": {"S": "A-1"}, "timestamp": {"N": "1"}}
     )
     before = cleanup.list_resources(session, SETTINGS)
-    for named in ((), ("another",)):
+    # A text is one name: neither a longer one nor a part of it names the table.
+    for named in ((), ("another",), f"{table}-2"):
         with pytest.raises(SettingsError, match=table) as caught:
             cleanup.clean_up(session, SETTINGS, confirm="leaving", delete_items_of=named)
         assert "Nothing was removed" in str(caught.value)

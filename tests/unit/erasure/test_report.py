@@ -50,6 +50,11 @@ def test_nothing_left_is_gone_now() -> None:
     assert report(LOG, forgotten_at=None).summary.startswith("Found: 1 item.")
 
 
+def test_what_is_nowhere_was_not_found() -> None:
+    found = report((LOG[0], LOG[1], 0, 0, 0, *LOG[5:]), forgotten_at=None)
+    assert found.summary == "Looked for 1 item: no place that was looked at holds any."
+
+
 def test_reports_of_several_tables_are_one() -> None:
     both = joined([report(LOG, STREAM), report(OLD, STREAM)])
     assert both.df["place"].tolist() == ["orders_changes", "change stream", OLD[0]]

@@ -6,6 +6,8 @@ import pytest
 
 from dynaberg.errors import SettingsError
 from dynaberg.schedule.deployment import _expression, interval_seconds
+from dynaberg.schedule.runs import read_runs
+from dynaberg.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,9 @@ def test_intervals(every: str, seconds: int, expression: str) -> None:
 def test_other_texts_are_refused(every: str) -> None:
     with pytest.raises(SettingsError, match="between 1 minute and 1 day"):
         interval_seconds(every)
+
+
+@pytest.mark.parametrize("days", [0, -1])
+def test_runs_of_no_day_are_refused(days: int) -> None:
+    with pytest.raises(SettingsError, match=f"`days` is {days}"):
+        read_runs(None, Settings(), days=days)  # type: ignore[arg-type]
