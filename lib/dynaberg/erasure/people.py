@@ -9,7 +9,7 @@ from dynaberg.erasure.forget import alive_items, check_confirmation, forget, pre
 from dynaberg.erasure.report import ForgetReport, joined
 from dynaberg.erasure.search import Search
 from dynaberg.erasure.wanted import wanted_where
-from dynaberg.errors import NotFoundError
+from dynaberg.errors import NotFoundError, SettingsError
 
 if TYPE_CHECKING:
     import boto3
@@ -20,31 +20,41 @@ if TYPE_CHECKING:
 Place = tuple["boto3.Session", "Settings", "Contract"]
 
 
-def preview_person(places: Sequence[Place], where: Mapping[str, Any]) -> ForgetReport:
+def preview_person(
+    places: Sequence[Place], where: Mapping[str, Any] | None, key: Mapping[str, Any] | None = None
+) -> ForgetReport:
     """Find a person in every table that has a column.
 
     Args:
         places: The tables of the project.
         where: The column and the value, `{"customer_id": "C-17"}`.
+        key: Refused: a key is of one table.
 
     Returns:
         One report of all tables.
 
     Raises:
         NotFoundError: No table has the column.
-        SettingsError: Nobody can be found by it.
+        SettingsError: Nobody can be found by it, or a key was given.
     """
+    where = _checked(where, key)
     return joined([preview_forget(*place, where=where) for place in _with_column(places, where)])
 
 
 def forget_person(
-    places: Sequence[Place], where: Mapping[str, Any], *, confirm: str, even_if_alive: bool = False
+    places: Sequence[Place],
+    where: Mapping[str, Any] | None,
+    key: Mapping[str, Any] | None = None,
+    *,
+    confirm: str,
+    even_if_alive: bool = False,
 ) -> ForgetReport:
     """Forget a person in every table that has a column, or, if an item is still there, in none.
 
     Args:
         places: The tables of the project.
         where: The column and the value, `{"customer_id": "C-17"}`.
+        key: Refused: a key is of one table.
         confirm: The value, as a confirmation.
         even_if_alive: Forget what the tables hold of items, although DynamoDB still has them.
 
@@ -55,6 +65,7 @@ def forget_person(
         NotFoundError: No table has the column, or none holds the value.
         SettingsError: The confirmation does not match, or an item is still in DynamoDB; nothing was removed.
     """
+    where = _checked(where, key)
     chosen = _with_column(places, where)
     for session, settings, contract in chosen:
         wanted = wanted_where(contract, where)
@@ -74,6 +85,13 @@ def forget_person(
     if not reports:
         raise nowhere[0]
     return joined(reports)
+
+
+def _checked(where: Mapping[str, Any] | None, key: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if where is None or key is not None:
+        msg = "`everywhere` finds a person by a column that tables share, and a key is of one table."
+        raise SettingsError(msg, hint='Give where={"customer_id": …} alone, or leave `everywhere` out.')
+    return where
 
 
 def _with_column(places: Sequence[Place], where: Mapping[str, Any]) -> list[Place]:

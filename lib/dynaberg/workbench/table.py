@@ -328,8 +328,8 @@ class Table(IcebergTable):
             where: Instead of a key `{"customer_id": "C-17"}`: all items that have, or had, that value.
             everywhere: With `where`, in all tables of the project that have the column.
         """
-        if everywhere and where is not None:
-            return erasure.preview_person(self._all_places, where)
+        if everywhere:
+            return erasure.preview_person(self._all_places, where, key)
         return erasure.preview_forget(*self._place, key, where=where)
 
     def forget(
@@ -358,9 +358,9 @@ class Table(IcebergTable):
             SettingsError: The confirmation does not match, or an item is still in DynamoDB.
             NotFoundError: No place holds the items.
         """
-        if everywhere and where is not None:
+        if everywhere:
             places = self._all_places
-            return erasure.forget_person(places, where, confirm=confirm, even_if_alive=even_if_alive)
+            return erasure.forget_person(places, where, key, confirm=confirm, even_if_alive=even_if_alive)
         return erasure.forget(*self._place, key, where=where, confirm=confirm, even_if_alive=even_if_alive)
 
     @property
