@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -16,6 +17,7 @@ _MANY = 100
 _HALVINGS = 50
 
 
+@lru_cache(maxsize=4096)
 def interval(part: float, whole: float, comparisons: int = 1) -> tuple[float, float]:
     """The interval in which a share lies, with 95 % confidence in all of several intervals together.
 
