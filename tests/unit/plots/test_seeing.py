@@ -4,6 +4,7 @@ Contrast is WCAG 2.2's (1.4.3: 4.5 for text; 1.4.11: 3 for marks). Color vision 
 with the matrices of Machado, Oliveira and Fernandes (2009), at their full severity, in linear RGB.
 """
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -73,60 +74,72 @@ def marks(ax):
         yield "line", fill, line.get_color(), cues
 
 
-@pytest.fixture
-def drawn(subject):
+@dataclass(frozen=True)
+class Look:
+    """What is seen of a picture, which is drawn once for all tests.
+
+    Attributes:
+        marks: What is drawn, by `marks`.
+        words: Each text, its size in points, its ink, and the pixels behind it.
+    """
+
+    marks: list[tuple[object, ...]]
+    words: list[tuple[str, float, tuple[float, ...], np.ndarray]]
+
+
+def look(subject):
     ax = subject.draw(subject.frame(12))
-    ax.figure.canvas.draw()
-    return ax
-
-
-@pytest.fixture(scope="module")
-def seen():
-    return {}
-
-
-@pytest.fixture
-def drawn_marks(subject, seen):
-    """The marks of a picture, which is drawn once for all tests that only look at them."""
-    if subject not in seen:
-        ax = subject.draw(subject.frame(12))
-        ax.figure.canvas.draw()
-        seen[subject] = list(marks(ax))
-    return seen[subject]
-
-
-def test_no_word_is_smaller_than_eight_points(drawn):
-    words = [text for text in drawn.figure.findobj(Text) if text.get_text() and text.get_visible()]
-    assert words
-    assert [text for text in words if text.get_fontsize() < SMALLEST] == []
-
-
-def test_words_stand_out_from_what_is_behind_them(drawn):
-    figure = drawn.figure
-    words = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    ax.figure.draw_without_rendering()
+    drawn = list(marks(ax))
+    words = [text for text in ax.figure.findobj(Text) if text.get_text() and text.get_visible()]
     inks = [to_rgba(text.get_color())[:3] for text in words]
     boxes = [text.get_window_extent() for text in words]
     for text in words:
         text.set_color((0, 0, 0, 0))
-    figure.canvas.draw()
-    paper = np.asarray(figure.canvas.buffer_rgba())[::-1, :, :3] / 255
-    for text, ink, box in zip(words, inks, boxes, strict=True):
+    ax.figure.canvas.draw()
+    paper = np.asarray(ax.figure.canvas.buffer_rgba())[::-1, :, :3] / 255
+    behind = []
+    for box in boxes:
         x0, y0, x1, y1 = (max(int(side), 0) for side in box.extents)
-        behind = paper[y0:y1, x0:x1].reshape(-1, 3)
-        if len(behind):
+        behind.append(paper[y0:y1, x0:x1].reshape(-1, 3))
+    texts, sizes = [text.get_text() for text in words], [text.get_fontsize() for text in words]
+    return Look(drawn, list(zip(texts, sizes, inks, behind, strict=True)))
+
+
+@pytest.fixture(scope="module")
+def looks():
+    return {}
+
+
+@pytest.fixture
+def seen(subject, looks):
+    """What is seen of each picture in turn."""
+    if subject not in looks:
+        looks[subject] = look(subject)
+    return looks[subject]
+
+
+def test_no_word_is_smaller_than_eight_points(seen):
+    assert seen.words
+    assert [(text, size) for text, size, *_ in seen.words if size < SMALLEST] == []
+
+
+def test_words_stand_out_from_what_is_behind_them(seen):
+    for text, _, ink, behind in seen.words:
+        if text.strip() and len(behind):
             ratios = contrast(behind, np.broadcast_to(ink, behind.shape))
-            assert (ratios < TEXT_CONTRAST).mean() <= CROSSED, (text.get_text(), ratios.min())
+            assert (ratios < TEXT_CONTRAST).mean() <= CROSSED, (text, ratios.min())
 
 
-def test_marks_stand_out_from_the_paper(drawn_marks):
-    for kind, fill, edge, _ in drawn_marks:
+def test_marks_stand_out_from_the_paper(seen):
+    for kind, fill, edge, _ in seen.marks:
         best = max(contrast(on_white(color), (1, 1, 1)) for color in (fill, edge))
         assert best >= MARK_CONTRAST, (kind, to_hex(fill), to_hex(edge))
 
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_marks_differ_in_more_than_color_or_for_every_eye(drawn_marks, deficiency):
-    looks = {(kind, to_hex(fill, keep_alpha=True), cues) for kind, fill, _, cues in drawn_marks}
+def test_marks_differ_in_more_than_color_or_for_every_eye(seen, deficiency):
+    looks = {(kind, to_hex(fill, keep_alpha=True), cues) for kind, fill, _, cues in seen.marks}
     for (kind, one, cues), (other_kind, other, other_cues) in combinations(sorted(looks, key=str), 2):
         if kind == other_kind and cues == other_cues:
             apart = np.linalg.norm(lab(on_white(one), deficiency) - lab(on_white(other), deficiency))
