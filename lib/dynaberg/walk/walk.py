@@ -10,11 +10,11 @@ import nbformat
 from tqdm.auto import tqdm
 
 from dynaberg.settings import Settings
-from dynaberg.walk.notebooks import Stop, find_notebooks, read_title, run_notebook, tagged
+from dynaberg.walk.notebooks import Stop, find_notebooks, read_title, run_in_order, tagged
 
 
 def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None) -> int:
-    """Run the notebooks in order, each in its own kernel.
+    """Run the notebooks in order, each in its own kernel, and report how each went.
 
     Args:
         settings: The project's folder and name.
@@ -30,20 +30,18 @@ def walk(settings: Settings, names: Sequence[str] = (), html: Path | None = None
     paths = find_notebooks(settings.root / "notebooks", names)
     # The kernels' environment, so that they connect to the target of the walk.
     environment = {"DYNABERG_TARGET": settings.target, "DYNABERG_NAME": settings.name}
+    typed = {path.stem: _typed(path, settings) for path in paths}
     order = [(path.stem, read_title(path)) for path in paths]
     stops: list[Stop] = []
     pages: list[Future[Path]] = []
     tqdm.write(f"Walking through {len(paths)} notebooks on the {settings.target} target.\n")
     with ThreadPoolExecutor(max_workers=1) as exporter:
-        for path in paths:
-            stop = run_notebook(path, parameters=_typed(path, settings), environment=environment)
+        for stop in run_in_order(paths, parameters=typed, environment=environment):
             stops.append(stop)
             tqdm.write(f"  {stop.name:<20}{stop.seconds:6.1f} s   {stop.failure}".rstrip())
             if html:
                 reached = order if not stop.failure else order[: len(stops)]
                 pages.append(exporter.submit(_write_page, stop, html, reached))
-            if stop.failure:
-                break
     for page in pages:
         page.result()
     if html:

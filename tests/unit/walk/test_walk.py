@@ -14,7 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
 from dynaberg.walk.gallery import named_pictures, write_index, write_page
-from dynaberg.walk.walk import Stop, find_notebooks, run_notebook, walk
+from dynaberg.walk.notebooks import Stop, find_notebooks, run_notebook
+from dynaberg.walk.walk import walk
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
