@@ -184,8 +184,8 @@ def run(root: Path, count: int, server: int) -> None:
     files.mkdir()
     download(found, files)
     with peak_memory(server) as peak:
-        by_export = seconds(lambda: wb.table().backfill(export=found["ExportArn"]))
-        by_scan = seconds(lambda: wb.table().backfill(method="scan"))
+        by_export = seconds(lambda: wb.table().backfill(export=found["ExportArn"], reconcile=False))
+        by_scan = seconds(lambda: wb.table().backfill(method="scan", reconcile=False))
     print_header(f"backfill of {count:,} items, s")
     peer = seconds(lambda: read_with_duckdb(contract, files))
     print_row("by export, against DuckDB", by_export, peer, at_most(2))

@@ -4,7 +4,7 @@ Public: everything that a table offers of these, the way back into the pipeline 
 messages of the queues, which forgetting reads.
 """
 
-from dynaberg.delivery.backfill import backfill, preview_backfill
+from dynaberg.delivery.backfill import SMALL_BYTES, backfill, preview_backfill
 from dynaberg.delivery.envelopes import log_of, source_of
 from dynaberg.delivery.failures import failed_records, failures, wait_for_failures
 from dynaberg.delivery.freshness import freshness
@@ -18,6 +18,7 @@ from dynaberg.delivery.waiting import wait_for_delivery
 
 __all__ = [
     "ARCHIVE",
+    "SMALL_BYTES",
     "Message",
     "backfill",
     "change_time",

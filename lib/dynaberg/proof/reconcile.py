@@ -51,6 +51,7 @@ def reconcile(
     settle_seconds: float = 0,
     sample: int | None = None,
     partition_keys: Sequence[Any] | None = None,
+    before_looking_again: Callable[[], object] | None = None,
 ) -> ReconcileReport:
     """Compare DynamoDB with the current table and with the change log, every attribute of every item.
 
@@ -72,6 +73,7 @@ def reconcile(
         settle_seconds: How long to wait for differences to settle.
         sample: Compare only about this many items: all items of randomly chosen partition keys.
         partition_keys: Compare only the items of these partition keys.
+        before_looking_again: Called each time before differences are checked again, such as a refresh.
 
     Returns:
         The report; `.matches` is true if nothing differs.
@@ -101,6 +103,8 @@ def reconcile(
     pause_seconds = 0.5
     while len(df) or moving:
         wanted = moving.union(keys_of(df, contract.key))
+        if before_looking_again is not None:
+            before_looking_again()
         df, moving, seen = _look_again(session, load_sides(session, settings, contract), wanted, seen, own)
         left_seconds = deadline - time.monotonic()
         if not (len(df) or moving) or left_seconds <= 0:

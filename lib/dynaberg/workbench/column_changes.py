@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from dynaberg.contracts import (
     with_former,
 )
 from dynaberg.errors import NotReadyError, SettingsError
-from dynaberg.workbench.evolution import file_of
+from dynaberg.workbench.evolution import evolve, file_of
 
 if TYPE_CHECKING:
     from dynaberg.workbench.connection import Connection, Place
@@ -43,6 +43,36 @@ class Plan:
     changes: Changes
     path: Path
     text: str
+
+
+def change_columns(
+    connection: Connection,
+    contract: Contract,
+    columns: Sequence[str] | None,
+    changes: Changes,
+    confirm: str,
+) -> tuple[Contract, pd.DataFrame]:
+    """Take proposed columns into a contract, or change those that it has, as `Table.evolve` describes it.
+
+    Args:
+        connection: The project.
+        contract: The table contract.
+        columns: Names of proposed columns; None for all of them.
+        changes: What to change instead; with it, no columns may be named.
+        confirm: The workbench's name, as a confirmation of a drop.
+
+    Returns:
+        The new contract, and one row per Iceberg table.
+
+    Raises:
+        SettingsError: Both were asked for.
+    """
+    if not changes:
+        return evolve(connection, contract, columns)
+    if columns:
+        msg = "Columns are to be taken in and changed at once."
+        raise SettingsError(msg, hint="Call evolve(columns), and then evolve(rename=…).")
+    return apply_changes(connection, contract, plan_changes(connection, contract, changes), confirm)
 
 
 def plan_changes(connection: Connection, contract: Contract, changes: Changes) -> Plan:

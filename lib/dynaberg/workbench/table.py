@@ -12,12 +12,11 @@ import pandas as pd
 from dynaberg import delivery, deploy, erasure, layers, past, proof, schedule
 from dynaberg.contracts import Changes, Contract
 from dynaberg.erasure import ForgetReport
-from dynaberg.errors import SettingsError
 from dynaberg.proof import ReconcileReport
 from dynaberg.settings import Settings
-from dynaberg.workbench.column_changes import apply_changes, plan_changes, preview_changes
+from dynaberg.workbench.backfill import BackfillReport, Ending, backfill, preview_backfill
+from dynaberg.workbench.column_changes import change_columns, plan_changes, preview_changes
 from dynaberg.workbench.connection import Connection, Place
-from dynaberg.workbench.evolution import evolve
 from dynaberg.workbench.iceberg_table import IcebergTable
 from dynaberg.workbench.masks import TableMasks
 
@@ -80,37 +79,47 @@ class Table(IcebergTable):
             timeout=timeout,
         )
 
-    def preview_backfill(self, *, method: str | None = None) -> pd.DataFrame:
-        """What `backfill` would read, and what that costs, before it reads anything.
-
-        Args:
-            method: `scan` or `export`; by default the one that `backfill` would choose.
-        """
-        return delivery.preview_backfill(*self._place, method=method)
+    def preview_backfill(
+        self, *, method: str | None = None, reconcile: bool = True, sample: int | None = None
+    ) -> pd.DataFrame:
+        """What `backfill` with these arguments would read, and what that costs, before it reads anything."""
+        return preview_backfill(self._connection, self.contract, Ending(reconcile, sample), method)
 
     def backfill(
-        self, *, method: str | None = None, export: str = "", read_units_per_second: float | None = None
-    ) -> pd.DataFrame:
-        """Bring what was in the DynamoDB table before its stream was switched on into the change log.
+        self,
+        *,
+        method: str | None = None,
+        export: str = "",
+        read_units_per_second: float | None = None,
+        reconcile: bool = True,
+        sample: int | None = None,
+        settle_seconds: float | None = None,
+    ) -> BackfillReport:
+        """Bring in what was in the DynamoDB table before its stream was switched on; refresh; reconcile.
 
-        It reads every item once, while changes go on; any change takes precedence over what was read. If it
-        is interrupted, run it again: it continues where it stopped. Afterwards `refresh()` and `reconcile()`.
+        It reads every item once; any change takes precedence. If interrupted, it continues where it stopped.
 
         Args:
-            method: `scan`, or `export` to S3 at a point in time, which takes no reads from the table; by
-                default `export` for a large table on AWS that has point-in-time recovery, else `scan`.
+            method: `scan`, or `export` to S3, which takes no reads from the table; by default `export` for a
+                large table on AWS that has point-in-time recovery, else `scan`.
             export: An export that exists already: its ARN, or
                 `s3://bucket/prefix/AWSDynamoDB/<id>/manifest-summary.json`.
             read_units_per_second: What a scan may consume of the table's capacity; by default half of a
                 provisioned table's, and no limit on demand.
+            reconcile: Whether all tables of the source are refreshed and compared with DynamoDB at the end.
+            sample: Compare about this many items; by default all, or 10,000 of a table of a GiB or more.
+            settle_seconds: How long it waits for changes on their way; by default Firehose's buffer and 120.
+
+        Returns:
+            The report: `.df` (what was read), `.reconciled` (by table), `.matches`, `.summary`.
 
         Raises:
             NotReadyError: The table's stream is off, or another backfill is at work.
-            SettingsError: The export is of another table, incremental, or in another format.
+            SettingsError: The export is not one that this table can be filled from.
         """
-        return delivery.backfill(
-            *self._place, method=method, export=export, read_units_per_second=read_units_per_second
-        )
+        ending = Ending(reconcile, sample, settle_seconds)
+        reading = {"method": method, "export": export, "read_units_per_second": read_units_per_second}
+        return backfill(self._connection, self.contract, ending, **reading)
 
     def freshness(self, *, since: datetime | None = None) -> pd.DataFrame:
         """The lag of each hop: item → stream → Lambda → Firehose → snapshot of the change log.
@@ -226,22 +235,14 @@ class Table(IcebergTable):
 
         Raises:
             NotFoundError: A column that does not exist or is not proposed, or a contract without a file.
-            ContractError: A change that cannot be made; nothing was changed.
-            SettingsError: A column is to be dropped, and the name does not match; nothing was changed.
+            ContractError, SettingsError: It cannot be made, or a drop was not confirmed; nothing was changed.
             NotReadyError: Changes are still on their way to the change log; call it again later.
 
         Example:
             >>> orders.evolve(rename={"amt": "amount"})
         """
         changes = Changes(rename or {}, widen or {}, drop)
-        if not changes:
-            self.contract, done = evolve(self._connection, self.contract, columns)
-        elif columns:
-            msg = "Columns are to be taken in and changed at once."
-            raise SettingsError(msg, hint="Call evolve(columns), and then evolve(rename=…).")
-        else:
-            plan = plan_changes(self._connection, self.contract, changes)
-            self.contract, done = apply_changes(self._connection, self.contract, plan, confirm)
+        self.contract, done = change_columns(self._connection, self.contract, columns, changes, confirm)
         return done
 
     def preview_evolve(

@@ -17,6 +17,7 @@ import boto3
 import pytest
 
 import dynaberg
+from dynaberg import layers
 from dynaberg.contracts import Column, Contract
 from dynaberg.delivery.backfill import _Run, snapshot_record
 from dynaberg.delivery.backfill_manifest import Manifest
@@ -98,7 +99,10 @@ def check(wb: dynaberg.Workbench) -> None:
 
 def test_what_was_there_before_arrives(wb: dynaberg.Workbench) -> None:
     assert wb.table().preview_backfill()["source_table"].tolist() == [source(wb)]
-    report = wb.table().backfill().iloc[0]
+    done = wb.table().backfill()
+    assert done.matches, done.summary
+    assert (done.reconciled["transactions"].items, done.reconciled["transactions"].rows) == (ITEMS, ITEMS)
+    report = done.df.iloc[0]
     assert (report["items"], report["unfit"], report["resumed"]) == (ITEMS, 0, False)
     assert report["read_units"] > 0
     check(wb)
@@ -107,7 +111,7 @@ def test_what_was_there_before_arrives(wb: dynaberg.Workbench) -> None:
     # What changes afterwards takes precedence, and a second backfill invents no history.
     write(wb, item(7, "8.00"))
     wb.table().wait_for_delivery(timeout=60)
-    assert wb.table().backfill().iloc[0]["items"] == ITEMS
+    assert wb.table().backfill(reconcile=False).df["items"].tolist() == [ITEMS]
     check(wb)
     history = wb.table().item_history({"pk": "CUSTOMER#7", "sk": (7).to_bytes(2)})
     later = history.iloc[len(first) :]
@@ -145,11 +149,55 @@ def test_changes_go_on_meanwhile(wb: dynaberg.Workbench, monkeypatch: pytest.Mon
     writer = threading.Thread(target=keep_changing)
     writer.start()
     try:
-        wb.table().backfill()
+        wb.table().backfill(reconcile=False)
     finally:
         stop.set()
         writer.join()
     check(wb)
+
+
+def test_a_change_on_its_way_is_waited_for(wb: dynaberg.Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first comparison an item is newer than both tables; they follow, and are refreshed again."""
+    refresh, done = layers.refresh, []
+
+    def refresh_and_change(*place: Any) -> Any:
+        found = refresh(*place)
+        if not done:
+            write(wb, item(9, "7.25"))
+        done.append(found)
+        return found
+
+    monkeypatch.setattr(layers, "refresh", refresh_and_change)
+    report = wb.table().backfill(settle_seconds=120)
+    assert report.matches, report.summary
+    assert len(done) > 1
+
+
+def test_what_follows_the_reading_is_said_before_and_shown_after(wb: dynaberg.Workbench) -> None:
+    preview = wb.table().preview_backfill().iloc[0]
+    assert preview["reconcile_items"] == preview["items"] > 7
+    assert preview["reconcile_usd"] > preview["reconcile_read_units"] * Decimal("1e-9") > 0
+    assert wb.table().preview_backfill(sample=7).iloc[0]["reconcile_items"] == 7
+    without = wb.table().preview_backfill(reconcile=False).iloc[0]
+    assert (without["reconcile_items"], without["reconcile_read_units"], without["reconcile_usd"]) == (
+        0,
+        0,
+        0,
+    )
+    part = wb.table().backfill(sample=30)
+    assert "Only a part was compared" in part.summary
+    assert "Only a part was compared" in part._repr_html_()
+    left_out = wb.table().backfill(reconcile=False)
+    assert (left_out.reconciled, left_out.matches) == ({}, False)
+    assert "refresh() and reconcile()" in repr(left_out)
+
+
+@pytest.mark.parametrize("ending", [{"sample": 0}, {"sample": 5, "reconcile": False}])
+def test_an_ending_that_contradicts_itself(wb: dynaberg.Workbench, ending: dict[str, Any]) -> None:
+    for call in (wb.table().preview_backfill, wb.table().backfill):
+        with pytest.raises(SettingsError, match="`sample` is") as caught:
+            call(**ending)
+        assert caught.value.hint
 
 
 class Killed(BaseException):
@@ -177,10 +225,10 @@ def test_a_backfill_that_was_killed_continues(
     write(wb, item(3, "9.99"))
     delete(wb, 4)
     wb.table().wait_for_delivery(timeout=60)
-    again = wb.table().backfill().iloc[0]
+    again = wb.table().backfill(reconcile=False).df.iloc[0]
     assert again["resumed"] == any(kept_before(pages, page, sent))
     check(wb)
-    assert wb.table().backfill().iloc[0]["resumed"] == False  # noqa: E712
+    assert wb.table().backfill(reconcile=False).df["resumed"].tolist() == [False]
 
 
 def kept_before(pages: list[int], page: int, sent: bool) -> list[bool]:
@@ -191,7 +239,7 @@ def kept_before(pages: list[int], page: int, sent: bool) -> list[bool]:
 def test_two_backfills_at_once(wb: dynaberg.Workbench) -> None:
     def attempt(_: int) -> str:
         try:
-            wb.table().backfill()
+            wb.table().backfill(reconcile=False)
         except NotReadyError as error:
             return error.message
         return "done"
@@ -206,7 +254,10 @@ def test_two_backfills_at_once(wb: dynaberg.Workbench) -> None:
 def test_items_that_do_not_fit(wb: dynaberg.Workbench) -> None:
     write(wb, {**item(1), "total": {"S": "a lot"}}, {**item(2), "total": {"N": "0.001"}})
     wb.table().wait_for_failures(2, timeout=60)
-    assert wb.table().backfill().iloc[0]["unfit"] == 2
+    done = wb.table().backfill(settle_seconds=0)
+    assert done.df["unfit"].tolist() == [2]
+    assert not done.matches
+    assert "in failures(), or lost" in done.summary
     failed = wb.table().failures()
     assert sorted(failed.loc[failed["operation"] == "SNAPSHOT", "pk"]) == ["CUSTOMER#1", "CUSTOMER#2"]
     wb.table().refresh()

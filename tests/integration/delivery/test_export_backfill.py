@@ -156,7 +156,9 @@ def test_what_was_there_before_arrives(wb: dynaberg.Workbench) -> None:
     preview = wb.table().preview_backfill(method="export").iloc[0]
     assert (preview["method"], preview["read_units"]) == ("export", 0)
     assert preview["dynamodb_usd"] > 0
-    report = wb.table().backfill(method="export").iloc[0]
+    done = wb.table().backfill(method="export")
+    assert done.matches, done.summary
+    report = done.df.iloc[0]
     assert (report["method"], report["items"], report["unfit"], report["resumed"]) == (
         "export",
         ITEMS,
@@ -197,7 +199,7 @@ def test_changes_go_on_meanwhile(wb: dynaberg.Workbench, monkeypatch: pytest.Mon
     writer = threading.Thread(target=keep_changing)
     writer.start()
     try:
-        wb.table().backfill(method="export")
+        wb.table().backfill(method="export", reconcile=False)
     finally:
         stop.set()
         writer.join()
@@ -239,7 +241,7 @@ def test_a_backfill_that_was_killed_continues(
             wb.table().backfill(method="export")
     write(wb, item(3, "9.99"))
     delete(wb, 4)
-    again = wb.table().backfill(method="export").iloc[0]
+    again = wb.table().backfill(method="export", reconcile=False).df.iloc[0]
     assert again["resumed"]
     assert again["unfit"] == 0
     check(wb)
@@ -261,7 +263,7 @@ def test_what_fails_on_the_way_is_tried_again(wb: dynaberg.Workbench, local_aws:
         {"service": "s3", "kind": "unavailable", "count": 4},
     )
     try:
-        report = wb.table().backfill(method="export").iloc[0]
+        report = wb.table().backfill(method="export", reconcile=False).df.iloc[0]
     finally:
         put_faults(local_aws)
     assert report["unfit"] == 0
@@ -272,7 +274,7 @@ def test_an_export_in_another_bucket(wb: dynaberg.Workbench) -> None:
     found = export_to(wb, other_bucket(), S3Prefix="2026/january")
     write(wb, item(5, "77.00"))
     delete(wb, 6)
-    report = wb.table().backfill(export=address(found)).iloc[0]
+    report = wb.table().backfill(export=address(found), reconcile=False).df.iloc[0]
     assert report["items"] == found["ItemCount"]
     check(wb)
     assert objects(errors(wb), "backfills/") == [f"backfills/{source(wb)}.json"]
@@ -282,7 +284,7 @@ def test_an_export_in_another_bucket(wb: dynaberg.Workbench) -> None:
 def test_two_backfills_at_once(wb: dynaberg.Workbench) -> None:
     def attempt(_: int) -> str:
         try:
-            wb.table().backfill(method="export")
+            wb.table().backfill(method="export", reconcile=False)
         except NotReadyError as error:
             return error.message
         return "done"
@@ -375,7 +377,7 @@ def test_an_export_with_a_broken_file(
         wb.table().backfill(export=name)
     assert 'backfill(method="export")' in caught.value.hint
     # What it sent already does no harm.
-    wb.table().backfill(method="export")
+    wb.table().backfill(method="export", reconcile=False)
     check(wb)
 
 
@@ -451,7 +453,7 @@ def test_a_file_that_takes_longer_than_an_invocation_is_carried_on(wb: dynaberg.
     try:
         write(wb, *more)
         found = export_to(wb, errors(wb), S3Prefix="given")
-        report = wb.table().backfill(export=found["ExportArn"]).iloc[0]
+        report = wb.table().backfill(export=found["ExportArn"], reconcile=False).df.iloc[0]
     finally:
         functions.update_function_configuration(FunctionName=name, Timeout=120)
     assert report["items"] == found["ItemCount"] > 8_200
@@ -467,6 +469,6 @@ def test_a_file_that_takes_longer_than_an_invocation_is_carried_on(wb: dynaberg.
 def test_items_that_do_not_fit(wb: dynaberg.Workbench) -> None:
     """The last test: the change never arrives in the log."""
     write(wb, {**item(1), "total": {"S": "a lot"}})
-    assert wb.table().backfill(method="export").iloc[0]["unfit"] == 1
+    assert wb.table().backfill(method="export", reconcile=False).df.iloc[0]["unfit"] == 1
     failed = wb.table().failures()
     assert failed.loc[failed["operation"] == "SNAPSHOT", "pk"].tolist() == ["CUSTOMER#1"]

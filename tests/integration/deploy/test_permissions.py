@@ -185,7 +185,7 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     wb.table().wait_for_delivery()
     wb.prepare("refresh")
     wb.tables()
-    wb.table().preview_backfill(), wb.table().backfill(), wb.table().backfill(method="export")
+    wb.table().preview_backfill(), wb.table().backfill(), wb.table().backfill(method="export", sample=5)
     first = int(wb.table().refresh()["snapshot_id"].iloc[0])
     fail(calls, wb)
     wb.table().wait_for_failures(2, timeout=60)

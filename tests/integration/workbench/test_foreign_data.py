@@ -42,7 +42,7 @@ def test_a_foreign_data_set_goes_through(local_aws: Status, tmp_path: Path) -> N
     wb.deploy_firehose(buffer_seconds=1)
     writer = threading.Thread(target=FLIGHTS["change_some"], args=(SOURCE, ROWS, CHANGES))
     writer.start()
-    done = wb.table().backfill(method="export").iloc[0]
+    done = wb.table().backfill(method="export", reconcile=False).df.iloc[0]
     writer.join()
     assert not done["unfit"]
     wb.table().wait_for_delivery(timeout=240)

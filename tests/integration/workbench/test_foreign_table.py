@@ -63,9 +63,10 @@ def test_a_foreign_table_goes_through(local_aws: Status, tmp_path: Path) -> None
     wb.deploy_firehose(buffer_seconds=1)
     writer = threading.Thread(target=change_some, args=(7,))
     writer.start()
-    done = wb.table().backfill().iloc[0]
+    done = wb.table().backfill()
     writer.join()
-    assert not done["unfit"]
+    assert not done.df["unfit"].any()
+    assert set(done.reconciled) == set(inferred)
     for table in inferred:
         wb.table(table).wait_for_delivery(timeout=240)
         wb.table(table).refresh()

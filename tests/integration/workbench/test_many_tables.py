@@ -81,7 +81,7 @@ def test_each_source_comes_into_its_own_tables(project: Any, stream_type: str) -
     wb.integrate_analytics()
     wb.deploy_firehose(buffer_seconds=0)
     for number, (table, source) in enumerate(sources.items()):
-        wb.table(table).backfill()
+        assert wb.table(table).backfill().matches
         for place in range(number + 1):
             put(source, f"{table}-{place}")
         wb.table(table).wait_for_delivery(timeout=90)
