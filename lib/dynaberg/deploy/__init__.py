@@ -27,6 +27,7 @@ from dynaberg.deploy.stack_state import (
     stack_parameters,
 )
 from dynaberg.deploy.stacks import (
+    code_bucket,
     delete_part,
     deploy_firehose,
     deploy_part,
@@ -49,6 +50,7 @@ __all__ = [
     "aws_seconds",
     "change_parameters",
     "clean_up",
+    "code_bucket",
     "created_at",
     "delete_part",
     "delivery_parameters",

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from tqdm.auto import tqdm
 
 from dynaberg import aws
+from dynaberg.deploy.packaging import upload_template
 from dynaberg.deploy.stack_state import (
     DEADLINE_SECONDS,
     SHELL,
@@ -34,6 +35,8 @@ from dynaberg.errors import DeploymentError
 
 _NEVER_CREATED = {"ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"}
 _PREFIX = "dynaberg-"
+MOST_BODY_BYTES = 51_200
+"""What CloudFormation takes of a template in a call ("Quotas", AWS CloudFormation User Guide)."""
 _NOTHING_TO_DO = re.compile(r"didn't contain changes|No updates are to be performed", re.IGNORECASE)
 # What CloudFormation's reason looks like, and the hint for it; the first match counts.
 _HINTS = (
@@ -86,6 +89,7 @@ def deploy_stack(
     parameters: Mapping[str, str],
     *,
     tags: Mapping[str, str] | None = None,
+    bucket: str = "",
     progress: bool = True,
 ) -> StackResult:
     """Create or update a stack; if nothing has changed, do nothing.
@@ -96,6 +100,7 @@ def deploy_stack(
         template: The template: a file, or its text.
         parameters: The template's parameters.
         tags: Tags that CloudFormation puts on every resource that supports tags.
+        bucket: The code bucket, for a template that is too large for a call.
         progress: Whether stack events are shown as they come.
 
     Raises:
@@ -105,7 +110,7 @@ def deploy_stack(
         >>> deploy_stack(session, "dynaberg-foundation", TEMPLATES / "foundation.yaml", parameters).outputs
     """
     _recover(session, stack_name)
-    change_set = _make_change_set(session, stack_name, template, parameters, tags or {})
+    change_set = _make_change_set(session, stack_name, template, parameters, tags or {}, bucket)
     events: list[dict[str, Any]] = []
     if change_set["Changes"]:
         token = f"dynaberg-{uuid4()}"
@@ -131,6 +136,7 @@ def preview_stack(
     parameters: Mapping[str, str],
     *,
     tags: Mapping[str, str] | None = None,
+    bucket: str = "",
 ) -> pd.DataFrame:
     """What a deployment would do, without doing it: action, resource, type, replacement.
 
@@ -140,11 +146,12 @@ def preview_stack(
         template: The template: a file, or its text.
         parameters: The template's parameters.
         tags: The tags that the deployment would have.
+        bucket: The code bucket, for a template that is too large for a call.
 
     Raises:
         DeploymentError: CloudFormation does not accept the template or the parameters.
     """
-    change_set = _make_change_set(session, stack_name, template, parameters, tags or {})
+    change_set = _make_change_set(session, stack_name, template, parameters, tags or {}, bucket)
     _discard(session, change_set)
     changes = [change["ResourceChange"] for change in change_set["Changes"]]
     rows = [
@@ -194,7 +201,12 @@ def _recover(session: boto3.Session, stack_name: str) -> None:
 
 
 def change_parameters(
-    session: boto3.Session, stack_name: str, changes: Mapping[str, str], *, tags: Mapping[str, str]
+    session: boto3.Session,
+    stack_name: str,
+    changes: Mapping[str, str],
+    *,
+    tags: Mapping[str, str],
+    bucket: str = "",
 ) -> StackResult:
     """Deploy a stack again, with the template that it has and some other parameters.
 
@@ -203,6 +215,7 @@ def change_parameters(
         stack_name: Name of the stack.
         changes: The parameters that change.
         tags: Tags that CloudFormation puts on every resource that supports tags.
+        bucket: The code bucket, for a template that is too large for a call.
 
     Raises:
         DeploymentError: As `deploy_stack`.
@@ -210,7 +223,7 @@ def change_parameters(
     found = deployed_template(session, stack_name)
     text = found if isinstance(found, str) else json.dumps(found)
     parameters = stack_parameters(session, stack_name) | dict(changes)
-    return deploy_stack(session, stack_name, text, parameters, tags=tags)
+    return deploy_stack(session, stack_name, text, parameters, tags=tags, bucket=bucket)
 
 
 def _make_change_set(
@@ -219,16 +232,18 @@ def _make_change_set(
     template: Path | str,
     parameters: Mapping[str, str],
     tags: Mapping[str, str],
+    bucket: str,
 ) -> dict[str, Any]:
     """A change set to execute or to discard; if nothing would change, its `Changes` are empty."""
     cloudformation = aws.client(session, "cloudformation")
     is_new = stack_status(session, stack_name) in ("", SHELL)
+    given = _template_argument(session, stack_name, template, bucket)
     try:
         made = cloudformation.create_change_set(
             StackName=stack_name,
             ChangeSetName=f"{_PREFIX}{uuid4()}",
             ChangeSetType="CREATE" if is_new else "UPDATE",
-            TemplateBody=template if isinstance(template, str) else template.read_text(encoding="utf-8"),
+            **given,
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
             Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
             Capabilities=["CAPABILITY_IAM"],
@@ -246,6 +261,20 @@ def _make_change_set(
         _discard(session, change_set)
         raise _explained(stack_name, *(found or ("the change set", change_set["StatusReason"])))
     return change_set
+
+
+def _template_argument(
+    session: boto3.Session, stack_name: str, template: Path | str, bucket: str
+) -> dict[str, str]:
+    """The template as CloudFormation takes it: its text, or where that is if it is too large for a call."""
+    text = template if isinstance(template, str) else template.read_text(encoding="utf-8")
+    size = len(text.encode())
+    if size <= MOST_BODY_BYTES:
+        return {"TemplateBody": text}
+    if not bucket:
+        msg = f"The template of stack {stack_name!r} has {size:,} bytes, and there is no code bucket for it."
+        raise DeploymentError(msg, hint="Deploy the foundation first: wb.adopt() or wb.enable_cdc().")
+    return {"TemplateURL": upload_template(session, bucket, text)}
 
 
 def _discard(session: boto3.Session, change_set: Mapping[str, Any]) -> None:

@@ -73,11 +73,31 @@ def upload(session: boto3.Session, bucket: str, code: bytes) -> str:
     Returns:
         The object's key.
     """
-    s3, key = aws.client(session, "s3"), code_key(code)
+    return _keep(session, bucket, code_key(code), code)
+
+
+def upload_template(session: boto3.Session, bucket: str, text: str) -> str:
+    """Upload a template that is too large for a call of CloudFormation, which reads it by its address.
+
+    Args:
+        session: An open session.
+        bucket: The code bucket.
+        text: The template.
+
+    Returns:
+        The object's address.
+    """
+    body = text.encode()
+    key = _keep(session, bucket, f"templates/{hashlib.sha256(body).hexdigest()}", body)
+    return f"{aws.client(session, 's3').meta.endpoint_url}/{bucket}/{key}"
+
+
+def _keep(session: boto3.Session, bucket: str, key: str, body: bytes) -> str:
+    s3 = aws.client(session, "s3")
     try:
         s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("404", "NoSuchKey", "NotFound"):
             raise
-        s3.put_object(Bucket=bucket, Key=key, Body=code)
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
     return key

@@ -170,7 +170,8 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
     for part, parameters in wanted.items():
         name = stack_name(settings, part)
         template = _body(session, settings, part, others if part != "foundation" else ())
-        changes = preview_stack(session, name, template, parameters, tags=tags(settings))
+        bucket = found.get("foundation", {}).get("CodeBucketName", "")
+        changes = preview_stack(session, name, template, parameters, tags=tags(settings), bucket=bucket)
         changes.insert(0, "stack", name)
         shown.append(changes)
     return pd.concat(shown, ignore_index=True)
@@ -285,8 +286,14 @@ def _deploy(
     others: Sequence[str] = (),
 ) -> StackResult:
     """Deploy a stack; `others` are the change logs of its source beside the first one."""
-    template = _body(session, settings, part, others)
-    return deploy_stack(session, stack_name(settings, part), template, parameters, tags=tags(settings))
+    template, name = _body(session, settings, part, others), stack_name(settings, part)
+    bucket = code_bucket(session, settings) if part != "foundation" else ""
+    return deploy_stack(session, name, template, parameters, tags=tags(settings), bucket=bucket)
+
+
+def code_bucket(session: boto3.Session, settings: Settings) -> str:
+    """The bucket that holds the functions' code, and templates that are too large for a call."""
+    return outputs(session, settings, "foundation")["CodeBucketName"]
 
 
 def _body(session: boto3.Session, settings: Settings, part: Part, others: Sequence[str]) -> str:
@@ -303,7 +310,8 @@ def show_sources(session: boto3.Session, settings: Settings) -> None:
         template = parse_template(deployed_template(session, name))
         given = stack_parameters(session, name)
         body = json.dumps(with_rows(template, given["StreamType"], watched_beside(session, settings)))
-        deploy_stack(session, name, body, given, tags=tags(first))
+        bucket = code_bucket(session, first)
+        deploy_stack(session, name, body, given, tags=tags(first), bucket=bucket)
 
 
 def _logs(contract: Contract, before: Mapping[str, str]) -> tuple[str, list[str]]:

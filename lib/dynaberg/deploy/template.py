@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import yaml
 
 TEMPLATES = Path(__file__).parent / "templates"
 _NOTHING = object()
-# "Quotas", AWS CloudFormation User Guide: a template that is not read from S3.
-_MOST_BYTES = 51_200
+# "Quotas", AWS CloudFormation User Guide: a template that is read from S3.
+MOST_TEMPLATE_BYTES = 1_000_000
 # "Dashboard Body Structure and Syntax", Amazon CloudWatch API Reference: a dashboard has 24 columns.
 _DASHBOARD_WIDTH, _FIRST_ROWS, _ROW_CHARTS = 24, 2, 4
+# "CloudWatch service quotas": 500 widgets and 2,500 metrics for each dashboard; a row has up to 12 metrics.
+_MOST_ROWS, _LARGE_ROW_BYTES = 100, 5_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,26 +79,44 @@ def template_body(
 def with_rows(
     template: dict[str, Any], stream_type: str, watched: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
-    """A template of the observation whose dashboard has a row of charts for each further source.
+    """A template of the observation whose dashboards have a row of charts for each further source.
 
-    Where CloudFormation would not take that many, the last ones are left out.
+    A second dashboard begins where the first one is full. Where CloudFormation would not take that many, some
+    hundreds, the last ones are left out.
 
     Args:
         template: The template, from `load_template`, or as it is deployed.
         stream_type: The stream type of the first source.
         watched: The parameters of the further sources' observations.
     """
-    body = _dashboard(stream_type).removesuffix("]}")
-    rows = [_row(given, place) for place, given in enumerate(watched)]
+    resources, rows = template["Resources"], list(watched)
     while True:
-        template["Resources"]["Dashboard"]["Properties"]["DashboardBody"] = {
-            "Fn::Sub": f"{body}{''.join(rows)}]}}"
-        }
-        if not rows or len(json.dumps(template)) <= _MOST_BYTES:
+        for name in [name for name in resources if re.fullmatch(r"Dashboard\d+", name)]:
+            del resources[name]
+        first, *more = _dashboards(stream_type, rows)
+        resources["Dashboard"]["Properties"]["DashboardBody"] = {"Fn::Sub": first}
+        for number, body in enumerate(more, start=2):
+            name = {"Fn::Sub": f"${{Project}}--dashboard-{number}"}
+            properties = {"DashboardName": name, "DashboardBody": {"Fn::Sub": body}}
+            resources[f"Dashboard{number}"] = resources["Dashboard"] | {"Properties": properties}
+        excess = len(json.dumps(template)) - MOST_TEMPLATE_BYTES
+        if excess <= 0 or not rows:
             return template
-        rows.pop()
+        del rows[-max(excess // _LARGE_ROW_BYTES, 1) :]
 
 
+def _dashboards(stream_type: str, watched: Sequence[Mapping[str, str]]) -> list[str]:
+    """The dashboards: the first source's charts and as many rows as fit, and then more rows."""
+    own = _dashboard(stream_type).partition("[")[2].rpartition("]")[0]
+    bodies = []
+    for first in range(0, max(len(watched), 1), _MOST_ROWS):
+        above = 0 if first else _FIRST_ROWS
+        rows = [_row(given, above + n) for n, given in enumerate(watched[first : first + _MOST_ROWS])]
+        bodies.append(f'{{"widgets": [{",".join(rows if first else [own, *rows])}]}}')
+    return bodies
+
+
+@cache
 def _dashboard(stream_type: str) -> str:
     """The dashboard of one source, in JSON."""
     resource = load_template(TEMPLATES / "observe.yaml")["Resources"]["Dashboard"]
@@ -104,14 +125,14 @@ def _dashboard(stream_type: str) -> str:
 
 
 def _row(given: Mapping[str, str], place: int) -> str:
-    """The first charts of a further source, in one row of the dashboard, as they continue a list in JSON."""
+    """The first charts of a further source, in one row of a dashboard, as JSON without the list around."""
     named = re.sub(r"\$\{(\w+)\}", lambda match: given[match[1]], _dashboard(given["StreamType"]))
     widgets = json.loads(named)["widgets"][:_ROW_CHARTS]
     for number, widget in enumerate(widgets):
         width, height = _DASHBOARD_WIDTH // _ROW_CHARTS, widget["height"]
-        widget |= {"x": number * width, "y": (_FIRST_ROWS + place) * height, "width": width}
+        widget |= {"x": number * width, "y": place * height, "width": width}
         widget["properties"]["title"] = f"{given['SourceTableName']}: {widget['properties']['title']}"
-    return "".join(f",{json.dumps(widget, separators=(',', ':'))}" for widget in widgets)
+    return ",".join(json.dumps(widget, separators=(",", ":")) for widget in widgets)
 
 
 def with_logs(template: dict[str, Any], others: Sequence[str]) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def add_mask_key(session: boto3.Session, settings: Settings, contract: Contract)
     parts: tuple[deploy.Part, ...] = ("delivery", "access")
     for part in parts:
         name, changes = deploy.stack_name(settings, part), {"MaskKeyVersion": str(version)}
-        deploy.change_parameters(session, name, changes, tags=deploy.tags(settings))
+        bucket = deploy.code_bucket(session, settings)
+        deploy.change_parameters(session, name, changes, tags=deploy.tags(settings), bucket=bucket)
     return version
 
 

@@ -18,6 +18,7 @@ from dynaberg.deploy.template import (
     stream_output,
     template_body,
     with_logs,
+    with_rows,
 )
 
 NO_RESOURCE = {"lakeformation:GetDataAccess"}
@@ -333,6 +334,46 @@ def test_the_dashboards_are_json() -> None:
     for body in (with_kinesis, without):
         assert len(json.loads(body["Fn::Sub"])["widgets"]) == 6
     assert "Kinesis" not in without["Fn::Sub"]
+
+
+NAMES_OF_OBSERVE = [name for name in template("observe")["Parameters"] if name.endswith("Name")]
+
+
+def watched(number: int) -> dict[str, str]:
+    """The observation of a further source on Kinesis, with names as long as CloudFormation makes them."""
+    pipeline = f"dynaberg--application-{number}"
+    named = {
+        name: f"{pipeline}-delivery-{name.removesuffix('Name')}-ABCDEFGHIJKL" for name in NAMES_OF_OBSERVE
+    }
+    return named | {"SourceTableName": f"Application.{number}", "StreamType": "kinesis"}
+
+
+@pytest.mark.parametrize("sources", [0, 1, 40, 230])
+def test_every_source_has_its_row_in_a_dashboard(sources: int) -> None:
+    rows = [watched(number) for number in range(sources)]
+    made = with_rows(load_template(TEMPLATES / "observe.yaml"), "kinesis", rows)
+    text = json.dumps(made)
+    assert len(text) < 1_000_000, "as large as CloudFormation takes it from S3"
+    found = [r["Properties"] for r in made["Resources"].values() if r["Type"] == "AWS::CloudWatch::Dashboard"]
+    assert len(found) == (1 if sources <= 100 else 3)
+    assert len({json.dumps(each["DashboardName"]) for each in found}) == len(found)
+    shown = []
+    for each in found:
+        charts = json.loads(each["DashboardBody"]["Fn::Sub"])["widgets"]
+        assert len(charts) <= 500
+        assert sum(len(chart["properties"]["metrics"]) for chart in charts) <= 2_500
+        places = [(chart["x"], chart["y"]) for chart in charts]
+        assert len(set(places)) == len(places)
+        shown += [chart["properties"]["title"].partition(":")[0] for chart in charts]
+    assert all(shown.count(f"Application.{number}") == 4 for number in range(sources))
+    # Deployed again with fewer, it is what a new one would be.
+    fewer = with_rows(made, "kinesis", rows[:1])
+    assert fewer == with_rows(load_template(TEMPLATES / "observe.yaml"), "kinesis", rows[:1])
+
+
+def test_more_rows_than_a_template_holds_are_left_out() -> None:
+    made = with_rows(load_template(TEMPLATES / "observe.yaml"), "kinesis", [watched(n) for n in range(400)])
+    assert 900_000 < len(json.dumps(made)) <= 1_000_000
 
 
 def test_athena_can_write_to_s3_tables() -> None:
