@@ -31,7 +31,12 @@ from dynaberg.contracts.contract import (
 )
 from dynaberg.contracts.mask_paths import PathMask
 from dynaberg.contracts.names import Names, member_names, snake_case
-from dynaberg.contracts.project import project_contract, project_contracts
+from dynaberg.contracts.project import (
+    ProjectContracts,
+    project_contract,
+    project_contracts,
+    read_project,
+)
 from dynaberg.contracts.rewriting import rewrite, rewrite_changes
 
 __all__ = [
@@ -46,6 +51,7 @@ __all__ = [
     "Names",
     "ParsedType",
     "PathMask",
+    "ProjectContracts",
     "canonical_json",
     "change_contract",
     "check_keys",
@@ -60,6 +66,7 @@ __all__ = [
     "read_any",
     "read_columns",
     "read_document",
+    "read_project",
     "reader_for",
     "readers_of",
     "rewrite",

@@ -245,6 +245,9 @@ def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
         raise ContractError(
             msg, hint="Compare the indentation and the colons with the lines around it."
         ) from error
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be read: {error}."
+        raise ContractError(msg, hint="It must be a readable file of UTF-8 text.") from error
     try:
         return read(document)
     except ContractError as error:

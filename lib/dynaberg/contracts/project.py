@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +18,7 @@ from dynaberg.errors import ContractError
 from dynaberg.settings import Settings, of_name
 
 SAMPLE_TABLE = "financial-transactions"
+_SOURCE = re.compile(r"""^source_table:\s*["']?([\w.-]+)""", re.MULTILINE)
 
 
 def project_contract(settings: Settings, path: Path | None = None) -> Contract:
@@ -35,6 +37,57 @@ def project_contract(settings: Settings, path: Path | None = None) -> Contract:
     return _named(settings, load_contract(path or folder_of(settings) / f"{settings.table_name}.yaml"))
 
 
+@dataclass(frozen=True)
+class Broken:
+    """A table contract that cannot be used, or several of one source that contradict each other.
+
+    Attributes:
+        name: Of the file, or of the tables.
+        source_table: The DynamoDB table; empty if the file does not say it.
+        error: What is wrong.
+    """
+
+    name: str
+    source_table: str
+    error: ContractError
+
+
+@dataclass(frozen=True)
+class ProjectContracts:
+    """The table contracts of a project, with those that cannot be used.
+
+    Attributes:
+        contracts: Those that can be read, by the names of their tables.
+        broken: Those that cannot be used.
+    """
+
+    contracts: list[Contract]
+    broken: list[Broken]
+
+    def why_stopped(self, contract: Contract) -> ContractError | None:
+        """What keeps a contract's source from being deployed: a contract of it cannot be used.
+
+        One whose source is not known may be of any source that several tables share.
+        """
+        is_shared = bool(contract.when) or contract.is_rest
+        found = (
+            each.error
+            for each in self.broken
+            if each.source_table == contract.source_table or (not each.source_table and is_shared)
+        )
+        return next(found, None)
+
+    def refuse_broken(self, name: str) -> None:
+        """Refuse a name that is of something that cannot be used.
+
+        Raises:
+            ContractError: It is; the message says why.
+        """
+        for each in self.broken:
+            if each.name == name:
+                raise each.error
+
+
 def project_contracts(settings: Settings, given: Contract | None = None) -> list[Contract]:
     """All table contracts of a project, by the names of their tables; those of one source know each other.
 
@@ -47,21 +100,66 @@ def project_contracts(settings: Settings, given: Contract | None = None) -> list
         ContractError: One of them cannot be used, or two of them describe the same table or claim the same
             items.
     """
-    found = [_named(settings, _load(path, path.stat().st_mtime_ns)) for path in _files(settings)]
+    found = read_project(settings, given)
+    if found.broken:
+        raise found.broken[0].error
+    return found.contracts
+
+
+def read_project(settings: Settings, given: Contract | None = None) -> ProjectContracts:
+    """The same, with those that cannot be used beside the others.
+
+    Args:
+        settings: The name and the folder.
+        given: As for `project_contracts`.
+    """
+    found, broken = _read_files(settings)
     if given is not None:
         belongs = any(each.table == given.table and each.source_table == given.source_table for each in found)
+        # Its own file may have become unreadable since it was read.
+        belongs = belongs or any(
+            each.name == given.table and each.source_table in ("", given.source_table) for each in broken
+        )
         found = [
             each
             for each in found
             if each.table != given.table and (belongs or each.source_table != given.source_table)
         ]
+        broken = [each for each in broken if belongs or each.source_table != given.source_table]
         found.append(replace(given, siblings=()))
     by_source: dict[str, list[Contract]] = {}
     for contract in sorted(found, key=lambda each: each.table):
         by_source.setdefault(contract.source_table, []).append(contract)
-    complete = [each for contracts in by_source.values() for each in of_one_source(contracts)]
-    _check_tables(complete)
-    return sorted(complete, key=lambda each: each.table)
+    complete: list[Contract] = []
+    for source, contracts in by_source.items():
+        try:
+            complete += of_one_source(contracts)
+        except ContractError as error:
+            complete += contracts
+            broken.append(Broken(" and ".join(each.table for each in contracts), source, error))
+    broken += _clashes(complete)
+    return ProjectContracts(sorted(complete, key=lambda each: each.table), broken)
+
+
+def _read_files(settings: Settings) -> tuple[list[Contract], list[Broken]]:
+    found: list[Contract] = []
+    broken: list[Broken] = []
+    for path in _files(settings):
+        try:
+            found.append(_named(settings, _load(path, path.stat().st_mtime_ns)))
+        except ContractError as error:
+            broken.append(Broken(path.stem, _source_in(settings, path), error))
+    return found, broken
+
+
+def _source_in(settings: Settings, path: Path) -> str:
+    """The source that a file names, although it cannot be used; empty if it names none."""
+    try:
+        named = _SOURCE.search(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+    source = named[1] if named else ""
+    return of_name(settings.name, SAMPLE_TABLE) if source == SAMPLE_TABLE else source
 
 
 def of_one_source(contracts: Sequence[Contract]) -> list[Contract]:
@@ -166,13 +264,15 @@ def _check_masked_conditions(contracts: Sequence[Contract]) -> None:
                 raise ContractError(msg, hint=hint)
 
 
-def _check_tables(contracts: Sequence[Contract]) -> None:
-    """Refuse two tables of one name, or one with the name of another's change log."""
-    names: dict[str, str] = {}
+def _clashes(contracts: Sequence[Contract]) -> Iterator[Broken]:
+    """Two tables of one name, or one with the name of another's change log: both sources are stopped."""
+    owners: dict[str, Contract] = {}
     for contract in contracts:
         for name in (contract.log_name,) if contract.is_rest else (contract.table, contract.log_name):
-            if name in names:
-                both = f"those of {names[name]!r} and {contract.table!r}"
+            owner = owners.setdefault(name, contract)
+            if owner is not contract:
+                both = f"those of {owner.table!r} and {contract.table!r}"
                 msg = f"Two contracts need the Iceberg table {name!r}: {both}."
-                raise ContractError(msg, hint="Give one of them another `table`.")
-            names[name] = contract.table
+                error = ContractError(msg, hint="Give one of them another `table`.")
+                for each in dict.fromkeys((owner.source_table, contract.source_table)):
+                    yield Broken(name, each, error)

@@ -18,7 +18,7 @@ import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaberg import aws, catalog, local
-from dynaberg.contracts import project_contract
+from dynaberg.contracts import project_contract, read_project
 from dynaberg.deploy import account_checks, stack_state, stacks
 from dynaberg.deploy.stack_state import stack_parameters
 from dynaberg.deploy.template import STREAM_OUTPUT
@@ -175,7 +175,14 @@ def _settings(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
 
 
 def _contract(_: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    """The contract of the settings' table; and every other one of the project that cannot be used."""
     contract = project_contract(settings)
+    broken = read_project(settings).broken
+    if broken:
+        first = broken[0].error
+        stopped = ", ".join(repr(each.source_table) for each in broken if each.source_table)
+        found = f"{', '.join(each.name for each in broken)} cannot be used: {first.message}"
+        return False, found, f"{first.hint} Until then nothing is deployed for {stopped or 'its source'}."
     return True, f"{len(contract.columns)} columns, key {', '.join(contract.key)}", ""
 
 

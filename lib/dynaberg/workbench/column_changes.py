@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dynaberg import curated, delivery, deploy, layers, schedule
+from dynaberg import curated, delivery, deploy, layers
 from dynaberg.contracts import (
     Changes,
     Contract,
@@ -21,6 +21,7 @@ from dynaberg.contracts import (
 )
 from dynaberg.errors import NotReadyError, SettingsError
 from dynaberg.workbench.evolution import evolve, file_of
+from dynaberg.workbench.schedule import update_schedule
 
 if TYPE_CHECKING:
     from dynaberg.workbench.connection import Connection, Place
@@ -206,7 +207,7 @@ def apply_changes(
         connection.contract = new
     done.append(layers.change_columns(*_place(connection, new), replace(changes, rename={}, widen={})))
     _deploy(connection, new)
-    schedule.update_schedule(connection.session, connection.settings, connection.contracts())
+    update_schedule(connection)
     return new, _both(*done)
 
 

@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import pandas as pd
 from tqdm.auto import tqdm
 
 from dynaberg import aws, catalog, deploy, local
-from dynaberg.contracts import Contract, project_contracts
+from dynaberg.contracts import Contract, ProjectContracts, project_contracts, read_project
 from dynaberg.settings import Settings
 from dynaberg.source import TrafficReport
 
@@ -46,6 +47,10 @@ class Connection:
         """The contracts of the project as they are in its folder now."""
         return project_contracts(self.settings, self.contract)
 
+    def project(self) -> ProjectContracts:
+        """The same, with those that cannot be used beside the others."""
+        return read_project(self.settings, self.contract)
+
     @property
     def place(self) -> Place:
         """What a room needs for the table of the settings."""
@@ -64,22 +69,43 @@ class Connection:
     def _as_it_is_now(self, contract: Contract) -> Contract:
         if contract.when or contract.is_rest:
             # Its siblings: any of their contracts may have been changed since.
-            return next(each for each in self.contracts() if each.table == contract.table)
+            project = self.project()
+            if stopped := project.why_stopped(contract):
+                raise stopped
+            return next(each for each in project.contracts if each.table == contract.table)
         return contract
 
     def places(self, contract: Contract | None = None) -> list[Place]:
         """The same for a table, or for one table of each source whose change stream is deployed.
 
-        If none is, it is the settings' table.
+        If none is, it is the settings' table. A source with a contract that cannot be used is left out.
+
+        Raises:
+            ContractError: It is the only one, or the table's.
         """
+        project = self.project()
+        stopped = project.why_stopped(contract or self.contract)
         if contract is not None:
+            if stopped:
+                raise stopped
             return [self.place_of(contract)]
         found: dict[str, Place] = {}
-        for each in (self.contract, *self.contracts()):
-            place = self.place_of(each)
-            if each.source_table not in found and deploy.exists(*place[:2], "foundation"):
-                found[each.source_table] = place
+        for each in (self.contract, *project.contracts):
+            if each.source_table not in found and not project.why_stopped(each):
+                place = self.place_of(each)
+                if deploy.exists(*place[:2], "foundation"):
+                    found[each.source_table] = place
+        if stopped and not found:
+            raise stopped
         return list(found.values()) or [self.place_of(self.contract)]
+
+    def left_out(self, contract: Contract | None) -> list[pd.DataFrame]:
+        """What `places` leaves out, as a deployment shows it: a row for each contract that cannot be used."""
+        broken = [] if contract else self.project().broken
+        rows = [
+            (b.name, "table contract", b.source_table, f"cannot be used: {b.error.message}") for b in broken
+        ]
+        return [pd.DataFrame(rows, columns=["resource", "type", "name", "status"])] if rows else []
 
     def client(self, service: str) -> Any:
         """A native boto3 client."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynaberg import deploy, layers, schedule
+from dynaberg import deploy, layers
 from dynaberg.contracts import Contract, load_contract, rewrite
 from dynaberg.errors import ContractError, NotFoundError
+from dynaberg.workbench.schedule import update_schedule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +63,7 @@ def evolve(
         raise
     session, settings, complete = place
     deploy.deploy_firehose(session, settings, complete, **deploy.pace_of(session, settings))
-    schedule.update_schedule(session, connection.settings, connection.contracts())
+    update_schedule(connection)
     return new, done
 
 
@@ -73,7 +75,9 @@ def file_of(connection: Connection, contract: Contract) -> Path:
     """
     folder = connection.settings.root / "data" / "tables"
     for path in sorted(folder.glob("*.yaml")):
-        if load_contract(path).table == contract.table:
-            return path
+        # One that cannot be read is another table's, or this one's before it was broken.
+        with suppress(ContractError):
+            if load_contract(path).table == contract.table:
+                return path
     msg = f"No file in {folder} has the contract of the table {contract.table!r}."
     raise NotFoundError(msg, hint="Move it there, or add the columns to it by hand.")

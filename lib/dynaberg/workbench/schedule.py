@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from dynaberg.workbench.connection import Connection
 
 
+def update_schedule(connection: Connection) -> None:
+    """Let the schedule, if there is one, know the contracts as they are now.
+
+    While one of them cannot be used, the schedule stays as it is: it would leave out that table's refresh.
+
+    Args:
+        connection: The project.
+    """
+    project = connection.project()
+    if not project.broken:
+        schedule.update_schedule(connection.session, connection.settings, project.contracts)
+
+
 class Schedule:
     """The refreshes and builds that run again and again on Athena, without a notebook.
 

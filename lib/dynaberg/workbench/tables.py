@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ from dynaberg.catalog import live_records, load_table
 from dynaberg.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from dynaberg.contracts import Contract
+    from dynaberg.contracts import Contract, ProjectContracts
     from dynaberg.workbench.connection import Connection
 
 COLUMNS = [
@@ -20,23 +20,27 @@ COLUMNS = [
     *("rows", "log_rows", "delivered_at", "refreshed_at"),
 ]
 NOT_DEPLOYED, SOURCE_ONLY, DEPLOYED = "not deployed", "source only", "deployed"
+UNUSABLE = "contract cannot be used"
 
 
-def list_tables(connection: Connection, contracts: Sequence[Contract]) -> pd.DataFrame:
+def list_tables(connection: Connection, project: ProjectContracts) -> pd.DataFrame:
     """One row for each table with a contract, as `Workbench.tables` describes it.
 
     Args:
         connection: The project.
-        contracts: Its contracts.
+        project: Its contracts.
     """
-    frame = pd.DataFrame([_row(connection, contract) for contract in contracts], columns=COLUMNS)
+    rows = [_row(connection, contract) for contract in project.contracts]
+    rows += [(each.name, each.source_table, UNUSABLE, "", *(None,) * 4) for each in project.broken]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
     for name in ("delivered_at", "refreshed_at"):
         frame[name] = pd.to_datetime(frame[name], unit="ms", utc=True)
     return frame.astype({"rows": "Int64", "log_rows": "Int64"})
 
 
 def _row(connection: Connection, contract: Contract) -> tuple[Any, ...]:
-    session, settings, _ = connection.place_of(contract)
+    session = connection.session
+    settings = deploy.of_source(session, connection.settings, contract)
     state, stream_type = NOT_DEPLOYED, ""
     if deploy.exists(session, settings, "foundation"):
         found = deploy.outputs(session, settings, "foundation")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import boto3
 import pandas as pd
 
-from dynaberg import aws, curated, deploy, display, layers, local, schedule, source, upkeep
+from dynaberg import aws, curated, deploy, display, layers, local, source, upkeep
 from dynaberg import sql as athena
 from dynaberg.contracts import LOG_KEY, Contract
 from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
 from dynaberg.workbench.connection import Connection
 from dynaberg.workbench.iceberg_table import IcebergTable
-from dynaberg.workbench.schedule import Schedule
+from dynaberg.workbench.schedule import Schedule, update_schedule
 from dynaberg.workbench.stages import Stage, bring_to
 from dynaberg.workbench.table import Table
 from dynaberg.workbench.tables import list_tables
@@ -105,12 +105,12 @@ class Workbench:
         """
         if name in (None, self._contract.table):
             return Table(self._connection, self._contract)
-        contracts = self._connection.contracts()
-        found = {contract.table: contract for contract in contracts if not contract.is_rest}
+        project = self._connection.project()
+        found = {contract.table: contract for contract in project.contracts if not contract.is_rest}
         if name not in found:
-            infer = local.advice(
-                "for a DynamoDB table, {}", "wb.infer_contract(…)", "dynaberg contract infer TABLE"
-            )
+            project.refuse_broken(str(name))
+            advice = ("wb.infer_contract(…)", "dynaberg contract infer TABLE")
+            infer = local.advice("for a DynamoDB table, {}", *advice)
             hint = f"{infer} Change logs, curated and reference tables: wb.iceberg_table({name!r})."
             raise NotFoundError.among("table with a contract", str(name), list(found), hint=hint)
         return Table(self._connection, found[str(name)])
@@ -119,14 +119,14 @@ class Workbench:
         """Every table of the project, deployed or not: its source, stream type and rows, and how fresh it is.
 
         Returns:
-            One row per contract: table, source_table, state (`not deployed`, `source only`, `deployed`),
-            stream_type, rows (of the current table), log_rows, delivered_at and refreshed_at (UTC: the latest
-            snapshots of the change log and of the current table).
+            One row per contract: table, source_table, state (`not deployed`, `source only`, `deployed`,
+            `contract cannot be used`: see `doctor()`), stream_type, rows (of the current table), log_rows,
+            delivered_at and refreshed_at (UTC: the latest snapshots of the two Iceberg tables).
 
         Example:
             >>> wb.tables()[["table", "state", "rows"]]
         """
-        return list_tables(self._connection, self._connection.contracts())
+        return list_tables(self._connection, self._connection.project())
 
     def iceberg_table(self, name: str) -> IcebergTable:
         """Any Iceberg table of the namespace, no matter what writes it: its history, profile and maintenance.
@@ -141,8 +141,8 @@ class Workbench:
             >>> wb.iceberg_table("transactions_changes").snapshots()
             >>> wb.iceberg_table("hourly_activity").current.scan().to_pandas()
         """
-        is_log = name == self._contract.log_name or name in [c.log_name for c in self._connection.contracts()]
-        table = IcebergTable(self._connection, name, LOG_KEY if is_log else ())
+        logs = [self._contract.log_name, *(each.log_name for each in self._connection.project().contracts)]
+        table = IcebergTable(self._connection, name, LOG_KEY if name in logs else ())
         self._connection.load_table(name)
         return table
 
@@ -245,8 +245,8 @@ class Workbench:
                 session, settings, contract, buffer_seconds=buffer_seconds, **pace
             )
             done.append(deployed)
-        schedule.update_schedule(self.session, self.settings, self._connection.contracts())
-        return pd.concat(done, ignore_index=True)
+        update_schedule(self._connection)
+        return pd.concat([*done, *self._connection.left_out(named)], ignore_index=True)
 
     def preview(self) -> pd.DataFrame:
         """What `enable_cdc` and `deploy_firehose` would do now, resource by resource, without doing it."""

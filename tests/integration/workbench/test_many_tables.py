@@ -14,7 +14,7 @@ import pytest
 import dynaberg
 from dynaberg import deploy
 from dynaberg.contracts import project_contract
-from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.errors import ContractError, NotFoundError, SettingsError
 from dynaberg.settings import Settings
 from local_aws import Status
 
@@ -213,6 +213,40 @@ def test_a_failure_is_its_own_sources(project: Any) -> None:
     assert wb.table("orders").replay_errors().empty
     assert len(wb.table("customers").preview_replay()) == 1
     wb.clean_up(confirm="failing")
+
+
+def test_a_contract_that_cannot_be_used_stops_its_own_source_alone(project: Any, tmp_path: Path) -> None:
+    wb, sources = project("halves")
+    for table in sources:
+        wb.adopt(table)
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=0)
+    _, customers = deploy_place(wb, "customers")
+    path = tmp_path / "data" / "tables" / "customers.yaml"
+    readable = path.read_text()
+    path.write_text(readable.replace("columns:", "columns: ["))
+    done = wb.deploy_firehose(buffer_seconds=1).set_index("resource")
+    assert "cannot be used" in done.loc["customers", "status"]
+    assert done.loc["customers", "name"] == sources["customers"]
+    deployed = deploy.stack_parameters(wb.session, deploy.stack_name(wb.settings, "delivery"))
+    assert deployed["BufferSeconds"] == "1"
+    deployed = deploy.stack_parameters(wb.session, deploy.stack_name(customers, "delivery"))
+    assert deployed["BufferSeconds"] == "0"
+    listed = wb.tables().set_index("table")["state"].to_dict()
+    assert listed == {"orders": "deployed", "customers": "contract cannot be used"}
+    report = wb.doctor().set_index("check").loc["table contract"]
+    assert (report["ok"], "customers cannot be used" in report["found"]) == (False, True)
+    for call in (wb.table, wb.deploy_firehose):
+        with pytest.raises(ContractError, match=r"customers\.yaml"):
+            call("customers")
+    # What is deployed of it goes on.
+    put(sources["customers"], "meanwhile")
+    put(sources["orders"], "meanwhile")
+    wb.table("orders").wait_for_delivery(timeout=90)
+    path.write_text(readable)
+    wb.table("customers").wait_for_delivery(timeout=90)
+    assert set(wb.tables()["state"]) == {"deployed"}
+    wb.clean_up(confirm="halves")
 
 
 def test_a_contract_that_was_written_meanwhile_is_found(local_aws: Status, tmp_path: Path) -> None:
