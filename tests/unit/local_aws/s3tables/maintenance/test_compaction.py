@@ -40,7 +40,7 @@ SMALL = [
     (pa.binary(4), st.sampled_from([b"\x00" * 4, b"\xff" * 4])),
 ]
 NUMBERS = count()
-METRICS = "write.metadata.metrics.default"
+METRICS, FILE_SIZE = "write.metadata.metrics.default", "write.target-file-size-bytes"
 Kind = tuple[pa.DataType, st.SearchStrategy[Any]]
 
 
@@ -67,16 +67,13 @@ KINDS = st.recursive(st.sampled_from(SMALL), within, max_leaves=5)
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> list[pa.Table]:
-    """Two tables of the same columns of any types, with nulls."""
+def tables(draw: st.DrawFn) -> pa.Table:
+    """A few rows with columns of any types, with nulls."""
     columns = draw(st.lists(KINDS, min_size=1, max_size=3))
     schema = pa.schema([("id", pa.int64()), *((f"c {i}", kind) for i, (kind, _) in enumerate(columns))])
     rows = st.fixed_dictionaries({f"c {i}": value | st.none() for i, (_, value) in enumerate(columns)})
-    numbers = count()
-    made = [draw(st.lists(rows, min_size=1, max_size=4)) for _ in range(2)]
-    return [
-        pa.Table.from_pylist([{"id": next(numbers)} | row for row in part], schema=schema) for part in made
-    ]
+    drawn = draw(st.lists(rows, min_size=2, max_size=8))
+    return pa.Table.from_pylist([{"id": number} | row for number, row in enumerate(drawn)], schema=schema)
 
 
 @pytest.fixture(scope="module")
@@ -102,26 +99,25 @@ def in_files(table: Table) -> list[str]:
     return sorted(text.replace("_x20", " ") for text in found)
 
 
-def check(catalog: InMemoryCatalog, parts: list[pa.Table], *, is_sorted: bool = False) -> None:
-    """Append, compact, and compare with what was written."""
-    expected = values(pa.concat_tables(parts))
+def check(catalog: InMemoryCatalog, rows: pa.Table, *, is_sorted: bool = False) -> None:
+    """Append to several files, compact, and compare with what was written."""
+    expected = values(rows)
     # pyiceberg's own append cannot write every bound of text.
-    properties = {"format-version": "2", METRICS: "none"}
-    table = catalog.create_table(f"n.t{next(NUMBERS)}", parts[0].schema, properties=properties)
+    properties = {METRICS: "none", FILE_SIZE: str(rows.nbytes // 2)}
+    table = catalog.create_table(f"n.t{next(NUMBERS)}", rows.schema, properties=properties)
     with table.transaction() as change:
         if is_sorted:
             with change.update_sort_order() as order:
                 order.asc("id", IdentityTransform())
-        for part in parts:
-            change.append(part)
+        change.append(rows)
         change.set_properties({METRICS: "truncate(16)"})
+    done = compact(table, target_bytes=2**26)
+    assert done.files_before > done.files_after == 1
     assert in_files(table) == expected
-    assert compact(table, target_bytes=2**26).files_after == 1
-    assert in_files(table) == expected
-    assert values(table.scan().to_arrow().cast(parts[0].schema)) == expected
+    assert values(table.scan().to_arrow().cast(rows.schema)) == expected
 
 
 @settings(max_examples=EXAMPLES)
-@given(parts=tables(), is_sorted=st.booleans())
-def test_no_value_changes(catalog: InMemoryCatalog, parts: list[pa.Table], *, is_sorted: bool) -> None:
-    check(catalog, parts, is_sorted=is_sorted)
+@given(rows=tables(), is_sorted=st.booleans())
+def test_no_value_changes(catalog: InMemoryCatalog, rows: pa.Table, *, is_sorted: bool) -> None:
+    check(catalog, rows, is_sorted=is_sorted)
