@@ -22,7 +22,7 @@ from dynaberg.functions.change_row import ChangeConverter
 from dynaberg.functions.handover import Handover, read_handover
 from dynaberg.functions.masks import MaskKey
 from dynaberg.functions.routing import Router, Row
-from dynaberg.functions.to_firehose import put
+from dynaberg.functions.to_firehose import put, send_in_one_piece
 from dynaberg.functions.tombstones import HeldBack, Tombstones
 from dynaberg.masks import mask_key
 from dynaberg.sql import query
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 SEND_SECONDS = 120.0
+# A backfill sends from several threads.
+_SENDERS = 8
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 # Errors that waiting does not fix.
 _FINAL = {
@@ -76,7 +78,7 @@ def open_reentry(
     names = {log: deploy.stream_name(found, log) for log in (each.log_name for each in contract.of_source)}
     for each in contract.of_source:
         _check_columns(session, settings, each)
-    firehose = aws.client(session, "firehose")
+    firehose = send_in_one_piece(aws.new_client(session, "firehose", max_pool_connections=_SENDERS))
 
     def send_rows(rows: Sequence[Row]) -> None:
         for log, name in names.items():

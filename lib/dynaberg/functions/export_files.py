@@ -15,16 +15,16 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from .snapshots import snapshot_record
+from .snapshots import PlainItems, snapshot_record
 
 CHUNK_LINES = 2_000
 SAVE_SECONDS = 5.0
 _READ_BYTES = 2**20
+_BEFORE_ITEM, _AFTER_ITEM = '{"Item":', "}\n"
 _GONE = ("404", "NoSuchKey")
 
 
@@ -88,19 +88,20 @@ class BrokenFileError(Exception):
     """A file that is not what the export's manifest says."""
 
 
-Convert = Callable[[Sequence[Any]], int]
-"""Converts and sends change records; returns how many did not fit."""
+Convert = Callable[[Sequence[bytes], Sequence[Any]], int]
+"""Sends change rows, and converts and sends change records; returns how many of these did not fit."""
 
 
 def convert_file(
-    s3: Any, file: ExportFile, convert: Convert, *, has_time: Callable[[], bool]
+    s3: Any, file: ExportFile, plain: PlainItems, convert: Convert, *, has_time: Callable[[], bool]
 ) -> FileProgress:
     """Convert a file from where it stopped, until its end or until the time is up.
 
     Args:
         s3: A boto3 S3 client.
         file: The file.
-        convert: Converts and sends records.
+        plain: Makes change rows of plain items.
+        convert: Sends these, and converts and sends the records of all other items.
         has_time: Whether there is time for another chunk.
 
     Returns:
@@ -113,13 +114,12 @@ def convert_file(
     progress, saved = FileProgress() if progress.error else progress, time.monotonic()
     try:
         content = _Content(s3.get_object(Bucket=file.bucket, Key=file.key)["Body"])
-        for lines in content.chunks(progress.lines):
-            records = _records(file, lines)
+        for chunk in _chunks(plain, content.texts(), progress.lines):
             progress = replace(
                 progress,
-                lines=progress.lines + len(lines),
-                unfit=progress.unfit + convert(records),
-                bytes=progress.bytes + sum(map(len, lines)),
+                lines=progress.lines + chunk.lines,
+                unfit=progress.unfit + convert(chunk.rows, _records(file, chunk.others)),
+                bytes=progress.bytes + chunk.bytes,
             )
             if not has_time():
                 return save_progress(s3, file, progress)
@@ -127,7 +127,7 @@ def convert_file(
                 save_progress(s3, file, progress)
                 saved = time.monotonic()
         content.check(file, progress.lines)
-    except (BrokenFileError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (BrokenFileError, EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error) as error:
         return save_progress(s3, file, replace(progress, error=f"{file.key}: {error}"))
     return save_progress(s3, file, replace(progress, done=True))
 
@@ -163,12 +163,19 @@ class _Content:
         self._md5.update(found)
         return found
 
-    def chunks(self, done: int) -> Iterator[list[bytes]]:
-        """The lines that are not done yet, some thousands at a time."""
+    def texts(self) -> Iterator[str]:
+        """The lines, in texts of about a MiB that end where a line ends."""
         with gzip.GzipFile(fileobj=self) as lines:  # type: ignore[call-overload]
-            rest = islice(lines, done, None)
-            while chunk := list(islice(rest, CHUNK_LINES)):
-                yield chunk
+            rest = b""
+            while block := lines.read(_READ_BYTES):
+                whole, newline, begun = block.rpartition(b"\n")
+                if newline:
+                    yield (rest + whole + newline).decode()
+                    rest = begun
+                else:
+                    rest += block
+            if rest:
+                yield rest.decode()
 
     def check(self, file: ExportFile, lines: int) -> None:
         """Check that all was read, and that it is what the manifest says."""
@@ -183,12 +190,85 @@ class _Content:
             raise BrokenFileError(message)
 
 
-def _records(file: ExportFile, lines: Sequence[bytes]) -> list[Any]:
-    """The change records of lines; parsed together, which takes less than half the time."""
+@dataclass
+class _Chunk:
+    """Some lines: change rows of those that are plain, the others as text, and the size of all of them."""
+
+    rows: list[bytes] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+    @property
+    def lines(self) -> int:
+        return len(self.rows) + len(self.others)
+
+
+def _chunks(plain: PlainItems, texts: Iterator[str], done: int) -> Iterator[_Chunk]:
+    """The lines of texts that are not done yet, some thousands at a time."""
+    chunk = _Chunk()
+    for text in texts:
+        position = 0
+        while done and position < len(text):
+            position, done = _end_of_line(text, position), done - 1
+        while position < len(text):
+            begin, position = position, _add_lines(plain, text, position, chunk)
+            chunk.bytes += len(text[begin:position].encode())
+            if chunk.lines == CHUNK_LINES:
+                yield chunk
+                chunk = _Chunk()
+    if chunk.lines:
+        yield chunk
+
+
+def _add_lines(plain: PlainItems, text: str, position: int, chunk: _Chunk) -> int:
+    """Add lines to a chunk until it is full or the text is over; returns where the next one begins."""
+    received_at_us = time.time_ns() // 1_000
+    for _ in range(CHUNK_LINES - chunk.lines):
+        if position == len(text):
+            break
+        found = _plain_row(plain, text, position, received_at_us)
+        if found is None:
+            end = _end_of_line(text, position)
+            if plain.wants() and plain.learn(_items([text[position:end]])[0]):
+                found = _plain_row(plain, text, position, received_at_us)
+        if found is None:
+            chunk.others.append(text[position:end])
+            position = end
+        else:
+            row, position = found
+            chunk.rows.append(row)
+    return position
+
+
+def _plain_row(plain: PlainItems, text: str, position: int, received_at_us: int) -> tuple[bytes, int] | None:
+    """The change row of a line whose item is plain, and where the next line begins."""
+    if not text.startswith(_BEFORE_ITEM, position):
+        return None
+    found = plain.row(text, position + len(_BEFORE_ITEM), received_at_us)
+    if found is None or not text.startswith(_AFTER_ITEM, found[1]):
+        return None
+    return found[0], found[1] + len(_AFTER_ITEM)
+
+
+def _end_of_line(text: str, position: int) -> int:
+    return text.find("\n", position) + 1 or len(text)
+
+
+def _items(lines: Sequence[str]) -> list[Any]:
+    """The items of lines; parsed together, which takes less than half the time."""
     try:
-        parsed = zip(json.loads(b"[%b]" % b",".join(lines)), lines, strict=True)
-        items = [line["Item"] for line, _ in parsed]
-        return [snapshot_record(file.source_table, file.key_attributes, item, file.second) for item in items]
+        parsed = zip(json.loads(f"[{','.join(lines)}]"), lines, strict=True)
+        return [line["Item"] for line, _ in parsed]
     except (KeyError, TypeError, ValueError) as error:
-        message = "a line is no item in DynamoDB JSON, or lacks the table's key"
+        message = "a line is no item in DynamoDB JSON"
+        raise BrokenFileError(message) from error
+
+
+def _records(file: ExportFile, lines: Sequence[str]) -> list[Any]:
+    """The change records of lines."""
+    items = _items(lines)
+    try:
+        return [snapshot_record(file.source_table, file.key_attributes, item, file.second) for item in items]
+    except (KeyError, TypeError) as error:
+        message = "an item lacks the table's key"
         raise BrokenFileError(message) from error

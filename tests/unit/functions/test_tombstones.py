@@ -15,6 +15,7 @@ from dynaberg.erasure.stores import without
 from dynaberg.functions.export_files import ExportFile
 from dynaberg.functions.handlers import forwarder
 from dynaberg.functions.routing import Router
+from dynaberg.functions.snapshots import PlainItems
 from dynaberg.functions.tombstones import Tombstones, object_key
 
 CONTRACT = {
@@ -82,6 +83,7 @@ def test_an_export_does_not_bring_it_back(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(forwarder, "client", lambda name: store)
     monkeypatch.setattr(forwarder, "contracts", lambda: CONTRACT)
     monkeypatch.setattr(forwarder, "router", lambda: Router(CONTRACT))
+    monkeypatch.setattr(forwarder, "plain_items", lambda *of: PlainItems(CONTRACT, *of))
 
     def deliver(log_name: str, rows: list[bytes], context: Any) -> Any:
         sent.extend(rows)

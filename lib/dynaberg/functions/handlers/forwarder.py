@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..dead_letters import keep_refused, send
@@ -20,7 +21,7 @@ from ..handover import read_handover
 from ..routing import Router
 from ..to_firehose import Delivery, deliver
 from ..tombstones import HeldBack, Tombstones
-from .resources import client, contracts, router, several_logs, stream_of
+from .resources import client, contracts, plain_items, router, several_logs, stream_of
 
 # Seconds that the next chunk of a file may take, its retries included.
 _LEFT_FOR_THE_NEXT = 40
@@ -46,11 +47,25 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {"batchItemFailures": []}
 
 
-def _forward(records: Sequence[Any], context: Any, is_held: HeldBack | None = None) -> int:
-    """Convert records and send their rows; returns how many do not fit, or are of forgotten items."""
+def _forward(
+    records: Sequence[Any],
+    context: Any,
+    is_held: HeldBack | None = None,
+    further: Mapping[str, list[bytes]] = MappingProxyType({}),
+) -> int:
+    """Convert records and send their rows; returns how many do not fit, or are of forgotten items.
+
+    Args:
+        records: The change records.
+        context: What Lambda says of this invocation.
+        is_held: Which rows may not be sent, because their items were forgotten.
+        further: Change rows by change log that are sent with them.
+    """
     received_at_us, bucket = time.time_ns() // 1_000, os.environ["ERROR_BUCKET_NAME"]
     function_arn = context.invoked_function_arn
     rows, failures = convert_all(router(), records, received_at_us)
+    for name, of_log in further.items():
+        rows[name] = of_log + rows.get(name, [])
     held = 0
     if is_held is not None:
         left = {name: [row for row in of_log if not is_held(name, row)] for name, of_log in rows.items()}
@@ -65,7 +80,7 @@ def _forward(records: Sequence[Any], context: Any, is_held: HeldBack | None = No
     log(
         "INFO",
         "changes forwarded",
-        records=len(records),
+        records=len(records) + sum(map(len, further.values())),
         rows=sum(map(len, rows.values())),
         failed=len(failures),
         refused=sum(len(each.refused) for each in delivered),
@@ -78,11 +93,14 @@ def _convert_export(message: Mapping[str, Any], context: Any) -> None:
     """Convert a data file of an export; one that takes longer than this invocation goes back to the queue."""
     file = ExportFile.from_body(message["body"])
     tombstones = Tombstones.load(client("s3"), os.environ["ERROR_BUCKET_NAME"], file.source_table)
-    is_held = tombstones.of_contracts(contracts())
+    of_logs = tombstones.of_contracts(contracts())
+    is_held = of_logs if of_logs.any else None
+    plain = plain_items(file.key_attributes, file.second)
     progress = convert_file(
         client("s3"),
         file,
-        lambda records: _forward(records, context, is_held if is_held.any else None),
+        plain,
+        lambda rows, records: _forward(records, context, is_held, {plain.log: rows} if rows else {}),
         has_time=lambda: context.get_remaining_time_in_millis() > _LEFT_FOR_THE_NEXT * 1_000,
     )
     if not progress.done and not progress.error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from botocore.config import Config
 
 from ..masks import read_key
 from ..routing import Router
+from ..snapshots import PlainItems
+from ..to_firehose import send_in_one_piece
 
 # A batch is tens of thousands of objects that live for one invocation and hold no cycles. By default Python
 # scans them after every 700, which takes half the time of parsing.
@@ -35,6 +37,12 @@ def router() -> Router:
     return Router(contracts(), read_key(secret) if arn else None)
 
 
+@lru_cache(1)
+def plain_items(key_attributes: tuple[str, ...], second: int) -> PlainItems:
+    """What finds plain items in the files of one backfill."""
+    return PlainItems(contracts(), key_attributes, second)
+
+
 @cache
 def client(name: str) -> Any:
     """A client that gives up early: what is retried, and for how long, is decided in to_firehose.py.
@@ -47,7 +55,8 @@ def client(name: str) -> Any:
         retries={"mode": "standard", "total_max_attempts": 2},
         parameter_validation=False,
     )
-    return boto3.client(name, config=config)  # type: ignore[call-overload]
+    made = boto3.client(name, config=config)  # type: ignore[call-overload]
+    return send_in_one_piece(made) if name == "firehose" else made
 
 
 def several_logs() -> bool:
