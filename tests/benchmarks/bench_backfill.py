@@ -2,8 +2,10 @@
 
 python tests/benchmarks/bench_backfill.py [items]
 
-- by export: from a complete export to the rows in the change log, against DuckDB that reads the same data
-  files, with the same types, into one Parquet file; seconds;
+- by export: from a complete export to all its rows in the change log, acknowledged, committed and counted,
+  against DuckDB that reads the same data files, with the same types, into one Parquet file; seconds. DuckDB
+  has the files on its disk and keeps no order, no history and no failures; the median of three is taken;
+- what no program in Python can do without: json.loads of the same lines, in one process for each core;
 - by scan: the same against a parallel scan of 8 segments that throws its items away; items a second;
 - the most memory of this process and of the local AWS with all its workers.
 Items are those of the traffic model, 1,000,000 by default.
@@ -11,6 +13,11 @@ Items are those of the traffic model, 1,000,000 by default.
 
 from __future__ import annotations
 
+import gc
+import gzip
+import http.client
+import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -20,19 +27,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import duckdb
+import orjson
 import psutil
 from bench_conversion import CONTRACT
-from report import at_least, at_most, print_header, print_row
+from report import at_least, at_most, medians, print_header, print_row
 
 import dynaberg
 import local_aws
-from dynaberg import deploy
+from dynaberg import delivery, deploy
 from dynaberg.contracts import Contract
 from dynaberg.contracts.contract import load_contract
 from dynaberg.settings import Settings
@@ -40,8 +50,13 @@ from dynaberg.source import PageReader
 from dynaberg.source.traffic import split
 from dynaberg.source.transactions_model import plan_changes
 
-NAME, SEGMENTS, BATCH, WRITERS, ITEMS_AT_ONCE = "bench-backfill", 8, 25, 4, 50_000
-MOST_MIB = 1.2 * 1024
+NAME, SEGMENTS, BATCH, ITEMS_AT_ONCE, PEER_ROUNDS = "bench-backfill", 8, 25, 50_000, 3
+MOST_MIB, LINES_AT_ONCE = 1.2 * 1024, 2_000
+HEADERS = {
+    "Content-Type": "application/x-amz-json-1.0",
+    "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, "
+    "SignedHeaders=host, Signature=0",
+}
 DUCKDB_TYPES = {"int": "INTEGER", "long": "BIGINT", "boolean": "BOOLEAN", "date": "DATE"}
 
 
@@ -68,20 +83,17 @@ def fill(contract: Contract, count: int) -> None:
         TableName=contract.source_table,
         PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
     )
-    source, lock = items(count), threading.Lock()
-
-    def write(_: int) -> None:
-        client = boto3.session.Session().client("dynamodb")
-        while True:
-            with lock:
-                batch = list(islice(source, BATCH))
-            if not batch:
-                return
-            requests: Any = [{"PutRequest": {"Item": item}} for item in batch]
-            client.batch_write_item(RequestItems={contract.source_table: requests})
-
-    with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(write, range(WRITERS)))
+    endpoint = urlsplit(dynamodb.meta.endpoint_url)
+    connection = http.client.HTTPConnection(endpoint.hostname or "", endpoint.port)
+    source = items(count)
+    while batch := list(islice(source, BATCH)):
+        # Written by hand: boto3 would take longer than the local AWS.
+        puts = [{"PutRequest": {"Item": item}} for item in batch]
+        body = orjson.dumps({"RequestItems": {contract.source_table: puts}})
+        connection.request("POST", "/", body, HEADERS | {"X-Amz-Target": "DynamoDB_20120810.BatchWriteItem"})
+        answer = connection.getresponse()
+        content = answer.read()
+        assert answer.status == 200, content
 
 
 def make_export(source_table: str, bucket: str) -> dict[str, Any]:
@@ -119,6 +131,18 @@ def read_with_duckdb(contract: Contract, folder: Path) -> None:
     source = f"read_json('{folder}/*.json.gz', columns = {{Item: 'STRUCT({', '.join(members)})'}})"
     with duckdb.connect() as connection:
         connection.execute(f"COPY (SELECT {', '.join(columns)} FROM {source}) TO '{folder}/peer.parquet'")
+
+
+def parse(file: Path) -> None:
+    """Read the lines of a data file and parse them, some thousands at a time."""
+    lines = gzip.decompress(file.read_bytes()).splitlines()
+    for first in range(0, len(lines), LINES_AT_ONCE):
+        json.loads(b"[%b]" % b",".join(lines[first : first + LINES_AT_ONCE]))
+
+
+def parse_all(folder: Path) -> None:
+    with multiprocessing.Pool(os.cpu_count(), gc.disable) as pool:
+        pool.map(parse, sorted(folder.glob("*.json.gz")), chunksize=1)
 
 
 def bare_scan(session: boto3.Session, contract: Contract) -> None:
@@ -175,7 +199,7 @@ def run(root: Path, count: int, server: int) -> None:
     print(f"{'written':40}{seconds(lambda: fill(contract, count)):>12,.1f} s")
     wb.adopt()
     wb.integrate_analytics()
-    wb.deploy_firehose(buffer_seconds=5)
+    wb.deploy_firehose(buffer_seconds=1)
     bucket = deploy.outputs(session, settings, "foundation")["ErrorBucketName"]
     began = time.perf_counter()
     found = make_export(contract.source_table, bucket)
@@ -183,18 +207,26 @@ def run(root: Path, count: int, server: int) -> None:
     files = root / "files"
     files.mkdir()
     download(found, files)
+    bring_in = partial(delivery.backfill, session, settings, contract)
     with peak_memory(server) as peak:
-        by_export = seconds(lambda: wb.table().backfill(export=found["ExportArn"], reconcile=False))
-        by_scan = seconds(lambda: wb.table().backfill(method="scan", reconcile=False))
+        by_export = seconds(lambda: bring_in(export=found["ExportArn"]))
+    peers = {
+        "DuckDB": lambda: seconds(lambda: read_with_duckdb(contract, files)),
+        "json.loads": lambda: seconds(lambda: parse_all(files)),
+    }
+    taken = medians(peers, PEER_ROUNDS)
     print_header(f"backfill of {count:,} items, s")
-    peer = seconds(lambda: read_with_duckdb(contract, files))
-    print_row("by export, against DuckDB", by_export, peer, at_most(2))
+    print_row("by export, against DuckDB", by_export, taken["DuckDB"], at_most(2))
+    print_row("json.loads alone, against DuckDB", taken["json.loads"], taken["DuckDB"], None)
+    with peak_memory(server) as peak_of_scan:
+        by_scan = seconds(lambda: bring_in(method="scan"))
     print_header("items/s")
     bare = count / seconds(lambda: bare_scan(session, contract))
     print_row("by scan, against a bare scan", count / by_scan, bare, at_least(0.7))
     print_header("MiB")
     for whose, most in peak.items():
-        print_row(f"memory of the {whose}, at its peak", most, None, at_most(MOST_MIB))
+        print_row(f"memory of the {whose}, export", most, None, at_most(MOST_MIB))
+        print_row(f"memory of the {whose}, scan", peak_of_scan[whose], None, at_most(MOST_MIB))
     print(f"{'refreshed':40}{seconds(wb.table().refresh):>12,.1f} s")
     held = wb.query("SELECT count(*) AS n FROM transactions").df["n"].tolist()
     if held != [count]:

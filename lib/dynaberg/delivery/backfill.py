@@ -41,6 +41,7 @@ from dynaberg.errors import SettingsError
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.masks import MaskKey
 from dynaberg.functions.routing import Router, Row
+from dynaberg.functions.snapshots import PlainItems
 from dynaberg.functions.snapshots import snapshot_record as record_of
 from dynaberg.functions.tombstones import HeldBack
 from dynaberg.masks import mask_key
@@ -224,7 +225,8 @@ class _Run:
         self._session, self._contract, self._manifest = session, contract, manifest
         self._is_held = is_held
         self._send, self._bucket, self._key = send, bucket, key
-        self._mask = Router(json.loads(contract.to_lambda_json()), key).mask_record
+        self._document = json.loads(contract.to_lambda_json())
+        self._mask = Router(self._document, key).mask_record
         self._reader = PageReader(
             session, contract.source_table, manifest.segments, read_units_per_second=limit
         )
@@ -262,15 +264,18 @@ class _Run:
 
     def _read_segment(self, number: int) -> None:
         route = row_route(self._contract, key=self._key)
-        for page in self._reader.pages(number, self._manifest.next_key(number)):
+        key = [column.attribute for column in self._contract.key_columns]
+        plain = PlainItems(self._document, key, int(self._manifest.moment.timestamp()))
+        for page in self._reader.pages(number, self._manifest.next_key(number), plain.read):
             found, failed = self._convert(route, page)
+            found += [Row(plain.log, row) for row in page.rows]
             rows = [row for row in found if not self._is_held(row.log, row.data)]
             self._send(rows)
             self._keep(failed)
             unsent = len(failed) + len(found) - len(rows)
             self._manifest.note(
                 number,
-                Progress(len(page.items), unsent, page.bytes, page.read_units),
+                Progress(len(page.items) + len(page.rows), unsent, page.bytes, page.read_units),
                 next_key=page.next_key,
             )
             if self._stopped.is_set():

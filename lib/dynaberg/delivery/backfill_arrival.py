@@ -101,7 +101,7 @@ def wait_until_delivered(
 
 
 def _rows(log: Table) -> int:
-    """How many rows a change log has in all, as its last snapshot says: without that many, no query is needed."""
+    """How many rows a change log has in all, by its snapshot: while they are too few, none is counted."""
     snapshot = log.current_snapshot()
     summary = snapshot.summary if snapshot else None
     total = summary.get("total-records") if summary else "0"

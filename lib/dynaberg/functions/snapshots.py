@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ MOST_PATTERNS = 8
 # Of the items that no pattern fits, which ones are looked at for another pattern: the first, and a few later.
 _FIRST_MISSES, _EACH_LATER_MISS = 32, 512
 _NO_SEQUENCE_NUMBER = "0" * 40
+_JSON, _BETWEEN = json.JSONDecoder(), re.compile(r"[\s,]*").match
 _TEXT = r'"([^"\\\x00-\x1f]*)"'
 # By type letter: the pattern of a plain value, and what is written for it inside the JSON text of `unmapped`.
 _VALUES = {"S": _TEXT, "N": '"([-+.0-9Ee]+)"', "BOOL": "(true|false)", "NULL": "true"}
@@ -111,6 +113,30 @@ class PlainItems:
                 row = pattern.row(found, received_at_us)
                 return (row, found.end()) if row else None
         return None
+
+    def read(self, text: str, position: int) -> tuple[list[bytes], list[Any], int]:
+        """Read a JSON array of items, and learn from those that are not known.
+
+        Args:
+            text: Text that holds the array.
+            position: Behind its opening bracket.
+
+        Returns:
+            The change rows of the plain items, the other items, and the position behind the array.
+        """
+        rows: list[bytes] = []
+        others: list[Any] = []
+        received_at_us, position = time.time_ns() // 1_000, _end(text, position)
+        while not text.startswith("]", position):
+            if found := self.row(text, position, received_at_us):
+                rows.append(found[0])
+                position = _end(text, found[1])
+                continue
+            item, end = _JSON.raw_decode(text, position)
+            if not (self.wants() and self.learn(item)):
+                others.append(item)
+                position = _end(text, end)
+        return rows, others, position + 1
 
     def wants(self) -> bool:
         """Whether an item that was not plain should be parsed and learned now."""
@@ -267,6 +293,11 @@ def _plain_column(column: Mapping[str, Any], *, is_key: bool) -> _PlainColumn | 
 
 def _with_scale(text: str, scale: int) -> str:
     return text if text[-scale - 1 : -scale] == "." else _pad(text, scale)
+
+
+def _end(text: str, position: int) -> int:
+    """Where the next item of an array begins, or the array ends."""
+    return _BETWEEN(text, position).end()  # type: ignore[union-attr]
 
 
 def _change_id(key_text: str) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dynaberg.source.items import Item
 
 Key = Mapping[str, Mapping[str, Any]]
+_JSON, _ITEMS = json.JSONDecoder(), re.compile(r'"Items":\s*\[')
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,25 @@ class Page:
         next_key: Where the segment continues, as JSON can hold it; None after its last page.
         read_units: What DynamoDB bills for it.
         bytes: Its size on the wire.
+        rows: What the reader of a page made of the other items.
     """
 
     items: list[Item]
     next_key: Key | None
     read_units: float
     bytes: int
+    rows: Sequence[bytes] = ()
+
+
+ReadItems = Callable[[str, int], tuple[list[bytes], "list[Item]", int]]
+"""Reads a JSON array of items, from behind its bracket: what it made of some of them, the other items as they
+are, and where the text goes on."""
+
+
+def parse_items(text: str, position: int) -> tuple[list[bytes], list[Item], int]:
+    """Read all items of an array as they are."""
+    items, end = _JSON.raw_decode(text, position - 1)
+    return [], items, end
 
 
 class PageReader:
@@ -63,19 +78,25 @@ class PageReader:
         consistent: bool = True,
     ) -> None:
         self._client = aws.new_client(session, "dynamodb", max_pool_connections=segments)
-        self._client.meta.events.register("before-parse.dynamodb.Scan", _keep_page)
+        self._client.meta.events.register("before-parse.dynamodb.Scan", _keep_body)
         self._table, self._segments, self._consistent = source_table, segments, consistent
         self._wait = Rate(read_units_per_second).spend if read_units_per_second else _no_wait
 
-    def pages(self, segment: int, after: Key | None) -> Iterator[Page]:
+    def pages(self, segment: int, after: Key | None, read_items: ReadItems = parse_items) -> Iterator[Page]:
         """The pages of a segment from its beginning, or after the key where an earlier page ended."""
         more = True
         while more:
-            page = self.read(segment, after)
+            page = self.read(segment, after, read_items=read_items)
             yield page
             after, more = page.next_key, page.next_key is not None
 
-    def read(self, segment: int, after: Key | None, limit: int | None = None) -> Page:
+    def read(
+        self,
+        segment: int,
+        after: Key | None,
+        limit: int | None = None,
+        read_items: ReadItems = parse_items,
+    ) -> Page:
         """One page of a segment, from its beginning or after a key, with at most so many items."""
         answer = self._client.scan(
             TableName=self._table,
@@ -86,7 +107,7 @@ class PageReader:
             **({"ExclusiveStartKey": _with_bytes(after)} if after else {}),
             **({"Limit": limit} if limit else {}),
         )
-        page: Page = answer["Page"]
+        page = _page(answer["Body"], read_items)
         self._wait(page.read_units)
         return page
 
@@ -131,12 +152,17 @@ def _with_bytes(key: Key) -> dict[str, dict[str, Any]]:
     }
 
 
-def _keep_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Take a page out of a response unparsed: botocore's parsing is most of a scan's time."""
+def _keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Take the body out of a response unparsed: botocore's parsing is most of a scan's time."""
     if response_dict["status_code"] == HTTPStatus.OK:
-        answer = json.loads(response_dict["body"])
-        units = answer.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
-        customized_response_dict["Page"] = Page(
-            answer["Items"], answer.get("LastEvaluatedKey"), float(units), len(response_dict["body"])
-        )
-        response_dict["body"] = b"{}"
+        customized_response_dict["Body"], response_dict["body"] = response_dict["body"], b"{}"
+
+
+def _page(body: bytes, read_items: ReadItems) -> Page:
+    text = body.decode()
+    # In the text of an attribute, quotation marks are escaped; an attribute of this name begins with a brace.
+    found = _ITEMS.search(text)
+    rows, items, end = read_items(text, found.end()) if found else ([], [], 0)
+    answer = json.loads(text[: found.end()] + text[end - 1 :]) if found else json.loads(text)
+    units = answer.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
+    return Page(items, answer.get("LastEvaluatedKey"), float(units), len(body), rows)

@@ -157,3 +157,20 @@ def test_only_so_many_kinds_are_known_and_new_ones_are_looked_for_rarely() -> No
     assert looked < 100
     known = sum(plain.learn(PLAIN | {f"other{number}": {"S": "x"}}) for number in range(100))
     assert known == MOST_PATTERNS
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_an_array_of_a_page_is_read_to_its_end(separators: tuple[str, str]) -> None:
+    several = [PLAIN | {"PK": {"S": f"],{{{n}"}, 'w"ö': {"S": '"' * (n % 3)}} for n in range(9)]
+    text = '{"Items":' + json.dumps(several, separators=separators, ensure_ascii=False) + ',"Count":9}'
+    plain, begin = PlainItems(document(), KEY, SECOND), text.index("[") + 1
+    rows, others, end = plain.read(text, begin)
+    assert text[end:].strip().startswith(separators[0].strip() + '"Count"')
+    assert (len(rows), len(others)) == ((3, 6) if separators[0] == "," else (0, 9))
+    read = [json.loads(row) for row in rows] + [row for item in others for row in by_record(item)]
+    expected = [row for item in several for row in by_record(item)]
+    assert sorted(row["change_id"] for row in read) == sorted(row["change_id"] for row in expected)
+
+
+def test_an_empty_array_has_no_items() -> None:
+    assert PlainItems(document(), KEY, SECOND).read("[]x", 1) == ([], [], 2)
