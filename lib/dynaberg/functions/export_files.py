@@ -88,7 +88,7 @@ class BrokenFileError(Exception):
     """A file that is not what the export's manifest says."""
 
 
-Convert = Callable[[Sequence[bytes], Sequence[Any]], int]
+Convert = Callable[[list[bytes], Sequence[Any]], int]
 """Sends change rows, and converts and sends change records; returns how many of these did not fit."""
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from dynaberg.source.items import Item
 
+Row = bytes
 Key = Mapping[str, Mapping[str, Any]]
 _JSON, _ITEMS = json.JSONDecoder(), re.compile(r'"Items":\s*\[')
 
@@ -43,7 +44,7 @@ class Page:
     next_key: Key | None
     read_units: float
     bytes: int
-    rows: Sequence[bytes] = ()
+    rows: Sequence[Row] = ()
 
 
 ReadItems = Callable[[str, int], tuple[list[bytes], "list[Item]", int]]

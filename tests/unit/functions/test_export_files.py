@@ -118,7 +118,7 @@ def test_what_was_sent_and_not_noted_is_sent_again_with_the_same_id() -> None:
     assert len(set(ids[0])) == 5
 
 
-WHOLE = gzip.compress(lines(5))
+WHOLE = gzip.compress(lines(5), mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ WHOLE = gzip.compress(lines(5))
         (WHOLE[:-12], {}, "end-of-stream"),
         (b"not gzip at all", {}, "Not a gzipped file"),
         (WHOLE[:30] + b"\0\0\0\0" + WHOLE[34:], {}, ""),
-        (gzip.compress(b"{\n"), {}, "no item in DynamoDB JSON"),
-        (gzip.compress(lines(2).replace(b"}\n{", b"},{")), {}, "no item in DynamoDB JSON"),
-        (gzip.compress(b'{"Item":{"n":{"N":"1"}}}\n'), {}, "lacks the table's key"),
+        (gzip.compress(b"{\n", mtime=0), {}, "no item in DynamoDB JSON"),
+        (gzip.compress(lines(2).replace(b"}\n{", b"},{"), mtime=0), {}, "no item in DynamoDB JSON"),
+        (gzip.compress(b'{"Item":{"n":{"N":"1"}}}\n', mtime=0), {}, "lacks the table's key"),
         (WHOLE, {"items": 6}, "it has 5 items, but the export's manifest says 6"),
         (WHOLE, {"md5": "AAAA"}, "but the export's manifest says AAAA"),
     ],
