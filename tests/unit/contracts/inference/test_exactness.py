@@ -11,12 +11,16 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.examples import EXAMPLES
 
 from dynaberg.contracts import Contract, load_contract, member_of
 from dynaberg.contracts.attributes import canonical_json, readers_of, unmapped_of
 from dynaberg.contracts.inference import Draft
+from dynaberg.functions.attributes import to_json
 from dynaberg.functions.change_row import ChangeConverter
+from dynaberg.functions.snapshots import PlainItems, snapshot_record
 
+RECEIVED_AT_US = 1_764_000_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SPELLINGS = [
     "2026-01-31", "2026-02-30", "0001-01-01", "9999-12-31", "20260131", "2026-W05-6", "2026-01-31T12:00:00Z",
@@ -113,14 +117,15 @@ def infer(items: list[dict[str, Any]], *pages: int) -> tuple[Contract, str]:
 
 
 def convert(contract: Contract, item: dict[str, Any]) -> dict[str, Any]:
-    record = {
-        "eventID": "e",
-        "eventName": "INSERT",
-        "eventSourceARN": f"arn:aws:dynamodb:us-east-1:000000000000:table/{contract.source_table}/stream/x",
-        "dynamodb": {"ApproximateCreationDateTime": 1_764_000_000, "SequenceNumber": "1", "NewImage": item},
-    }
-    row = ChangeConverter(json.loads(contract.to_lambda_json())).to_row(record, 1_764_000_000_000_000)
+    """The change row of an item; straight from its text, it is the same row, or there is none."""
+    document, key = json.loads(contract.to_lambda_json()), [each.attribute for each in contract.key_columns]
+    record = snapshot_record(contract.source_table, key, item, 1_764_000_000)
+    row = ChangeConverter(document).to_row(record, RECEIVED_AT_US)
     found: dict[str, Any] = json.loads(row)
+    plain = PlainItems(document, key, 1_764_000_000)
+    plain.learn(item)
+    from_text = plain.row(to_json(item), 0, RECEIVED_AT_US)
+    assert from_text is None or json.loads(from_text[0]) == found
     return found
 
 
@@ -150,7 +155,7 @@ def from_row(parsed: Any, value: Any) -> Any:
             return value
 
 
-@settings(max_examples=100)
+@settings(max_examples=EXAMPLES)
 @given(tables())
 @example([{"PK": {"S": "2026-01-31T12:00:00Z"}, "SK": {"N": "1"}}, {"PK": {"S": "x"}, "SK": {"N": "2"}}])
 def test_the_items_that_it_was_inferred_from_convert_and_read_back_equal(items: list[dict[str, Any]]) -> None:
