@@ -153,6 +153,7 @@ class SeatedNotebook:
         self._client = NotebookClient(
             self._notebook,
             timeout=CELL_SECONDS,
+            startup_timeout=CELL_SECONDS,
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
             store_widget_state=False,
