@@ -11,6 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 READY := $(VENV)/.ready
 # Most tests wait for a delivery; each process has a local AWS of its own.
 TEST_PROCESSES ?= 4
+STUDIO_IMAGES ?= $(wildcard tests/studio/v*.txt)
 STUDIO_TESTS ?= tests/notebooks/test_execution.py
 STUDIO_MORE ?= tests/integration/past tests/integration/proof/test_reconcile.py tests/integration/proof/test_repair.py \
 	tests/integration/profile/test_profiling.py tests/integration/layers/test_layers.py tests/integration/sql/test_query.py
@@ -31,7 +32,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$($(PYTHON) --version) is too old. Dynaberg needs 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python cannot make an environment. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (a minute or so, once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true # on all cores, unlike pip; a few files are templates
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -106,11 +108,14 @@ dbt: $(READY) ## Install dbt (185 MB, into an environment of its own) and build 
 # The local AWS pins botocore, so it runs from .venv, as it would from an environment of its own in Studio.
 # Both images have the same pyiceberg, so the integration tests run with the older pyarrow only.
 # All of them: make studio STUDIO_MORE=tests/integration
+# One image: make studio STUDIO_IMAGES=tests/studio/v4.4.1.txt
+# Each has the image's Python if this machine has it.
 .PHONY: studio
 studio: $(READY) ## Run the notebooks with the packages of SageMaker Studio's oldest and newest image
-	@more="$(STUDIO_MORE)"; for pins in tests/studio/v*.txt; do \
+	@more="$(STUDIO_MORE)"; for pins in $(STUDIO_IMAGES); do \
 		place=build/studio/$$(basename $$pins .txt); echo "== $$place"; \
-		test -x $$place/bin/python || $(PYTHON) -m venv $$place || exit 1; \
+		python=$$(sed -n 's/.*Python \(3\.[0-9]*\).*/python\1/p' $$pins); \
+		test -x $$place/bin/python || $$python -m venv $$place 2>/dev/null || $(PYTHON) -m venv --clear $$place || exit 1; \
 		$$place/bin/python -m pip install --quiet --disable-pip-version-check -c $$pins "setuptools>=70.1" hypothesis psutil pytest pytest-xdist || exit 1; \
 		$$place/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c $$pins -e . || exit 1; \
 		LOCAL_AWS_PYTHON=$(CURDIR)/$(BIN)/python $$place/bin/python -m pytest -q -p no:cacheprovider \
