@@ -1,20 +1,25 @@
 """Backfill by export and by scan, each against a bare peer that reads the same items, in one run.
 
-python tests/benchmarks/bench_backfill.py [items]
+python tests/benchmarks/bench_backfill.py [items [scanned]]
 
-- by export: from a complete export to all its rows in the change log, acknowledged, committed and counted,
-  against DuckDB that reads the same data files, with the same types, into one Parquet file; seconds. DuckDB
-  has the files on its disk and keeps no order, no history and no failures; the median of three is taken;
+- by export of 1,000,000 items: from a complete export to all its rows in the change log, committed and
+  counted, against DuckDB that reads the same data files, with the same types, into one Parquet file; seconds.
+  DuckDB has the files on its disk and keeps no order, no history and no failures; its median of three counts;
 - what no program in Python can do without: json.loads of the same lines, in one process for each core;
-- by scan: the same against a parallel scan of 8 segments that throws its items away; items a second;
-- the most memory of this process and of the local AWS with all its workers.
-Items are those of the traffic model, 1,000,000 by default.
+- by scan of 100,000 items: the same against a parallel scan of 8 segments that throws its items away; items
+  a second;
+- the most memory of this process, and of the local AWS with all its workers but without the table itself:
+  what its memory grew by when the table was written.
+Items are those of the traffic model. The export is written here, in the format and the sizes of the local
+AWS, because writing so many items to the local DynamoDB takes longer than all the rest.
 """
 
 from __future__ import annotations
 
+import base64
 import gc
 import gzip
+import hashlib
 import http.client
 import json
 import multiprocessing
@@ -25,7 +30,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -70,7 +75,7 @@ def items(count: int) -> Iterator[dict[str, Any]]:
 
 
 def fill(contract: Contract, count: int) -> None:
-    """A table with these items and point-in-time recovery."""
+    """A table with these items."""
     dynamodb, types = boto3.client("dynamodb"), contract.key_attribute_types()
     kinds = ("HASH", "RANGE")
     dynamodb.create_table(
@@ -78,10 +83,6 @@ def fill(contract: Contract, count: int) -> None:
         KeySchema=[{"AttributeName": n, "KeyType": k} for n, k in zip(types, kinds, strict=True)],
         AttributeDefinitions=[{"AttributeName": n, "AttributeType": t} for n, t in types.items()],
         BillingMode="PAY_PER_REQUEST",
-    )
-    dynamodb.update_continuous_backups(
-        TableName=contract.source_table,
-        PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
     )
     endpoint = urlsplit(dynamodb.meta.endpoint_url)
     connection = http.client.HTTPConnection(endpoint.hostname or "", endpoint.port)
@@ -96,26 +97,35 @@ def fill(contract: Contract, count: int) -> None:
         assert answer.status == 200, content
 
 
-def make_export(source_table: str, bucket: str) -> dict[str, Any]:
-    """A complete export of the table."""
-    dynamodb = boto3.client("dynamodb")
-    arn = dynamodb.describe_table(TableName=source_table)["Table"]["TableArn"]
-    begun = dynamodb.export_table_to_point_in_time(TableArn=arn, S3Bucket=bucket, S3Prefix="bench")
-    while True:
-        arn = begun["ExportDescription"]["ExportArn"]
-        found: dict[str, Any] = dynamodb.describe_export(ExportArn=arn)["ExportDescription"]
-        if found["ExportStatus"] != "IN_PROGRESS":
-            return found
-        time.sleep(0.2)
-
-
-def download(found: dict[str, Any], folder: Path) -> None:
-    """The data files of an export, for DuckDB."""
-    s3, bucket = boto3.client("s3"), found["S3Bucket"]
-    prefix = found["ExportManifest"].rpartition("/")[0] + "/data/"
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for each in page["Contents"]:
-            s3.download_file(bucket, each["Key"], str(folder / each["Key"].rpartition("/")[2]))
+def write_export(contract: Contract, count: int, bucket: str, folder: Path) -> str:
+    """A complete export in the bucket; its data files are in a local folder, too. Returns its address."""
+    s3, described = (
+        boto3.client("s3"),
+        boto3.client("dynamodb").describe_table(TableName=contract.source_table),
+    )
+    place = f"backfills/exports/{contract.source_table}/AWSDynamoDB/01-bench"
+    source, files = items(count), list[dict[str, Any]]()
+    while part := list(islice(source, ITEMS_AT_ONCE)):
+        body = gzip.compress(b"".join(orjson.dumps({"Item": item}) + b"\n" for item in part), 1)
+        path = folder / f"{len(files):06d}.json.gz"
+        path.write_bytes(body)
+        key, md5 = f"{place}/data/{path.name}", hashlib.md5(body, usedforsecurity=False)
+        etag = s3.put_object(Bucket=bucket, Key=key, Body=body)["ETag"].strip('"')
+        checksum = base64.b64encode(md5.digest()).decode()
+        files.append({"itemCount": len(part), "md5Checksum": checksum, "etag": etag, "dataFileS3Key": key})
+    summary = {
+        "tableArn": described["Table"]["TableArn"],
+        "tableId": described["Table"]["TableId"],
+        "exportTime": datetime.now(UTC).isoformat(),
+        "manifestFilesS3Key": f"{place}/manifest-files.json",
+        "billedSizeBytes": 0,
+        "itemCount": count,
+        "outputFormat": "DYNAMODB_JSON",
+    }
+    listed = b"".join(orjson.dumps(file) + b"\n" for file in files)
+    s3.put_object(Bucket=bucket, Key=f"{place}/manifest-files.json", Body=listed)
+    s3.put_object(Bucket=bucket, Key=f"{place}/manifest-summary.json", Body=orjson.dumps(summary))
+    return f"s3://{bucket}/{place}/manifest-summary.json"
 
 
 def read_with_duckdb(contract: Contract, folder: Path) -> None:
@@ -163,24 +173,24 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-@contextmanager
-def peak_memory(server: int) -> Iterator[dict[str, float]]:
-    """The most resident memory of this process and of the local AWS with its workers, in MiB."""
-    peak, stop = {"client": 0.0, "local AWS": 0.0}, threading.Event()
+def resident_mib(process: psutil.Process) -> float:
+    """The resident memory of a process and of those that it started."""
+    total = 0
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += each.memory_info().rss
+    return total / 2**20
 
-    def of(process: psutil.Process, *, workers: bool) -> float:
-        total = 0
-        for each in (process, *(process.children(recursive=True) if workers else ())):
-            try:
-                total += each.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-        return total / 2**20
+
+@contextmanager
+def peak_memory(server: psutil.Process, table_mib: float) -> Iterator[dict[str, float]]:
+    """The most resident memory of this process, and of the local AWS without its table, in MiB."""
+    peak, stop = {"client": 0.0, "local AWS": 0.0}, threading.Event()
 
     def watch() -> None:
         while not stop.wait(0.2):
-            peak["client"] = max(peak["client"], of(psutil.Process(), workers=False))
-            peak["local AWS"] = max(peak["local AWS"], of(psutil.Process(server), workers=True))
+            peak["client"] = max(peak["client"], psutil.Process().memory_info().rss / 2**20)
+            peak["local AWS"] = max(peak["local AWS"], resident_mib(server) - table_mib)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -191,25 +201,25 @@ def peak_memory(server: int) -> Iterator[dict[str, float]]:
         thread.join()
 
 
-def run(root: Path, count: int, server: int) -> None:
+def run(root: Path, count: int, scanned: int, server: psutil.Process) -> None:
     contract, session = load_contract(CONTRACT), boto3.Session()
     names: dict[str, Any] = {"name": NAME, "namespace": "bench_backfill", "bucket_name": NAME}
     settings = Settings(table_bucket_name=f"{NAME}-tables", root=root, **names)
     wb = dynaberg.Workbench(settings, session, contract)
-    print(f"{'written':40}{seconds(lambda: fill(contract, count)):>12,.1f} s")
+    before = resident_mib(server)
+    print(f"{'written':40}{seconds(lambda: fill(contract, scanned)):>12,.1f} s", flush=True)
+    table_mib = resident_mib(server) - before
+    print(f"{'memory of the table':40}{table_mib:>12,.0f} MiB", flush=True)
     wb.adopt()
     wb.integrate_analytics()
     wb.deploy_firehose(buffer_seconds=1)
     bucket = deploy.outputs(session, settings, "foundation")["ErrorBucketName"]
-    began = time.perf_counter()
-    found = make_export(contract.source_table, bucket)
-    print(f"{'exported':40}{time.perf_counter() - began:>12,.1f} s")
     files = root / "files"
     files.mkdir()
-    download(found, files)
+    export = write_export(contract, count, bucket, files)
     bring_in = partial(delivery.backfill, session, settings, contract)
-    with peak_memory(server) as peak:
-        by_export = seconds(lambda: bring_in(export=found["ExportArn"]))
+    with peak_memory(server, table_mib) as peak:
+        by_export = seconds(lambda: bring_in(export=export))
     peers = {
         "DuckDB": lambda: seconds(lambda: read_with_duckdb(contract, files)),
         "json.loads": lambda: seconds(lambda: parse_all(files)),
@@ -218,28 +228,30 @@ def run(root: Path, count: int, server: int) -> None:
     print_header(f"backfill of {count:,} items, s")
     print_row("by export, against DuckDB", by_export, taken["DuckDB"], at_most(2))
     print_row("json.loads alone, against DuckDB", taken["json.loads"], taken["DuckDB"], None)
-    with peak_memory(server) as peak_of_scan:
+    with peak_memory(server, table_mib) as peak_of_scan:
         by_scan = seconds(lambda: bring_in(method="scan"))
     print_header("items/s")
-    bare = count / seconds(lambda: bare_scan(session, contract))
-    print_row("by scan, against a bare scan", count / by_scan, bare, at_least(0.7))
+    bare = scanned / seconds(lambda: bare_scan(session, contract))
+    print_row(f"by scan of {scanned:,}, against a bare scan", scanned / by_scan, bare, at_least(0.7))
     print_header("MiB")
     for whose, most in peak.items():
         print_row(f"memory of the {whose}, export", most, None, at_most(MOST_MIB))
         print_row(f"memory of the {whose}, scan", peak_of_scan[whose], None, at_most(MOST_MIB))
     print(f"{'refreshed':40}{seconds(wb.table().refresh):>12,.1f} s")
     held = wb.query("SELECT count(*) AS n FROM transactions").df["n"].tolist()
-    if held != [count]:
+    if held != [max(count, scanned)]:
         raise SystemExit(f"the current table has {held} rows, not {count}")
 
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    scanned = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
     with tempfile.TemporaryDirectory() as name:
-        status = local_aws.start(Path(name) / "state", port=int(os.environ.get("PORT", "4897")))
+        port = int(os.environ.get("PORT", "4897"))
+        status = local_aws.start(Path(name) / "state", port=port)
         os.environ.update(local_aws.env(status.endpoint, status.region))
         try:
-            run(Path(name), count, status.pid)
+            run(Path(name), count, scanned, psutil.Process(status.pid))
         finally:
             local_aws.stop(Path(name) / "state")
 
