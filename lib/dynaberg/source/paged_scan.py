@@ -7,6 +7,7 @@ Guide.
 from __future__ import annotations
 
 import base64
+import builtins
 import json
 import re
 import threading
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from dynaberg.source.items import Item
 
-Row = bytes
 Key = Mapping[str, Mapping[str, Any]]
 _JSON, _ITEMS = json.JSONDecoder(), re.compile(r'"Items":\s*\[')
 
@@ -44,7 +44,7 @@ class Page:
     next_key: Key | None
     read_units: float
     bytes: int
-    rows: Sequence[Row] = ()
+    rows: Sequence[builtins.bytes] = ()
 
 
 ReadItems = Callable[[str, int], tuple[list[bytes], "list[Item]", int]]

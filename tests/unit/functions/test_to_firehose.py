@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from dynaberg.functions.to_firehose import put, send_in_one_piece
 
@@ -18,8 +19,8 @@ class Wire:
     """Takes what a client sends, and answers."""
 
     def __init__(self, answer: dict[str, Any], *, in_one_piece: bool) -> None:
-        secrets = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        self.client = boto3.client("firehose", region_name="us-east-1", **secrets)
+        session = boto3.Session("test", "test", region_name="us-east-1")
+        self.client: Any = session.client("firehose")
         self.client.meta.events.register("before-send.firehose.*", self._take)
         if in_one_piece:
             send_in_one_piece(self.client)
@@ -28,7 +29,7 @@ class Wire:
     def _take(self, request: Any, **_: Any) -> Any:
         self.requests.append(json.loads(request.body))
         raw: Any = type("Raw", (), {"stream": lambda *_: iter([json.dumps(self._answer).encode()])})()
-        return AWSResponse(request.url, 200, {}, raw)
+        return AWSResponse(request.url, 200, HTTPHeaders(), raw)
 
 
 def answer(*codes: str | None) -> dict[str, Any]:

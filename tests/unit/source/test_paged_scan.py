@@ -32,5 +32,9 @@ def test_everything_around_the_items_is_read(
 
 def test_a_reader_takes_what_it_can() -> None:
     body = b'{"Items":[1,2],"ConsumedCapacity":{"CapacityUnits":1.5}}'
-    page = _page(body, lambda text, position: ([b"1"], [text[position + 2]], position + 4))
+
+    def read(text: str, position: int) -> Any:
+        return [b"1"], [text[position + 2]], position + 4
+
+    page: Any = _page(body, read)
     assert (page.items, page.next_key, page.read_units, page.rows) == (["2"], None, 1.5, [b"1"])
