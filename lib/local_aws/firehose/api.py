@@ -30,6 +30,7 @@ from local_aws.firehose.stream import (
     stream_folders,
     validate_iceberg,
 )
+from local_aws.seams.firehose import stream_versions
 from local_aws.wire import AwsError, Request, Response, Upstream, json_response
 
 TARGET = "Firehose_20150804."
@@ -83,9 +84,9 @@ class Firehose:
         return await operation(request) if operation else None
 
     async def start(self) -> None:
-        """Start the delivery worker as soon as there is a delivery stream."""
+        """Look after the delivery worker, which there is as soon as there is a delivery stream."""
         self._root.mkdir(parents=True, exist_ok=True)
-        self._watch = asyncio.create_task(self._start_worker_when_needed())
+        self._watch = asyncio.create_task(self._watch_streams())
 
     async def stop(self) -> None:
         """Refuse further records and let the worker finish its flush; what waits stays in the journals."""
@@ -96,12 +97,17 @@ class Firehose:
         for writer in self._writers.values():
             writer.close()
 
-    async def _start_worker_when_needed(self) -> None:
-        """Wait for the first delivery stream; CloudFormation creates them without calling this service."""
-        list_one = TARGET + "ListDeliveryStreams", {"Limit": 1}
-        while not (await self._upstream.operation(*list_one))["DeliveryStreamNames"]:
+    async def _watch_streams(self) -> None:
+        """Start the worker with the first delivery stream; CloudFormation changes them without a call."""
+        known: Mapping[Any, Any] = {}
+        while True:
+            found = stream_versions()
+            if found and not self._worker.started:
+                self._worker.start()
+            elif found != known:
+                self._worker.notify(NEW_STREAM)
+            known = found
             await asyncio.sleep(WATCH_SECONDS)
-        self._worker.start()
 
     async def _put_record(self, request: Request) -> Response | None:
         name, records = read_put_record(request.body)

@@ -31,6 +31,11 @@ class DeliveryProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 
+    @property
+    def started(self) -> bool:
+        """Whether there is to be a worker."""
+        return self._keeper is not None
+
     def start(self) -> None:
         """Start the worker and keep it running."""
         self._keeper = asyncio.create_task(self._keep())

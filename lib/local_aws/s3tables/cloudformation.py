@@ -17,7 +17,7 @@ import orjson
 
 from local_aws.s3tables.api import create_request
 from local_aws.s3tables.tables import UNWRITTEN, TableName
-from local_aws.seams import s3, s3tables
+from local_aws.seams import s3
 from local_aws.wire import bucket_and_key
 
 Properties = Mapping[str, Any]
@@ -116,7 +116,7 @@ def table_name(properties: Properties) -> TableName:
 def record_of(properties: Properties) -> dict[str, Any]:
     """The record that ministack holds of a table."""
     name = table_name(properties)
-    return s3tables.held_table(name.bucket_arn, name.namespace, name.name)
+    return s3.held_table(name.bucket_arn, name.namespace, name.name)
 
 
 AROUND_TABLES = {"create": described_create, "update": maintained_update, "delete": emptied_delete}

@@ -10,11 +10,11 @@ __all__ = [
     "dynamodb_changes",
     "dynamodb_exports",
     "dynamodb_values",
+    "firehose",
     "functions",
     "iam",
     "kinesis",
     "persistence",
     "s3",
-    "s3tables",
     "sqs",
 ]

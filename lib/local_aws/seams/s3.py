@@ -1,8 +1,9 @@
-"""Private parts of ministack's S3 that are read, because there is no public way."""
+"""Private parts of ministack's S3 and S3 Tables that are read or changed, because there is no public way."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 ACCOUNT = "000000000000"
 
@@ -28,3 +29,11 @@ def delete_objects_below(bucket: str, prefix: str) -> None:
     held = s3._buckets.get(bucket, {"objects": {}})["objects"]
     for key in [key for key in held if key.startswith(prefix)]:
         s3._delete_object(bucket, key)
+
+
+def held_table(bucket_arn: str, namespace: str, name: str) -> dict[str, Any]:
+    """The record of a table of S3 Tables; what is changed in it is changed."""
+    from ministack.services import s3tables
+
+    record: dict[str, Any] = s3tables._tables[s3tables._table_key(bucket_arn, namespace, name)]
+    return record

@@ -30,7 +30,8 @@ from local_aws.firehose.stream import (
 )
 from local_aws.wire import AwsError
 
-REFRESH_SECONDS = 2.0
+REFRESH_SECONDS, AGAIN_SECONDS = 60.0, 2.0
+"""How long what was asked of the streams holds, unless the gateway reports a change: all of it, or a part."""
 
 log = logging.getLogger(__name__)
 
@@ -45,31 +46,34 @@ class DeliveryWorker:
 
     def run(self, line: int) -> None:
         """Deliver until the gateway says `FINISH`, and finish the current flushes."""
-        refreshed = 0.0
+        due = 0.0
         while True:
-            ready, _, _ = select.select([line], [], [], REFRESH_SECONDS)
+            ready, _, _ = select.select([line], [], [], AGAIN_SECONDS)
             words = os.read(line, 65536) if ready else b"."
             if not words:
                 os._exit(1)
             if FINISH in words:
                 break
-            if NEW_STREAM in words or time.monotonic() - refreshed > REFRESH_SECONDS:
-                refreshed = time.monotonic()
-                self._refresh()
+            if NEW_STREAM in words or time.monotonic() > due:
+                due = time.monotonic() + (REFRESH_SECONDS if self._refresh() else AGAIN_SECONDS)
             for delivery in self._deliveries.values():
-                delivery.wake()
+                # The gateway speaks of journals; who reads Kinesis looks at its own pace.
+                if delivery.config.source_arn is None:
+                    delivery.wake()
             time.sleep(COALESCE_SECONDS)
         for delivery in self._deliveries.values():
             delivery.stop()
         for delivery in self._deliveries.values():
             delivery.join()
 
-    def _refresh(self) -> None:
-        """Start new streams, take over new settings, and stop streams that are gone."""
+    def _refresh(self) -> bool:
+        """Start new streams, take over new settings, stop streams that are gone; whether all are known."""
+        complete = True
         try:
             for name in self._clients.streams_from_kinesis():
                 self._make_folder(name)
         except (AwsError, BotoCoreError, ClientError) as error:
+            complete = False
             log.info("not every delivery stream is known: %s", error)
         folders = set(stream_folders(self._root))
         for folder in folders | self._deliveries.keys():
@@ -79,7 +83,9 @@ class DeliveryWorker:
             except AwsError as error:
                 load_checkpoint(folder).but(last_error=str(error)).store(folder)
             except (BotoCoreError, ClientError) as error:
+                complete = False
                 log.info("%s: %s", folder.name, error)
+        return complete
 
     def _make_folder(self, name: str) -> None:
         """Make the folder of a stream that reads Kinesis; the others make theirs with their first record."""
