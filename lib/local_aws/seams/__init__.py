@@ -6,6 +6,7 @@ and fail when the pinned version changes. From outside: the files, by their name
 
 __all__ = [
     "cloudformation",
+    "cloudwatch",
     "dynamodb",
     "dynamodb_changes",
     "dynamodb_exports",

@@ -32,6 +32,7 @@ from local_aws.s3tables import AROUND_TABLES, GlueCatalogs, IcebergRest, Iceberg
 from local_aws.s3tables.maintenance import Maintenance
 from local_aws.seams import (
     cloudformation,
+    cloudwatch,
     dynamodb,
     dynamodb_changes,
     dynamodb_exports,
@@ -357,6 +358,7 @@ def create_app(
         # Looking for expired items reads every item of a table, in the event loop.
         Repeated("removing expired items", dynamodb_changes.expire_items, 1.0, share=0.05),
         Repeated("reporting the queues", partial(report_queues, ministack, region), 10.0),
+        Repeated("evaluating the alarms", cloudwatch.put_off_alarms(), 10.0),
         Athena(ministack, tables, state_dir, endpoint),
     ]
     services = faults.before(services)

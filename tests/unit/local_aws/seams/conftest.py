@@ -10,7 +10,7 @@ import orjson
 import pytest
 from ministack.core import lambda_runtime, persistence
 from ministack.core.responses import AccountRegionScopedDict
-from ministack.services import _dynamodb_keywords, dynamodb, dynamodb_streams, lambda_svc
+from ministack.services import _dynamodb_keywords, cloudwatch, dynamodb, dynamodb_streams, lambda_svc
 
 from local_aws.seams import dynamodb as dynamodb_seam
 from local_aws.seams import dynamodb_changes, dynamodb_values
@@ -50,6 +50,9 @@ PATCHED = [
     (dynamodb, "_kinesis_destinations"),
     (lambda_svc, "handle_request"),
     (lambda_runtime.Worker, "_spawn"),
+    (cloudwatch, "_evaluate_all_alarms"),
+    (cloudwatch, "_alarms"),
+    (cloudwatch, "_metrics"),
 ]
 
 
