@@ -19,11 +19,12 @@ import orjson
 from local_aws.events.batches import OK, PROBLEM
 from local_aws.events.invocation import PAYLOAD_BYTES, Answer, event_body, failed_identifiers
 from local_aws.events.mapping import EventSourceMapping
+from local_aws.seams import sqs
 from local_aws.wire import AwsError, Upstream
 
 MESSAGES_PER_CALL = 10
 POLLERS = 5
-WAIT_SECONDS = 2
+LOOK_SECONDS, WAIT_SECONDS = 0.1, 2
 ABSENT_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
@@ -80,6 +81,8 @@ class QueueReader:
     async def _receive(self) -> list[dict[str, Any]]:
         """The messages of the next batch; none if none came for a while."""
         await self._pause_after_failures()
+        while not sqs.may_be_received(self._mapping.source_arn):
+            await asyncio.sleep(LOOK_SECONDS)
         messages: list[dict[str, Any]] = []
         deadline = time.monotonic() + self._mapping.window_seconds
         while room := self._mapping.batch_size - len(messages):

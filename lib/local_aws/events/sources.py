@@ -26,10 +26,12 @@ from local_aws.events.queue_reader import QueueReader
 from local_aws.events.stream_reader import StreamReader
 from local_aws.faults import Faults
 from local_aws.seams import dynamodb, dynamodb_changes, dynamodb_values, functions
+from local_aws.streams import StreamLog
 from local_aws.wire import AwsError, Request, Response, Upstream, json_response, signed
 
 PATH = "/2015-03-31/event-source-mappings"
 LOOK_SECONDS = 0.5
+RECORDS_SECONDS = 0.02
 METRIC_SECONDS = 5.0
 STOP_SECONDS = 15.0
 PAUSE_AFTER_CRASH_SECONDS = 1.0
@@ -87,8 +89,11 @@ class EventSources:
         self._running: dict[str, Running] = {}
         self._results: dict[str, str] = {}
         self._looking = asyncio.Lock()
+        self._seen = ""
         self._background = (
-            Repeated("looking after the event source mappings", self._look, LOOK_SECONDS),
+            Repeated("looking after the event source mappings", self._look_if_changed, LOOK_SECONDS),
+            # One look for all: readers that looked by themselves took most of the time of an idle server.
+            Repeated("reading streams", self._read_if_grown, RECORDS_SECONDS),
             Repeated("reporting the event source mappings", self._put_metrics, METRIC_SECONDS),
         )
         functions.leave_event_sources(self._serves)
@@ -138,6 +143,20 @@ class EventSources:
     def _serves(self, mapping: Mapping[str, Any]) -> bool:
         source = str(mapping.get("EventSourceArn", "")).split(":")
         return len(source) > 3 and source[2] in ("dynamodb", "sqs") and source[3] == self._region
+
+    async def _read_if_grown(self) -> None:
+        if StreamLog.any_grew:
+            StreamLog.any_grew = False
+            for reader in [running.reader for running in self._running.values()]:
+                if isinstance(reader, StreamReader):
+                    reader.look()
+
+    async def _look_if_changed(self) -> None:
+        """Serve the mappings anew after a change; CloudFormation makes them without a call."""
+        found = functions.mappings_as_text()
+        if found != self._seen:
+            await self._look()
+            self._seen = found
 
     async def _look(self) -> None:
         """Serve the mappings as they are now."""
@@ -194,6 +213,7 @@ class EventSources:
             running = self._running.get(mapping.uuid)
             if running is not None and running.reader is reader:
                 del self._running[mapping.uuid]
+                self._seen = ""
 
     async def _end(self, uuid: str) -> None:
         running = self._running.pop(uuid, None)

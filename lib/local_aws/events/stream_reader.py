@@ -19,7 +19,7 @@ from local_aws.events.invocation import PAYLOAD_BYTES
 from local_aws.events.mapping import EventSourceMapping
 from local_aws.streams import StreamRecord
 
-IDLE_SECONDS = 0.02
+BUSY_SECONDS = 0.02
 READ_RECORDS = 500
 LOOK_AHEAD_RECORDS = 10_000
 
@@ -90,6 +90,11 @@ class StreamReader:
         self._delivery = delivery
         self._disturb = disturb
         self._lanes = [Lane() for _ in range(mapping.lanes)]
+        self._grew = asyncio.Event()
+
+    def look(self) -> None:
+        """Look for records: a stream got some."""
+        self._grew.set()
 
     def age_seconds(self) -> float:
         """The age of the oldest record that is not done with; 0 where all are."""
@@ -116,9 +121,14 @@ class StreamReader:
 
     async def _read(self) -> None:
         while True:
-            waiting = sum(len(lane.records) for lane in self._lanes)
-            records = self._read_some() if waiting < LOOK_AHEAD_RECORDS else 0
-            await asyncio.sleep(0 if records == READ_RECORDS else IDLE_SECONDS)
+            if sum(len(lane.records) for lane in self._lanes) >= LOOK_AHEAD_RECORDS:
+                await asyncio.sleep(BUSY_SECONDS)
+                continue
+            self._grew.clear()
+            if self._read_some() == READ_RECORDS:
+                await asyncio.sleep(0)
+            else:
+                await self._grew.wait()
 
     def _read_some(self) -> int:
         records = self._stream.read(self._position, READ_RECORDS)

@@ -40,6 +40,13 @@ def leave_event_sources(ours: Callable[[Mapping[str, Any]], bool]) -> None:
     lambda_svc._iter_all_esms = not_ours
 
 
+def mappings_as_text() -> str:
+    """Every event source mapping as it is: another text after any change."""
+    from ministack.services import lambda_svc
+
+    return repr(lambda_svc._esms.all_items())
+
+
 async def invoke_function(function_arn: str, event: bytes) -> Response:
     """Invoke a function with an event that is JSON already, as the public Invoke does otherwise.
 

@@ -25,6 +25,16 @@ class QueueDepth:
     oldest_seconds: float
 
 
+def may_be_received(queue_arn: str) -> bool:
+    """Whether a queue has a message that is not hidden, or is gone; ReceiveMessage costs more than a look."""
+    from ministack.services import sqs
+
+    region, account, name = queue_arn.split(":")[3:6]
+    url, now = sqs._queue_name_to_url.get_scoped(account, region, name), time.time()
+    queue = sqs._queues.get_scoped(account, region, url)
+    return queue is None or any(message.get("visible_at", 0) <= now for message in queue["messages"])
+
+
 def queue_depths(region: str) -> list[QueueDepth]:
     """The depth of every queue of a Region; the age of its messages has no public way."""
     from ministack.services import sqs

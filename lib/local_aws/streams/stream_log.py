@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import orjson
 
@@ -28,7 +28,13 @@ class StreamRecord(NamedTuple):
 
 
 class StreamLog(RecordLog):
-    """The records of a stream; a list that ministack shortens at its beginning."""
+    """The records of a stream; a list that ministack shortens at its beginning.
+
+    Attributes:
+        any_grew: Whether any log got a record; who has looked sets it back.
+    """
+
+    any_grew: ClassVar[bool] = False
 
     @property
     def origin(self) -> int:
@@ -41,6 +47,7 @@ class StreamLog(RecordLog):
         # A copy, because orjson's own bytes keep the whole buffer that they were written in.
         body = bytes(memoryview(orjson.dumps(record)))
         self.hold(Held(change["ApproximateCreationDateTime"], change["SequenceNumber"], "", body))
+        StreamLog.any_grew = True
 
     def read(self, first: int, limit: int, first_position: int) -> list[StreamRecord]:
         """Records from one on, with their positions counted from `first_position`."""

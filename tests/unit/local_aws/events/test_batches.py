@@ -292,6 +292,7 @@ def read_stream(
 
         async def stop() -> None:
             while not until(kept[-1]):
+                reader.look()
                 await asyncio.sleep(0.001)
             stopping.set()
 
@@ -312,6 +313,40 @@ def test_a_stream_is_delivered_in_order_and_its_position_kept() -> None:
     assert read_stream(Changes(changes(1_200, keys=7)), function, reaches(1_200), BatchSize=100) == 1_200
     assert function.handled == list(range(1_200))
     assert {len(batch) for batch in function.sent} == {100}
+
+
+def test_a_stream_is_read_once_and_again_when_it_grew() -> None:
+    """A reader that looks by itself costs time in a server that has nothing to do."""
+    stream, function, kept, positions = Changes(changes(10, keys=1)), Function(), [0], list[int]()
+
+    class Counted(Changes):
+        def read(self, position: int, limit: int) -> Sequence[StreamRecord]:
+            positions.append(position)
+            return super().read(position, limit)
+
+    async def run() -> None:
+        stopping, described = asyncio.Event(), mapping(BatchSize=100)
+
+        async def discard(batch: Discarded) -> None:
+            pass
+
+        counted = Counted(stream.records)
+        delivery = BatchDelivery(described, function, discard, lambda result: None, stopping)
+        reader = StreamReader(described, counted, 0, kept.append, delivery, lambda batch: [batch])
+        running = asyncio.create_task(reader.run(stopping))
+        for position in (10, 15):
+            while kept[-1] < position:
+                await asyncio.sleep(0.001)
+            if position == 10:
+                await asyncio.sleep(0.1)
+                counted.records.extend(changes(15, keys=1)[10:])
+                reader.look()
+        stopping.set()
+        await running
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+    assert function.handled == list(range(15))
+    assert positions == [0, 10]
 
 
 def test_lanes_deliver_at_once_and_keep_the_order_of_each_key() -> None:
