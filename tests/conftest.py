@@ -68,19 +68,20 @@ hypothesis.settings.load_profile("unhurried")
 
 
 @cache
-def place(path: Path) -> int:
-    """Where a file stands in the order of files."""
+def place(path: Path) -> tuple[int, str]:
+    """Where a file stands in the order of files, and the folder by which its tests are marked, if any."""
     name = path.relative_to(Path(__file__).parent).as_posix()
-    return next((n for n, start in enumerate(FIRST_TO_LAST) if name.startswith(start)), len(FIRST_TO_LAST))
+    order = next((n for n, start in enumerate(FIRST_TO_LAST) if name.startswith(start)), len(FIRST_TO_LAST))
+    folder = name.partition("/")[0]
+    return order, folder if folder in MARKED_FOLDERS else ""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test by the folder that it lies in, and put long files first."""
-    items.sort(key=lambda item: place(item.path))
+    items.sort(key=lambda item: place(item.path)[0])
     for item in items:
-        for folder in MARKED_FOLDERS:
-            if folder in item.path.relative_to(Path(__file__).parent).parts[:1]:
-                item.add_marker(folder)
+        if folder := place(item.path)[1]:
+            item.add_marker(folder)
 
 
 @pytest.fixture(autouse=True)
