@@ -18,8 +18,8 @@ from dynaberg.source import infer_contracts
 from local_aws import Status
 
 ROOT = Path(__file__).resolve().parents[3]
-CUSTOMERS = 1_500
-CHANGES = 500
+CUSTOMERS = 400
+CHANGES = 300
 SOURCE = "ForeignShop"
 
 
