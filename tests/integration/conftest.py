@@ -85,9 +85,12 @@ def open_session() -> boto3.Session:
 
 @pytest.fixture(scope="session")
 def make_pipeline(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pipeline]:
-    """Deploys a pipeline under a name of its own, for a contract of its own or one with every type."""
+    """Deploys a pipeline under a name of its own, for a contract of its own or one with every type.
 
-    def make(name: str, contract: Contract | None = None) -> Pipeline:
+    Where nothing is delivered, a test does without a forwarder and a Firehose stream.
+    """
+
+    def make(name: str, contract: Contract | None = None, *, is_delivered: bool = True) -> Pipeline:
         session = open_session()
         names = {"name": name, "table_name": "transactions", "namespace": name}
         root: Path = tmp_path_factory.mktemp(name)
@@ -98,7 +101,8 @@ def make_pipeline(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -
         contract = contract or Contract("transactions", f"{name}-source", "id", "at", (*columns, masked))
         deploy.enable_cdc(session, settings, contract)
         layers.create_tables(session, settings, contract)
-        deploy.deploy_firehose(session, settings, contract, buffer_seconds=0)
+        if is_delivered:
+            deploy.deploy_firehose(session, settings, contract, buffer_seconds=0)
         return Pipeline(session, settings, contract)
 
     return make

@@ -23,14 +23,14 @@ from local_aws.s3tables.maintenance.compaction import compact
 
 LAST = datetime(2026, 1, 31, tzinfo=UTC)
 ITEMS = 500
-A_DAY = 2_000
+A_DAY = 600
 CHANGES = 200
 MEBIBYTE = 2**20
 
 
 @pytest.fixture(scope="module")
-def pipeline(make_pipeline: Callable[[str], Any]) -> Any:
-    return make_pipeline("reach")
+def pipeline(make_pipeline: Callable[..., Any]) -> Any:
+    return make_pipeline("reach", is_delivered=False)
 
 
 def changes(day: datetime, numbers: Iterable[int], late: timedelta = timedelta(0)) -> list[dict[str, Any]]:
