@@ -67,8 +67,7 @@ def newcomers_environment() -> dict[str, str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    cache = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
-    return {**kept, **cache, "DYNABERG_LOCAL_PORT": port, "TQDM_DISABLE": "1"}
+    return {**kept, "PIP_FIND_LINKS": str(WHEELS), "DYNABERG_LOCAL_PORT": port, "TQDM_DISABLE": "1"}
 
 
 if __name__ == "__main__":
