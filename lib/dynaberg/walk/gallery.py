@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import re
+import struct
 from collections.abc import Sequence
 from functools import cache
 from html import escape
@@ -25,6 +26,8 @@ NAME = "Dynaberg: the walk"
 # Their colors are readable on the paper of either theme; a test measures it.
 LIGHT, DARK = "xcode", "github-dark"
 GLOSSARY = "glossary"
+# Height by width; a card's picture has about a third.
+_TALL = 0.6
 
 
 def write_page(stop: Stop, folder: Path, order: Sequence[tuple[str, str]] = ()) -> Path:
@@ -181,7 +184,8 @@ def _card(stop: Stop) -> str:
     covers = [cell for cell in stop.notebook.cells if COVER in cell.metadata.get("tags", ())]
     pictures = [picture for cell in (*covers, *stop.notebook.cells) for picture in _pictures(cell)]
     data, alt = pictures[0] if pictures else ("", "")
-    image = f'<img alt="{escape(alt)}" src="data:{PICTURE};base64,{data}">' if data else ""
+    shape = ' class="tall"' if data and _is_tall(data) else ""
+    image = f'<img{shape} alt="{escape(alt)}" src="data:{PICTURE};base64,{data}">' if data else ""
     questions = re.findall(r"[^.?!]+\?", stop.notebook.cells[0].source.partition("\n")[2])
     question = questions[0].strip() if questions else ""
     reached = stop.failure.splitlines()[0] if stop.failure else stop.headline
@@ -190,6 +194,12 @@ def _card(stop: Stop) -> str:
         f"<p>{escape(question)}</p>"
         f'<p class="reached">{escape(reached)} ({stop.seconds:.0f}&nbsp;s)</p></div></a>'
     )
+
+
+def _is_tall(data: str) -> bool:
+    """Whether a PNG would be too small to read beside the words of a card; then its upper part is shown."""
+    width, height = struct.unpack(">II", base64.b64decode(data)[16:24])
+    return bool(height > _TALL * width)
 
 
 def _pictures(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:

@@ -1,6 +1,8 @@
 """The gallery can be walked through page by page, read in the dark, and needs nothing but itself."""
 
+import base64
 import re
+import struct
 from pathlib import Path
 
 import nbformat
@@ -14,7 +16,14 @@ from dynaberg.walk.notebooks import Stop
 
 ORDER = [("01_first", "1. First"), ("02_more", "2. More & <more>"), ("03_last", "3. Last")]
 CSS = Path(gallery.__file__).with_name("gallery.css").read_text(encoding="utf-8")
-FIRST, SECOND = "aW1hZ2Ux", "aW1hZ2Uy"
+
+
+def of_size(width: int, height: int) -> str:
+    """The beginning of a PNG, which says how large it is."""
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height)).decode()
+
+
+FIRST, SECOND = of_size(800, 350), of_size(800, 351)
 
 
 def figure(picture: str, alt: str, *tags: str) -> nbformat.NotebookNode:
@@ -81,6 +90,13 @@ def test_the_index_shows_the_chosen_picture_in_words_too_and_leads_to_the_glossa
     assert 'href="glossary.html"' in write_index([page], tmp_path).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("height", "tall"), [(350, False), (480, False), (481, True), (800, True)])
+def test_the_index_shows_the_upper_part_of_a_tall_picture(tmp_path, height, tall):
+    page = stop("02_more", figure(of_size(800, height), "all columns", "cover"))
+    text = write_index([page], tmp_path).read_text(encoding="utf-8")
+    assert ('<img class="tall" alt="all columns"' in text) is tall
+
+
 def test_it_needs_nothing_but_itself(tmp_path):
     text = written(tmp_path, stop("02_more", figure(FIRST, "one"), new_code_cell("x = 1")))
     assert "<script" not in text
@@ -130,6 +146,7 @@ def test_the_style_names_only_what_pages_have(tmp_path):
     source = tmp_path / "glossary.md"
     source.write_text("# Glossary\n\n## item\n\nOne.\n")
     text += write_glossary(source, tmp_path).read_text(encoding="utf-8")
-    text += write_index([stop()], tmp_path).read_text(encoding="utf-8")
+    tall = stop("02_more", figure(of_size(800, 800), "one"))
+    text += write_index([tall], tmp_path).read_text(encoding="utf-8")
     written_classes = {name for names in re.findall(r'class="([^"]+)"', text) for name in names.split()}
     assert set(re.findall(r"\.([a-z][\w-]+)(?=[ ,:{])", re.sub(r"\{[^{}]*\}", "{}", CSS))) <= written_classes
