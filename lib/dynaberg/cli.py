@@ -82,8 +82,21 @@ def _parser() -> argparse.ArgumentParser:
     made["adopt"].add_argument(
         "table", nargs="?", metavar="TABLE", help="a table contract; by default the settings' one"
     )
+    _add_backfill(made["backfill"])
     made["sql"].add_argument("statement", help="the statement, in quotes")
     return parser
+
+
+def _add_backfill(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "table", nargs="?", metavar="TABLE", help="a table contract; by default the settings' one"
+    )
+    command.add_argument("--method", help="scan or export; by default what suits the table")
+    command.add_argument(
+        "--export", default="", metavar="EXPORT", help="an export that exists: its ARN or address"
+    )
+    command.add_argument("--sample", type=int, metavar="ITEMS", help="compare only about so many at the end")
+    command.add_argument("--no-reconcile", action="store_true", help="compare nothing at the end")
 
 
 def _add_contract(group: argparse.ArgumentParser) -> None:
@@ -273,6 +286,18 @@ def _adopt(options: argparse.Namespace) -> int:
     return 0
 
 
+def _backfill(options: argparse.Namespace) -> int:
+    table = _workbench(options).table(options.table)
+    ending = {"reconcile": not options.no_reconcile, "sample": options.sample}
+    preview = table.preview_backfill(
+        method=options.method or ("export" if options.export else None), **ending
+    )
+    print(preview.T.to_string(header=False))
+    done = table.backfill(method=options.method, export=options.export, **ending)
+    print(f"\n{done.df.T.to_string(header=False)}\n\n{done.summary}")
+    return 0 if done.matches or options.no_reconcile else 1
+
+
 def _tables(options: argparse.Namespace) -> int:
     from dynaberg.contracts import project_contracts
     from dynaberg.layers import create_tables
@@ -333,6 +358,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "walk": (_walk, "run the notebooks in order"),
     "deploy": (_deploy, "deploy the foundation, the Iceberg tables, the delivery and its alarms"),
     "adopt": (_adopt, "deploy around an existing DynamoDB table, which is not changed but for its stream"),
+    "backfill": (_backfill, "bring in what was in the table before, and compare it with DynamoDB"),
     "tables": (_tables, "create the Iceberg tables, or add the contract's new columns"),
     "clean-up": (_clean_up, "remove everything that was created, including the data"),
     "doctor": (_doctor, "check every precondition and show how to fix it"),

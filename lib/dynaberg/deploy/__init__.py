@@ -13,6 +13,7 @@ from dynaberg.deploy.packaging import package, package_with, upload
 from dynaberg.deploy.parameters import (
     Pace,
     access_parameters,
+    check_readers,
     delivery_parameters,
     foundation_parameters,
     observe_parameters,
@@ -39,7 +40,7 @@ from dynaberg.deploy.stacks import (
     preview,
     tags,
 )
-from dynaberg.deploy.template import TEMPLATES, load_template, stream_name
+from dynaberg.deploy.template import TEMPLATES, load_template, log_id, stream_name, template_for
 
 __all__ = [
     "TEMPLATES",
@@ -49,6 +50,7 @@ __all__ = [
     "adopt",
     "aws_seconds",
     "change_parameters",
+    "check_readers",
     "clean_up",
     "code_bucket",
     "created_at",
@@ -64,6 +66,7 @@ __all__ = [
     "integrate_analytics",
     "list_resources",
     "load_template",
+    "log_id",
     "observe_parameters",
     "of_source",
     "outputs",
@@ -79,5 +82,6 @@ __all__ = [
     "stack_parameters",
     "stream_name",
     "tags",
+    "template_for",
     "upload",
 ]

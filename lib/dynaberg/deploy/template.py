@@ -51,6 +51,12 @@ def load_template(path: Path) -> dict[str, Any]:
     return parse_template(path.read_text(encoding="utf-8"))
 
 
+def template_for(part: str, others: Sequence[str] = ()) -> dict[str, Any]:
+    """The template of a part: `access` for example, with further change logs of its source."""
+    template = load_template(TEMPLATES / f"{part}.yaml")
+    return with_logs(template, others) if others else template
+
+
 def parse_template(template: str | dict[str, Any]) -> dict[str, Any]:
     """The same of a template's text; what was parsed already is returned as it is."""
     if not isinstance(template, str):

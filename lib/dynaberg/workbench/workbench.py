@@ -14,6 +14,7 @@ from dynaberg import sql as athena
 from dynaberg.contracts import LOG_KEY, Contract
 from dynaberg.errors import NotFoundError
 from dynaberg.settings import Settings
+from dynaberg.workbench.adopting import adopt
 from dynaberg.workbench.connection import Connection
 from dynaberg.workbench.iceberg_table import IcebergTable
 from dynaberg.workbench.schedule import Schedule, update_schedule
@@ -194,8 +195,8 @@ class Workbench:
     def adopt(self, name: str | None = None) -> pd.DataFrame:
         """Take an existing DynamoDB table as the source, instead of creating one with `enable_cdc`.
 
-        The contract's `source_table` is described and checked. If it has no stream, the stream is switched
-        on; nothing else about it is changed, and a clean-up leaves it where it is.
+        The table is described and checked. If it has no stream, the stream is switched on; nothing else is
+        changed, and a clean-up leaves it where it is. If that is refused, nothing is left of what was begun.
 
         Args:
             name: Name of a table contract; by default the table of the settings.
@@ -203,7 +204,7 @@ class Workbench:
         Returns:
             One row per subject: what, found, done.
         """
-        return deploy.adopt(*self._connection.place_of(self.table(name).contract))
+        return adopt(self._connection, self.table(name).contract)
 
     def integrate_analytics(self, *, data_access_role_arn: str = "") -> pd.DataFrame:
         """Create the catalog through which Athena and Firehose see table buckets, if the account has none.
@@ -238,13 +239,11 @@ class Workbench:
         """
         named = None if name is None else self.table(name).contract
         pace = {"redrive_attempts": redrive_attempts, "redrive_seconds": redrive_seconds}
+        pace["buffer_seconds"] = buffer_seconds
         done = []
         for session, settings, contract in self._connection.places(named):
             layers.create_tables(session, settings, contract)
-            deployed = deploy.deploy_firehose(
-                session, settings, contract, buffer_seconds=buffer_seconds, **pace
-            )
-            done.append(deployed)
+            done.append(deploy.deploy_firehose(session, settings, contract, **pace))
         update_schedule(self._connection)
         return pd.concat([*done, *self._connection.left_out(named)], ignore_index=True)
 

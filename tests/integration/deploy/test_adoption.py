@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 import dynaberg
 from dynaberg.contracts import Column, Contract
@@ -244,6 +245,61 @@ def test_a_stream_of_keys_only(dynamodb: Any, name: str, tmp_path: Path) -> None
     assert "holds KEYS_ONLY" in error.message
     assert reader in error.message
     assert view_of(dynamodb, name) == "KEYS_ONLY"
+
+
+def test_without_the_right_to_switch_on_its_stream(
+    dynamodb: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_table(name)
+    wb = open_workbench(name, tmp_path)
+
+    def denied(**_: Any) -> None:
+        said = {"Code": "AccessDeniedException", "Message": "User is not authorized"}
+        raise ClientError({"Error": said}, "UpdateTable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wb.client("dynamodb"), "update_table", denied)
+        error = refused(wb, DeploymentError)
+    assert "refused dynamodb:UpdateTable" in error.message
+    assert "ask its owner" in error.hint
+    assert view_of(dynamodb, name) is None
+    wb.adopt()
+    wb.clean_up(confirm=name)
+
+
+def test_a_replica_of_a_global_table_is_adopted_and_named(
+    local_aws: Status, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_table(name)
+    wb = open_workbench(name, tmp_path)
+    describe = wb.client("dynamodb").describe_table
+
+    def described_as_replica(**given: Any) -> Any:
+        answer = describe(**given)
+        answer["Table"]["Replicas"] = [{"RegionName": "eu-west-1", "ReplicaStatus": "ACTIVE"}]
+        return answer
+
+    monkeypatch.setattr(wb.client("dynamodb"), "describe_table", described_as_replica)
+    found = wb.adopt().set_index("what").loc["global table"]
+    assert (found["found"], found["done"]) == (
+        "also in eu-west-1; changes made there arrive, too",
+        "left as it is",
+    )
+    wb.clean_up(confirm=name)
+
+
+def test_a_table_with_no_items_is_adopted_and_backfilled(
+    local_aws: Status, name: str, tmp_path: Path
+) -> None:
+    make_table(name)
+    wb = open_workbench(name, tmp_path)
+    wb.adopt()
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=0)
+    done = wb.table().backfill()
+    assert done.df["items"].tolist() == [0]
+    assert done.matches, done.summary
+    wb.clean_up(confirm=name)
 
 
 def test_another_key_than_the_contracts(local_aws: Status, name: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from cfnlint.api import lint
 
 import dynaberg
 from dynaberg import deploy, layers
+from dynaberg.contracts import Contract, project_contracts
 from dynaberg.contracts.contract import load_contract
 from dynaberg.deploy.cdk.table_resources import table_resources
 from dynaberg.deploy.parameters import (
@@ -28,7 +29,7 @@ from dynaberg.deploy.parameters import (
     observe_parameters,
 )
 from dynaberg.deploy.stack_state import PARTS, TAG
-from dynaberg.deploy.template import load_template, resolved_resources
+from dynaberg.deploy.template import parse_template, resolved_resources, template_body
 from dynaberg.settings import Settings, load_settings
 from local_aws import Status
 
@@ -48,6 +49,14 @@ PSEUDO = {
 }
 KEY = "arn:aws:kms:us-east-1:000000000000:key/one"
 ROLE = "arn:aws:iam::000000000000:role/analyst"
+KIND = """\
+source_table: synthesized-shop
+table: {kind}
+key: {{partition: pk}}
+when: {{attribute: kind, equals: {kind}}}
+columns:
+  - {{name: pk, attribute: PK, type: string}}
+"""
 Template = dict[str, Any]
 Synthesize = Callable[..., Path]
 
@@ -59,6 +68,8 @@ def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
     shutil.copytree(ROOT / "data", project / "data", ignore=shutil.ignore_patterns("local"))
     contract = project / "data" / "tables" / "transactions.yaml"
     text = contract.read_text()
+    for kind in ("orders", "customers"):
+        (contract.parent / f"{kind}.yaml").write_text(KIND.format(kind=kind))
     contract.write_text(text.replace("financial-transactions", "synthesized-transactions"))
     (project / "cdk.context.json").write_text("{}")
 
@@ -103,8 +114,8 @@ def words(node: Any) -> Any:
     return [words(each) for each in node] if isinstance(node, list) else str(node)
 
 
-def imports(part: deploy.Part, settings: Settings) -> dict[str, str]:
-    outputs = load_template(deploy.TEMPLATES / f"{part}.yaml")["Outputs"]
+def imports(part: deploy.Part, settings: Settings, others: Sequence[str]) -> dict[str, str]:
+    outputs = parse_template(template_body(deploy.TEMPLATES / f"{part}.yaml", others))["Outputs"]
     kinesis = settings.stream_type == "kinesis"
     stack = deploy.stack_name(settings, part)
     return {
@@ -117,17 +128,24 @@ def imports(part: deploy.Part, settings: Settings) -> dict[str, str]:
 
 def expected_parameters(part: str, settings: Settings, folder: Path) -> dict[str, str]:
     """What the workbench would deploy a template with, the outputs of other stacks by their imports."""
-    contract = load_contract(settings.root / "data" / "tables" / "transactions.yaml")
-    foundation, access, delivery = (imports(p, settings) for p in ("foundation", "access", "delivery"))
+    contract = own_contract(settings)
+    log, *others = (each.log_name for each in contract.of_source)
+    foundation = imports("foundation", settings, ())
+    access, delivery = imports("access", settings, others), imports("delivery", settings, others)
     if part == "foundation":
         return foundation_parameters(settings, contract)
     if part == "access":
-        return access_parameters(settings, foundation, {})
+        return access_parameters(settings, foundation, {}, log)
     if part == "observe":
-        return observe_parameters(settings, foundation, delivery)
-    found = delivery_parameters(settings, foundation, access, code_key=code_key(folder), pace=Pace())
+        return observe_parameters(settings, foundation, delivery, others)
+    key = code_key(folder)
+    found = delivery_parameters(settings, foundation, access, code_key=key, pace=Pace(), log=log)
     bucket = f"cdk-hnb659fds-assets-{PSEUDO['AWS::AccountId']}-{PSEUDO['AWS::Region']}"
     return found | {"StreamType": settings.stream_type, "CodeBucketName": bucket}
+
+
+def own_contract(settings: Settings) -> Contract:
+    return next(each for each in project_contracts(settings) if each.table == settings.table_name)
 
 
 def code_key(folder: Path) -> str:
@@ -138,6 +156,8 @@ def code_key(folder: Path) -> str:
 
 CONTEXTS = {
     "streams": {},
+    "kinds": {"table_name": "orders"},
+    "kinds-kinesis": {"table_name": "orders", "stream_type": "kinesis"},
     "kinesis": {"stream_type": "kinesis", "retention_hours": "48", "alarm_email": "a@example.com"},
     "guarded": {"protect": "true", "kms_key_arn": KEY, "access_mode": "lakeformation", "analyst_arn": ROLE},
 }
@@ -150,9 +170,11 @@ def test_what_is_synthesized_is_the_templates(synthesize: Synthesize, context: d
     typed |= {"retention_hours": 48} if "retention_hours" in context else {}
     typed |= {"protect": True} if "protect" in context else {}
     settings = load_settings(synthesize.project, **NAMES, **typed, target="aws")  # type: ignore[attr-defined]
+    others = [each.log_name for each in own_contract(settings).of_source[1:]]
     for part in PARTS:
         parameters = expected_parameters(part, settings, folder) | PSEUDO
-        ours = resolved_resources(load_template(deploy.TEMPLATES / f"{part}.yaml"), parameters)
+        body = template_body(deploy.TEMPLATES / f"{part}.yaml", others if part != "foundation" else ())
+        ours = resolved_resources(parse_template(body), parameters)
         theirs = plain(read(folder, part))
         theirs.setdefault("Parameters", {})
         resolved = resolved_resources(theirs, PSEUDO | {"BootstrapVersion": "21"})
@@ -202,6 +224,30 @@ def test_it_can_be_deployed_and_the_workbench_goes_on_from_there(
     wb.table().refresh()
     assert wb.table().reconcile().matches
     wb.clean_up(confirm="synthesized")
+    assert wb.list_resources().empty
+
+
+def test_tables_that_share_a_source_are_deployed_together(local_aws: Status, synthesize: Synthesize) -> None:
+    """The same with a `when`: each kind arrives in its own table, and what is of no kind in the rest."""
+    session = boto3.Session()
+    folder = synthesize(table_name="orders")
+    bootstrap(session, folder)
+    for part in ("foundation", "tables", "access", "delivery", "observe"):
+        create(session, f"synthesized-{part}", read(folder, part))
+    project: Path = synthesize.project  # type: ignore[attr-defined]
+    settings = load_settings(project, **NAMES, table_name="orders")
+    wb = dynaberg.Workbench(settings, session, own_contract(settings))
+    for kind in ("orders", "customers", "wishes"):
+        item = {"PK": {"S": f"one of {kind}"}, "kind": {"S": kind}}
+        session.client("dynamodb").put_item(TableName="synthesized-shop", Item=item)
+    for kind in ("orders", "customers"):
+        wb.table(kind).wait_for_delivery()
+        wb.table(kind).refresh()
+        assert wb.table(kind).reconcile().matches
+        assert wb.query(f"SELECT pk FROM {kind}").df["pk"].tolist() == [f"one of {kind}"]
+    rest = wb.query("SELECT pk FROM synthesized_shop_other_changes").df
+    assert rest["pk"].tolist() == ["one of wishes"]
+    wb.clean_up(confirm="synthesized", delete_items_of=["synthesized-shop"])
     assert wb.list_resources().empty
 
 

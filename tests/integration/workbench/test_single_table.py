@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,88 @@ def test_items_move_from_table_to_table_and_none_is_lost(
     assert "a@b" not in wb.query(f'SELECT * FROM "{rest}"').df.to_string()
     assert wb.preview().empty
     wb.clean_up(confirm=name)
+
+
+class Writer(threading.Thread):
+    """Makes items now of this kind and now of that, until it is stopped; nobody else changes them."""
+
+    def __init__(self, name: str, kinds: dict[int, Any]) -> None:
+        super().__init__()
+        self._name, self._kinds, self._chance = name, kinds, random.Random(6)
+        self._over = threading.Event()
+        self.changes = 0
+
+    def run(self) -> None:
+        """Change one item after the other."""
+        while not self._over.is_set():
+            number = self._chance.randrange(ITEMS)
+            kind = self._chance.choice((*KINDS, False))
+            change(self._name, number, kind, str(self.changes % 1_000))
+            self._kinds[number] = kind
+            self.changes += 1
+            self._over.wait(0.01)
+
+    def stop(self) -> None:
+        """End it, after the change at which it is."""
+        self._over.set()
+        self.join()
+
+
+def test_the_stream_type_changes_there_and_back_while_items_change(local_aws: Status, tmp_path: Path) -> None:
+    """Three change logs: each has a delivery stream on both paths while they overlap."""
+    wb = open_shop(tmp_path, "turned")
+    wb.adopt()
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=1)
+    kinds: dict[int, Any] = dict.fromkeys(range(ITEMS), False)
+    writer = Writer("turned", kinds)
+    writer.start()
+    try:
+        for stream_type in ("kinesis", "dynamodb", "kinesis"):
+            seen, settings = writer.changes, replace(wb.settings, stream_type=stream_type)
+            wb = dynaberg.Workbench(settings, wb.session, project_contract(settings))
+            wb.deploy_firehose(buffer_seconds=1)
+            while writer.changes < seen + 50:
+                threading.Event().wait(0.05)
+    finally:
+        writer.stop()
+    expect(wb, kinds)
+    assert wb.table("orders").failures().empty
+    rest = wb.query(
+        "SELECT sk, max_by(operation, (changed_at, sequence_number)) AS last "
+        'FROM "turned_shop_other_changes" GROUP BY sk'
+    ).df
+    here = rest[rest["last"] != "REMOVE"]["sk"]
+    assert set(here) == {f"ORDER#{n}" for n, kind in kinds.items() if kind in ("Wish", None)}
+    paths = wb.query(
+        "SELECT count_if(sequence_number = :zeros) AS by_kinesis, count(*) AS both FROM orders_changes",
+        {"zeros": "0" * 40},
+    ).df
+    by_kinesis, both = paths.to_numpy().tolist()[0]
+    assert 0 < by_kinesis < both
+    wb.clean_up(confirm="turned")
+
+
+def test_a_source_of_many_kinds_is_deployed(local_aws: Status, tmp_path: Path) -> None:
+    """Its templates are larger than CloudFormation takes them in a call."""
+    wb = open_shop(tmp_path, "wide")
+    for number in range(7):
+        text = CUSTOMERS.format(source="wide-Shop").replace("table: customers", f"table: kind_{number}")
+        path = tmp_path / "data" / "tables" / f"kind_{number}.yaml"
+        path.write_text(text.replace("Customer", f"Kind{number}"))
+    wb.adopt()
+    wb.integrate_analytics()
+    wb.deploy_firehose(buffer_seconds=0)
+    assert wb.preview().empty
+    assert set(wb.tables()["state"]) == {"deployed"}
+    change("wide", 1, "Kind6")
+    last = wb.table("kind_6")
+    last.wait_for_delivery(timeout=90)
+    last.refresh()
+    assert last.reconcile().matches
+    assert wb.query("SELECT count(*) AS n FROM kind_6").df["n"].tolist() == [1]
+    wb.clean_up(confirm="wide")
+    assert wb.list_resources().empty
 
 
 def test_a_failure_is_replayed_into_the_table_of_its_kind(local_aws: Status, tmp_path: Path) -> None:

@@ -3,15 +3,17 @@
     $ cdk synth
     $ cdk deploy --all -c stream_type=kinesis
 
-Each stack includes its template as it is. Where the workbench passes an output of one stack to a parameter of
-the next, the app uses an export and an import; the functions' code is an asset of the CDK, so the account
-must have been bootstrapped (`cdk bootstrap`).
+It deploys one source: the table of the settings, and with a `when` all tables that share its source. Each
+stack includes its template as it is, or as it is for several change logs. Where the workbench passes an
+output of one stack to a parameter of the next, the app uses an export and an import; the functions' code is
+an asset of the CDK, so the account must have been bootstrapped (`cdk bootstrap`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,18 +23,17 @@ from aws_cdk.aws_s3_assets import Asset
 from aws_cdk.cloudformation_include import CfnInclude
 
 from dynaberg import deploy
-from dynaberg.contracts import Contract, project_contract
+from dynaberg.contracts import Contract, project_contract, read_project
 from dynaberg.deploy import (
     Pace,
     access_parameters,
+    check_readers,
     delivery_parameters,
     foundation_parameters,
-    load_template,
     observe_parameters,
     package,
 )
 from dynaberg.deploy.cdk.table_resources import table_resources
-from dynaberg.errors import ContractError
 from dynaberg.settings import Settings, load_settings
 
 
@@ -42,12 +43,20 @@ class Imports(Mapping[str, str]):
     Args:
         settings: The name, and the stream type that decides which outputs there are.
         part: The stack that exports them.
+        others: The further change logs of the source.
         keyed_masks: Whether there is a key for masks, too.
     """
 
-    def __init__(self, settings: Settings, part: deploy.Part, *, keyed_masks: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        part: deploy.Part,
+        others: Sequence[str] = (),
+        *,
+        keyed_masks: bool = False,
+    ) -> None:
         self._stack_name = deploy.stack_name(settings, part)
-        outputs = load_template(deploy.TEMPLATES / f"{part}.yaml")["Outputs"]
+        outputs = deploy.template_for(part, others)["Outputs"]
         holds = {"UsesKinesis": settings.stream_type == "kinesis", "HasMaskKey": keyed_masks}
         self._names = [n for n, o in outputs.items() if holds.get(o.get("Condition"), True)]
 
@@ -76,17 +85,12 @@ def build(app: App) -> dict[str, Stack]:
         The stacks in the order in which they are deployed: foundation, tables, access, delivery, observe.
     """
     settings = settings_of(app)
-    contract = project_contract(settings)
-    if contract.when:
-        msg = (
-            f"The table {contract.table!r} takes only some items of {contract.source_table!r}, by its `when`."
-        )
-        raise ContractError(
-            msg, hint="Deploy it with wb.deploy_firehose(): the CDK app deploys one whole table."
-        )
+    contract = _contract(settings)
+    log, *others = (each.log_name for each in contract.of_source)
+    check_readers(settings, others)
     keyed = contract.needs_mask_key
-    foundation, delivery = Imports(settings, "foundation"), Imports(settings, "delivery")
-    access = Imports(settings, "access", keyed_masks=keyed)
+    foundation, delivery = Imports(settings, "foundation"), Imports(settings, "delivery", others)
+    access = Imports(settings, "access", others, keyed_masks=keyed)
     stacks = {
         part: Stack(app, f"{settings.name}-{part}", tags=deploy.tags(settings))
         for part in ("foundation", "tables", "access", "delivery", "observe")
@@ -95,10 +99,21 @@ def build(app: App) -> dict[str, Stack]:
         after.add_stack_dependency(before)
     _include(stacks, "foundation", foundation_parameters(settings, contract))
     _add_tables(stacks["tables"], contract, foundation)
-    _include(stacks, "access", access_parameters(settings, foundation, {}, mask_key="1" if keyed else ""))
-    _include(stacks, "delivery", _delivery(stacks["delivery"], settings, contract, foundation, access))
-    _include(stacks, "observe", observe_parameters(settings, foundation, delivery))
+    granted = access_parameters(settings, foundation, {}, log, mask_key="1" if keyed else "")
+    _include(stacks, "access", granted, others)
+    delivered = _delivery(stacks["delivery"], settings, contract, foundation, access)
+    _include(stacks, "delivery", delivered, others)
+    _include(stacks, "observe", observe_parameters(settings, foundation, delivery, others), others)
     return stacks
+
+
+def _contract(settings: Settings) -> Contract:
+    """The contract of the settings' table, which knows the other tables of its source."""
+    own = project_contract(settings)
+    project = read_project(settings)
+    if stopped := project.why_stopped(own):
+        raise stopped
+    return next(each for each in project.contracts if each.table == own.table)
 
 
 def settings_of(app: App) -> Settings:
@@ -122,11 +137,19 @@ def _typed(key: str, value: Any) -> Any:
     return value == "true" if wanted is bool else int(value)
 
 
-def _include(stacks: Mapping[str, Stack], part: deploy.Part, parameters: Mapping[str, str]) -> None:
+def _include(
+    stacks: Mapping[str, Stack],
+    part: deploy.Part,
+    parameters: Mapping[str, str],
+    others: Sequence[str] = (),
+) -> None:
     """Include a template as it is, its parameters filled in, its outputs exported."""
-    stack, path = stacks[part], deploy.TEMPLATES / f"{part}.yaml"
+    stack, path, template = stacks[part], deploy.TEMPLATES / f"{part}.yaml", deploy.template_for(part, others)
+    if others:
+        path = _outdir(stack) / f"{part}.included.json"
+        path.write_text(json.dumps(template))
     included = CfnInclude(stack, "Template", template_file=str(path), parameters=dict(parameters))
-    for name in load_template(path).get("Outputs", {}):
+    for name in template.get("Outputs", {}):
         included.get_output(name).export_name = export_name(stack.stack_name, name)
 
 
@@ -147,13 +170,22 @@ def _delivery(
     access: Mapping[str, str],
 ) -> dict[str, str]:
     """The delivery's parameters, its code from the asset."""
-    app: Any = stack.node.root
-    archive = Path(app.outdir) / "functions.zip"
-    archive.parent.mkdir(parents=True, exist_ok=True)
+    archive = _outdir(stack) / "functions.zip"
     archive.write_bytes(package(contract))
     code = Asset(stack, "Functions", path=str(archive))
-    wanted = delivery_parameters(settings, foundation, access, code_key=code.s3_object_key, pace=Pace())
+    log = contract.of_source[0].log_name
+    wanted = delivery_parameters(
+        settings, foundation, access, code_key=code.s3_object_key, pace=Pace(), log=log
+    )
     return wanted | {"StreamType": settings.stream_type, "CodeBucketName": code.s3_bucket_name}
+
+
+def _outdir(stack: Stack) -> Path:
+    """The folder of the assembly, which is there from now on."""
+    app: Any = stack.node.root
+    folder = Path(app.outdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 if __name__ == "__main__":

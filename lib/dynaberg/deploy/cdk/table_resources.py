@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.contracts import Contract
+from dynaberg.deploy import log_id
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -18,7 +19,7 @@ Resource = dict[str, Any]
 
 
 def table_resources(contract: Contract, *, table_bucket_arn: str, namespace: str) -> dict[str, Resource]:
-    """The change log and the current table of a contract.
+    """The change log and the current table of a contract, and those of the other tables of its source.
 
     Deleting the stack keeps them and their rows.
 
@@ -28,15 +29,27 @@ def table_resources(contract: Contract, *, table_bucket_arn: str, namespace: str
         namespace: Namespace of the table bucket.
 
     Returns:
-        Resources of a template by logical id: `ChangeLog` and `CurrentTable`.
+        Resources of a template by logical id: `ChangeLog` and `CurrentTable`; of further tables of the source
+        with something that distinguishes them behind.
     """
+    found: dict[str, Resource] = {}
+    for each in contract.of_source:
+        own = _of_table(each, table_bucket_arn, namespace)
+        suffix = log_id(each.log_name) if found else ""
+        found |= {f"{name}{suffix}": resource for name, resource in own.items()}
+    return found
+
+
+def _of_table(contract: Contract, table_bucket_arn: str, namespace: str) -> dict[str, Resource]:
+    """The two tables of a contract; what no contract claims has a change log alone."""
     place = {"TableBucketARN": table_bucket_arn, "Namespace": namespace, "OpenTableFormat": "ICEBERG"}
-    log = _metadata(contract.log_schema(), contract.log_partition_spec())
-    current = _metadata(contract.current_schema())
-    return {
-        "ChangeLog": _resource(place | {"TableName": contract.log_name, "IcebergMetadata": log}),
-        "CurrentTable": _resource(place | {"TableName": contract.table, "IcebergMetadata": current}),
-    }
+    metadata = _metadata(contract.log_schema(), contract.log_partition_spec())
+    log = {"ChangeLog": _resource(place | {"TableName": contract.log_name, "IcebergMetadata": metadata})}
+    if contract.is_rest:
+        return log
+    metadata = _metadata(contract.current_schema())
+    current = _resource(place | {"TableName": contract.table, "IcebergMetadata": metadata})
+    return log | {"CurrentTable": current}
 
 
 def _resource(properties: dict[str, Any]) -> Resource:
