@@ -97,9 +97,12 @@ def check(wb: dynaberg.Workbench) -> None:
     assert wb.query("SELECT count(*) AS n FROM transactions").df["n"].tolist() == [counted]
 
 
-def test_what_was_there_before_arrives(wb: dynaberg.Workbench) -> None:
+def test_what_was_there_before_arrives(wb: dynaberg.Workbench, capsys: pytest.CaptureFixture[str]) -> None:
     assert wb.table().preview_backfill()["source_table"].tolist() == [source(wb)]
     done = wb.table().backfill()
+    shown = capsys.readouterr().err
+    assert f"{ITEMS}/{ITEMS} [" in shown, "items, rate and time left"
+    assert " MiB]" in shown
     assert done.matches, done.summary
     assert (done.reconciled["transactions"].items, done.reconciled["transactions"].rows) == (ITEMS, ITEMS)
     report = done.df.iloc[0]

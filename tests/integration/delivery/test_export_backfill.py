@@ -20,10 +20,10 @@ import boto3
 import pytest
 
 import dynaberg
-from dynaberg import deploy
+from dynaberg import deploy, layers, proof
 from dynaberg.contracts import Column, Contract
 from dynaberg.delivery import export_backfill
-from dynaberg.delivery.backfill_manifest import ExportManifest
+from dynaberg.delivery.backfill_manifest import ExportManifest, Manifest
 from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
 from dynaberg.settings import Settings
 from local_aws import Status
@@ -246,6 +246,44 @@ def test_a_backfill_that_was_killed_continues(
     assert again["unfit"] == 0
     check(wb)
     assert objects(errors(wb), "backfills/") == [f"backfills/{source(wb)}.json"]
+
+
+def _module(name: str) -> Any:
+    """A module whose package hands out a function of its name."""
+    return importlib.import_module(f"dynaberg.{name}")
+
+
+BACKFILL, REFRESH = _module("delivery.backfill"), _module("layers.refresh")
+
+
+@pytest.mark.parametrize(
+    ("method", "owner", "name"),
+    [
+        ("scan", BACKFILL, "wait_until_delivered"),  # Sent, and not yet in the log.
+        ("scan", Manifest, "finish"),
+        *(
+            (method, owner, name)
+            for method in ("scan", "export")
+            for owner, name in (
+                (layers, "refresh"),  # Between the log and the current table.
+                (REFRESH.catalog, "set_properties"),  # Merged, and not noted as such.
+                (proof, "reconcile"),
+            )
+        ),
+    ],
+)
+def test_a_backfill_that_was_killed_behind_the_reading_is_run_again(
+    wb: dynaberg.Workbench, monkeypatch: pytest.MonkeyPatch, method: str, owner: Any, name: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killing(getattr(owner, name), after=False))
+        with pytest.raises(Killed):
+            wb.table().backfill(method=method)
+    write(wb, item(3, "9.99"))
+    delete(wb, 4)
+    again = wb.table().backfill(method=method, settle_seconds=300)
+    assert again.df["unfit"].tolist() == [0]
+    assert again.matches, again.summary
 
 
 def put_faults(local_aws: Status, *rules: dict[str, Any]) -> None:

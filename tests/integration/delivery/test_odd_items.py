@@ -90,7 +90,13 @@ PACKED: dict[str, dict[str, Any]] = {
     "typed": {"labels": {"M": {"k": {"S": "\x01" * 390_000}}}, "numbers": {"L": [{"N": "1"}]}},
     "unmapped": {"body": {"S": '"' * 390_000}},
 }
+# Without a column, but kept whole: the longest name that DynamoDB takes, and a great many attributes.
+WIDE: dict[str, dict[str, Any]] = {
+    "long name": {"n" * 65_535: {"S": "x"}, "a.b c 😀": {"N": "1"}},
+    "2,000 attributes": {f"Attribute{number}": {"N": str(number)} for number in range(2_000)},
+}
 ITEMS: dict[str, dict[str, Any]] = {
+    **WIDE,
     "named": {"cardNumber": {"S": CARD}, "operation": {"S": "SELL"}, **REPLICATED},
     **{f"at {text}": {"seenAt": {"S": text}} for text in MOMENTS},
     "sentinel": {"seenAt": {"S": SENTINEL}},
@@ -161,6 +167,11 @@ def test_names_of_others_are_kept_and_reached(delivered: Delivered) -> None:
     assert first["aws:rep:updatetime"] == Decimal("1764000000.123001")
     assert set(REPLICATED) <= set(first.index)
     assert CARD not in history.to_string()
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_attributes_of_any_name_and_number_are_kept(delivered: Delivered, name: str) -> None:
+    assert json.loads(unpack(delivered.rows[name]["unmapped"])) == WIDE[name]
 
 
 @pytest.mark.parametrize(("text", "moment"), MOMENTS.items())
