@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import secrets
 import zipfile
 from pathlib import Path
@@ -217,6 +218,23 @@ def read_by_a_function(name: str, stream_arn: str) -> str:
         FunctionName=function, EventSourceArn=stream_arn, StartingPosition="LATEST"
     )
     return function
+
+
+def test_a_table_of_somebody_elses_stack_stays_theirs(dynamodb: Any, name: str, tmp_path: Path) -> None:
+    stacks, theirs = boto3.client("cloudformation"), f"{name}-theirs"
+    table = {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": f"{name}-Shop", **SCHEMA}}
+    body = json.dumps({"Resources": {"Shop": table}})
+    stacks.create_stack(StackName=theirs, TemplateBody=body)
+    stacks.get_waiter("stack_create_complete").wait(StackName=theirs, WaiterConfig={"Delay": 1})
+    before = stacks.describe_stacks(StackName=theirs)["Stacks"]
+    wb = open_workbench(name, tmp_path)
+    assert wb.adopt().set_index("what")["done"]["stream"] == "switched on"
+    assert deliver(wb, name) == ["ORDER#2"]
+    wb.clean_up(confirm=name)
+    assert stacks.describe_stacks(StackName=theirs)["Stacks"] == before
+    assert stacks.get_template(StackName=theirs)["TemplateBody"] == json.loads(body)
+    assert view_of(dynamodb, name) is None
+    assert dynamodb.scan(TableName=f"{name}-Shop")["Count"] == 1
 
 
 # Bad input --------------------------------------------------------------------------------------
