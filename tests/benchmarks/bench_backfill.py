@@ -84,13 +84,16 @@ def fill(contract: Contract, count: int) -> None:
         AttributeDefinitions=[{"AttributeName": n, "AttributeType": t} for n, t in types.items()],
         BillingMode="PAY_PER_REQUEST",
     )
-    endpoint = urlsplit(dynamodb.meta.endpoint_url)
+    write_items(contract.source_table, items(count))
+
+
+def write_items(table: str, source: Iterator[dict[str, Any]]) -> None:
+    """Write items by requests that are made by hand: boto3 would take longer than the local AWS."""
+    endpoint = urlsplit(boto3.client("dynamodb").meta.endpoint_url)
     connection = http.client.HTTPConnection(endpoint.hostname or "", endpoint.port)
-    source = items(count)
     while batch := list(islice(source, BATCH)):
-        # Written by hand: boto3 would take longer than the local AWS.
         puts = [{"PutRequest": {"Item": item}} for item in batch]
-        body = orjson.dumps({"RequestItems": {contract.source_table: puts}})
+        body = orjson.dumps({"RequestItems": {table: puts}})
         connection.request("POST", "/", body, HEADERS | {"X-Amz-Target": "DynamoDB_20120810.BatchWriteItem"})
         answer = connection.getresponse()
         content = answer.read()
