@@ -8,6 +8,7 @@ the gateway, so its table of handlers is the only place.
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -73,6 +74,25 @@ def install(around_tables: Mapping[str, Wrap]) -> None:
     table |= {name: around_tables[name](table[name]) for name in around_tables}
     honor_settings_of_tables()
     refuse_aliases()
+    parse_a_template_once()
+    save_stacks_as_they_are()
+
+
+def parse_a_template_once() -> None:
+    """Keep what texts of templates hold: a change set parses one, and stacks of many names have the same."""
+    parse: Callable[[str], Any] = import_module("ministack.services.cloudformation.engine")._parse_template
+    parsed = functools.lru_cache(32)(parse)
+    for name in ("engine", "changesets", "handlers"):
+        module: Any = import_module(f"ministack.services.cloudformation.{name}")
+        module._parse_template = lambda body: copy.deepcopy(parsed(body))
+
+
+def save_stacks_as_they_are() -> None:
+    """Write the stacks without a copy of all of them, between two requests."""
+    from ministack.services import cloudformation
+
+    stores = cloudformation._PERSISTED_STORES
+    cloudformation.get_state = lambda: {key: store() for store, key in stores}
 
 
 def refuse_aliases() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 from importlib.metadata import version
 
 import pytest
 import yaml
+from ministack.core.persistence import _json_default
 from ministack.services import dynamodb
 
 from local_aws.seams import cloudformation
@@ -50,6 +52,40 @@ def test_a_template_has_no_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine._parse_template("a: &x [1]\nb: !Sub '*x'")["a"] == [1]
     with pytest.raises(yaml.YAMLError, match="YAML aliases are not allowed"):
         engine._parse_template("a: &x [1]\nb: *x")
+
+
+def test_a_template_is_parsed_once_and_each_gets_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    modules = [
+        pytest.importorskip(f"ministack.services.cloudformation.{name}")
+        for name in ("engine", "changesets", "handlers")
+    ]
+    parse, parsed = modules[0]._parse_template, []
+    for module in modules:
+        assert module._parse_template is parse
+        monkeypatch.setattr(module, "_parse_template", lambda body: [parsed.append(body), parse(body)][1])
+    cloudformation.parse_a_template_once()
+    for module in modules:
+        template = module._parse_template("Resources: {a: {Type: !Sub b}}")
+        assert template == {"Resources": {"a": {"Type": {"Fn::Sub": "b"}}}}
+        template["Resources"].clear()
+    assert len(parsed) == 1
+    with pytest.raises(ValueError, match="must be a JSON or YAML mapping"):
+        modules[0]._parse_template("[]")
+
+
+def test_stacks_are_saved_as_a_copy_of_them_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks = pytest.importorskip("ministack.services.cloudformation")
+    monkeypatch.setattr(stacks, "get_state", stacks.get_state)
+    stacks._stacks["saved"] = {"StackName": "saved", "StackStatus": "CREATE_COMPLETE"}
+    try:
+        copied = json.dumps(stacks.get_state(), default=_json_default)
+        cloudformation.save_stacks_as_they_are()
+        assert json.dumps(stacks.get_state(), default=_json_default) == copied
+        assert "CREATE_COMPLETE" in copied
+    finally:
+        stacks._stacks.clear()
 
 
 @pytest.mark.parametrize(("given", "expected"), [(True, True), ("true", True), (False, False), (None, False)])
