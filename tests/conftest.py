@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+import botocore.session
 import hypothesis
 import pytest
 
@@ -60,6 +61,8 @@ def guard_environment() -> None:
 
 # jsonschema, which nbformat imports, would make a parser of addresses: a second in each process, for nobody.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+# botocore reads the models of its services anew for each session: a fifth of a second for each pipeline.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 ENVIRONMENT_BEFORE = dict(os.environ)
 guard_environment()
 # A busy machine is no reason to fail.

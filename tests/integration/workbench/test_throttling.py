@@ -17,7 +17,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 from requests.adapters import HTTPAdapter
-from tests.integration.conftest import open_session
+from tests.integration.conftest import Session
 
 import dynaberg
 from dynaberg import aws, catalog
@@ -69,7 +69,7 @@ class Throttle:
         self._rules: dict[str, dict[str, Any]] = {}
         self._one_at_a_time = threading.Lock()
         self.refused: Counter[str] = Counter()
-        self.session = open_session()
+        self.session = Session()
         self.session.events.register("response-received", self._answered)
 
     def __call__(self, service: str, *operations: str | None, **more: Any) -> None:
