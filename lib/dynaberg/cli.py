@@ -200,13 +200,17 @@ def _local_settings() -> Settings:
 
 
 def _contract_infer(options: argparse.Namespace) -> int:
-    workbench = _workbench(options)
+    from dynaberg import aws, source
+
+    # No workbench: that needs a table contract, and a new project has none yet.
+    settings = load_settings(target=options.target)
+    session = aws.open_session(settings)
     given = {"sample": options.sample, "overwrite": options.overwrite}
     if options.kinds:
-        for inferred in workbench.infer_contracts(options.table, **given):
+        for inferred in source.infer_contracts(session, settings, options.table, **given):
             _show_inferred(inferred)
     else:
-        _show_inferred(workbench.infer_contract(options.table, path=options.path, **given))
+        _show_inferred(source.infer_contract(session, settings, options.table, path=options.path, **given))
     return 0
 
 
