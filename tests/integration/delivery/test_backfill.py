@@ -17,7 +17,7 @@ import boto3
 import pytest
 
 import dynaberg
-from dynaberg import layers
+from dynaberg import layers, proof
 from dynaberg.contracts import Column, Contract
 from dynaberg.delivery.backfill import _Run, snapshot_record
 from dynaberg.delivery.backfill_manifest import Manifest
@@ -254,10 +254,19 @@ def test_two_backfills_at_once(wb: dynaberg.Workbench) -> None:
     check(wb)
 
 
-def test_items_that_do_not_fit(wb: dynaberg.Workbench) -> None:
+def test_items_that_do_not_fit(wb: dynaberg.Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(wb)
     write(wb, {**item(1), "total": {"S": "a lot"}}, {**item(2), "total": {"N": "0.001"}})
     wb.table().wait_for_failures(2, timeout=60)
-    done = wb.table().backfill(settle_seconds=0)
+    waits, compare = [], proof.reconcile
+
+    def compared(*place: Any, settle_seconds: float = 0, **options: Any) -> Any:
+        waits.append(settle_seconds)
+        return compare(*place, settle_seconds=settle_seconds, **options)
+
+    monkeypatch.setattr(proof, "reconcile", compared)
+    done = wb.table().backfill(settle_seconds=20)
+    assert waits == [0], "what never comes is not waited for"
     assert done.df["unfit"].tolist() == [2]
     assert not done.matches
     assert "in failures(), or lost" in done.summary
