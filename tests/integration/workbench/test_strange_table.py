@@ -75,7 +75,7 @@ class Zoo(threading.Thread):
         dynamodb = boto3.client("dynamodb")
         while not self._over.is_set():
             number = self.changes * 7 % (ITEMS + 30)
-            item = animal(number, f"{self.changes}.125")
+            item = animal(number, f"{self.changes % 60}.25")
             if self.changes % 6 == 0:
                 key = {name: item[name] for name in ("AnimalId", "SeenAt")}
                 dynamodb.delete_item(TableName=SOURCE, Key=key)
