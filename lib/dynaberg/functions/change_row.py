@@ -26,7 +26,7 @@ from .attributes import (
 )
 from .masks import MaskKey, Masks, mask_image
 from .packing import shrink
-from .plain_images import Shapes
+from .plain_images import Shapes, need_no_escape
 
 SNAPSHOT = "SNAPSHOT"
 """The operation of an item that a backfill read: not a change, but what the item was at that time."""
@@ -96,6 +96,7 @@ class ChangeConverter:
         for column in self._columns:
             self._by_attribute.setdefault(column.attribute, []).append(column)
         self._masks = Masks(contract, mask_key)
+        self._rules = self._masks.rules
         alone = {
             name: (cs[0].name, cs[0].type)
             for name, cs in self._by_attribute.items()
@@ -119,10 +120,11 @@ class ChangeConverter:
             ConversionError: The record does not fit the contract.
         """
         try:
-            text = self._plain_row(record, received_at_us)
+            row = self._plain_row(record, received_at_us)
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
-            text = None
-        row = _encode(text or self._exact_row(record, received_at_us))
+            row = None
+        if row is None:
+            row = _encode(self._exact_row(record, received_at_us))
         if len(row) <= MAX_ROW_BYTES:
             return row
         row = _encode(self._exact_row(record, received_at_us, is_large=True))
@@ -144,26 +146,31 @@ class ChangeConverter:
         except (RecursionError, TypeError, ValueError):
             return {}, [*applied, *paths]
 
-    def _plain_row(self, record: Mapping[str, Any], received_at_us: int) -> str | None:
+    def _plain_row(self, record: Mapping[str, Any], received_at_us: int) -> bytes | None:
         """The row of a record whose values are all plain; None, or any error, if one is not."""
         change = record["dynamodb"]
         image, old_image = change[_ROW_IMAGES[record["eventName"]]], change.get("OldImage")
         if MASKED in record:
             return None
-        if rules := self._masks.rules:
+        if rules := self._rules:
             image = mask_image(image, rules)
             old_image = mask_image(old_image, rules) if old_image else None
         shape = self._shapes[tuple(image)]
         old_shape = self._shapes[tuple(old_image)] if old_image else shape
         if shape is None or old_shape is None:
             return None
-        members = shape.members(image)
-        old_text = old_shape.image_text(old_image) if old_image else "null"
-        if members is None or old_text is None:
+        values = shape.values(image)
+        old_values = old_shape.values(old_image) if old_image else []
+        change_id = record["eventID"]
+        if not need_no_escape([change_id, *values, *old_values]):
             return None
-        head = self._head(record, change, received_at_us)
-        deleted_by = _deleted_by(record)
-        return f'{{{head},{members},"old_image":{old_text},"unmapped":null,"deleted_by":{deleted_by}}}'
+        if (members := shape.members(values)) is None:
+            return None
+        old_text = f'"{{{old_shape.image_text(old_values)}}}"' if old_image else "null"
+        head = self._head(record, change, received_at_us, f'"{change_id}"')
+        deleted_by = _deleted_by(record) if "userIdentity" in record else "null"
+        row = f'{{{head},{members},"old_image":{old_text},"unmapped":null,"deleted_by":{deleted_by}}}'
+        return row.encode()
 
     def _exact_row(self, record: Any, received_at_us: int, *, is_large: bool = False) -> str:
         """The row of any record, with its largest values packed; or the error that says what is wrong."""
@@ -171,7 +178,7 @@ class ChangeConverter:
         if not isinstance(change, dict):
             raise ConversionError("NotAChangeRecord", f"It has no `dynamodb`: {shorten(record)}")
         try:
-            head = self._head(record, change, received_at_us)
+            head = self._head(record, change, received_at_us, encode_basestring(record["eventID"]))
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             found = {name: {**record, **change}.get(name) for name in _HEAD}
             raise ConversionError("NotAChangeRecord", f"One of these is invalid: {found!r:.300}") from error
@@ -190,18 +197,20 @@ class ChangeConverter:
         """An image of a record with the masks that it does not have yet."""
         image = _image(record["dynamodb"], name)
         if MASKED not in record:
-            return mask_image(image, self._masks.rules)
+            return mask_image(image, self._rules)
         return mask_image(image, self._masks.missing(record[MASKED].get(name, ()))[0])
 
-    def _head(self, record: Mapping[str, Any], change: Mapping[str, Any], received_at_us: int) -> str:
+    def _head(
+        self, record: Mapping[str, Any], change: Mapping[str, Any], received_at_us: int, change_id: str
+    ) -> str:
         """The members of a change row that do not belong to the item; any error if one is invalid."""
         source = record.get("eventSourceARN") or record.get("tableName")
         if source not in self._checked_sources:
             self._check_source(source)
         operation = record["eventName"]
         made_at_us = changed_at_us(record)
-        # Padded, so that text order is number order; Kinesis records have none.
-        sequence_number = change.get("SequenceNumber", "0").zfill(_SEQUENCE_DIGITS)
+        # Kinesis records have none.
+        sequence_number = change.get("SequenceNumber", "0")
         if (
             operation not in _ROW_IMAGES
             or len(sequence_number) > _SEQUENCE_DIGITS
@@ -209,9 +218,10 @@ class ChangeConverter:
             or not _EARLIEST_US <= made_at_us <= _LATEST_US
         ):
             raise ValueError
+        # Padded, so that text order is number order.
         return (
-            f'"change_id":{encode_basestring(record["eventID"])},"operation":"{operation}",'
-            f'"changed_at":{made_at_us},"sequence_number":"{sequence_number}",'
+            f'"change_id":{change_id},"operation":"{operation}",'
+            f'"changed_at":{made_at_us},"sequence_number":"{sequence_number.zfill(_SEQUENCE_DIGITS)}",'
             f'"received_at":{received_at_us}'
         )
 

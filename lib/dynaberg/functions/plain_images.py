@@ -11,16 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
-from operator import getitem
 from typing import Any
 
 # Compiling a shape takes milliseconds: a table with very many shapes is better off on the exact path.
 MAX_SHAPES = 64
-_WHOLE = "(?:0|-?[1-9][0-9]{{0,{}}})"
+# In each group, what is most frequent comes first.
+_WHOLE = "(?:[1-9][0-9]{{0,{0}}}|0|-[1-9][0-9]{{0,{0}}})"
 _DATE = (
-    "(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    "(?:[1-9][0-9]{3}|0(?!000)[0-9]{3})-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     "|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 )
+# What JSON escapes in UTF-8: a quotation mark, a backslash, control characters.
+_WITHOUT_ESCAPED = bytes(ord(" ") if byte < 0x20 or byte in b'"\\' else byte for byte in range(256))
 # By column type: DynamoDB's type letter, the pattern of plain values where it matters, the quote around them.
 _PLAIN_TYPES = {
     "string": ("S", "", '"'),
@@ -29,6 +31,17 @@ _PLAIN_TYPES = {
     "long": ("N", _WHOLE.format(17), ""),
     "double": ("N", _WHOLE.format(14) + r"(?:\.[0-9]{1,15})?", ""),
 }
+
+
+def need_no_escape(values: Sequence[str]) -> bool:
+    """Whether JSON text holds the values as they are.
+
+    Raises:
+        TypeError: One of them is no text.
+        UnicodeEncodeError: One of them holds half a character.
+    """
+    text = "".join(values).encode()
+    return text.translate(_WITHOUT_ESCAPED) == text
 
 
 class Shape:
@@ -61,30 +74,29 @@ class Shape:
             [r"\"},"] * len(columns),
         )
 
-    def members(self, image: Mapping[str, Any]) -> str | None:
-        """The image as members of a change row, or None if a value is not plain."""
-        values = self._values(image)
-        if values is None or not self._fits("\n".join([values[slot] for slot in self._checked])):
-            return None
-        for slot, scale in self._scales:
-            if values[slot][-scale - 1 : -scale] != ".":
-                values[slot] = _pad(values[slot], scale)
-        return _fill(self._members, values)
+    def values(self, image: Mapping[str, Any]) -> list[str]:
+        """The values of an image alone; one whose attribute has another type than its column is None.
 
-    def image_text(self, image: Mapping[str, Any]) -> str | None:
-        """The image as DynamoDB JSON inside a JSON string, or None if a value is not plain."""
-        values = self._values(image)
-        return None if values is None else f'"{{{_fill(self._attributes, values)}}}"'
-
-    def _values(self, image: Mapping[str, Any]) -> list[str] | None:
-        """The values alone, or None if JSON has to escape something in them.
-
-        A KeyError means that an attribute has another type than its column. DynamoDB accepts no attribute
-        with two types, so there is no check for that.
+        DynamoDB accepts no attribute with two types, so there is no check for that.
         """
-        values = list(map(getitem, image.values(), self._tags))
-        text = "".join(values)
-        return values if len(encode_basestring(text)) == len(text) + 2 else None
+        return list(map(dict.get, image.values(), self._tags))
+
+    def members(self, values: list[str]) -> str | None:
+        """The values as members of a change row, or None if one does not fit its column unchanged."""
+        if not self._fits("\n".join(map(values.__getitem__, self._checked))):
+            for slot, scale in self._scales:
+                values[slot] = _pad(values[slot], scale)
+            if not self._fits("\n".join(map(values.__getitem__, self._checked))):
+                return None
+        pieces = self._members.copy()
+        pieces[1::2] = values
+        return "".join(pieces)
+
+    def image_text(self, values: list[str]) -> str:
+        """The values as the members of DynamoDB JSON, as they are inside a JSON string."""
+        pieces = self._attributes.copy()
+        pieces[1::2] = values
+        return "".join(pieces)
 
 
 class Shapes(dict[tuple[str, ...], Shape | None]):
@@ -124,11 +136,12 @@ def _plain_type(parsed_type: Any) -> tuple[str, str, str]:
         return _PLAIN_TYPES[parsed_type]
     precision, scale = parsed_type["decimal"]
     whole = _WHOLE.format(precision - scale - 1) if precision > scale else "0"
-    fraction = rf"(?:\.[0-9]{{1,{scale}}})?" if scale else ""
+    fraction = rf"\.[0-9]{{{scale}}}" if scale else ""
     return "N", whole + fraction, '"'
 
 
 def _pad(text: str, scale: int) -> str:
+    """A decimal with as many digits after the point as its column has; DynamoDB trims zeros."""
     whole, _, fraction = text.partition(".")
     return f"{whole}.{fraction:0<{scale}}"
 
@@ -138,9 +151,3 @@ def _template(before: Sequence[str], after: Sequence[str]) -> list[str]:
     texts = [left + right for left, right in zip(["", *after], [*before, ""], strict=True)]
     texts[-1] = texts[-1].removesuffix(",")
     return [piece for text in texts for piece in (text, "")][:-1]
-
-
-def _fill(template: list[str], values: list[str]) -> str:
-    pieces = template.copy()
-    pieces[1::2] = values
-    return "".join(pieces)
