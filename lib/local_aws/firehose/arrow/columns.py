@@ -129,8 +129,9 @@ class TypedRecords:
     def read(self, data: Sequence[bytes]) -> dict[str, pa.Array]:
         """The columns of records, by name; empty where only a closer look shows what they hold."""
         try:
-            rows = [self._decode(record) for record in data]
-            columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
+            # Taken apart at once, while its values are in the processor's cache.
+            rows = [msgspec.structs.astuple(self._decode(record)) for record in data]
+            columns = zip(*rows, strict=True)
             return {
                 field.name: pa.array(values, field.type)
                 for field, values in zip(self._schema, columns, strict=False)
