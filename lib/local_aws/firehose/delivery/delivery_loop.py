@@ -31,6 +31,7 @@ from local_aws.firehose.stream import DeliveryConfig, Destination, Plan, Positio
 
 CHUNK_BYTES = 2**20
 COALESCE_SECONDS = 0.01
+BURST_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 NOTE_SECONDS = 60.0
 
@@ -173,9 +174,9 @@ class StreamDelivery(threading.Thread):
             self._read(self._portion_bytes)
             self._source.poll()
         wait_seconds = self._seconds_until_due()
-        if wait_seconds <= 0:
+        if wait_seconds <= 0 and not self._more_comes(-wait_seconds):
             self._flush()
-        else:
+        elif wait_seconds > 0:
             self._woken.wait(min(wait_seconds, self._source.idle_seconds))
             self._woken.clear()
             self._stopping.wait(COALESCE_SECONDS)
@@ -201,6 +202,13 @@ class StreamDelivery(threading.Thread):
         if self._buffer.size_bytes + self._source.waiting_bytes >= self.config.buffer_bytes:
             return 0.0
         return since_ms / 1000 + self.config.buffer_seconds - time.time()
+
+    def _more_comes(self, late_seconds: float) -> bool:
+        """Whether a flush that is due waits for the rest of a burst: one flush costs as much as many rows."""
+        if self._full() or late_seconds > BURST_SECONDS or not self._woken.wait(COALESCE_SECONDS):
+            return False
+        self._woken.clear()
+        return not self._stopping.is_set()
 
     def _flush(self) -> None:
         """Take the rest of what is due, and deliver it."""

@@ -167,6 +167,13 @@ def deliver(folder: Path, services: Services) -> Iterator[Deliver]:
         delivery.join()
 
 
+@pytest.fixture
+def stopped(folder: Path, services: Services) -> StreamDelivery:
+    """A delivery that is not running: a test takes its steps itself."""
+    clients: Any = services
+    return StreamDelivery(folder, CONFIG, JournalSource(folder, 0), clients)
+
+
 def write(folder: Path, *records: bytes) -> int:
     writer = JournalWriter(folder)
     writer.append(list(records), round(time.time() * 1000))
@@ -199,6 +206,31 @@ def test_what_is_journalled_is_delivered_and_reported(
     assert services.reports[0] == (3, 1)
     assert (load_checkpoint(folder).snapshots, load_checkpoint(folder).plan) == (2, None)
     assert len(segments(folder)) == 1
+
+
+def test_a_burst_is_one_flush(
+    folder: Path, services: Services, stopped: StreamDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_loop, "BURST_SECONDS", 3_600)
+    write(folder, row(1))
+    stopped.wake()
+    stopped._read_and_flush()
+    assert services.reports == []
+    write(folder, row(2))
+    while not services.reports:
+        stopped._read_and_flush()
+    assert services.reports == [(2, 0)]
+
+
+def test_a_burst_without_an_end_is_flushed(
+    folder: Path, services: Services, stopped: StreamDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_loop, "BURST_SECONDS", -1)
+    write(folder, row(1))
+    for _ in range(2):
+        stopped.wake()
+        stopped._read_and_flush()
+    assert services.ids() == [1]
 
 
 def test_a_conflict_is_tried_again(folder: Path, services: Services, deliver: Deliver) -> None:
