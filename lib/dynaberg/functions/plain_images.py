@@ -79,7 +79,7 @@ class Shape:
 
         DynamoDB accepts no attribute with two types, so there is no check for that.
         """
-        return list(map(dict.get, image.values(), self._tags))
+        return list(map(dict.get, image.values(), self._tags))  # type: ignore[arg-type]
 
     def members(self, values: list[str]) -> str | None:
         """The values as members of a change row, or None if one does not fit its column unchanged."""
