@@ -103,6 +103,7 @@ def wait_until_delivered(
 def _rows(log: Table) -> int:
     """How many rows a change log has in all, by its snapshot: while they are too few, none is counted."""
     snapshot = log.current_snapshot()
-    summary = snapshot.summary if snapshot else None
-    total = summary.get("total-records") if summary else "0"
+    if snapshot is None:
+        return 0
+    total = snapshot.summary.get("total-records") if snapshot.summary is not None else None
     return sys.maxsize if total is None else int(total)
