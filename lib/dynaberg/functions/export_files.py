@@ -24,6 +24,8 @@ from .snapshots import PlainItems, snapshot_record
 CHUNK_LINES = 2_000
 SAVE_SECONDS = 5.0
 _READ_BYTES = 2**20
+# Half a character is refused later, by the conversion, with its reason.
+_ENCODING = ("utf-8", "surrogatepass")
 _BEFORE_ITEM, _AFTER_ITEM = '{"Item":', "}\n"
 _GONE = ("404", "NoSuchKey")
 
@@ -170,12 +172,12 @@ class _Content:
             while block := lines.read(_READ_BYTES):
                 whole, newline, begun = block.rpartition(b"\n")
                 if newline:
-                    yield (rest + whole + newline).decode()
+                    yield (rest + whole + newline).decode(*_ENCODING)
                     rest = begun
                 else:
                     rest += block
             if rest:
-                yield rest.decode()
+                yield rest.decode(*_ENCODING)
 
     def check(self, file: ExportFile, lines: int) -> None:
         """Check that all was read, and that it is what the manifest says."""
@@ -212,7 +214,7 @@ def _chunks(plain: PlainItems, texts: Iterator[str], done: int) -> Iterator[_Chu
             position, done = _end_of_line(text, position), done - 1
         while position < len(text):
             begin, position = position, _add_lines(plain, text, position, chunk)
-            chunk.bytes += len(text[begin:position].encode())
+            chunk.bytes += len(text[begin:position].encode(*_ENCODING))
             if chunk.lines == CHUNK_LINES:
                 yield chunk
                 chunk = _Chunk()

@@ -237,14 +237,14 @@ class _Pattern:
         key = tuple([encode_basestring_ascii(values[group]) for group in self._key])
         if self._order:
             values = [values[group] for group in self._order]
-        if self._writes:
-            values = list(values)
-            try:
+        try:
+            if self._writes:
+                values = list(values)
                 for slot, write in self._writes:
                     values[slot] = write(values[slot])
-            except ConversionError:
-                return None
-        row = (self._row % (_change_id(self._key_text % key), received_at_us, *values)).encode()
+            row = (self._row % (_change_id(self._key_text % key), received_at_us, *values)).encode()
+        except (ConversionError, UnicodeEncodeError):
+            return None
         return row if len(row) <= MAX_ROW_BYTES else None
 
 

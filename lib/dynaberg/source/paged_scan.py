@@ -160,7 +160,7 @@ def _keep_body(response_dict: dict[str, Any], customized_response_dict: dict[str
 
 
 def _page(body: bytes, read_items: ReadItems) -> Page:
-    text = body.decode()
+    text = body.decode("utf-8", "surrogatepass")
     # In the text of an attribute, quotation marks are escaped; an attribute of this name begins with a brace.
     found = _ITEMS.search(text)
     rows, items, end = read_items(text, found.end()) if found else ([], [], 0)

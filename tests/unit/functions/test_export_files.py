@@ -100,6 +100,12 @@ def test_an_empty_partition_is_a_file_without_content() -> None:
     assert (sent, progress.done, progress.lines) == ([], True, 0)
 
 
+def test_half_a_character_breaks_no_file() -> None:
+    body = gzip.compress(lines(3).replace("é1".encode(), b"\xed\xa0\xbd"))
+    sent, progress = run(Objects(file=body), file_of(body, 3), 9)
+    assert (sent, progress.done) == (["0", "1", "2"], True)
+
+
 def test_what_was_sent_and_not_noted_is_sent_again_with_the_same_id() -> None:
     body = gzip.compress(lines(5))
     ids: list[list[str]] = []

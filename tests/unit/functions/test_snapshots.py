@@ -125,6 +125,7 @@ def test_plain_items_are_never_parsed(change: dict[str, Any]) -> None:
         {"at": {"S": "tomorrow"}},
         {"n%": {"N": "1.5"}},
         {'w"ö': {"S": 'a"b'}},
+        {'w"ö': {"S": "\ud83d"}},
         {"other": {"S": "x" * 1_100_000}},
     ],
 )
