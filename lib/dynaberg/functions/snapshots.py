@@ -20,7 +20,7 @@ from typing import Any
 
 from .attributes import ConversionError, MomentRules, read_moment
 from .change_row import MAX_ROW_BYTES, SNAPSHOT
-from .plain_images import _escaped, _pad, _plain_type
+from .plain_images import _PLAIN_TYPES, _WHOLE, _escaped, _pad
 
 SNAPSHOT_PREFIX = "!snapshot-"
 """Prefix of the change ids of a backfill: it sorts before every id that DynamoDB gives."""
@@ -282,13 +282,17 @@ def _plain_column(column: Mapping[str, Any], *, is_key: bool) -> _PlainColumn | 
     if kind == "timestamptz" and not is_key:
         rules = MomentRules(column.get("round"), column.get("zone"))
         return _PlainColumn(name, "S", _TEXT, write=partial(read_moment, rules=rules))
-    try:
-        tag, pattern, quote = _plain_type(kind)
-    except KeyError:
+    if isinstance(kind, str):
+        tag, pattern, quote = _PLAIN_TYPES.get(kind, ("", "", ""))
+        return _PlainColumn(name, tag, f'"({pattern})"' if pattern else _TEXT, quote) if tag else None
+    if "decimal" not in kind:
         return None
-    scale = 0 if isinstance(kind, str) else kind["decimal"][1]
-    value = f'"({pattern})"' if pattern else _TEXT
-    return _PlainColumn(name, tag, value, quote, partial(_with_scale, scale=scale) if scale else None)
+    precision, scale = kind["decimal"]
+    whole = _WHOLE.format(precision - scale - 1) if precision > scale else "0"
+    if not scale:
+        return _PlainColumn(name, "N", f'"({whole})"', '"')
+    value = rf'"({whole}(?:\.[0-9]{{1,{scale}}})?)"'
+    return _PlainColumn(name, "N", value, '"', partial(_with_scale, scale=scale))
 
 
 def _with_scale(text: str, scale: int) -> str:
