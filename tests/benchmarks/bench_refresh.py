@@ -6,7 +6,7 @@ python tests/benchmarks/bench_refresh.py [--rows SHORT LONG] [--changes N]
 |---|---|---|
 | bytes that the log's part of the MERGE reads, long history | the same, short history | 1.2x |
 | time of a refresh, long history | the same, short history | 2.5x |
-| | pyiceberg's `upsert` of the same rows by the table's key, into a copy of the table | 0.1x |
+| | pyiceberg's `upsert` of as many rows by the table's key, into a copy of the table | 0.1x |
 | rebuild of a curated table of as many rows as the long history | CREATE TABLE AS of the same | 3x |
 
 History is merged already. The short one has ten changes of each item in 30 days, the long one goes on like
@@ -38,7 +38,7 @@ from dynaberg.sql.query import query
 from local_aws.firehose.append.appender import TableAppender
 from local_aws.firehose.append.data_files import DataFiles
 
-ROUNDS, UPSERTS = 5, 3
+ROUNDS, UPSERTS, PORTION = 5, 3, 1_000
 SHARE_OF_ITEMS = 10
 """History holds ten changes of each item in the short one."""
 CURATED = "SELECT transaction_id, timestamp, status, amount, region FROM {log}"
@@ -112,8 +112,9 @@ def refresh(made: Bench, rows: int, short: int, count: int) -> dict[str, float]:
 def upserts(made: Bench, begin: int, short: int, count: int) -> dict[str, float]:
     """Seconds of pyiceberg's `upsert` of the rows that a refresh merges, into a copy of the current table.
 
-    Once by the table's key, and several times by one column of it, which says as much for these rows: for
-    two columns, pyiceberg makes a condition for each row.
+    Once by the table's key, and several times by one column of it, which says as much for these rows. For two
+    columns, pyiceberg makes a condition for each row; with ten thousand of those pyarrow crashes, so that
+    these rows come in portions.
     """
     opened = catalog.open_catalog(made.session, made.settings)
     peer = opened.create_table((made.settings.namespace, "peer"), made.contract.current_schema())
@@ -126,8 +127,10 @@ def upserts(made: Bench, begin: int, short: int, count: int) -> dict[str, float]
         rows = changes(first, first + count, short)
         last = {name: place for place, name in enumerate(rows["transaction_id"].to_pylist())}
         latest = rows.take(pa.array(sorted(last.values()))).select(schema.names).cast(schema)
+        portion = PORTION if by == "its key" else count
         began = time.perf_counter()
-        peer.upsert(latest, join_cols=key if by == "its key" else key[:1])
+        for place in range(0, len(latest), portion):
+            peer.upsert(latest.slice(place, portion), join_cols=key if by == "its key" else key[:1])
         seconds[by].append(time.perf_counter() - began)
     return {by: statistics.median(some) for by, some in seconds.items()}
 
@@ -168,6 +171,7 @@ def main() -> None:
     for rows in (short, long):
         with bench(f"of_{rows}", rows) as made:
             figures[rows] = refresh(made, rows, short, options.changes)
+            print(f"{rows:,} rows of history: {figures[rows]}", flush=True)
             if rows == short:
                 upserted = upserts(made, rows, short, options.changes)
             else:
