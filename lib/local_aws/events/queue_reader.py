@@ -24,7 +24,7 @@ from local_aws.wire import AwsError, Upstream
 
 MESSAGES_PER_CALL = 10
 POLLERS = 5
-LOOK_SECONDS, WAIT_SECONDS = 0.1, 2
+WAIT_SECONDS = 2
 ABSENT_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
@@ -49,6 +49,12 @@ class QueueReader:
         self._url = ""
         self._pollers = pollers(mapping)
         self._failures = 0
+        self._ready = asyncio.Event()
+
+    def look(self) -> None:
+        """Receive messages if there are any."""
+        if sqs.may_be_received(self._mapping.source_arn):
+            self._ready.set()
 
     def age_seconds(self) -> float:
         """A queue has no iterator, so no age."""
@@ -82,7 +88,8 @@ class QueueReader:
         """The messages of the next batch; none if none came for a while."""
         await self._pause_after_failures()
         while not sqs.may_be_received(self._mapping.source_arn):
-            await asyncio.sleep(LOOK_SECONDS)
+            self._ready.clear()
+            await self._ready.wait()
         messages: list[dict[str, Any]] = []
         deadline = time.monotonic() + self._mapping.window_seconds
         while room := self._mapping.batch_size - len(messages):

@@ -31,7 +31,7 @@ from local_aws.wire import AwsError, Request, Response, Upstream, json_response,
 
 PATH = "/2015-03-31/event-source-mappings"
 LOOK_SECONDS = 0.5
-RECORDS_SECONDS = 0.02
+QUEUES_SECONDS, RECORDS_SECONDS = 0.1, 0.01
 METRIC_SECONDS = 5.0
 STOP_SECONDS = 15.0
 PAUSE_AFTER_CRASH_SECONDS = 1.0
@@ -52,6 +52,9 @@ class Reader(Protocol):
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read and deliver."""
+
+    def look(self) -> None:
+        """Look at the source: it may have something new."""
 
     def age_seconds(self) -> float:
         """The age of the oldest record that waits."""
@@ -92,8 +95,7 @@ class EventSources:
         self._seen = ""
         self._background = (
             Repeated("looking after the event source mappings", self._look_if_changed, LOOK_SECONDS),
-            # One look for all: readers that looked by themselves took most of the time of an idle server.
-            Repeated("reading streams", self._read_if_grown, RECORDS_SECONDS),
+            Repeated("looking at the queues", self._look_at_queues, QUEUES_SECONDS),
             Repeated("reporting the event source mappings", self._put_metrics, METRIC_SECONDS),
         )
         functions.leave_event_sources(self._serves)
@@ -131,6 +133,9 @@ class EventSources:
 
     async def start(self) -> None:
         """Start to serve mappings."""
+        loop = asyncio.get_running_loop()
+        soon = partial(loop.call_later, RECORDS_SECONDS, self._read_what_grew)
+        StreamLog.any_grew, StreamLog.notify = False, partial(loop.call_soon_threadsafe, soon)
         for repeated in self._background:
             await repeated.start()
 
@@ -144,12 +149,17 @@ class EventSources:
         source = str(mapping.get("EventSourceArn", "")).split(":")
         return len(source) > 3 and source[2] in ("dynamodb", "sqs") and source[3] == self._region
 
-    async def _read_if_grown(self) -> None:
-        if StreamLog.any_grew:
-            StreamLog.any_grew = False
-            for reader in [running.reader for running in self._running.values()]:
-                if isinstance(reader, StreamReader):
-                    reader.look()
+    def _read_what_grew(self) -> None:
+        StreamLog.any_grew = False
+        self._look_at("dynamodb")
+
+    async def _look_at_queues(self) -> None:
+        self._look_at("sqs")
+
+    def _look_at(self, service: str) -> None:
+        for running in self._running.values():
+            if running.mapping.service == service:
+                running.reader.look()
 
     async def _look_if_changed(self) -> None:
         """Serve the mappings anew after a change; CloudFormation makes them without a call."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, ClassVar, NamedTuple
 
@@ -32,9 +32,11 @@ class StreamLog(RecordLog):
 
     Attributes:
         any_grew: Whether any log got a record; who has looked sets it back.
+        notify: Called when it is set, in any thread.
     """
 
     any_grew: ClassVar[bool] = False
+    notify: ClassVar[Callable[[], object]] = lambda: None
 
     @property
     def origin(self) -> int:
@@ -47,7 +49,9 @@ class StreamLog(RecordLog):
         # A copy, because orjson's own bytes keep the whole buffer that they were written in.
         body = bytes(memoryview(orjson.dumps(record)))
         self.hold(Held(change["ApproximateCreationDateTime"], change["SequenceNumber"], "", body))
-        StreamLog.any_grew = True
+        if not StreamLog.any_grew:
+            StreamLog.any_grew = True
+            StreamLog.notify()
 
     def read(self, first: int, limit: int, first_position: int) -> list[StreamRecord]:
         """Records from one on, with their positions counted from `first_position`."""

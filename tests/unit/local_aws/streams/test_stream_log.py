@@ -55,3 +55,15 @@ def changes(count: int, keys: int) -> list[dict[str, Any]]:
         }
         for i in range(count)
     ]
+
+
+def test_who_reads_is_notified_once_of_many_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    notified: list[bool] = []
+    monkeypatch.setattr(StreamLog, "notify", lambda: notified.append(StreamLog.any_grew))
+    for expected in (1, 2):
+        monkeypatch.setattr(StreamLog, "any_grew", False)
+        logs = StreamLog(), StreamLog()
+        for record in changes(10, keys=1):
+            for log in logs:
+                log.append(record)
+        assert notified == [True] * expected
