@@ -11,6 +11,15 @@ WITHOUT_CHECKSUMS = {"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
 """pyarrow's S3 client sends CRC-64 checksums by default, which ministack verifies byte by byte in Python."""
 
 
+class WithoutPandas:
+    """Hides pandas from pyarrow, which would import it needlessly: half of a start-up time, and 40 MiB."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Refuse pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
 def env(endpoint: str, region: str = "us-east-1") -> dict[str, str]:
     """The environment by which any AWS client reaches the local AWS and nothing else.
 

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local_aws.environment import DEFAULT_PORT, HOST, env
+from local_aws.environment import DEFAULT_PORT, HOST, WithoutPandas, env
 from local_aws.json_files import write_json
 from local_aws.seams import persistence
 from local_aws.server import process, saved_state
@@ -177,6 +177,7 @@ def run(
     """Restore the state, then serve; one server at a time on a state folder."""
     started_at = datetime.now(UTC)
     sys.setswitchinterval(SWITCH_SECONDS)
+    sys.meta_path.insert(0, WithoutPandas())
     os.environ.pop("AWS_PROFILE", None)
     os.environ.pop("AWS_SESSION_TOKEN", None)
     os.environ.update(server_environment(state_dir, port, region))

@@ -10,14 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-
-class WithoutPandas:
-    """Hides pandas from pyarrow, which would import it needlessly: half of the start-up time, and 40 MiB."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Refuse pandas."""
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
+from local_aws.environment import WithoutPandas
 
 
 def main() -> None:
