@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
 
 from dynaberg import deploy
 from dynaberg.errors import DynabergError
@@ -36,9 +39,16 @@ def adopt(connection: Connection, contract: Contract) -> pd.DataFrame:
     except DynabergError:
         # What could not be created is not there, and its name may be somebody else's: that is left alone.
         if not was_there and deploy.exists(session, settings, "foundation"):
-            if settings.source:
-                deploy.remove_source(session, settings, contract, confirm=contract.source_table)
-            else:
-                deploy.clean_up(session, settings, confirm=settings.name)
-                connection.forget_catalog()
+            _undo(connection, contract)
         raise
+
+
+def _undo(connection: Connection, contract: Contract) -> None:
+    """Remove a foundation that holds nothing yet; where that is refused, a later adoption goes on from it."""
+    session, settings, contract = connection.place_of(contract)
+    with suppress(DynabergError, ClientError):
+        if settings.source:
+            deploy.remove_source(session, settings, contract, confirm=contract.source_table)
+        else:
+            deploy.clean_up(session, settings, confirm=settings.name)
+            connection.forget_catalog()
