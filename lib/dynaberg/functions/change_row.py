@@ -46,6 +46,7 @@ _HEAD = (
     "ApproximateCreationDateTime",
     "ApproximateCreationDateTimePrecision",
     "SequenceNumber",
+    "userIdentity",
 )
 # "Amazon Data Firehose Quota": the largest record, before it is encoded in base64.
 MAX_ROW_BYTES = 1000 * 1024
@@ -179,13 +180,14 @@ class ChangeConverter:
             raise ConversionError("NotAChangeRecord", f"It has no `dynamodb`: {shorten(record)}")
         try:
             head = self._head(record, change, received_at_us, encode_basestring(record["eventID"]))
+            deleted_by = _deleted_by(record)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             found = {name: {**record, **change}.get(name) for name in _HEAD}
             raise ConversionError("NotAChangeRecord", f"One of these is invalid: {found!r:.300}") from error
         try:
             image = self._masked(record, _ROW_IMAGES[record["eventName"]])
             old_image = self._masked(record, "OldImage") if change.get("OldImage") else None
-            deleted_by, row = _deleted_by(record), self._members(image, old_image)
+            row = self._members(image, old_image)
             if is_large:
                 room = MAX_ROW_BYTES - len(f'{head},"deleted_by":{deleted_by}'.encode())
                 row = shrink(row, image, self._packable, room)
@@ -198,7 +200,7 @@ class ChangeConverter:
         image = _image(record["dynamodb"], name)
         if MASKED not in record:
             return mask_image(image, self._rules)
-        return mask_image(image, self._masks.missing(record[MASKED].get(name, ()))[0])
+        return mask_image(image, self._masks.missing(masks_of(record).get(name, ()))[0])
 
     def _head(
         self, record: Mapping[str, Any], change: Mapping[str, Any], received_at_us: int, change_id: str
@@ -301,6 +303,13 @@ def _values(columns: Sequence[_Column], attribute: Any) -> dict[str, Any]:
         message = f"Attribute `{columns[0].attribute}` {'; and '.join(reasons)}"
         raise ConversionError(refusals[0].kind, message) from refusals[0]
     return values
+
+
+def masks_of(record: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The masks that each image of a failed record has; a note of another form counts as none."""
+    noted = record.get(MASKED)
+    images = noted.items() if isinstance(noted, dict) else ()
+    return {name: applied for name, applied in images if isinstance(applied, list)}
 
 
 def changed_at_us(record: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from .attributes import ConversionError
-from .change_row import MASKED, SNAPSHOT, ChangeConverter
+from .change_row import MASKED, SNAPSHOT, ChangeConverter, masks_of
 from .masks import MaskKey
 
 Test = Callable[[Any], bool]
@@ -106,7 +106,7 @@ class Router:
         change = record.get("dynamodb") if isinstance(record, dict) else None
         if not isinstance(change, dict):
             return record
-        before = record.get(MASKED) or {}
+        before = masks_of(record)
         images = {name: image for name in _IMAGES if isinstance(image := change.get(name), dict)}
         masked = {name: self._mask(image, before.get(name, [])) for name, image in images.items()}
         applied = {name: paths for name, (_, paths) in masked.items() if paths}

@@ -484,6 +484,10 @@ BAD_RECORDS: dict[str, tuple[Any, str]] = {
         changed(lambda r: r["dynamodb"].update(ApproximateCreationDateTimePrecision="DAY")),
         "NotAChangeRecord",
     ),
+    "a deleter that is text": (
+        changed(lambda r: r.update(eventName="REMOVE", userIdentity="x")),
+        "NotAChangeRecord",
+    ),
     "a sequence that is text": (
         changed(lambda r: r["dynamodb"].update(SequenceNumber="x")),
         "NotAChangeRecord",

@@ -230,6 +230,13 @@ def test_half_characters_and_deep_values_are_refused_and_kept_without_the_secret
         assert CARD not in repr(router().mask_record(broken))
 
 
+@pytest.mark.parametrize("note", [None, "text", [1], {"NewImage": 7}, {"NewImage": "card"}])
+def test_a_note_of_masks_that_is_none_counts_as_none(note: Any) -> None:
+    noted = {**record(IMAGE), MASKED: note}
+    assert converter().to_row(noted, 1) == converter().to_row(record(IMAGE), 1)
+    assert CARD not in json.dumps(router().mask_record(noted))
+
+
 @pytest.mark.parametrize("odd", [None, "text", {"dynamodb": 1}, {"dynamodb": {"NewImage": 7}}])
 def test_what_is_no_change_record_is_kept_as_it_is(odd: Any) -> None:
     found = router().mask_record(odd)
