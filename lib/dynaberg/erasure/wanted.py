@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dynaberg.contracts import MISFITS, canonical_json, column_reader, key_attribute
 from dynaberg.delivery import change_time, row_converter, source_of
 from dynaberg.errors import NotFoundError, SettingsError
-from dynaberg.functions.attributes import ConversionError
+from dynaberg.functions.attributes import ConversionError, by_value
 from dynaberg.functions.masks import ANY_KEY
 from dynaberg.functions.packing import is_packed, unpack
 from dynaberg.past import check_key
@@ -262,14 +262,14 @@ def _wire(attribute: Mapping[str, Any]) -> dict[str, Any]:
     """An attribute as a stream has it: binary in base64, a number without zeros at its end."""
     ((tag, value),) = attribute.items()
     if tag == "N":
-        return {tag: f"{Decimal(value).normalize():f}"}
+        return {tag: f"{by_value(value):f}"}
     return {tag: base64.b64encode(value).decode() if tag == "B" else value}
 
 
 def _spelled(attributes: Mapping[str, Any]) -> str:
     """One spelling of scalar attributes: numbers compare by their value."""
     plain = {
-        name: {"N": str(Decimal(value["N"]).normalize())} if _is_number(value) else value
+        name: {"N": str(by_value(value["N"]))} if _is_number(value) else value
         for name, value in attributes.items()
         if isinstance(value, dict)
     }

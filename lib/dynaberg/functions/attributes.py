@@ -11,7 +11,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
+from decimal import (
+    MAX_EMAX,
+    MAX_PREC,
+    MIN_EMIN,
+    Context,
+    Decimal,
+    DecimalException,
+    Inexact,
+    InvalidOperation,
+)
 from json import JSONEncoder
 from typing import Any
 
@@ -25,6 +34,8 @@ to_json = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",",
 
 # DynamoDB's numbers are between 1E-130 and 9.9…E+125: with 38 digits after the point they fit in this.
 _EXACT = Context(prec=200, traps=[Inexact, InvalidOperation])
+# Decimal's own methods would round to 28 digits, and two keys would be one.
+_ALL_DIGITS = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[InvalidOperation])
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # ISO 8601, in its extended and in its basic form; RFC 3339 also accepts lower-case letters.
@@ -183,6 +194,19 @@ def _read_number(text: Any) -> Decimal:
     if not _NUMBER.fullmatch(_expect(text, str)):
         raise ConversionError("NotDynamoDbJson", f"is not a number: {shorten(text)}")
     return Decimal(text)
+
+
+def by_value(number: str) -> Decimal:
+    """The one form of all spellings of a number, with all its digits.
+
+    Raises:
+        ArithmeticError: The text is not a number.
+
+    Example:
+        >>> by_value("1.50"), by_value("-0")
+        (Decimal('1.5'), Decimal('0'))
+    """
+    return _ALL_DIGITS.normalize(_ALL_DIGITS.plus(Decimal(number)))
 
 
 def _read_integer(text: Any, bits: int) -> int:

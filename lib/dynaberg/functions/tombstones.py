@@ -12,11 +12,11 @@ import hmac
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from .attributes import by_value
 from .change_row import SNAPSHOT
 
 PREFIX = "forgotten/"
@@ -136,6 +136,5 @@ def object_key(source_table: str) -> str:
 def _spelled(value: Any, kind: Any) -> str:
     """One spelling of a value: a decimal may come with zeros at its end."""
     if isinstance(kind, dict) and "decimal" in kind:
-        number = Decimal(str(value)).normalize()
-        return f"{number:f}"
+        return f"{by_value(str(value)):f}"
     return json.dumps(value, ensure_ascii=False)

@@ -96,6 +96,8 @@ KEYS = [
     ("string", "ü/1", "ü/1"),
     ("long", 7, "7"),
     ("decimal(12,2)", Decimal("1.50"), "1.5"),
+    ("decimal(12,2)", Decimal(100), "1E+2"),
+    ("decimal(38,0)", Decimal("9" * 37 + "8"), "9" * 37 + "8"),
     ("date", date(2026, 1, 31), "2026-01-31"),
     ("timestamptz", datetime(2026, 1, 31, 12, tzinfo=UTC), "2026-01-31T12:00:00Z"),
     ("binary", b"\x00\xff", base64.b64encode(b"\x00\xff").decode()),
@@ -105,7 +107,7 @@ KEYS = [
 @pytest.mark.parametrize(("kind", "value", "spelled"), KEYS)
 def test_a_tombstone_holds_old_rows_of_its_key_and_no_others(kind: str, value: Any, spelled: str) -> None:
     contract = Contract("orders", "orders-source", "id", None, (Column("id", kind),))
-    tag = "N" if kind in ("long", "decimal(12,2)") else "B" if kind == "binary" else "S"
+    tag = "N" if kind == "long" or kind.startswith("decimal") else "B" if kind == "binary" else "S"
     change = {"ApproximateCreationDateTime": 1_700_000_000, "SequenceNumber": "1"}
     change |= {"Keys": {"id": {tag: spelled}}, "NewImage": {"id": {tag: spelled}}}
     document = {"eventID": "e", "eventName": "INSERT", "tableName": "orders-source", "dynamodb": change}
@@ -125,6 +127,22 @@ def test_a_tombstone_holds_old_rows_of_its_key_and_no_others(kind: str, value: A
     later = row.replace(b"1700000000000000", b"1700000000000001")
     assert not is_held("orders_changes", later)
     assert is_held("orders_changes", later.replace(b"INSERT", b"SNAPSHOT"))
+
+
+def test_numbers_that_differ_in_the_last_of_38_digits_are_two_keys() -> None:
+    contract = Contract("orders", "orders-source", "id", None, (Column("id", "decimal(38,0)"),))
+    forgotten, kept = ("1" * 37 + last for last in "23")
+    wanted = wanted_by_key(contract, {"id": Decimal(forgotten)})
+    change = {"ApproximateCreationDateTime": 1_700_000_000, "SequenceNumber": "1"}
+    change |= {"Keys": {"id": {"N": kept}}, "NewImage": {"id": {"N": kept}}}
+    document = {"eventID": "e", "eventName": "INSERT", "tableName": "orders-source", "dynamodb": change}
+    row = row_converter(contract)(document)
+    tombstones = Tombstones({"salt": "ab", "entries": {}})
+    ((_, values, types),) = wanted.key_rows()
+    tombstones.entries[tombstones.digest(values, types)] = {"until_us": 1_700_000_000_000_000, "live": False}
+    assert not wanted.matcher()(document)
+    assert not wanted.matcher()(json.loads(row))
+    assert not tombstones.of_contracts(json.loads(contract.to_lambda_json()))("orders_changes", row)
 
 
 def test_what_was_written_after_it_is_not_meant() -> None:
