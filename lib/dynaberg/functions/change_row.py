@@ -156,12 +156,12 @@ class ChangeConverter:
         if rules := self._rules:
             image = mask_image(image, rules)
             old_image = mask_image(old_image, rules) if old_image else None
-        shape = self._shapes[tuple(image)]
-        old_shape = self._shapes[tuple(old_image)] if old_image else shape
+        shape = self._shapes.of(image, record["eventName"])
+        old_shape = self._shapes.of(old_image, "OldImage") if old_image else shape
         if shape is None or old_shape is None:
             return None
-        values = shape.values(image)
-        old_values = old_shape.values(old_image) if old_image else []
+        values = shape.values(*image.values())
+        old_values = old_shape.values(*old_image.values()) if old_image else []
         change_id = record["eventID"]
         if not need_no_escape([change_id, *values, *old_values]):
             return None

@@ -9,7 +9,7 @@ unchanged. What is not plain is left to the exact path in change_row.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -50,6 +50,10 @@ class Shape:
     Args:
         columns: Name and parsed type of the column of each attribute, in the order of the image.
 
+    Attributes:
+        values: The values alone, of the attributes of an image. A KeyError means that one has another type
+            than its column. DynamoDB accepts no attribute with two types, so there is no check for that.
+
     Raises:
         KeyError: A column's type has no plain form.
     """
@@ -57,7 +61,8 @@ class Shape:
     def __init__(self, columns: Mapping[str, tuple[str, Any]]) -> None:
         names, types = zip(*columns.values(), strict=True)
         plain = [_plain_type(parsed) for parsed in types]
-        self._tags = [tag for tag, _, _ in plain]
+        tags = [tag for tag, _, _ in plain]
+        self.values = _reader(tags)
         self._checked = [slot for slot, (_, pattern, _) in enumerate(plain) if pattern]
         self._fits = re.compile("\n".join(plain[slot][1] for slot in self._checked)).fullmatch
         scales = [t["decimal"][1] if isinstance(t, dict) else 0 for t in types]
@@ -67,19 +72,9 @@ class Shape:
             [f"{quote}," for _, _, quote in plain],
         )
         self._attributes = _template(
-            [
-                rf"\"{name}\":{{\"{tag}\":\""
-                for name, tag in zip(map(_escaped, columns), self._tags, strict=True)
-            ],
+            [rf"\"{name}\":{{\"{tag}\":\"" for name, tag in zip(map(_escaped, columns), tags, strict=True)],
             [r"\"},"] * len(columns),
         )
-
-    def values(self, image: Mapping[str, Any]) -> list[str]:
-        """The values of an image alone; one whose attribute has another type than its column is None.
-
-        DynamoDB accepts no attribute with two types, so there is no check for that.
-        """
-        return list(map(dict.get, image.values(), self._tags))  # type: ignore[arg-type]
 
     def members(self, values: list[str]) -> str | None:
         """The values as members of a change row, or None if one does not fit its column unchanged."""
@@ -110,6 +105,24 @@ class Shapes(dict[tuple[str, ...], Shape | None]):
     def __init__(self, columns: Mapping[str, tuple[str, Any]], *, required: Iterable[str]) -> None:
         super().__init__()
         self._columns, self._required = columns, set(required)
+        self._latest: dict[str, tuple[tuple[str, ...], Shape | None]] = {}
+
+    def of(self, image: Mapping[str, Any], place: str) -> Shape | None:
+        """The shape of an image, or None if it has none.
+
+        In one batch, equal names are mostly the same objects: comparing them takes less time than a look-up.
+
+        Args:
+            image: The image.
+            place: Where such images are.
+        """
+        names = tuple(image)
+        latest = self._latest.get(place)
+        if latest is not None and latest[0] == names:
+            return latest[1]
+        shape = self[names]
+        self._latest[place] = names, shape
+        return shape
 
     def __missing__(self, names: tuple[str, ...]) -> Shape | None:
         if len(self) >= MAX_SHAPES:
@@ -124,6 +137,14 @@ class Shapes(dict[tuple[str, ...], Shape | None]):
             return Shape({name: self._columns[name] for name in names})
         except KeyError:
             return None
+
+
+def _reader(tags: Sequence[str]) -> Callable[..., list[str]]:
+    """The function that takes a value out of each attribute, compiled: a loop takes half as long again."""
+    names = [f"attribute_{number}" for number in range(len(tags))]
+    values = [f"{name}[{tag!r}]" for name, tag in zip(names, tags, strict=True)]
+    read: Callable[..., list[str]] = eval(f"lambda {', '.join(names)}: [{', '.join(values)}]")  # noqa: S307
+    return read
 
 
 def _escaped(attribute: str) -> str:
