@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from local_aws.background import Repeated
 from local_aws.firehose.process import DeliveryProcess
 from local_aws.firehose.put_requests import read_put_record, read_put_record_batch
 from local_aws.firehose.stream import (
@@ -26,6 +27,7 @@ from local_aws.firehose.stream import (
     epoch_us,
     folder_name,
     iceberg_description,
+    load_checkpoint,
     normalize,
     stream_folders,
     validate_iceberg,
@@ -37,6 +39,7 @@ TARGET = "Firehose_20150804."
 CONFIG_SECONDS = 1.0
 STOP_SECONDS = 20.0
 WATCH_SECONDS = 0.5
+LET_GO_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Firehose:
         self._writers: dict[Path, JournalWriter] = {}
         self._accepting = True
         self._watch: asyncio.Task[None] | None = None
+        self._letting_go = Repeated("letting go of what is delivered", self._let_go, LET_GO_SECONDS)
         self._operations: dict[str, Callable[[Request], Coroutine[Any, Any, Response | None]]] = {
             "PutRecord": self._put_record,
             "PutRecordBatch": self._put_record_batch,
@@ -87,13 +91,16 @@ class Firehose:
         """Look after the delivery worker, which there is as soon as there is a delivery stream."""
         self._root.mkdir(parents=True, exist_ok=True)
         self._watch = asyncio.create_task(self._watch_streams())
+        await self._letting_go.start()
 
     async def stop(self) -> None:
         """Refuse further records and let the worker finish its flush; what waits stays in the journals."""
         self._accepting = False
         if self._watch is not None:
             self._watch.cancel()
+        await self._letting_go.stop()
         await self._worker.stop(STOP_SECONDS)
+        await self._let_go()
         for writer in self._writers.values():
             writer.close()
 
@@ -108,6 +115,13 @@ class Firehose:
                 self._worker.notify(NEW_STREAM)
             known = found
             await asyncio.sleep(WATCH_SECONDS)
+
+    async def _let_go(self) -> None:
+        """Remove the records of journals that are delivered as a whole."""
+        for folder in stream_folders(self._root):
+            committed = load_checkpoint(folder).committed
+            if isinstance(committed, int) and committed:
+                self._writer(folder).let_go(committed)
 
     async def _put_record(self, request: Request) -> Response | None:
         name, records = read_put_record(request.body)
@@ -131,10 +145,7 @@ class Firehose:
         """Journal records and return their ids."""
         if not self._accepting:
             raise AwsError("ServiceUnavailableException", "Service unavailable.", 503)
-        writer = self._writers.get(folder)
-        if writer is None:
-            writer = self._writers[folder] = JournalWriter(folder)
-            self._worker.notify(NEW_STREAM)
+        writer = self._writer(folder)
         now_ms = time.time_ns() // 1_000_000
         try:
             first = writer.append(records, now_ms)
@@ -143,6 +154,13 @@ class Firehose:
         self._worker.notify(WAKE)
         record_id = f"{now_ms}%020d"
         return [record_id % position for position in range(first, first + len(records))]
+
+    def _writer(self, folder: Path) -> JournalWriter:
+        """What writes a journal."""
+        if folder not in self._writers:
+            self._writers[folder] = JournalWriter(folder)
+            self._worker.notify(NEW_STREAM)
+        return self._writers[folder]
 
     async def _journal_folder(self, name: str) -> Path | None:
         """The journal that a stream's records go to, None where ministack takes them."""

@@ -116,6 +116,12 @@ def save_stream_records() -> None:
             saved = {name: value for name, value in table.items() if name != dynamodb._INDEX_MEMBERS}
             state["tables"].set_scoped(*scope, saved)
         logs = dynamodb._stream_records._data.items()
+        oldest = time.time() - dynamodb._STREAM_RETENTION_SECONDS
+        for (account, region, name), log in logs:
+            count = log.find("created_at", oldest) - log.first
+            del log[:count]
+            trimmed = dynamodb._stream_trimmed.get_scoped(account, region, name, 0)
+            dynamodb._stream_trimmed.set_scoped(account, region, name, trimmed + count)
         return state | {
             "stream_records": [[*scope, log.saved()] for scope, log in logs],
             "stream_trimmed": [[*scope, count] for scope, count in dynamodb._stream_trimmed._data.items()],

@@ -115,6 +115,9 @@ def save_shards_compactly() -> None:
             kinesis._streams = streams
         for scope, stream in streams.all_items():
             kinesis._expire_records(stream)
+            oldest = time.time() - stream["RetentionPeriodHours"] * 3600
+            for shard in stream["shards"].values():
+                shard["records"].forget(shard["records"].find("created_at", oldest))
             shards = {
                 shard_id: shard | {"records": shard["records"].saved()}
                 for shard_id, shard in stream["shards"].items()

@@ -52,6 +52,8 @@ RECEIVED_BYTES = 2**18
 """How much of a request hypercorn takes from its socket at once: its own 64 KiB make four times the steps."""
 DEPLOYMENT_SECONDS = 10.0
 """How long a checkpoint waits for CloudFormation."""
+OLDEST_SECONDS = 3600.0
+"""How old the last checkpoint may be: what a stream lets go of after a while must leave it, too."""
 READS = re.compile(r"(?:^|\.)(?:BatchGet|Describe|Get|Head|List|Lookup|Query|Scan)[A-Za-z]*$")
 
 
@@ -77,18 +79,19 @@ def may_write(scope: Mapping[str, Any]) -> bool:
 
 
 class Checkpoints:
-    """Keeps the state aside while it changes."""
+    """Keeps the state aside while it changes: twice after a change, then no place holds what was before."""
 
     def __init__(self, app: Any, state_dir: Path, about: dict[str, Any], errors: SaveErrors) -> None:
         self._app, self._state_dir, self._about, self._errors = app, state_dir, about, errors
-        self._changed = True
+        self._wanted, self._taken_at = len(saved_state.KEPT), time.monotonic()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope; a checkpoint that is taken at the same time may lack what it changes."""
         try:
             await self._app(scope, receive, send)
         finally:
-            self._changed = self._changed or may_write(scope)
+            if may_write(scope):
+                self._wanted = len(saved_state.KEPT)
 
     async def run(self, pause_seconds: float) -> None:
         """Keep the state aside again and again."""
@@ -97,13 +100,15 @@ class Checkpoints:
             deadline = time.monotonic() + DEPLOYMENT_SECONDS
             while persistence.is_deploying() and time.monotonic() < deadline:
                 await asyncio.sleep(0.1)
-            if self._changed:
+            if time.monotonic() > self._taken_at + OLDEST_SECONDS:
+                self._wanted = len(saved_state.KEPT)
+            if self._wanted:
                 await self._take()
 
     async def _take(self) -> None:
         """Keep the state aside: all of it between two requests, then the waiting for the disk in a thread."""
-        now, self._changed = datetime.now(UTC), False
-        began = time.perf_counter()
+        now, self._wanted = datetime.now(UTC), self._wanted - 1
+        began, self._taken_at = time.perf_counter(), time.monotonic()
         try:
             checkpoint = self._begin(now)
             held_seconds = time.perf_counter() - began
@@ -119,7 +124,7 @@ class Checkpoints:
             self._about.update(took, checkpoint_error=None)
 
     def _missed(self, now: datetime, reason: str) -> None:
-        self._changed = True
+        self._wanted = len(saved_state.KEPT)
         text = f"No checkpoint could be made at {now:%Y-%m-%d %H:%M:%S} UTC: {reason}."
         log.warning("%s The last one stays.", text)
         self._about["checkpoint_error"] = text

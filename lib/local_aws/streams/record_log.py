@@ -59,6 +59,10 @@ class Block(NamedTuple):
         raw = b"".join((head, b"\n", *bodies))
         return cls(created[-1], numbers[-1], pa.compress(raw, codec="zstd", asbytes=True), len(raw))
 
+    def without(self, count: int) -> Block:
+        """The same number of records, the first of them without what they carry."""
+        return Block.of([h._replace(body=b"") if n < count else h for n, h in enumerate(self.records())])
+
     def records(self) -> list[Held]:
         """The records."""
         import pyarrow as pa
@@ -177,10 +181,14 @@ class RecordLog(Sequence[Mapping[str, Any]]):
 
     def forget(self, position: int) -> None:
         """Let the records before a position go."""
-        self.first = max(self.first, min(position, self.end))
+        if position <= self.first:
+            return
+        self.first = min(position, self.end)
         whole = min((self.first - self._start) // BLOCK_RECORDS, len(self._blocks))
         del self._blocks[:whole]
         self._start += whole * BLOCK_RECORDS
         if not self._blocks:
             del self._recent[: self.first - self._start]
             self._start = self.first
+        elif self.first > self._start:
+            self._blocks[0] = self._blocks[0].without(self.first - self._start)

@@ -163,6 +163,14 @@ class JournalWriter:
         self.position += len(records)
         return first
 
+    def let_go(self, committed: int) -> None:
+        """Remove all segments if all of their records are committed; an empty one keeps the position."""
+        newest = segments(self.folder)[-1:]
+        if committed == self.position and newest and newest[0].stat().st_size:
+            self.close()
+            segment_path(self.folder, self.position).touch()
+            remove_segments(self.folder, committed)
+
     def close(self) -> None:
         """Close the current segment."""
         if self._file is not None:
@@ -300,4 +308,4 @@ def remove_segments(folder: Path, committed: int) -> None:
     """Remove the segments of which every record is committed; the newest one always stays."""
     for segment, following in pairwise(segments(folder)):
         if first_position(following) <= committed:
-            segment.unlink()
+            segment.unlink(missing_ok=True)

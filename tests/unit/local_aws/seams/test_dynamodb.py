@@ -14,7 +14,8 @@ from ministack.services import dynamodb
 
 from local_aws.seams import dynamodb as dynamodb_seam
 from local_aws.seams.dynamodb import TableStream
-from local_aws.streams.stream_log import StreamRecord
+from local_aws.streams import record_log
+from local_aws.streams.stream_log import StreamLog, StreamRecord
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 ARN = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders/stream/2026-01-01T00:00:00.000"
@@ -77,6 +78,24 @@ def test_the_records_of_streams_are_saved_and_restored_with_the_tables() -> None
     dynamodb._tables.set_scoped(ACCOUNT, REGION, "orders", {"LatestStreamArn": ARN})
     assert numbers(TableStream(ARN).read(7, 10)) == [1, 2]
     assert dynamodb._stream_seq_counter == 42
+
+
+@pytest.mark.parametrize("count", [5, 20])
+def test_what_a_stream_has_let_go_of_is_not_saved(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(record_log, "BLOCK_RECORDS", 4)
+    monkeypatch.setattr(record_log, "RECENT_RECORDS", 8)
+    dynamodb_seam.hold_stream_records_as_json()
+    dynamodb_seam.save_stream_records()
+    now = time.time()
+    write(*(change(number, now - 86_400 if number < 3 else now) for number in range(count)))
+    for _ in range(2):
+        state = dynamodb.get_state()
+        assert state["stream_trimmed"][0][-1] == 3
+        log = StreamLog().restore(state["stream_records"][0][-1])
+        bodies = [held.body for block in log._blocks for held in block.records()]
+        bodies += [held.body for held in log._recent]
+        assert [orjson.loads(body)["n"] for body in bodies if body] == [*range(3, count)]
+        assert [record["n"] for record in log] == [*range(3, count)]
 
 
 def test_the_tables_are_saved_without_a_copy_and_without_their_indexes() -> None:

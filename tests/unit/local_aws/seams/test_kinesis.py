@@ -181,6 +181,26 @@ def test_shards_are_saved_and_restored_with_their_places() -> None:
     assert next(read(iterator("TRIM_HORIZON"), 100))[0] == [b"%d" % n for n in range(5, 25)]
 
 
+def test_what_a_shard_has_let_go_of_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_log, "BLOCK_RECORDS", 4)
+    monkeypatch.setattr(record_log, "RECENT_RECORDS", 8)
+    kinesis_seam.hold_shards_compactly()
+    kinesis_seam.save_shards_compactly()
+    make_stream()
+    now = time.time()
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: now - 90_000)
+        put(*(b"old %d" % number for number in range(3)))
+        clock.setattr(time, "time", lambda: now - 10_000)
+        put(*(b"%d" % number for number in range(17)))
+    saved = json.loads(json.dumps(kinesis.get_state(), default=_json_default), object_hook=_json_object_hook)
+    kinesis.load_persisted_state(saved)
+    log = shard()["records"]
+    bodies = [held.body for block in log._blocks for held in block.records()]
+    bodies += [held.body for held in log._recent]
+    assert [body for body in bodies if body] == [b"%d" % number for number in range(17)]
+
+
 def test_shards_that_ministack_saved_are_restored() -> None:
     make_stream()
     put(b"a", b"b")

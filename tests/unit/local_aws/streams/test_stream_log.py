@@ -43,6 +43,20 @@ def test_expired_records_of_a_log_go_by_blocks_then_one_by_one(monkeypatch: pyte
     assert StreamLog().expired(2_000) == 0
 
 
+def test_what_is_forgotten_in_the_middle_of_a_block_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_log, "BLOCK_RECORDS", 4)
+    monkeypatch.setattr(record_log, "RECENT_RECORDS", 8)
+    records = changes(14, keys=14)
+    log = StreamLog(records)
+    for dropped, first in ((2, 2), (1, 3), (2, 5)):
+        del log[:dropped]
+        held = [held.body for block in log._blocks for held in block.records()]
+        held += [held.body for held in log._recent]
+        assert [body for body in held if body] == [orjson.dumps(record) for record in records[first:]]
+        again = StreamLog().restore(log.saved())
+        assert list(log) == list(again) == records[first:]
+
+
 def changes(count: int, keys: int) -> list[dict[str, Any]]:
     return [
         {

@@ -138,6 +138,30 @@ def test_committed_segments_are_removed_and_positions_go_on(
     assert reader.take(2**20).data == [b"next"]
 
 
+def test_a_journal_that_is_delivered_holds_no_record_and_goes_on(tmp_path: Path) -> None:
+    writer, reader = JournalWriter(tmp_path), JournalSource(tmp_path, 0)
+    read: list[bytes] = []
+    for number in range(3):
+        put = [b"secret %d" % number, b"more"]
+        writer.append(put, 7)
+        reader.poll()
+        read = reader.take(2**20).data
+        assert read == put
+        reader.committed(reader.position)
+        writer.let_go(writer.position - 1)
+        assert b"secret" in b"".join(path.read_bytes() for path in segments(tmp_path)), "not all is committed"
+        writer.let_go(writer.position)
+        assert b"".join(path.read_bytes() for path in segments(tmp_path)) == b""
+        assert written_position(tmp_path) == writer.position == 2 * (number + 1)
+    # Whoever begins anew writes and reads on.
+    writer.close()
+    writer = JournalWriter(tmp_path)
+    writer.let_go(writer.position)
+    writer.append([b"last"], 8)
+    reader.poll()
+    assert reader.take(2**20).data == [b"last"] == read_all(tmp_path, 6)
+
+
 def test_segments_that_are_not_committed_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "SEGMENT_BYTES", 1)
     writer = JournalWriter(tmp_path)
