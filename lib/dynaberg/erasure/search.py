@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # "Quotas" and "View recent queries", Amazon Athena User Guide.
 _HISTORY = timedelta(days=45)
+# The local AWS keeps its state aside once an hour at least, each time in one of two places.
+_ASIDE = timedelta(hours=2)
 _REBUILT = "built again as a whole"
 _NOTES = {OTHER: "not of this project: remove it there", STAGED: "dropped"}
 
@@ -219,7 +221,7 @@ class Search:
         for place in found.places:
             rows += self._table_rows(place, found, left, snapshots)
         rows += [self._store_row(name, found, left) for name in found.stores]
-        rows += self._unseen(now)
+        rows += [*self._unseen(now), *self._kept_aside(rows, now)]
         frame = pd.DataFrame(rows, columns=COLUMNS).astype(
             dict.fromkeys(("found", "removed", "left"), "int64")
         )
@@ -277,10 +279,6 @@ class Search:
         """Places that nobody can look into."""
         contract = self.wanted.contract
         days = self._settings_of(self._load(contract.log_name))
-        local = (
-            *("the local AWS's own files", "not looked at", 0, 0, 0, None),
-            "journals and checkpoints: gone after two more checkpoints and a change of any item in between",
-        )
         swept = now + timedelta(days=days["unreferenced_days"] + days["noncurrent_days"]) + 2 * JOB
         return [
             (
@@ -291,8 +289,16 @@ class Search:
                 *("Athena's history", "not looked at", 0, 0, 0, now + _HISTORY),
                 "a key that was written in a query, or passed to one; Athena keeps statements for 45 days",
             ),
-            *([local] if self._settings.target == "local" else []),
         ]
+
+    def _kept_aside(self, rows: list[tuple[Any, ...]], now: datetime) -> list[tuple[Any, ...]]:
+        """The files in which the local AWS keeps its earlier states, for a while after all else is gone."""
+        if self._settings.target != "local":
+            return []
+        left = [until for *_, count, until, _ in rows if count]
+        gone = None if None in left else max([now, *left]) + _ASIDE
+        note = "journals and checkpoints hold what is removed for up to two hours, while it runs"
+        return [("the local AWS's own files", "not looked at", 0, 0, 0, gone, note)]
 
     def _load(self, name: str) -> Table:
         return catalog.load_table(self._iceberg, self._settings, name)
