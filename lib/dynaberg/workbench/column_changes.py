@@ -20,6 +20,7 @@ from dynaberg.contracts import (
     with_former,
 )
 from dynaberg.errors import NotReadyError, SettingsError
+from dynaberg.schedule import runs_paused
 from dynaberg.workbench.evolution import evolve, file_of
 from dynaberg.workbench.schedule import update_schedule
 
@@ -190,7 +191,7 @@ def apply_changes(
 
     Raises:
         SettingsError: A column is dropped, and the name does not match; nothing was done.
-        NotReadyError: Changes are still on their way; no table was changed.
+        NotReadyError: Changes are still on their way, or a scheduled run does not end; no table was changed.
     """
     name, changes = connection.settings.name, plan.changes
     if changes.drop and confirm != name:
@@ -199,6 +200,14 @@ def apply_changes(
     if changes.rename or changes.drop:
         _deploy(connection, with_former(plan.contract, changes))
         _wait(connection, contract)
+    # A run of the schedule would name the columns of before.
+    with runs_paused(connection.session, connection.settings):
+        return _change_tables(connection, contract, plan)
+
+
+def _change_tables(connection: Connection, contract: Contract, plan: Plan) -> tuple[Contract, pd.DataFrame]:
+    """Change the tables, the contract, and what writes and reads them."""
+    changes = plan.changes
     stays = replace(changes, drop=())
     done = [layers.change_columns(*_place(connection, plan.contract), stays)]
     plan.path.write_text(plan.text, encoding="utf-8")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 from tests.integration.schedule.conftest import Scheduled, item
 
 import dynaberg
@@ -20,7 +22,9 @@ columns:
 """
 
 
-def test_a_run_fills_a_column_that_was_added_since(make_scheduled: Callable[[str], Scheduled]) -> None:
+def test_runs_know_the_columns_of_a_contract_that_changes(
+    make_scheduled: Callable[[str], Scheduled], monkeypatch: pytest.MonkeyPatch
+) -> None:
     scheduled = make_scheduled("altered")
     session, settings = scheduled.pipeline.session, scheduled.pipeline.settings
     path = settings.root / "data" / "tables" / "transactions.yaml"
@@ -42,4 +46,22 @@ def test_a_run_fills_a_column_that_was_added_since(make_scheduled: Callable[[str
     found = wb.query("SELECT id, color FROM transactions ORDER BY id").df
     assert found.to_numpy().tolist() == [["i1", "red"], ["i2", "blue"]]
     assert wb.table().refresh()["action"].iloc[0] == "none"
+
+    # A run that begins while a column is renamed waits for its end instead of failing.
+    scheduled.deliver(item(3) | {"color": {"S": "green"}})
+    meanwhile = list[str]()
+    update = schedule.update_schedule
+
+    def update_and_run(*given: Any) -> None:
+        meanwhile.append(scheduled.run())
+        meanwhile.append(scheduled.last()[""]["outcome"])
+        update(*given)
+
+    monkeypatch.setattr(schedule, "update_schedule", update_and_run)
+    wb.table().evolve(rename={"color": "paint"})
+    assert meanwhile == ["SUCCEEDED", "busy"]
+    assert scheduled.run() == "SUCCEEDED"
+    assert scheduled.last()["transactions"]["outcome"] == "ok"
+    found = wb.query("SELECT paint FROM transactions ORDER BY id").df
+    assert found["paint"].tolist() == ["red", "blue", "green"]
     schedule.remove_schedule(session, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
 
     monkeypatch.setattr(column_changes, "_deploy", deployed)
     monkeypatch.setattr(column_changes, "_wait", lambda *_: taken.take("wait"))
-    monkeypatch.setattr(column_changes.schedule, "update_schedule", lambda *_: None)
+    monkeypatch.setattr(column_changes, "update_schedule", lambda *_: None)
+    monkeypatch.setattr(column_changes, "runs_paused", lambda *_: nullcontext())
     monkeypatch.setattr(layer, "_change", changed)
     monkeypatch.setattr(deploy, "of_source", lambda _, settings, *__: settings)
     with monkeypatch.context() as patched:

@@ -1,12 +1,13 @@
 """A scheduled run of refreshes and curated builds: with the standard library and boto3, without a notebook.
 
-Public: a turn of a run, its jobs, and the modules with which a notebook reads what runs have recorded.
+Public: a turn of a run, its jobs, and the modules with which a notebook reads what runs have recorded, and
+keeps them from working meanwhile.
 """
 
-from . import records
+from . import lock, records
 from .building import build
 from .lake import Lake
 from .refreshing import refresh
 from .run import Rules, take_turn
 
-__all__ = ["Lake", "Rules", "build", "records", "refresh", "take_turn"]
+__all__ = ["Lake", "Rules", "build", "lock", "records", "refresh", "take_turn"]
