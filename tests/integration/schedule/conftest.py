@@ -29,11 +29,11 @@ class Scheduled:
         found = deploy.outputs(self.pipeline.session, self.pipeline.settings, "foundation")
         return found["ErrorBucketName"]
 
-    def deploy(self, **pace: int) -> pd.DataFrame:
-        """Deploy the schedule, with waits that suit a test."""
+    def deploy(self, *others: Contract, **pace: int) -> pd.DataFrame:
+        """Deploy the schedule for the table and others, with waits that suit a test."""
         session, settings, contract = self.pipeline.session, self.pipeline.settings, self.pipeline.contract
         pace = {"attempts": 2, "retry_seconds": 1, "wait": 1, "turn": 20, "lock": 60} | pace
-        return schedule.deploy_schedule(session, settings, [contract], "15 minutes", **pace)
+        return schedule.deploy_schedule(session, settings, [contract, *others], "15 minutes", **pace)
 
     def begin(self) -> str:
         """Begin a run, as EventBridge Scheduler does."""
@@ -77,6 +77,12 @@ class Scheduled:
         runs = self.runs()
         rows = runs[runs["run"] == runs["run"].iloc[0]].to_dict("records")
         return {str(row["table"]): row for row in rows}
+
+    def statements(self) -> int:
+        """How many statements Athena has had from this workgroup."""
+        athena = aws.client(self.pipeline.session, "athena")
+        pages = athena.get_paginator("list_query_executions").paginate(WorkGroup=self.pipeline.settings.name)
+        return sum(len(page["QueryExecutionIds"]) for page in pages)
 
     def write_sql(self, **files: str) -> None:
         """Write curated SQL files."""

@@ -23,13 +23,6 @@ def scheduled(make_scheduled: Callable[[str], Scheduled]) -> Iterator[Scheduled]
     schedule.remove_schedule(found.pipeline.session, found.pipeline.settings)
 
 
-def statements(scheduled: Scheduled) -> int:
-    """How many statements Athena has had from this workgroup."""
-    athena = aws.client(scheduled.pipeline.session, "athena")
-    pages = athena.get_paginator("list_query_executions").paginate(WorkGroup=scheduled.pipeline.settings.name)
-    return sum(len(page["QueryExecutionIds"]) for page in pages)
-
-
 def test_a_run_merges_what_a_notebook_would(scheduled: Scheduled) -> None:
     session, settings, contract = (
         scheduled.pipeline.session,
@@ -52,11 +45,11 @@ def test_a_run_merges_what_a_notebook_would(scheduled: Scheduled) -> None:
     # And the other way round: what a notebook has merged costs the schedule no statement.
     scheduled.deliver(item(4, "closed"))
     layers.refresh(session, settings, contract)
-    before = statements(scheduled)
+    before = scheduled.statements()
     assert scheduled.run() == "SUCCEEDED"
     done = scheduled.last()["transactions"]
     assert [done[name] for name in ("action", "rows", "bytes_scanned", "cost_usd")] == ["none", 0, 0, 0]
-    assert statements(scheduled) == before
+    assert scheduled.statements() == before
 
 
 def test_one_run_works_at_a_time(scheduled: Scheduled) -> None:
@@ -68,10 +61,10 @@ def test_one_run_works_at_a_time(scheduled: Scheduled) -> None:
 
     scheduled.deliver(item(60))
     held_until(time.time() + 600)
-    before = statements(scheduled)
+    before = scheduled.statements()
     assert scheduled.run() == "SUCCEEDED"
     assert scheduled.last()[""]["outcome"] == "busy"
-    assert statements(scheduled) == before
+    assert scheduled.statements() == before
     # Nobody heard of the other run for too long: what it left is caught up.
     held_until(time.time() - 1)
     assert scheduled.run() == "SUCCEEDED"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
+from tests.integration.conftest import Pipeline
+from tests.integration.layers.test_refresh_reach import LAST, append, changes
 from tests.integration.schedule.conftest import Scheduled, item
 
-from dynaberg import catalog, curated, schedule
+from dynaberg import catalog, curated, layers, schedule
+from dynaberg.contracts import Contract
 from dynaberg.sql import query
 
 BY_STATUS = """-- check: rows > 0
@@ -40,14 +44,25 @@ def names(scheduled: Scheduled) -> list[str]:
     return catalog.table_names(catalog.open_catalog(pipeline.session, pipeline.settings), pipeline.settings)
 
 
+def with_changes(pipeline: Pipeline, name: str) -> Contract:
+    """Another table, with changes in its log."""
+    contract = replace(pipeline.contract, table=name, source_table=f"builds-{name}")
+    layers.create_tables(pipeline.session, pipeline.settings, contract)
+    append(pipeline.load(contract.log_name), changes(LAST, range(5)))
+    return contract
+
+
 def test_builds_follow_the_refresh_in_order(scheduled: Scheduled) -> None:
     session, settings = scheduled.pipeline.session, scheduled.pipeline.settings
     scheduled.write_sql(by_status=BY_STATUS, by_ten=BY_TEN, total=TOTAL)
     scheduled.deliver(*(item(n) for n in range(25)))
-    scheduled.deploy()
+    others = [with_changes(scheduled.pipeline, name) for name in ("visits", "letters")]
+    scheduled.deploy(*others)
     assert scheduled.run() == "SUCCEEDED"
     assert actions(scheduled) == {
         "transactions": "full",
+        "visits": "full",
+        "letters": "full",
         "by_status": "created",
         "by_ten": "created",
         "total": "created",
@@ -55,14 +70,19 @@ def test_builds_follow_the_refresh_in_order(scheduled: Scheduled) -> None:
     assert rows(scheduled, "by_ten") == [(0, 10), (1, 10), (2, 5)]
     # The notebook knows what the schedule built, and finds nothing to do.
     assert set(curated.build_all(session, settings)["action"]) == {"unchanged"}
+    # A run of nothing new sends no statement, however many tables there are: it costs no scan.
+    before = scheduled.statements()
     assert scheduled.run() == "SUCCEEDED"
-    assert set(actions(scheduled).values()) == {"none", "unchanged"}
-    assert sum(row["bytes_scanned"] for row in scheduled.last().values()) == 0
+    assert list(actions(scheduled).values()) == ["none"] * 3 + ["unchanged"] * 3
+    assert sum(row["bytes_scanned"] + row["cost_usd"] for row in scheduled.last().values()) == 0
+    assert scheduled.statements() == before
 
     scheduled.deliver(item(3, "closed"), item(31))
     assert scheduled.run() == "SUCCEEDED"
     assert actions(scheduled) == {
         "transactions": "incremental",
+        "visits": "none",
+        "letters": "none",
         "by_status": "replaced",
         "by_ten": "merged",
         "total": "replaced",
