@@ -90,8 +90,10 @@ def make_pipeline(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -
     Where nothing is delivered, a test does without a forwarder and a Firehose stream.
     """
 
+    # Its clients, a tenth of a second for each pipeline, are the same for all of them.
+    session = Session()
+
     def make(name: str, contract: Contract | None = None, *, is_delivered: bool = True) -> Pipeline:
-        session = Session()
         names = {"name": name, "table_name": "transactions", "namespace": name}
         root: Path = tmp_path_factory.mktemp(name)
         (root / "data" / "sql" / "curated").mkdir(parents=True)
