@@ -123,10 +123,11 @@ def picked_rows(
     )
     cases = exp.Case()
     for number, clause in enumerate(clauses):
-        cases = cases.when(applies(clause, old), str(number))
-    expressions = [exp.alias_(cases, "merge_clause"), exp.column(FILE, table=old), exp.column(ROW, table=old)]
+        cases.when(applies(clause, old), exp.Literal.number(number), copy=False)
+    picked = exp.alias_(cases, "merge_clause", copy=False)
+    expressions = [picked, exp.column(FILE, table=old), exp.column(ROW, table=old)]
     for column in columns:
-        expressions.append(exp.alias_(new_value(column, clauses, old), quoted_name(column)))
+        expressions.append(exp.alias_(new_value(column, clauses, old), quoted_name(column), copy=False))
     source = tree.args["using"].copy()
     join = exp.Join(this=target_rows, on=tree.args["on"].copy(), side="LEFT")
     inner = exp.Select(expressions=expressions, from_=exp.From(this=source), joins=[join])
@@ -136,14 +137,15 @@ def picked_rows(
             this=exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier("merge_rows")))
         ),
     )
-    return outer.where(exp.Not(this=exp.Is(this=exp.column("merge_clause"), expression=exp.Null())))
+    applied = exp.Not(this=exp.Is(this=exp.column("merge_clause"), expression=exp.Null()))
+    return outer.where(applied, copy=False)
 
 
 def applies(clause: Clause, old: str) -> Node:
     """Whether a clause is for a row of the join."""
     found: Node = exp.Not(this=exp.Is(this=exp.column(ROW, table=old), expression=exp.Null()))
     test = found if clause.matched else exp.Not(this=exp.Paren(this=found))
-    return exp.and_(test, clause.condition.copy()) if clause.condition is not None else test
+    return test if clause.condition is None else exp.and_(test, clause.condition.copy(), copy=False)
 
 
 def unaliased(table: exp.Table) -> exp.Table:
@@ -164,7 +166,8 @@ def new_value(column: str, clauses: Sequence[Clause], old: str) -> Node:
     for clause in clauses:
         kept = exp.column(column, table=old, quoted=True)
         value = clause.values.get(column.lower(), kept if clause.matched else exp.Null())
-        cases = cases.when(applies(clause, old), exp.Null() if clause.action == "DELETE" else value.copy())
+        written = exp.Null() if clause.action == "DELETE" else value.copy()
+        cases.when(applies(clause, old), written, copy=False)
     return cases
 
 
