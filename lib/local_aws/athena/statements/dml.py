@@ -58,7 +58,7 @@ def run_insert(context: Context, tree: exp.Insert) -> Outcome:
     columns = [c.name for c in tree.this.expressions] if isinstance(tree.this, exp.Schema) else []
     check_columns(context, name, columns, tree)
     with transaction(context, name):
-        query = to_duckdb(translate(context, tree.expression.copy()))
+        query = to_duckdb(translate(context, tree.expression.copy()), copy=False)
         check_insert(context, name, columns, query, tree)
         return insert(context, name, columns, query)
 

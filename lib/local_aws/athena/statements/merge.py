@@ -59,7 +59,7 @@ def run_merge(context: Context, tree: exp.Merge) -> Outcome:
         check_columns(context, name, list(clause.values), tree)
     with transaction(context, name):
         select = picked_rows(table, tree, clauses, columns)
-        query = to_duckdb(translate(context, select))
+        query = to_duckdb(translate(context, select), copy=False)
         kinds = dict(zip(columns, context.describe(query)[-len(columns) :], strict=True))
         written = [
             c
