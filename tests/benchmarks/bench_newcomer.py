@@ -7,6 +7,7 @@ What is cloned is the last commit of this repository. The packages are fetched b
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -54,10 +55,13 @@ def main() -> None:
 
 
 def warm_cache() -> None:
-    """Fetch what the lock names; what is there already is not fetched again."""
+    """Fetch what the lock names, once for each lock."""
+    lock, fetched = ROOT / "requirements.lock", WHEELS / "requirements.lock"
+    if fetched.is_file() and fetched.read_bytes() == lock.read_bytes():
+        return
     fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    lock = ["--require-hashes", "-r", str(ROOT / "requirements.lock")]
-    subprocess.run([*fetch, "--dest", str(WHEELS), *lock], check=True)
+    subprocess.run([*fetch, "--dest", str(WHEELS), "--require-hashes", "-r", str(lock)], check=True)
+    shutil.copy(lock, fetched)
 
 
 def newcomers_environment() -> dict[str, str]:
