@@ -88,7 +88,8 @@ def _profile_title(lines: pd.DataFrame) -> str:
     title = (
         f"{few:,} of {counted(len(lines), 'column')} {'holds' if few == 1 else 'hold'} at most {_FEW} values"
     )
-    return f"{title}; {whole:,} {'is' if whole == 1 else 'are'} nearly unique"
+    unique = f"{whole:,} are" if whole > 1 else "1 is" if whole else "none is"
+    return f"{title}; {unique} nearly unique"
 
 
 def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -249,6 +249,8 @@ def profile() -> pd.DataFrame:
 def test_profile_tells_key_columns_and_nulls(profile):
     ax = plots.plot_profile(profile)
     assert title(ax) == "1 of 3 columns holds at most 10 values; 1 is nearly unique"
+    none = plots.plot_profile(profile.assign(approx_distinct=20))
+    assert title(none) == "0 of 3 columns hold at most 10 values; none is nearly unique"
     assert "80, 50 null" in texts(ax)
 
 
