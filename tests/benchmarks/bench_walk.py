@@ -27,7 +27,7 @@ from report import at_most, print_header, print_row
 
 import local_aws
 from dynaberg.settings import load_settings
-from dynaberg.walk.walk import find_notebooks, run_notebook
+from dynaberg.walk.notebooks import find_notebooks, run_in_order
 
 ROOT = Path(__file__).parents[2]
 # The package loads its parts when they are first asked for, so the workbench is asked for.
@@ -107,14 +107,13 @@ def walk(project: Path) -> list[Figure]:
     state_dir = load_settings(project).local_state
     watcher = threading.Thread(target=watch, args=(state_dir, done, peak, checkpoints))
     watcher.start()
-    seconds = 0.0
+    paths, begun = find_notebooks(project / "notebooks"), time.perf_counter()
     try:
-        for path in find_notebooks(project / "notebooks"):
-            stop = run_notebook(path, environment=environment)
+        for stop in run_in_order(paths, parameters={}, environment=environment):
             if stop.failure:
                 raise SystemExit(f"{stop.name}: {stop.failure}")
             print(f"{stop.name:<20} {stop.seconds:6.1f} s   {stop.headline}")
-            seconds += stop.seconds
+        seconds = time.perf_counter() - begun
     finally:
         done.set()
         watcher.join()
