@@ -60,7 +60,7 @@ class Shape:
 
     def __init__(self, columns: Mapping[str, tuple[str, Any]]) -> None:
         names, types = zip(*columns.values(), strict=True)
-        plain = [_plain_type(parsed) for parsed in types]
+        plain = [_plain_type(parsed, is_padded=True) for parsed in types]
         tags = [tag for tag, _, _ in plain]
         self.values = _reader(tags)
         self._checked = [slot for slot, (_, pattern, _) in enumerate(plain) if pattern]
@@ -152,12 +152,14 @@ def _escaped(attribute: str) -> str:
     return encode_basestring(encode_basestring(attribute)[1:-1])[1:-1]
 
 
-def _plain_type(parsed_type: Any) -> tuple[str, str, str]:
+def _plain_type(parsed_type: Any, *, is_padded: bool = False) -> tuple[str, str, str]:
+    """Type letter, pattern and quote of a type; decimals have all digits after the point, or maybe fewer."""
     if isinstance(parsed_type, str):
         return _PLAIN_TYPES[parsed_type]
     precision, scale = parsed_type["decimal"]
     whole = _WHOLE.format(precision - scale - 1) if precision > scale else "0"
-    fraction = rf"\.[0-9]{{{scale}}}" if scale else ""
+    fraction = rf"\.[0-9]{{{scale}}}" if is_padded else rf"(?:\.[0-9]{{1,{scale}}})?"
+    fraction = fraction if scale else ""
     return "N", whole + fraction, '"'
 
 
