@@ -30,6 +30,7 @@ _PARTS = re.compile(
     r"(?P<date>[0-9-]{8,10})[T ](?P<clock>[0-9:]{4,8})(?P<fraction>(?:\.[0-9]+)?)"
     r"(?P<offset>(?:Z|[+-][0-9]{2}:?[0-9]{2})?)"
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SET_MEMBERS = {"SS": "S", "NS": "N", "BS": "B"}
 
 
@@ -255,14 +256,17 @@ def _moment(text: str, *, rounds: bool, in_utc: bool) -> datetime:
         clock, later = f"00{clock[2:]}", timedelta(days=1)
     elif rounds and len(clock) > 5 and clock.endswith("60"):
         clock, later = f"{clock[:-2]}59", timedelta(seconds=1)
-    fraction = Decimal(f"0{found['fraction']}") * 1_000_000
-    microseconds = fraction.quantize(Decimal(1), ROUND_HALF_UP)
-    if microseconds != fraction and not rounds:
+    # Multiplied first, a fraction of many digits would be rounded twice.
+    fraction = Decimal(f"0{found['fraction']}")
+    rounded = fraction.quantize(Decimal("0.000001"), ROUND_HALF_UP)
+    if rounded != fraction and not rounds:
         raise ValueError(f"{text} is finer than a microsecond")
+    microseconds = int(rounded.scaleb(6))
     whole = datetime.fromisoformat(f"{found['date']}T{clock}{offset}")
     late = whole.year == 9999 and microseconds == 1_000_000 and whole.strftime("%m%d%H%M%S") == "1231235959"
-    exact = timedelta(microseconds=999_999 if late else int(microseconds))
-    return (whole + later).astimezone(UTC) + exact
+    exact = timedelta(microseconds=999_999 if late else microseconds)
+    # In one step: on the way to a moment that exists may be one that does not, such as 24:00 of the last day.
+    return _EPOCH + (whole.replace(tzinfo=UTC) - _EPOCH + later + exact - (whole.utcoffset() or timedelta()))
 
 
 def _sorted_sets(attribute: Any) -> Any:

@@ -266,10 +266,11 @@ def read_moment(text: Any, rules: MomentRules) -> int:
         message = f"has no offset, and its column has no `zone: UTC`: {shorten(text)}"
         raise ConversionError("WrongFormat", message)
     try:
-        moment_us = _whole_seconds(found, rules) * 1_000_000 + _fraction_us(found["fraction"] or "", rules)
+        fraction_us = _fraction_us(found["fraction"] or "", rules)
+        moment_us = _whole_seconds(found, rules) * 1_000_000 + fraction_us
     except ValueError as error:
         raise ConversionError("WrongFormat", f"is not a moment, {error}: {shorten(text)}") from error
-    if moment_us == _LAST_MOMENT_US + 1 and rules.round_to:
+    if moment_us == _LAST_MOMENT_US + 1 and fraction_us:
         # .NET's last moment, 9999-12-31T23:59:59.9999999, stays within its year.
         return _LAST_MOMENT_US
     if not _FIRST_MOMENT_US <= moment_us <= _LAST_MOMENT_US:
