@@ -34,6 +34,8 @@ FIRST_TO_LAST = (
     "integration/deploy/test_permissions.py",
     "integration/proof/test_faults_survived.py",
     "integration/delivery/test_kills.py",
+    "integration/schedule/test_scheduled_day.py",
+    "integration/erasure/test_nothing_left.py",
     "integration/local_aws/test_maintenance.py",
     "integration/profile/test_wide.py",
     "integration/layers/test_refresh_reach.py",
