@@ -70,6 +70,7 @@ class Settings:
         failures_kms_key_arn: The KMS key of the error bucket alone; empty for `kms_key_arn`.
         protect: Whether DynamoDB and CloudFormation refuse to delete the source table and its stack.
         log_retention_days: How long CloudWatch keeps the functions' logs.
+        raw_parquet: Whether the change logs are kept as plain Parquet files, too, in a bucket of their own.
         target: `local` or `aws`.
         region: AWS Region; None means the session's.
         name: Prefix of the names of the stacks, and what a clean-up must be confirmed with. With another name
@@ -93,6 +94,7 @@ class Settings:
     failures_kms_key_arn: str = ""
     protect: bool = False
     log_retention_days: int = 30
+    raw_parquet: bool = False
     target: str = "local"
     region: str | None = None
     name: str = "dynaberg"
@@ -113,8 +115,9 @@ class Settings:
             value = getattr(self, key)
             if not isinstance(value, str) or (value and not re.fullmatch(pattern, value)):
                 raise SettingsError(f"`{key}` is {value!r}.", hint=f"Use {words}, or leave it empty.")
-        if not isinstance(self.protect, bool):
-            raise SettingsError(f"`protect` is {self.protect!r}.", hint="Use true or false.")
+        for key in ("protect", "raw_parquet"):
+            if not isinstance(getattr(self, key), bool):
+                raise SettingsError(f"`{key}` is {getattr(self, key)!r}.", hint="Use true or false.")
         if self.log_retention_days not in LOG_RETENTION_DAYS:
             msg = f"`log_retention_days` is {self.log_retention_days!r}."
             raise SettingsError(msg, hint=f"Use one of {', '.join(map(str, LOG_RETENTION_DAYS))}.")

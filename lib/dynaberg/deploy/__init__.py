@@ -18,6 +18,7 @@ from dynaberg.deploy.parameters import (
     foundation_parameters,
     observe_parameters,
     pace_of,
+    parquet_parameters,
 )
 from dynaberg.deploy.stack_state import (
     Part,
@@ -36,6 +37,7 @@ from dynaberg.deploy.stacks import (
     exists,
     grants,
     outputs,
+    parquet_outputs,
     policy,
     preview,
     tags,
@@ -73,6 +75,8 @@ __all__ = [
     "pace_of",
     "package",
     "package_with",
+    "parquet_outputs",
+    "parquet_parameters",
     "policy",
     "preview",
     "refuse_adopted",

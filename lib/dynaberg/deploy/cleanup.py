@@ -32,6 +32,9 @@ COLUMNS = ["kind", "name", "stack", "holds"]
 TABLE_KIND = "Iceberg table"
 SOURCE_KIND = "AWS::DynamoDB::Table"
 ADOPTED_KIND = "adopted DynamoDB table"
+_FAILURES = ("", "undelivered/")
+# Stacks with data, which must be emptied first.
+_FILLED = ("-foundation", "-parquet")
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,6 @@ class _Kind:
 
 def list_resources(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     """List everything that was created under the settings' name and still exists.
-
-    The resources of the stacks come first, then the Iceberg tables, then, by tag, what outlived its stack.
 
     Args:
         session: An open session.
@@ -82,9 +83,8 @@ def clean_up(
 ) -> pd.DataFrame:
     """Remove everything that was created under the settings' name, including the data.
 
-    The alarms and the delivery are removed first, then tables and objects, then the foundation, then what
-    outlived its stack. An adopted DynamoDB table stays; what adoption switched on is switched off. If it is
-    interrupted, run it again.
+    An adopted DynamoDB table stays; what adoption switched on is switched off. If it is interrupted, run it
+    again.
 
     Args:
         session: An open session.
@@ -107,16 +107,14 @@ def clean_up(
     if confirm != settings.name:
         msg = f"`confirm` is {confirm!r}, but the name is {settings.name!r}. Nothing was removed."
         raise SettingsError(msg, hint=f"confirm={settings.name!r} removes what list_resources() shows.")
-    places = stack_state.sources(session, settings)
-    names = [
-        stack_state.stack_name(place, part) for place in places for part in reversed(stack_state.ALL_PARTS)
-    ]
+    places, parts = stack_state.sources(session, settings), [*reversed(stack_state.ALL_PARTS)]
+    names = [stack_state.stack_name(place, part) for place in places for part in parts]
     for place in places:
         refuse_protected(session, stack_state.stack_name(place, "foundation"))
     found = list_resources(session, settings)
     _refuse_items_of_others(session, settings, found, delete_items_of)
     for name in names:
-        if not name.endswith("-foundation"):
+        if not name.endswith(_FILLED):
             delete_stack(session, name)
     # The CDK app's own stack: the tables outlive it, and the foundation cannot be removed before it.
     delete_stack(session, f"{settings.name}-tables")
@@ -124,13 +122,13 @@ def clean_up(
         _release(session, place, found)
     for kind, name in _with_data(found, stacked=True):
         _KINDS[kind].empty(session, name)
-    # The first source's foundation is the last to go: it holds what all of them share.
-    for place in reversed(places):
+    delete_stack(session, stack_state.stack_name(places[0], "parquet"))
+    for place in reversed(places):  # the first source's holds what all of them share
         delete_stack(session, stack_state.stack_name(place, "foundation"))
     for kind, name in _with_data(list_resources(session, settings), stacked=False):
         _KINDS[kind].empty(session, name)
         _KINDS[kind].delete(session, name)
-    left = [*list_resources(session, settings)["name"], *(n for n in names if _is_there(session, n))]
+    left = [*list_resources(session, settings)["name"], *(n for n in names if describe_stack(session, n))]
     if left:
         msg = f"Still there after the clean-up: {', '.join(left)}."
         raise DeploymentError(msg, hint="Something may have been written since. Run the clean-up again.")
@@ -147,7 +145,7 @@ def remove_source(
 ) -> pd.DataFrame:
     """Remove a further source from the project: its stacks, its Iceberg tables and its failures.
 
-    What the sources share stays, and no other source is interrupted. If it is interrupted, run it again.
+    No other source is interrupted. If it is interrupted, run it again.
 
     Args:
         session: An open session.
@@ -188,9 +186,17 @@ def remove_source(
     for identifier in found[found["kind"] == TABLE_KIND]["name"]:
         namespace, _, table = identifier.partition(".")
         _drop_table(session, shared["TableBucketArn"], namespace, table)
-    for each in contract.of_source:
-        for prefix in (f"errors/{each.log_name}/", f"errors/undelivered/{each.log_name}/"):
-            _empty_bucket(session, shared["ErrorBucketName"], prefix)
+    logs = [each.log_name for each in contract.of_source]
+    copies = stacks.parquet_outputs(session, settings)
+    places = [(shared["ErrorBucketName"], f"errors/{part}{log}/") for log in logs for part in _FAILURES]
+    if copies:
+        places += [
+            (copies["ParquetBucketName"], key) for log in logs for key in (f"{log}/", f"_state/{log}.")
+        ]
+        database = copies["ParquetDatabaseName"]
+        aws.client(session, "glue").batch_delete_table(DatabaseName=database, TablesToDelete=logs)
+    for bucket, prefix in places:
+        _empty_bucket(session, bucket, prefix)
     delete_stack(session, stack_names[-1])
     return found
 
@@ -213,10 +219,6 @@ def _refuse_items_of_others(
         what = "holds items that the practice traffic did not write. Nothing was removed."
         typed = f"confirm={settings.source or settings.name!r}, delete_items_of={[*named, *filled]}"
         raise SettingsError(f"The DynamoDB table {filled[0]!r} {what}", hint=f"If they may go: {typed}.")
-
-
-def _is_there(session: boto3.Session, stack_name: str) -> bool:
-    return describe_stack(session, stack_name) is not None
 
 
 def _with_data(resources: pd.DataFrame, *, stacked: bool) -> list[tuple[str, str]]:

@@ -326,6 +326,17 @@ def _schedule(session: boto3.Session, settings: Settings) -> tuple[bool, str, st
     return not ended or ended[0]["status"] == "SUCCEEDED", found, "See why with wb.schedule.runs()."
 
 
+def _raw_parquet(session: boto3.Session, settings: Settings) -> tuple[bool, str, str]:
+    """Whether the change logs are copied as plain Parquet, if they are to be, and since when they are."""
+    bucket = stacks.parquet_outputs(session, settings).get("ParquetBucketName")
+    if not bucket:
+        return not settings.raw_parquet, "none", "wb.deploy_firehose() creates its bucket."
+    listed = aws.client(session, "s3").list_objects_v2(Bucket=bucket, Prefix="_state/").get("Contents", [])
+    ages = [f"{each['Key'][7:-5]} {each['LastModified']:%Y-%m-%d %H:%M}" for each in listed]
+    fix = "The table's parquet.write() copies its change log; wb.schedule.start() does so by itself."
+    return bool(ages), f"{bucket}: {', '.join(ages) or 'nothing copied yet'}", fix
+
+
 _EVERYWHERE: dict[str, Check] = {
     "Python": _python,
     "packages": _packages,
@@ -354,5 +365,6 @@ _DEPLOYED: dict[str, Check] = {
     "parked changes": _queues,
     "metadata of the tables": _metadata,
     "schedule": _schedule,
+    "raw Parquet": _raw_parquet,
 }
 _OF_A_SOURCE = ("change stream", "stream type", "delivery", "event sources", "parked changes")

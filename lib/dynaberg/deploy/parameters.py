@@ -192,6 +192,15 @@ def observe_parameters(
     }
 
 
+def parquet_parameters(settings: Settings) -> dict[str, str]:
+    """The parameters of the bucket for plain Parquet; the database's name is the account's only one."""
+    return {
+        "BucketName": settings.bucket_name,
+        "DatabaseName": f"{settings.name.replace('-', '_')}_parquet",
+        "KmsKeyArn": settings.kms_key_arn,
+    }
+
+
 def planned_foundation(settings: Settings, contract: Contract, account: str, region: str) -> dict[str, str]:
     """What the foundation's outputs will be, as far as a preview of the later stacks needs them."""
     bucket = {n: f"{settings.bucket_name}-{n}-{account}-{region}" for n in ("errors", "code", "results")}

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from dynaberg.contracts import Contract
-from dynaberg.deploy.parameters import access_parameters
+from dynaberg.deploy.parameters import access_parameters, parquet_parameters
 from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources, with_logs
 from dynaberg.settings import ACCESS_MODES, Settings, check_choice
 
@@ -55,6 +55,7 @@ _WHAT = {
     r"sqs:.*-BackfillQueue-.*": "backfill queue",
     r"s3:[^/]*-errors-.*": "error bucket",
     r"s3:[^/]*-results-.*": "query results",
+    r"s3:[^/]*-parquet-.*": "raw Parquet",
     r"athena:.*": "Athena workgroup",
     r"lambda:.*-scheduled": "schedule's function",
     r"lambda:.*": "transform function",
@@ -203,6 +204,7 @@ def caller_policy(
         "TableBucketName": settings.table_bucket_name,
         "Namespace": settings.namespace,
         "BucketName": settings.bucket_name,
+        "DatabaseName": parquet_parameters(settings)["DatabaseName"],
         "WorkGroup": settings.name,
         "KmsKeyArn": settings.kms_key_arn,
         "FailuresKmsKeyArn": settings.failures_kms_key_arn,

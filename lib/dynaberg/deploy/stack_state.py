@@ -22,11 +22,11 @@ from dynaberg.settings import LONGEST_NAME, Settings
 if TYPE_CHECKING:
     from dynaberg.contracts import Contract
 
-Part = Literal["foundation", "access", "delivery", "observe", "schedule"]
+Part = Literal["foundation", "access", "delivery", "observe", "parquet", "schedule"]
 # In order of deployment: when it is created, Firehose checks whether its role may read the change log.
 PARTS: tuple[Part, ...] = ("foundation", "access", "delivery", "observe")
-ALL_PARTS: tuple[Part, ...] = (*PARTS, "schedule")
-"""With the one that is optional."""
+ALL_PARTS: tuple[Part, ...] = (*PARTS, "parquet", "schedule")
+"""With those that are optional."""
 TAG = "dynaberg:name"
 
 DEADLINE_SECONDS = 1800
@@ -42,6 +42,7 @@ _MADE_BY = {
     "access": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "delivery": "wb.deploy_firehose(), notebook 02_deploy_firehose",
     "observe": "wb.deploy_firehose(), notebook 02_deploy_firehose",
+    "parquet": "the setting `raw_parquet`, then wb.deploy_firehose()",
     "schedule": "wb.schedule.start()",
 }
 

@@ -1,4 +1,4 @@
-"""The four stacks: deployed, previewed and inspected, from the settings and the table contract."""
+"""The stacks: deployed, previewed and inspected, from the settings and the table contract."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from dynaberg.deploy.parameters import (
     foundation_parameters,
     observe_parameters,
     pace_of,
+    parquet_parameters,
     planned_access,
     planned_foundation,
 )
@@ -100,8 +101,7 @@ def deploy_firehose(
         redrive_seconds: Their delay after the first attempt, which doubles each time, 1 to 900.
 
     Returns:
-        One row per resource of the access, the delivery and its observation: resource, type, name, status,
-        seconds.
+        One row per resource of the stacks: resource, type, name, status, seconds.
 
     Raises:
         NotFoundError: There is no foundation yet.
@@ -130,6 +130,9 @@ def deploy_firehose(
     observe = _deploy(session, settings, "observe", watched, others)
     show_sources(session, settings)
     results = [access, delivery, observe]
+    if settings.raw_parquet:
+        whole = replace(settings, source="")
+        results.append(_deploy(session, whole, "parquet", parquet_parameters(settings)))
     return pd.concat([result.resources for result in results], ignore_index=True)
 
 
@@ -153,10 +156,8 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
     foundation = _foundation_or_plan(session, settings, contract, account)
     access = planned_access(settings, account) | found.get("access", {})
     first, others = _logs(contract, before)
-    pace = Pace(**pace_of(session, settings))
-    delivery = delivery_parameters(
-        settings, foundation, access, code_key=code_key(package(contract)), pace=pace, log=first
-    )
+    pace, key = Pace(**pace_of(session, settings)), code_key(package(contract))
+    delivery = delivery_parameters(settings, foundation, access, code_key=key, pace=pace, log=first)
     handed_over = {name: before.get(name, "") for name in ("ForwardUntil", "TakenOverAt")}
     mask_key = mask_key_version(session, settings, contract)
     wanted: dict[Part, dict[str, str]] = {
@@ -166,10 +167,12 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
         "observe": observe_parameters(settings, foundation, found.get("delivery", {}), others)
         | shared_topic(session, settings),
     }
+    if settings.raw_parquet and not settings.source:
+        wanted["parquet"] = parquet_parameters(settings)
     shown = []
     for part, parameters in wanted.items():
         name = stack_name(settings, part)
-        template = _body(session, settings, part, others if part != "foundation" else ())
+        template = _body(session, settings, part, () if part in ("foundation", "parquet") else others)
         bucket = found.get("foundation", {}).get("CodeBucketName", "")
         changes = preview_stack(session, name, template, parameters, tags=tags(settings), bucket=bucket)
         changes.insert(0, "stack", name)
@@ -236,12 +239,12 @@ def policy(
 
 
 def exists(session: boto3.Session, settings: Settings, part: Part) -> bool:
-    """Whether a stack is deployed: `foundation`, `access`, `delivery`, `observe` or `schedule`."""
+    """Whether a stack is deployed: one of `ALL_PARTS`."""
     return stack_exists(session, stack_name(settings, part))
 
 
 def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str, str]:
-    """The outputs of a stack: `foundation`, `access`, `delivery`, `observe` or `schedule`.
+    """The outputs of a stack: one of `ALL_PARTS`.
 
     Raises:
         NotFoundError: It is not deployed; the hint says how to do that.
@@ -256,6 +259,12 @@ def outputs(session: boto3.Session, settings: Settings, part: Part) -> dict[str,
         shared = stack_outputs(session, stack_name(replace(settings, source=""), part))
         found = {name: shared[name] for name in _SHARED if name in shared} | found
     return _with_stream(session, found) if found.get("SourceOrigin") == ADOPTED else found
+
+
+def parquet_outputs(session: boto3.Session, settings: Settings) -> dict[str, str]:
+    """The outputs of the bucket for plain Parquet, which all sources share; empty if there is none."""
+    name = stack_name(replace(settings, source=""), "parquet")
+    return stack_outputs(session, name) if stack_exists(session, name) else {}
 
 
 def deploy_part(

@@ -22,6 +22,7 @@ from dynaberg.layers import (
     MERGED_SEQUENCE_NUMBER,
     MERGED_SNAPSHOT,
     NO_SEQUENCE_NUMBER,
+    follow_parquet,
     refresh,
     unmerged_changes,
 )
@@ -107,6 +108,7 @@ def apply_retention(
     if (plan["action"] == GONE).any():
         properties = {HISTORY_BEGINS: work.cut.isoformat()}
         rewrite(log, lambda: work.old_files(log), Folding(plan, contract.key), properties)
+        follow_parquet(session, settings, contract)
     return _by_day(plan)
 
 

@@ -14,6 +14,7 @@ from dynaberg.erasure.report import COLUMNS, ForgetReport
 from dynaberg.erasure.rewriting import rewrite
 from dynaberg.erasure.stores import (
     ERROR_BUCKET,
+    PARQUET,
     QUEUES,
     RESULTS,
     STREAM,
@@ -21,11 +22,13 @@ from dynaberg.erasure.stores import (
     clean_errors,
     clean_queues,
     clean_results,
+    find_copies,
     read_stream,
     records_of,
 )
 from dynaberg.erasure.wanted import Wanted, key_in
 from dynaberg.errors import DynabergError, NotFoundError
+from dynaberg.layers import follow_parquet
 from dynaberg.upkeep import maintenance
 
 if TYPE_CHECKING:
@@ -127,6 +130,7 @@ class Search:
         return {
             ERROR_BUCKET: clean_errors(session, settings, matches, removing=removing),
             QUEUES: clean_queues(session, settings, matches, removing=removing),
+            PARQUET: find_copies(session, settings, self.wanted),
             STREAM: read_stream(session, settings, matches),
             RESULTS: clean_results(session, settings, self._results_until(), removing=removing),
         }
@@ -160,6 +164,7 @@ class Search:
         for place in found.places:
             if place.contract and place.kind != OTHER:
                 self._rewrite(place.name, self.wanted.seen_by(place.contract))
+        follow_parquet(self._session, self._settings, self.wanted.contract)
         for place in found.places:
             if place.kind == STAGED:
                 self._drop(place.name)

@@ -21,8 +21,9 @@ from dynaberg.delivery import (
     queue_depths,
     remove,
 )
-from dynaberg.erasure.wanted import Matcher
+from dynaberg.erasure.wanted import Matcher, Wanted
 from dynaberg.functions.tombstones import PREFIX as TOMBSTONES
+from dynaberg.layers import parquet_rows
 from dynaberg.source import oldest_moment, read_changes
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 ERROR_BUCKET, RESULTS, QUEUES, STREAM = "error bucket", "query results", "queues", "change stream"
+PARQUET = "raw Parquet"
 _BACKFILLS = "backfills/"
 _GZIP = b"\x1f\x8b"
 _THREADS = 16
@@ -210,6 +212,22 @@ def clean_results(session: boto3.Session, settings: Settings, until: datetime, *
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(lambda key: s3.delete_object(Bucket=bucket, Key=key), keys))
     return Found(len(keys), "all results up to then, because any may hold it" if keys else "")
+
+
+def find_copies(session: boto3.Session, settings: Settings, wanted: Wanted) -> Found:
+    """Find rows in the plain Parquet files of the change logs, which follow when those are written again.
+
+    Args:
+        session: Open boto3 session.
+        settings: The stacks' name.
+        wanted: The items.
+    """
+    count = 0
+    for each in wanted.contract.of_source:
+        seen = wanted.seen_by(each)
+        for rows in parquet_rows(session, settings, each):
+            count += len(seen.with_keys(seen.keys_in(rows)).rows_of(rows))
+    return Found(count)
 
 
 def read_stream(session: boto3.Session, settings: Settings, matches: Matcher) -> Found:

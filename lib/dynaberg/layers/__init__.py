@@ -17,6 +17,14 @@ from dynaberg.layers.latest import (
 )
 from dynaberg.layers.log_progress import Unmerged, unmerged_changes
 from dynaberg.layers.packed import count_packed, unpack_frame, unpack_rows
+from dynaberg.layers.raw_parquet import (
+    check_parquet,
+    follow_parquet,
+    parquet_address,
+    parquet_rows,
+    put_parquet_tables,
+    write_parquet,
+)
 from dynaberg.layers.references import load_reference
 from dynaberg.layers.refresh import merge_of, refresh
 from dynaberg.layers.schema_drift import find_drift, proposals
@@ -34,11 +42,13 @@ __all__ = [
     "begun_changes",
     "change_columns",
     "check_columns",
+    "check_parquet",
     "count_packed",
     "create_tables",
     "describe_masks",
     "fill_gained",
     "find_drift",
+    "follow_parquet",
     "gained_columns",
     "latest_changes",
     "latest_rows",
@@ -46,10 +56,14 @@ __all__ = [
     "load_reference",
     "merge_of",
     "names_at",
+    "parquet_address",
+    "parquet_rows",
     "proposals",
+    "put_parquet_tables",
     "refresh",
     "sort_changes",
     "unmerged_changes",
     "unpack_frame",
     "unpack_rows",
+    "write_parquet",
 ]

@@ -72,7 +72,11 @@ def deploy_schedule(
         "AlarmTopicArn": observe["AlarmTopicArn"],
         "LogRetentionDays": str(settings.log_retention_days),
     }
-    parameters |= _pace(pace) | _code(session, settings, contracts, foundation["CodeBucketName"])
+    parameters |= (
+        _copies(session, settings)
+        | _pace(pace)
+        | _code(session, settings, contracts, foundation["CodeBucketName"])
+    )
     return deploy.deploy_part(session, settings, "schedule", parameters)
 
 
@@ -87,7 +91,12 @@ def update_schedule(session: boto3.Session, settings: Settings, contracts: Seque
     before = deploy.stack_parameters(session, deploy.stack_name(settings, "schedule"))
     if before:
         code = _code(session, settings, contracts, before["CodeBucketName"])
-        deploy.deploy_part(session, settings, "schedule", before | code)
+        deploy.deploy_part(session, settings, "schedule", before | code | _copies(session, settings))
+
+
+def _copies(session: boto3.Session, settings: Settings) -> dict[str, str]:
+    """Where the change logs are copied to; empty if they are not."""
+    return {"ParquetBucketName": deploy.parquet_outputs(session, settings).get("ParquetBucketName", "")}
 
 
 def _code(

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def make_plan(session: boto3.Session, settings: Settings, contracts: Sequence[Contract]) -> str:
-    """What a run does: the refresh of each table that is deployed, and then the curated builds in order.
+    """What a run does: the refresh of each table that is deployed, then the curated builds in order.
+
+    If the project's raw rows are kept as plain Parquet, too, the change logs are copied after that.
 
     Args:
         session: Open boto3 session.
@@ -36,4 +38,5 @@ def make_plan(session: boto3.Session, settings: Settings, contracts: Sequence[Co
         if not contract.is_rest and {contract.table, contract.log_name} <= {*existing}
     ]
     builds = [build.to_json() for build in builds_in_order(session, settings)]
-    return json.dumps({"merges": merges, "builds": builds}, sort_keys=True)
+    copies = [each.log_name for each in contracts if settings.raw_parquet and each.log_name in existing]
+    return json.dumps({"merges": merges, "builds": builds, "copies": copies}, sort_keys=True)

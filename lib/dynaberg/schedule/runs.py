@@ -34,7 +34,8 @@ def read_runs(
 
     Returns:
         One row per run and table, the latest run first: started (UTC), table, action (`none`, `incremental`,
-        `full`, or of a curated table `unchanged`, `created`, `replaced`, `merged`), rows (written),
+        `full`, of a curated table `unchanged`, `created`, `replaced`, `merged`, or of a change log `copied`),
+        rows (written),
         bytes_scanned, cost_usd (Decimal, at list prices), seconds, attempts, outcome (`ok`, `failed: …`, or
         `busy` if the run before was not over), run.
 

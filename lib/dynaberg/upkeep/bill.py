@@ -45,6 +45,7 @@ def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
         buffer_seconds=_buffer_seconds(session, settings),
         queries=_queries(session, settings),
         writes=True,
+        raw_parquet=bool(deploy.parquet_outputs(session, settings)),
     )
     return cost.estimate(settings.stream_type, workload)
 

@@ -47,6 +47,7 @@ class Workload:
         query_bytes: Bytes that all of those queries scan in total.
         kms_keys: Customer managed KMS keys.
         writes: Whether the changes' own writes are counted, too.
+        raw_parquet: Whether the change log is kept as plain Parquet, too.
     """
 
     changes: Decimal
@@ -60,6 +61,7 @@ class Workload:
     query_bytes: int = 0
     kms_keys: int = 0
     writes: bool = False
+    raw_parquet: bool = False
 
     @property
     def months(self) -> Decimal:
@@ -81,6 +83,7 @@ def estimate_cost(
     queries_per_day: int = 0,
     query_bytes_per_day: int = 0,
     kms_keys: int = 0,
+    raw_parquet: bool = False,
 ) -> pd.DataFrame:
     """Estimate a month's bill for both patterns, and for zero-ETL in comparison.
 
@@ -97,6 +100,7 @@ def estimate_cost(
         queries_per_day: Athena queries of the analysts.
         query_bytes_per_day: Bytes that those queries scan.
         kms_keys: Customer managed KMS keys of the deployment.
+        raw_parquet: Whether the change log is kept as plain Parquet, too.
 
     Returns:
         One row for each line of the bill: pattern, service, counted, quantity, unit, unit_price_usd and
@@ -132,6 +136,7 @@ def estimate_cost(
         queries=int(queries_per_day * days),
         query_bytes=int(query_bytes_per_day * days),
         kms_keys=kms_keys,
+        raw_parquet=bool(raw_parquet),
     )
     bills = [estimate(pattern, month) for pattern in PATTERNS]
     return pd.concat(bills, ignore_index=True).rename(columns={"usd": "usd_per_month"})
@@ -203,6 +208,7 @@ def _lines(pattern: str, w: Workload) -> Iterator[Line]:
         yield from _delivery(w)
         yield from _watching(pattern, w)
         yield from _schedule(w) if w.runs else ()
+        yield from _copies(w) if w.raw_parquet else ()
     scanned = Decimal(max(w.query_bytes, w.queries * LEAST_QUERY_BYTES))
     yield "athena-scan", "queries of the analysts", scanned / (1000 * GB)
     if w.kms_keys:
@@ -256,7 +262,7 @@ def _delivery(w: Workload) -> Iterator[Line]:
     yield "firehose-iceberg", "change rows taken in", w.changes * _row_bytes(w) / GB
     polls = w.hours * assumed("sqs_polls_per_hour")
     yield "sqs-request", "polls of the two queues, idle or not", polls
-    log_bytes = w.changes * _row_bytes(w) * assumed("parquet_bytes_per_row_byte")
+    log_bytes = _log_bytes(w)
     # Whatever the age of the log: what came since the last refresh, and in the hour before; or all of it.
     again = _HOURS_READ_AGAIN / w.hours if w.hours else Decimal(1)
     scanned = log_bytes * min(1 / max(w.refreshes, Decimal(1)) + again, Decimal(1))
@@ -267,7 +273,7 @@ def _delivery(w: Workload) -> Iterator[Line]:
 
 def _storage(w: Workload, *, history: bool) -> Iterator[Line]:
     """Storage at the end of the period, for its change log and the current table; and their maintenance."""
-    log_bytes = w.changes * _row_bytes(w) * assumed("parquet_bytes_per_row_byte") if history else Decimal(0)
+    log_bytes = _log_bytes(w) if history else Decimal(0)
     seconds = max(w.buffer_seconds, 1) if history else 3600 / assumed("zero_etl_refreshes_per_hour")
     commits = min(w.changes, w.hours * 3600 / seconds) + w.refreshes
     per_day = commits / max(w.hours / 24, Decimal(1))
@@ -295,6 +301,16 @@ def _schedule(w: Workload) -> Iterator[Line]:
     yield "cloudwatch-alarm", "alarms of the schedule", alarms * w.months
 
 
+def _copies(w: Workload) -> Iterator[Line]:
+    """The files of the change log once more; those that a compaction wrote are copied in place of the others.
+
+    Nothing is scanned, and reading within a Region costs next to nothing.
+    """
+    commits = min(w.changes, w.hours * 3600 / max(w.buffer_seconds, 1))
+    yield "s3-storage", "plain Parquet of the change log", _log_bytes(w) / GB * w.months
+    yield "s3-put", "files copied as plain Parquet", commits + (w.runs or w.refreshes)
+
+
 @cache
 def _alarms(pattern: str) -> list[str]:
     """The alarms that the template creates in a pattern."""
@@ -313,6 +329,10 @@ def _images_bytes(w: Workload) -> Decimal:
 
 def _row_bytes(w: Workload) -> Decimal:
     return w.item_bytes * assumed("row_bytes_per_item_byte") + assumed("row_overhead_bytes")
+
+
+def _log_bytes(w: Workload) -> Decimal:
+    return w.changes * _row_bytes(w) * assumed("parquet_bytes_per_row_byte")
 
 
 def _current_bytes(w: Workload) -> Decimal:

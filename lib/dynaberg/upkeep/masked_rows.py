@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dynaberg import catalog, upkeep
 from dynaberg.errors import NotReadyError, SettingsError
 from dynaberg.functions.statements.merges import KEEPS_LATEST
-from dynaberg.layers import MASKS_APPLIED, describe_masks
+from dynaberg.layers import MASKS_APPLIED, describe_masks, follow_parquet
 from dynaberg.masks import Masking, mask_keys, needs_key, renewed_hashes
 from dynaberg.source import scan_items
 
@@ -127,6 +127,8 @@ def mask_rows(
             lines += _lines(work, before, _ages(session, settings, table))
             if writes:
                 describe_masks(table, each, keys[0].version if keys else 1)
+    if writes:
+        follow_parquet(session, settings, contracts[0])
     return pd.DataFrame(lines, columns=COLUMNS)
 
 

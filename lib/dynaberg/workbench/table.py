@@ -19,6 +19,7 @@ from dynaberg.workbench.column_changes import change_columns, plan_changes, prev
 from dynaberg.workbench.connection import Connection, Place
 from dynaberg.workbench.iceberg_table import IcebergTable
 from dynaberg.workbench.masks import TableMasks
+from dynaberg.workbench.parquet import TableParquet
 
 if TYPE_CHECKING:
     import pyiceberg.table
@@ -55,6 +56,11 @@ class Table(IcebergTable):
     def masks(self) -> TableMasks:
         """The masks of rows that are in the tables already, their key, and the values behind tokens."""
         return TableMasks(lambda: self._place)
+
+    @property
+    def parquet(self) -> TableParquet:
+        """The change log as plain Parquet files, too."""
+        return TableParquet(lambda: self._place)
 
     # delivery into the change log
 
@@ -134,14 +140,10 @@ class Table(IcebergTable):
         return delivery.failures(*self._place)
 
     def wait_for_failures(self, changes: int, *, timeout: float = 180) -> pd.DataFrame:
-        """Wait until so many changes have failed, and list them; for tests of failures.
-
-        Args:
-            changes: How many at least.
-            timeout: Deadline in seconds.
+        """Wait until at least so many changes have failed, and list them; for tests of failures.
 
         Raises:
-            NotReadyError: Fewer have failed by the deadline.
+            NotReadyError: Fewer have failed after `timeout` seconds.
         """
         return delivery.wait_for_failures(*self._place, changes, timeout=timeout)
 
@@ -158,11 +160,9 @@ class Table(IcebergTable):
         return delivery.replay_errors(*self._place)
 
     def replay_stream(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
-        """Read a time range of the change stream again, and send what is missing from the change log.
+        """Read a time range of the change stream again (timezone-aware, by default all that it holds).
 
-        Args:
-            since: Timezone-aware; by default the oldest change that the stream holds.
-            until: Timezone-aware; by default now.
+        What is missing from the change log is sent.
         """
         return delivery.replay_stream(*self._place, since=since, until=until)
 
@@ -243,6 +243,7 @@ class Table(IcebergTable):
         """
         changes = Changes(rename or {}, widen or {}, drop)
         self.contract, done = change_columns(self._connection, self.contract, columns, changes, confirm)
+        layers.follow_parquet(*self._place)
         return done
 
     def preview_evolve(

@@ -244,6 +244,7 @@ class Workbench:
         for session, settings, contract in self._connection.places(named):
             layers.create_tables(session, settings, contract)
             done.append(deploy.deploy_firehose(session, settings, contract, **pace))
+            layers.put_parquet_tables(session, settings, contract)
         update_schedule(self._connection)
         return pd.concat([*done, *self._connection.left_out(named)], ignore_index=True)
 

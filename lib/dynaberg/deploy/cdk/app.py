@@ -32,6 +32,7 @@ from dynaberg.deploy import (
     foundation_parameters,
     observe_parameters,
     package,
+    parquet_parameters,
 )
 from dynaberg.deploy.cdk.table_resources import table_resources
 from dynaberg.settings import Settings, load_settings
@@ -82,7 +83,8 @@ def build(app: App) -> dict[str, Stack]:
         app: The app; its context is `cdk.context.json` and the options `-c key=value`.
 
     Returns:
-        The stacks in the order in which they are deployed: foundation, tables, access, delivery, observe.
+        The stacks in the order in which they are deployed: foundation, tables, access, delivery, observe; and
+        parquet, by its setting.
     """
     settings = settings_of(app)
     contract = _contract(settings)
@@ -91,9 +93,10 @@ def build(app: App) -> dict[str, Stack]:
     keyed = contract.needs_mask_key
     foundation, delivery = Imports(settings, "foundation"), Imports(settings, "delivery", others)
     access = Imports(settings, "access", others, keyed_masks=keyed)
+    more: tuple[deploy.Part, ...] = ("parquet",) if settings.raw_parquet else ()
     stacks = {
         part: Stack(app, f"{settings.name}-{part}", tags=deploy.tags(settings))
-        for part in ("foundation", "tables", "access", "delivery", "observe")
+        for part in ("foundation", "tables", "access", "delivery", "observe", *more)
     }
     for before, after in itertools.pairwise(stacks.values()):
         after.add_stack_dependency(before)
@@ -104,6 +107,8 @@ def build(app: App) -> dict[str, Stack]:
     delivered = _delivery(stacks["delivery"], settings, contract, foundation, access)
     _include(stacks, "delivery", delivered, others)
     _include(stacks, "observe", observe_parameters(settings, foundation, delivery, others), others)
+    for part in more:
+        _include(stacks, part, parquet_parameters(settings))
     return stacks
 
 

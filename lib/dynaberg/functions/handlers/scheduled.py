@@ -1,7 +1,7 @@
 """The schedule's function: one turn of a run, called by a state machine until the run has ended.
 
 Environment: `TABLE_BUCKET_ARN`, `NAMESPACE`, `CATALOG`, `WORK_GROUP`, `ERROR_BUCKET_NAME`, `PLANNED_AT`,
-`ATTEMPTS`, `LOCK_SECONDS`, `TURN_SECONDS`.
+`ATTEMPTS`, `LOCK_SECONDS`, `TURN_SECONDS`; `PARQUET_BUCKET_NAME`, if change logs are copied as plain Parquet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..error_bucket import log
-from ..schedule import Lake, Rules, build, refresh, take_turn
+from ..schedule import Lake, Rules, build, copy_log, refresh, take_turn
 from ..statements.builds import Build
 from ..statements.merges import Merge
 from .resources import client
@@ -38,6 +38,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         for each in builds
     }
     clients = {"athena": client("athena"), "s3": client("s3")}
+    bucket = os.environ.get("PARQUET_BUCKET_NAME", "")
+    jobs |= {
+        name: partial(copy_log, lake=lake, s3=clients["s3"], log=name, bucket=bucket)
+        for name in plan["copies"]
+        if bucket
+    }
     waits_for = {each.name: each.inputs for each in builds}
     state = take_turn(jobs, _rules(), clients, event, waits_for)
     log("ERROR" if state["status"] == "failed" else "INFO", "a turn of the schedule", **_facts(event, state))

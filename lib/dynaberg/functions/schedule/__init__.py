@@ -7,7 +7,24 @@ keeps them from working meanwhile.
 from . import lock, records
 from .building import build
 from .lake import Lake
+from .mirror import BusyError, LogFile, Mirror, Mirrored, NeedsNotebookError, copy_log, day_of, partition_of
 from .refreshing import refresh
 from .run import Rules, take_turn
 
-__all__ = ["Lake", "Rules", "build", "lock", "records", "refresh", "take_turn"]
+__all__ = [
+    "BusyError",
+    "Lake",
+    "LogFile",
+    "Mirror",
+    "Mirrored",
+    "NeedsNotebookError",
+    "Rules",
+    "build",
+    "copy_log",
+    "day_of",
+    "lock",
+    "partition_of",
+    "records",
+    "refresh",
+    "take_turn",
+]

@@ -26,7 +26,8 @@ class Outcome:
     """What a job did.
 
     Attributes:
-        action: `none`, `incremental`, `full`, `unchanged`, `created`, `replaced` or `merged`.
+        action: `none`, `incremental`, `full`, `unchanged`, `created`, `replaced`, `merged`
+            or `copied`.
         rows: How many rows it wrote.
     """
 

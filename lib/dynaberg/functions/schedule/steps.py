@@ -51,6 +51,11 @@ class Steps:
         return _digest(self._job)[:8]
 
     @property
+    def is_over(self) -> bool:
+        """Whether this invocation has waited for as long as it may."""
+        return time.monotonic() > self._until
+
+    @property
     def statements(self) -> list[int]:
         """The bytes that each statement so far has scanned; Athena bills each by itself."""
         return [step["bytes"] for step in self.done.values() if isinstance(step, dict) and "bytes" in step]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from local_aws.athena.dialect import QueryError
-from local_aws.athena.tables import metadata_tables, time_travel
+from local_aws.athena.tables import hive_tables, metadata_tables, time_travel
 from local_aws.athena.tables.catalog import Catalogs
 from local_aws.athena.tables.engine import Engine
 from local_aws.athena.tables.stand_ins import Tables
@@ -114,6 +114,10 @@ def qualify(context: Context, tree: Node) -> None:
             name = resolve(context, plain)
             table = context.catalogs.load(name.catalog, name.database, name.table, node)
             replace_by_rows(context, node, metadata_tables.rows_of(table, kind.lower(), node))
+        elif (node.catalog or context.catalog).lower() in hive_tables.OWN_CATALOG:
+            database = (node.db or context.database).lower()
+            rows = hive_tables.rows_of(context.cursor, context.catalogs, database, node)
+            replace_by_rows(context, node, rows)
         else:
             pin(context, node)
 
@@ -159,10 +163,13 @@ def pin(context: Context, node: exp.Table) -> None:
         )
 
 
-def replace_by_rows(context: Context, node: exp.Table, rows: pa.Table) -> None:
-    """Puts rows in memory in the place of a table, under a name that is never used again."""
+def replace_by_rows(context: Context, node: exp.Table, rows: pa.Table | str) -> None:
+    """Puts rows in memory, or a query, in the place of a table, under a name that is never used again."""
     view = f"{VIEW}{next(VIEWS)}"
-    context.cursor.register(view, rows)
+    if isinstance(rows, str):
+        context.cursor.execute(f"CREATE TEMP VIEW {view} AS {rows}")
+    else:
+        context.cursor.register(view, rows)
     alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name, quoted=True))
     node.replace(exp.Table(this=exp.to_identifier(view), alias=alias))
 

@@ -1,0 +1,66 @@
+"""Tables of the account's own Glue catalog over Parquet files in S3, partitioned by projection.
+
+DuckDB reads the files, finds columns by their names, and leaves out the folders that a query does not want.
+Source: Amazon Athena User Guide, "Set up partition projection".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from local_aws.athena.dialect import QueryError, literal, quoted
+from local_aws.athena.tables.catalog import Catalogs
+
+OWN_CATALOG = ("", "awsdatacatalog")
+
+
+def rows_of(cursor: duckdb.DuckDBPyConnection, catalogs: Catalogs, database: str, node: exp.Table) -> str:
+    """DuckDB's query for all rows of a table.
+
+    Args:
+        cursor: The query's own.
+        catalogs: Where Glue is asked.
+        database: The table's database.
+        node: The table as it is written.
+
+    Raises:
+        QueryError: There is no such table, or it is of another kind.
+    """
+    name = f"awsdatacatalog.{database}.{node.name.lower()}"
+    found = catalogs.glue_table(database, node.name.lower())
+    if found is None:
+        raise QueryError("TABLE_NOT_FOUND", f"Table '{name}' does not exist", node)
+    given = found.get("Parameters", {})
+    template = given.get("storage.location.template")
+    if given.get("projection.enabled") != "true" or not template:
+        raise QueryError("NOT_SUPPORTED", f"Locally, {name} needs partition projection and Parquet", node)
+    return select(cursor, found, template)
+
+
+def select(cursor: duckdb.DuckDBPyConnection, table: dict[str, Any], template: str) -> str:
+    """The rows of a table's files in the folders that its template describes, with its columns and types."""
+    pattern = re.sub(r"\\\$\\\{\w+\\\}", "[^/]+", re.escape(template)) + ".*"
+    glob = f"SELECT file FROM glob({literal(template.partition('$')[0] + '**')}) ORDER BY file"  # noqa: S608
+    files = [file for (file,) in cursor.execute(glob).fetchall() if re.fullmatch(pattern, file)]
+    source, there = "(SELECT 1)", set[str]()
+    if files:
+        names = ", ".join(map(literal, files))
+        options = "union_by_name = true, hive_partitioning = true, hive_types_autocast = false"
+        source = f"read_parquet([{names}], {options})"
+        there = set(cursor.sql(f"SELECT * FROM {source}").columns)  # noqa: S608
+    columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]
+    shown = (f"{value(each, there)} AS {quoted(each['Name'])}" for each in columns)
+    return f"SELECT {', '.join(shown)} FROM {source}{'' if files else ' WHERE false'}"  # noqa: S608
+
+
+def value(column: dict[str, Any], there: set[str]) -> str:
+    """A column as Athena reads it: NULL where no file has it, and moments to the millisecond."""
+    kind = exp.DataType.build(column["Type"], dialect="hive").sql("duckdb")
+    name = quoted(column["Name"]) if column["Name"] in there else "NULL"
+    if kind == "TIMESTAMP" and name != "NULL":
+        name = f"date_trunc('milliseconds', {name})"
+    return f"CAST({name} AS {kind})"
