@@ -363,7 +363,7 @@ class Workbench:
 
     # the bill and the clean-up
 
-    def estimate_cost(self, changes_per_day: int, item_bytes: int = 1_000, **workload: int) -> pd.DataFrame:
+    def estimate_cost(self, changes_per_day: int, item_bytes: int = 1_000, **workload: Any) -> pd.DataFrame:
         """A month's bill for both patterns, and for zero-ETL in comparison, from dated list prices.
 
         Args:

@@ -20,7 +20,8 @@ from dynaberg import aws, catalog, deploy, erasure, layers, sql, upkeep
 from dynaberg.contracts import Contract
 from dynaberg.delivery import wait_for_delivery
 from dynaberg.errors import NotFoundError, NotReadyError
-from dynaberg.functions.schedule import BusyError, Lake, Mirror, NeedsNotebookError
+from dynaberg.functions.schedule import BusyError, Lake, Mirror
+from dynaberg.functions.schedule.mirror import NeedsNotebookError
 from local_aws.s3tables.maintenance.compaction import compact
 
 Make = Callable[..., Any]

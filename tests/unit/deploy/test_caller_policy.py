@@ -36,7 +36,7 @@ UNUSED = re.compile(
     r"|DeleteBucket(Analytics|Cors|Metrics|Website)|PutObjectAcl|REST|s3:DeleteObject|s3:PutObject|s3:GetObject"
     r"|MultipartUpload|s3:.*ObjectLockConfiguration|ContributorInsights$|UpdateTimeToLive"
     r"|PutTableBucket(Storage|Metrics|Maintenance)|DeleteTableBucketMetrics|RuntimeManagement|Recursion"
-    r"|TableBucketReplication|s3:GetBucketLocation|SetSubscription"
+    r"|TableBucketReplication|s3:GetBucketLocation|SetSubscription|glue:\w+Connection"
 )
 WITH_THE_KEY_TO_DEPLOY = {"kms:CreateGrant", "kms:DescribeKey"}
 

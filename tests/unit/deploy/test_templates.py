@@ -426,6 +426,7 @@ OUTPUTS = {
         "BackfillQueueUrl",
     ],
     "observe": ["AlarmTopicArn", "DashboardName"],
+    "parquet": ["ParquetBucketName", "ParquetDatabaseName", "ParquetReaderPolicyArn"],
     "schedule": ["StateMachineArn", "ScheduleName", "FunctionName"],
 }
 

@@ -70,7 +70,7 @@ def test_every_price_is_text_with_its_source_and_how_it_was_seen(key: str) -> No
 
 
 def test_every_price_is_used() -> None:
-    everything = replace(MONTH, kms_keys=1, writes=True, queries=1, runs=Decimal(1))
+    everything = replace(MONTH, kms_keys=1, writes=True, queries=1, runs=Decimal(1), raw_parquet=True)
     used = {key for pattern in cost.PATTERNS for key, _, _ in cost._lines(pattern, everything)}
     of_a_backfill, while_idle = {"dynamodb-read"}, {"secret"}
     assert used | of_a_backfill | while_idle == set(FILE["prices"])
@@ -137,6 +137,17 @@ def test_a_schedule_costs_its_runs_and_its_alarms() -> None:
     for bill in (without, with_one):
         assert line(bill, pattern="dynamodb", counted="refreshes of the current table")["quantity"] == 0
     assert not [counted for counted in without["counted"] if "schedule" in counted]
+
+
+def test_plain_parquet_costs_its_storage_and_its_files_and_nothing_is_scanned() -> None:
+    for pattern in ("dynamodb", "kinesis"):
+        with_it = cost.estimate(pattern, replace(MONTH, raw_parquet=True))
+        lines = with_it[with_it["service"] == "S3"].set_index("counted")
+        assert len(with_it) == len(cost.estimate(pattern, MONTH)) + 2
+        stored = line(with_it, counted="tables")["quantity"] - cost._current_bytes(MONTH) / cost.GB
+        assert abs(lines.loc["plain Parquet of the change log", "quantity"] - stored) < Decimal("0.001")
+        assert lines.loc["files copied as plain Parquet", "quantity"] >= MONTH.refreshes
+    assert "S3" not in cost.estimate("zero-etl", replace(MONTH, raw_parquet=True))["service"].tolist()
 
 
 def test_what_has_an_idle_price_is_what_the_templates_make() -> None:

@@ -7,7 +7,7 @@ keeps them from working meanwhile.
 from . import lock, records
 from .building import build
 from .lake import Lake
-from .mirror import BusyError, LogFile, Mirror, Mirrored, NeedsNotebookError, copy_log, day_of, partition_of
+from .mirror import BusyError, LogFile, Mirror, Mirrored, copy_log, day_of, partition_of
 from .refreshing import refresh
 from .run import Rules, take_turn
 
@@ -17,7 +17,6 @@ __all__ = [
     "LogFile",
     "Mirror",
     "Mirrored",
-    "NeedsNotebookError",
     "Rules",
     "build",
     "copy_log",
