@@ -42,6 +42,7 @@ from dynaberg.masks import mask_key
 from dynaberg.settings import STREAM_TYPES, Settings
 from dynaberg.source.change_stream import read_changes
 from dynaberg.workbench.masks import TableMasks
+from dynaberg.workbench.parquet import TableParquet
 from dynaberg.workbench.schedule import Schedule
 from local_aws import Status
 
@@ -138,7 +139,7 @@ def recorded() -> Iterator[Calls]:
 # The library ------------------------------------------------------------------------------------
 
 
-PARTS_OF = {"masks": TableMasks, "schedule": Schedule}
+PARTS_OF = {"masks": TableMasks, "parquet": TableParquet, "schedule": Schedule}
 
 
 class Traced:
@@ -166,7 +167,9 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     """
     name = f"permitted-{stream_type}"
     names = {"name": name, "table_bucket_name": f"{name}-tables", "bucket_name": name}
-    settings = Settings(namespace="permitted", stream_type=stream_type, root=ROOT, protect=True, **names)
+    settings = Settings(
+        namespace="permitted", stream_type=stream_type, root=ROOT, protect=True, raw_parquet=True, **names
+    )
     contract = load_contract(ROOT / "data" / "tables" / "transactions.yaml")
     columns = (replace(c, mask="tokenise" if c.name == "customer_id" else c.mask) for c in contract.columns)
     contract = replace(contract, source_table=f"{name}-source", columns=tuple(columns))
@@ -202,6 +205,7 @@ def walk(calls: Calls, stream_type: str, folder: Path) -> set[str]:
     wb.table().freshness()
     wb.enable_cdc()  # with nothing to do
     wb.table().drift_report(), wb.table().evolve([]), wb.table().preview_evolve(rename={"status": "state"})
+    wb.table().parquet.write(), wb.table().parquet.check(), wb.table().parquet.address
     leave(calls, wb)
     wb.estimate_cost(1_000), wb.cost_so_far(), wb.list_resources()
     wb._traced._connection.settings = replace(settings, protect=False)
@@ -360,6 +364,7 @@ def test_every_call_fits_botocores_models(library: tuple[Calls, set[str]]) -> No
 # Made when something went wrong before, so not in a walk: by which method of a client.
 AFTER_AN_ACCIDENT = {
     "athena:StopQueryExecution": "pyathena",
+    "glue:BatchDeleteTable": "batch_delete_table",
     "cloudformation:ContinueUpdateRollback": "continue_update_rollback",
     "cloudformation:DescribeEvents": "describe_events",
     "dynamodb:ListTables": "list_tables",

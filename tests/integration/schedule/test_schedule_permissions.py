@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ def test_the_functions_role_is_what_it_calls(
     make_scheduled: Callable[[str], Scheduled], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = make_scheduled("rolesched")
+    found.pipeline = replace(found.pipeline, settings=replace(found.pipeline.settings, raw_parquet=True))
     session, settings = found.pipeline.session, found.pipeline.settings
+    deploy.deploy_firehose(session, settings, found.pipeline.contract, buffer_seconds=0)
     found.write_sql(by_day=BY_DAY)
     found.deploy()
     (tmp_path / "plan.json").write_text(make_plan(session, settings, [found.pipeline.contract]))
@@ -73,6 +76,9 @@ def test_the_functions_role_is_what_it_calls(
         for number, changes in enumerate(([item(1)], [item(2, "odd")], [item(2)])):
             with calls.paused():
                 found.deliver(*changes)
+                bucket = deploy.parquet_outputs(session, settings)["ParquetBucketName"]
+                # What is no file of the log any more, to be removed.
+                aws.client(session, "s3").put_object(Bucket=bucket, Key="transactions_changes/x", Body=b"")
             ends.append(run(number))
     resources.client.cache_clear()
     with_key = {"AccessMode": "lakeformation", "KmsKeyArn": "arn:aws:kms:r:1:key/1"}

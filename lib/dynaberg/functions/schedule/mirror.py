@@ -117,8 +117,8 @@ class Mirror:
             NeedsNotebookError: Files must be written anew, and there is no rewriter.
         """
         metadata, state = self.lake.load(self.log), self.state()
-        snapshot = metadata.get("current-snapshot-id")
-        if rewriter is None and state and state["snapshot"] == snapshot:
+        is_same = state and state["snapshot"] == metadata.get("current-snapshot-id")
+        if rewriter is None and state and is_same and not conflict(state["fields"], fields_of(metadata)):
             return Mirrored()
         place = self.s3, self.bucket, f"_locks/{self.log}.json", owner
         if not lock.take(*place, _LOCK_SECONDS):
