@@ -116,6 +116,13 @@ def test_an_unknown_setting_is_explained(project: Path) -> None:
         load_settings(project, colour="blue")
 
 
+@pytest.mark.parametrize("name", ["protect", "raw_parquet"])
+def test_what_is_on_or_off_is_a_truth_value(name: str) -> None:
+    assert getattr(Settings(), name) is False
+    with pytest.raises(SettingsError, match=f"`{name}` is 'yes'"):
+        Settings(**{name: "yes"})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("hours", [23, 8761, "24"])
 def test_kinesis_keeps_changes_for_a_day_to_a_year(hours: object) -> None:
     with pytest.raises(SettingsError, match="24 to 8760 hours"):

@@ -60,11 +60,6 @@ _SHARED = (
 def enable_cdc(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
     """Create the source table with its change stream, the table bucket, the namespace and the buckets.
 
-    Args:
-        session: An open session.
-        settings: The names.
-        contract: The source table and its key.
-
     Returns:
         One row per resource: resource, type, name, status, seconds.
 
@@ -87,10 +82,9 @@ def deploy_firehose(
 
     If the stream type of the settings differs from that of the deployment, the deployment switches over, and
     so does the foundation: the new path is up before the old one ends, and the change log stays. During the
-    switch a change may come on both paths and so be in the change log twice, under two change ids; the
-    current table has it once, and the order of one key's changes stays right (`functions/handover.py`
-    explains why). On the way back from Kinesis, everything that DynamoDB Streams holds, 24 hours of changes,
-    is read again.
+    switch a change may be in the change log twice, under two change ids; the current table has it once
+    (`functions/handover.py` explains why). On the way back from Kinesis, everything that DynamoDB Streams
+    holds, 24 hours of changes, is read again.
 
     Args:
         session: An open session.
@@ -106,7 +100,6 @@ def deploy_firehose(
     Raises:
         NotFoundError: There is no foundation yet.
         SettingsError: A buffer or a redrive setting out of range, or another access mode than the account's.
-        DeploymentError: CloudFormation could not create or update something.
     """
     pace = Pace(buffer_seconds, redrive_attempts, redrive_seconds)
     check_mode(find_integration(session), settings.deployed_access_mode)
@@ -131,8 +124,8 @@ def deploy_firehose(
     show_sources(session, settings)
     results = [access, delivery, observe]
     if settings.raw_parquet:
-        whole = replace(settings, source="")
-        results.append(_deploy(session, whole, "parquet", parquet_parameters(settings)))
+        parameters, whole = parquet_parameters(settings), replace(settings, source="")
+        results.append(_deploy(session, whole, "parquet", parameters))
     return pd.concat([result.resources for result in results], ignore_index=True)
 
 

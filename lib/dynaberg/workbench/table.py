@@ -392,8 +392,8 @@ class Table(IcebergTable):
         `state_as_of` stays exact from then on, and says where history begins.
 
         Args:
-            days: Whole days that stay as they are, today not counted.
-            confirm: The table's name, as a confirmation.
+            days: Whole days that stay, today not counted.
+            confirm: The table's name.
 
         Raises:
             SettingsError: The name does not match; nothing was changed.

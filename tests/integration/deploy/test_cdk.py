@@ -136,6 +136,8 @@ def expected_parameters(part: str, settings: Settings, folder: Path) -> dict[str
         return foundation_parameters(settings, contract)
     if part == "access":
         return access_parameters(settings, foundation, {}, log)
+    if part == "parquet":
+        return deploy.parquet_parameters(settings)
     if part == "observe":
         return observe_parameters(settings, foundation, delivery, others)
     key = code_key(folder)
@@ -159,6 +161,7 @@ CONTEXTS = {
     "kinds": {"table_name": "orders"},
     "kinds-kinesis": {"table_name": "orders", "stream_type": "kinesis"},
     "kinesis": {"stream_type": "kinesis", "retention_hours": "48", "alarm_email": "a@example.com"},
+    "plain Parquet": {"raw_parquet": "true"},
     "guarded": {"protect": "true", "kms_key_arn": KEY, "access_mode": "lakeformation", "analyst_arn": ROLE},
 }
 
@@ -168,12 +171,13 @@ def test_what_is_synthesized_is_the_templates(synthesize: Synthesize, context: d
     folder = synthesize(**context)
     typed: dict[str, Any] = {**context}
     typed |= {"retention_hours": 48} if "retention_hours" in context else {}
-    typed |= {"protect": True} if "protect" in context else {}
+    typed |= {name: True for name in ("protect", "raw_parquet") if name in context}
     settings = load_settings(synthesize.project, **NAMES, **typed, target="aws")  # type: ignore[attr-defined]
     others = [each.log_name for each in own_contract(settings).of_source[1:]]
-    for part in PARTS:
+    assert (folder / "synthesized-parquet.template.json").exists() == settings.raw_parquet
+    for part in (*PARTS, *(["parquet"] if settings.raw_parquet else [])):
         parameters = expected_parameters(part, settings, folder) | PSEUDO
-        body = template_body(deploy.TEMPLATES / f"{part}.yaml", others if part != "foundation" else ())
+        body = template_body(deploy.TEMPLATES / f"{part}.yaml", () if part in ("foundation", "parquet") else others)
         ours = resolved_resources(parse_template(body), parameters)
         theirs = plain(read(folder, part))
         theirs.setdefault("Parameters", {})

@@ -15,7 +15,11 @@ from sqlglot import exp
 from local_aws.athena.dialect import QueryError, literal, quoted
 from local_aws.athena.tables.catalog import Catalogs
 
-OWN_CATALOG = ("", "awsdatacatalog")
+
+def own_database(node: exp.Table, catalog: str, database: str) -> str:
+    """The database of a table that is in the account's own catalog; empty for any other."""
+    is_own = (node.catalog or catalog).lower() in ("", "awsdatacatalog")
+    return (node.db or database).lower() if is_own else ""
 
 
 def rows_of(cursor: duckdb.DuckDBPyConnection, catalogs: Catalogs, database: str, node: exp.Table) -> str:
@@ -44,7 +48,8 @@ def rows_of(cursor: duckdb.DuckDBPyConnection, catalogs: Catalogs, database: str
 def select(cursor: duckdb.DuckDBPyConnection, table: dict[str, Any], template: str) -> str:
     """The rows of a table's files in the folders that its template describes, with its columns and types."""
     pattern = re.sub(r"\\\$\\\{\w+\\\}", "[^/]+", re.escape(template)) + ".*"
-    glob = f"SELECT file FROM glob({literal(template.partition('$')[0] + '**')}) ORDER BY file"  # noqa: S608
+    folder = template.partition("$")[0].rpartition("/")[0]
+    glob = f"SELECT file FROM glob({literal(folder + '/**')}) ORDER BY file"  # noqa: S608
     files = [file for (file,) in cursor.execute(glob).fetchall() if re.fullmatch(pattern, file)]
     source, there = "(SELECT 1)", set[str]()
     if files:

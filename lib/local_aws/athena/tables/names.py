@@ -114,8 +114,7 @@ def qualify(context: Context, tree: Node) -> None:
             name = resolve(context, plain)
             table = context.catalogs.load(name.catalog, name.database, name.table, node)
             replace_by_rows(context, node, metadata_tables.rows_of(table, kind.lower(), node))
-        elif (node.catalog or context.catalog).lower() in hive_tables.OWN_CATALOG:
-            database = (node.db or context.database).lower()
+        elif database := hive_tables.own_database(node, context.catalog, context.database):
             rows = hive_tables.rows_of(context.cursor, context.catalogs, database, node)
             replace_by_rows(context, node, rows)
         else:
