@@ -132,11 +132,6 @@ def deploy_firehose(
 def preview(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
     """What `enable_cdc` and `deploy_firehose` would do now, stack by stack, without doing it.
 
-    Args:
-        session: An open session.
-        settings: The names, the stream type and the access mode.
-        contract: The table contract.
-
     Returns:
         One row per change: stack, action, resource, type, replacement; empty if nothing would change.
 

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pandas as pd
 
 from dynaberg import delivery, deploy, erasure, layers, past, proof, schedule
 from dynaberg.contracts import Changes, Contract
 from dynaberg.erasure import ForgetReport
 from dynaberg.proof import ReconcileReport
-from dynaberg.settings import Settings
 from dynaberg.workbench.backfill import BackfillReport, Ending, backfill, preview_backfill
 from dynaberg.workbench.column_changes import change_columns, plan_changes, preview_changes
 from dynaberg.workbench.connection import Connection, Place
@@ -40,11 +38,11 @@ class Table(IcebergTable):
         self.contract = contract
 
     @property
-    def _place(self) -> tuple[boto3.Session, Settings, Contract]:
+    def _place(self) -> Place:
         return self._connection.place_of(self.contract)
 
     @property
-    def _reading_place(self) -> tuple[boto3.Session, Settings, Contract]:
+    def _reading_place(self) -> Place:
         return self._connection.reading_place_of(self.contract)
 
     @property

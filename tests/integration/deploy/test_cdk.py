@@ -177,7 +177,9 @@ def test_what_is_synthesized_is_the_templates(synthesize: Synthesize, context: d
     assert (folder / "synthesized-parquet.template.json").exists() == settings.raw_parquet
     for part in (*PARTS, *(["parquet"] if settings.raw_parquet else [])):
         parameters = expected_parameters(part, settings, folder) | PSEUDO
-        body = template_body(deploy.TEMPLATES / f"{part}.yaml", () if part in ("foundation", "parquet") else others)
+        body = template_body(
+            deploy.TEMPLATES / f"{part}.yaml", () if part in ("foundation", "parquet") else others
+        )
         ours = resolved_resources(parse_template(body), parameters)
         theirs = plain(read(folder, part))
         theirs.setdefault("Parameters", {})
