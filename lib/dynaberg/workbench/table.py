@@ -16,8 +16,7 @@ from dynaberg.workbench.backfill import BackfillReport, Ending, backfill, previe
 from dynaberg.workbench.column_changes import change_columns, plan_changes, preview_changes
 from dynaberg.workbench.connection import Connection, Place
 from dynaberg.workbench.iceberg_table import IcebergTable
-from dynaberg.workbench.masks import TableMasks
-from dynaberg.workbench.parquet import TableParquet
+from dynaberg.workbench.table_parts import TableMasks, TableParquet
 
 if TYPE_CHECKING:
     import pyiceberg.table

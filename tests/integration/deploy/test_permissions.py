@@ -41,9 +41,8 @@ from dynaberg.functions.handlers import forwarder, redrive, resources, transform
 from dynaberg.masks import mask_key
 from dynaberg.settings import STREAM_TYPES, Settings
 from dynaberg.source.change_stream import read_changes
-from dynaberg.workbench.masks import TableMasks
-from dynaberg.workbench.parquet import TableParquet
 from dynaberg.workbench.schedule import Schedule
+from dynaberg.workbench.table_parts import TableMasks, TableParquet
 from local_aws import Status
 
 ROOT = Path(__file__).resolve().parents[3]
