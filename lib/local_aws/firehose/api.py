@@ -32,7 +32,7 @@ from local_aws.firehose.stream import (
     stream_folders,
     validate_iceberg,
 )
-from local_aws.seams.firehose import stream_versions
+from local_aws.seams.firehose import StreamVersion, stream_versions
 from local_aws.wire import AwsError, Request, Response, Upstream, json_response
 
 TARGET = "Firehose_20150804."
@@ -106,9 +106,14 @@ class Firehose:
 
     async def _watch_streams(self) -> None:
         """Start the worker with the first delivery stream; CloudFormation changes them without a call."""
-        known: Mapping[Any, Any] = {}
+        known: set[StreamVersion] = set()
         while True:
             found = stream_versions()
+            for stream in found - known:
+                if stream.from_kinesis:
+                    # The others get theirs with their first record.
+                    folder = self._root / folder_name(stream.name, epoch_us(stream.created_at))
+                    folder.mkdir(exist_ok=True)
             if found and not self._worker.started:
                 self._worker.start()
             elif found != known:

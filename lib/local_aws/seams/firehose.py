@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 
-def stream_versions() -> Mapping[Any, tuple[Any, Any]]:
-    """When each delivery stream was made, and its version; to ask for each costs a thread of ministack's."""
+class StreamVersion(NamedTuple):
+    """What changes with every change of a delivery stream.
+
+    Attributes:
+        name: Its name.
+        created_at: Epoch seconds.
+        version: How often it was changed since.
+        from_kinesis: Whether it reads a Kinesis stream.
+    """
+
+    name: str
+    created_at: float
+    version: int
+    from_kinesis: bool
+
+
+def stream_versions() -> set[StreamVersion]:
+    """All delivery streams; to ask for each costs a thread of ministack's."""
     from ministack.services import firehose
 
-    return {scope: (one["created_at"], one["version"]) for scope, one in firehose._streams.all_items()}
+    return {
+        StreamVersion(one["name"], one["created_at"], one["version"], one["type"] == "KinesisStreamAsSource")
+        for one in firehose._streams.all_values()
+    }

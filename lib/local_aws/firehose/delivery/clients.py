@@ -64,18 +64,6 @@ class DeliveryClients:
         """The tables of a table bucket."""
         return TableBucket(arn, self._endpoint, self._region, self.client("s3tables"))
 
-    def streams_from_kinesis(self) -> list[str]:
-        """Names of the delivery streams that read a Kinesis stream."""
-        names: list[str] = []
-        while True:
-            start = {"ExclusiveStartDeliveryStreamName": names[-1]} if names else {}
-            answer = self.client("firehose").list_delivery_streams(
-                DeliveryStreamType="KinesisStreamAsSource", Limit=100, **start
-            )
-            names += answer["DeliveryStreamNames"]
-            if not answer["HasMoreDeliveryStreams"]:
-                return names
-
     def describe(self, name: str) -> DeliveryConfig | None:
         """How a delivery stream is set; None where it is gone or has no Iceberg destination."""
         firehose = self.client("firehose")

@@ -69,12 +69,6 @@ class DeliveryWorker:
     def _refresh(self) -> bool:
         """Start new streams, take over new settings, stop streams that are gone; whether all are known."""
         complete = True
-        try:
-            for name in self._clients.streams_from_kinesis():
-                self._make_folder(name)
-        except (AwsError, BotoCoreError, ClientError) as error:
-            complete = False
-            log.info("not every delivery stream is known: %s", error)
         folders = set(stream_folders(self._root))
         for folder in folders | self._deliveries.keys():
             try:
@@ -86,15 +80,6 @@ class DeliveryWorker:
                 complete = False
                 log.info("%s: %s", folder.name, error)
         return complete
-
-    def _make_folder(self, name: str) -> None:
-        """Make the folder of a stream that reads Kinesis; the others make theirs with their first record."""
-        if any(folder.name.rpartition("@")[0] == name for folder in self._deliveries):
-            return
-        config = self._clients.describe(name)
-        if config is not None:
-            folder = self._root / config.folder_name
-            folder.mkdir(exist_ok=True)
 
     def _settle(self, folder: Path, config: DeliveryConfig | None) -> None:
         delivery = self._deliveries.get(folder)
