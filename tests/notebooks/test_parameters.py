@@ -3,9 +3,11 @@
 import ast
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
+import pandas as pd
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -98,3 +100,17 @@ def test_the_check_comes_before_anything_is_created(notebook: str) -> None:
     kinds = [type(statement).__name__ for statement in first]
     before = kinds[: len(kinds) - kinds[::-1].index("Assert")]
     assert set(before) <= {"Import", "ImportFrom", "Assert"}
+
+
+@pytest.mark.parametrize(("approved", "words"), [(499, "Lower FLAGGED, or raise BURST"), (500, "")])
+def test_more_flags_than_payments_are_refused_before_one_is_set(approved: int, words: str) -> None:
+    (cell,) = [cell for cell in cells_of("05_time_travel") if "approved.head(FLAGGED)" in cell.source]
+    found = SimpleNamespace(df=pd.DataFrame({"transaction_id": range(approved)}))
+    wb = SimpleNamespace(query=lambda sql, parameters: found)
+    said = ""
+    try:
+        exec(cell.source, {"wb": wb, "FLAGGED": 400})
+    except AssertionError as error:
+        said = str(error)
+    assert said.startswith(words)
+    assert bool(said) == bool(words)
