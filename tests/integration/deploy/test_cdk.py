@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from cfnlint.api import lint
 
 import dynaberg
-from dynaberg import deploy, layers
+from dynaberg import aws, deploy, layers
 from dynaberg.contracts import Contract, project_contracts
 from dynaberg.contracts.contract import load_contract
 from dynaberg.deploy.cdk.table_resources import table_resources
@@ -251,8 +252,11 @@ def test_tables_that_share_a_source_are_deployed_together(local_aws: Status, syn
         wb.table(kind).refresh()
         assert wb.table(kind).reconcile().matches
         assert wb.query(f"SELECT pk FROM {kind}").df["pk"].tolist() == [f"one of {kind}"]
-    rest = wb.query("SELECT pk FROM synthesized_shop_other_changes").df
-    assert rest["pk"].tolist() == ["one of wishes"]
+
+    def rest() -> list[str]:
+        return wb.query("SELECT pk FROM synthesized_shop_other_changes").df["pk"].tolist()
+
+    aws.wait_for(lambda: rest() == ["one of wishes"], timeout=240, what="The item of no kind")
     wb.clean_up(confirm="synthesized", delete_items_of=["synthesized-shop"])
     assert wb.list_resources().empty
 
@@ -264,7 +268,8 @@ def bootstrap(session: boto3.Session, folder: Path) -> None:
     )
     account = session.client("sts").get_caller_identity()["Account"]
     s3, bucket = session.client("s3"), f"cdk-hnb659fds-assets-{account}-us-east-1"
-    s3.create_bucket(Bucket=bucket)
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=bucket)
     archive = (folder / f"asset.{code_key(folder)}").read_bytes()
     s3.put_object(Bucket=bucket, Key=code_key(folder), Body=archive)
 
