@@ -108,7 +108,7 @@ def apply_retention(
     if (plan["action"] == GONE).any():
         properties = {HISTORY_BEGINS: work.cut.isoformat()}
         rewrite(log, lambda: work.old_files(log), Folding(plan, contract.key), properties)
-        follow_parquet(session, settings, contract)
+    follow_parquet(session, settings, contract)
     return _by_day(plan)
 
 

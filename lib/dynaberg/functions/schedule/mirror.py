@@ -17,6 +17,8 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
+from boto3.s3.transfer import TransferConfig
+
 from . import lock
 from .lake import Lake, Metadata, current_snapshot, find_snapshot
 from .refreshing import Outcome
@@ -230,7 +232,8 @@ class Mirror:
             return
         bucket, _, key = file.address.partition("://")[2].partition("/")
         body = self.s3.get_object(Bucket=bucket, Key=key)["Body"]
-        self.s3.upload_fileobj(body, self.bucket, file.key)
+        # Threads of its own for each large file would take more memory than the function has.
+        self.s3.upload_fileobj(body, self.bucket, file.key, Config=TransferConfig(use_threads=False))
 
 
 def copy_log(steps: Steps, lake: Lake, s3: Any, log: str, bucket: str) -> Outcome:
