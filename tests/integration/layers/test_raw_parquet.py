@@ -36,6 +36,10 @@ def kept(make_pipeline: Make) -> Any:
 
 def switched_on(pipeline: Any) -> Any:
     pipeline = replace(pipeline, settings=replace(pipeline.settings, raw_parquet=True))
+    planned = deploy.preview(*place(pipeline))
+    assert {"AWS::S3::Bucket", "AWS::Glue::Database"} <= {
+        *planned[planned["stack"] == "rawparquet-parquet"]["type"]
+    }
     deploy.deploy_firehose(pipeline.session, pipeline.settings, pipeline.contract, buffer_seconds=0)
     return pipeline
 
@@ -103,6 +107,9 @@ def test_copies_have_the_rows_of_the_log(kept: Any) -> None:
     assert all("4111" not in str(row) for row in copied_rows(kept))
     assert_same(kept)
     assert layers.write_parquet(*place(kept)).empty
+    looked = deploy.doctor(*place(kept)[:2]).set_index("check").loc["raw Parquet"]
+    assert looked["ok"]
+    assert "transactions_changes 20" in looked["found"]
 
 
 def mirror(pipeline: Any) -> Mirror:
