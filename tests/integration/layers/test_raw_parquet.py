@@ -16,8 +16,9 @@ from pyarrow import parquet
 from pyiceberg.types import LongType
 from tests.integration.conftest import item
 
+import dynaberg
 from dynaberg import aws, catalog, deploy, erasure, layers, sql, upkeep
-from dynaberg.contracts import Contract
+from dynaberg.contracts import Column, Contract
 from dynaberg.delivery import wait_for_delivery
 from dynaberg.errors import NotFoundError, NotReadyError
 from dynaberg.functions.schedule import BusyError, Lake, Mirror
@@ -298,6 +299,24 @@ def test_the_check_finds_what_is_wrong(kept: Any) -> None:
     assert left[["missing", "surplus"]].tolist() == [0, 0]
 
 
+def test_the_workbench_deploys_it_and_hands_it_out(make_pipeline: Make) -> None:
+    """Athena finds the table before anything was copied; the copies of a table go with its own calls."""
+    small = Contract("transactions", "rawbench-source", "id", None, (Column("id", "string"),))
+    pipeline = make_pipeline("rawbench", small)
+    settings = replace(pipeline.settings, raw_parquet=True)
+    wb = dynaberg.Workbench(settings, pipeline.session, small)
+    assert "AWS::Glue::Database" in set(wb.deploy_firehose(buffer_seconds=0)["type"])
+    count = 'SELECT count(*) AS n FROM "awsdatacatalog"."rawbench_parquet".transactions_changes'
+    assert wb.query(count).df["n"].tolist() == [0]
+    pipeline.write({"id": {"S": "a"}}, {"id": {"S": "b"}})
+    transactions = wb.table()
+    transactions.wait_for_delivery()
+    written = transactions.parquet.write()
+    assert written["address"].str.startswith(transactions.parquet.address).all()
+    assert wb.query(f"{count} WHERE day >= '2020-01-01'").df["n"].tolist() == [2]
+    assert transactions.parquet.check()["parquet_rows"].sum() == 2
+
+
 def test_it_is_off_by_default_and_goes_with_the_project(make_pipeline: Make, kept: Any) -> None:
     session, settings, contract = place(kept)
     other = replace(settings, name="rawparquet-off")
@@ -312,4 +331,5 @@ def test_it_is_off_by_default_and_goes_with_the_project(make_pipeline: Make, kep
     deploy.clean_up(session, settings, confirm="rawparquet", delete_items_of=[table])
     assert not deploy.parquet_outputs(session, settings)
     assert bucket not in [each["Name"] for each in session.client("s3").list_buckets()["Buckets"]]
-    assert not session.client("glue").get_databases()["DatabaseList"]
+    databases = session.client("glue").get_databases()["DatabaseList"]
+    assert "rawparquet_parquet" not in [each["Name"] for each in databases]
