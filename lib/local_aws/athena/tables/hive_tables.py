@@ -7,6 +7,7 @@ Source: Amazon Athena User Guide, "Set up partition projection".
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import duckdb
@@ -46,23 +47,39 @@ def rows_of(cursor: duckdb.DuckDBPyConnection, catalogs: Catalogs, database: str
 
 
 def select(cursor: duckdb.DuckDBPyConnection, table: dict[str, Any], template: str) -> str:
-    """The rows of a table's files in the folders that its template describes, with its columns and types."""
+    """The rows of a table's files in the folders that its template describes, with its columns and types.
+
+    Files of one schema are read together. DuckDB could unite the schemas itself, but it then opens all files
+    at once, and can wait for ever for threads that wait for Python.
+    """
     pattern = re.sub(r"\\\$\\\{\w+\\\}", "[^/]+", re.escape(template)) + ".*"
     folder = template.partition("$")[0].rpartition("/")[0]
     glob = f"SELECT file FROM glob({literal(folder + '/**')}) ORDER BY file"  # noqa: S608
-    files = [file for (file,) in cursor.execute(glob).fetchall() if re.fullmatch(pattern, file)]
-    source, there = "(SELECT 1)", set[str]()
-    if files:
-        names = ", ".join(map(literal, files))
-        options = "union_by_name = true, hive_partitioning = true, hive_types_autocast = false"
-        source = f"read_parquet([{names}], {options})"
-        there = set(cursor.sql(f"SELECT * FROM {source}").columns)  # noqa: S608
+    files: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for (file,) in cursor.execute(glob).fetchall():
+        if re.fullmatch(pattern, file):
+            described = cursor.execute(f"DESCRIBE FROM {source([file])}").fetchall()
+            files.setdefault(tuple((name, kind) for name, kind, *_ in described), []).append(file)
     columns = [*table["StorageDescriptor"]["Columns"], *table["PartitionKeys"]]
-    shown = (f"{value(each, there)} AS {quoted(each['Name'])}" for each in columns)
-    return f"SELECT {', '.join(shown)} FROM {source}{'' if files else ' WHERE false'}"  # noqa: S608
+    parts = [
+        f"SELECT {shown(columns, dict(schema))} FROM {source(named)}"  # noqa: S608
+        for schema, named in files.items()
+    ]
+    return " UNION ALL ".join(parts) or f"SELECT {shown(columns, ())} WHERE false"
 
 
-def value(column: dict[str, Any], there: set[str]) -> str:
+def source(files: Sequence[str]) -> str:
+    """DuckDB's call that reads files of one schema, and the folders that they lie in."""
+    options = "hive_partitioning = true, hive_types_autocast = false"
+    return f"read_parquet([{', '.join(map(literal, files))}], {options})"
+
+
+def shown(columns: Sequence[dict[str, Any]], there: Collection[str]) -> str:
+    """A table's columns for files that have some of them."""
+    return ", ".join(f"{value(each, there)} AS {quoted(each['Name'])}" for each in columns)
+
+
+def value(column: dict[str, Any], there: Collection[str]) -> str:
     """A column as Athena reads it: NULL where no file has it, and moments to the millisecond."""
     kind = exp.DataType.build(column["Type"], dialect="hive").sql("duckdb")
     name = quoted(column["Name"]) if column["Name"] in there else "NULL"

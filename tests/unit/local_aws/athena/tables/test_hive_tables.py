@@ -44,12 +44,15 @@ def write(folder: Path, name: str, **columns: Any) -> None:
 def test_columns_are_found_by_their_names(database: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     moment = datetime(2026, 1, 1, 12, 0, 0, 123456, UTC)
     write(tmp_path, "day=2026-01-01/a.parquet", id=pa.array([1], pa.int32()), at=[moment], gone=["x"])
-    write(tmp_path, "day=2026-01-02/a.parquet", id=[2**40], place=[{"city": "Bern", "zip": [1]}])
+    places = [{"city": "Bern", "zip": [1]}]
+    write(tmp_path, "day=2026-01-02/a.parquet", id=[2**40], place=places)
+    write(tmp_path, "day=2026-01-03/a.parquet", id=[2**50], place=places)
     write(tmp_path, "elsewhere/a.parquet", id=[9])
     sql = select(database, TABLE, template(tmp_path))
     assert database.sql(f"{sql} ORDER BY id").fetchall() == [
         (1, moment.replace(microsecond=123000, tzinfo=None), None, None, "2026-01-01"),
-        (2**40, None, {"city": "Bern", "zip": [1]}, None, "2026-01-02"),
+        (2**40, None, *places, None, "2026-01-02"),
+        (2**50, None, *places, None, "2026-01-03"),
     ]
     plan = str(database.sql(f"EXPLAIN ANALYZE SELECT * FROM ({sql}) WHERE day = '2026-01-02'").fetchall())
     assert "Scanning Files: 1/2" in plan
