@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,10 @@ def test_three_commands_lead_from_a_table_to_a_proof_and_a_chart(
     session = boto3.Session()
 
     def connect(_: str | None) -> dynaberg.Workbench:
-        return dynaberg.Workbench(settings, session, project_contract(settings))
+        wb = dynaberg.Workbench(settings, session, project_contract(settings))
+        # As it is, but without a minute of gathering rows before each commit.
+        monkeypatch.setattr(wb, "deploy_firehose", partial(wb.deploy_firehose, buffer_seconds=1))
+        return wb
 
     monkeypatch.setattr("dynaberg.workbench.connect", connect)
     assert main(["contract", "infer", SOURCE]) == 0
