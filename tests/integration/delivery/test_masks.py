@@ -21,8 +21,9 @@ from pyarrow import parquet
 from pyiceberg.avro.file import AvroFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from tests.integration.conftest import Pipeline
+from tests.integration.schedule.conftest import Scheduled
 
-from dynaberg import catalog, deploy, layers, plots
+from dynaberg import catalog, deploy, html_tables, layers, plots
 from dynaberg.contracts import Column, Contract
 from dynaberg.contracts.conditions import Condition
 from dynaberg.contracts.mask_paths import read_path_masks
@@ -155,6 +156,14 @@ def park(pipeline: Pipeline, local_aws: Status) -> None:
     fault(local_aws)
 
 
+def run_schedule(pipeline: Pipeline) -> None:
+    """A run of a schedule, which leaves a record."""
+    scheduled = Scheduled(pipeline)
+    scheduled.deploy()
+    assert scheduled.run() == "SUCCEEDED"
+    assert set(scheduled.last()) >= {"transactions", "by_card"}
+
+
 @pytest.fixture(scope="module", params=["dynamodb", "kinesis"])
 def delivered(
     request: pytest.FixtureRequest, local_aws: Status, tmp_path_factory: pytest.TempPathFactory
@@ -175,6 +184,8 @@ def delivered(
     if request.param == "dynamodb":
         park(pipeline, local_aws)
     backfill(session, settings, contract, progress=False)
+    if request.param == "dynamodb":
+        run_schedule(pipeline)
     layers.refresh(session, settings, contract)
     wb = Workbench(settings, session, contract)
     wb.build()
@@ -301,12 +312,19 @@ def wait_for_records(pipeline: Pipeline, records: int) -> None:
         time.sleep(0.1)
 
 
-def test_profiles_and_plots_show_no_secret(delivered: Pipeline) -> None:
-    table = Workbench(delivered.settings, delivered.session, delivered.contract).table()
+def test_profiles_plots_and_pages_show_no_secret(delivered: Pipeline) -> None:
+    session, settings, contract = delivered.session, delivered.settings, delivered.contract
+    table = Workbench(settings, session, contract).table()
     profile = table.profile_columns()
     picture = io.BytesIO()
     plots.plot_top_values(profile).figure.savefig(picture, format="svg")
     shown = repr(profile.to_dict()) + picture.getvalue().decode()
+    # What notebooks show is in their pages, too.
+    frames = [profile, table.item_history({"id": "item-1"}), table.failures(), table.reconcile().df]
+    frames += [query(session, settings, f'SELECT * FROM "{name}"').df for name in (contract.table, "by_card")]
+    shown += "".join(html_tables.table(frame) + frame.to_string() for frame in frames)
+    assert "item-1" in shown
+    assert "item-8" in shown
     assert not [each for each in SECRETS if each in shown]
 
 
