@@ -60,14 +60,42 @@ class Pipeline:
         records = [{"Data": json.dumps(row).encode()} for row in rows]
         before = self.log_records()
         self.session.client("firehose").put_record_batch(DeliveryStreamName=stream, Records=records)
-        deadline = time.monotonic() + 60
-        while self.log_records() < before + len(records):
-            assert time.monotonic() < deadline, f"{self.log_records() - before} of {len(records)} arrived"
-            time.sleep(0.05)
+        self.wait_for_log(before + len(records))
 
     def log_records(self) -> int:
-        snapshot = self.load(self.contract.log_name).current_snapshot()
-        return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
+        return total_records(self.load(self.contract.log_name))
+
+    def wait_for_log(self, records: int) -> None:
+        """Wait until the log has so many rows; only its metadata is read again and again."""
+        log, deadline = self.load(self.contract.log_name), time.monotonic() + 60
+        while (arrived := total_records(log.refresh())) < records:
+            assert time.monotonic() < deadline, f"{arrived} of {records} arrived"
+            time.sleep(0.05)
+
+
+def total_records(table: Table) -> int:
+    """How many rows a table has, by its current snapshot."""
+    snapshot = table.current_snapshot()
+    return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
+
+
+class Watched:
+    """A column of a table that others write to; its rows are read again only after a commit."""
+
+    def __init__(self, table: Table, column: str) -> None:
+        self._table, self._column = table, column
+        self._snapshot_id: int | None = None
+        self._values: list[Any] = []
+
+    def values(self, at_least: int = 0) -> list[Any]:
+        """One value for each row; none while there are not so many rows."""
+        if total_records(self._table.refresh()) < at_least:
+            return []
+        snapshot = self._table.current_snapshot()
+        if snapshot is not None and snapshot.snapshot_id != self._snapshot_id:
+            rows = self._table.scan(selected_fields=(self._column,)).to_arrow()
+            self._snapshot_id, self._values = snapshot.snapshot_id, rows[self._column].to_pylist()
+        return self._values
 
 
 class Session(boto3.Session):

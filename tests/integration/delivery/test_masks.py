@@ -305,13 +305,6 @@ def log_rows(pipeline: Pipeline, name: str = "transactions_changes") -> list[dic
     return rows
 
 
-def wait_for_records(pipeline: Pipeline, records: int) -> None:
-    deadline = time.monotonic() + 60
-    while pipeline.log_records() < records:
-        assert time.monotonic() < deadline, f"{pipeline.log_records()} of {records} arrived"
-        time.sleep(0.1)
-
-
 def test_profiles_plots_and_pages_show_no_secret(delivered: Pipeline) -> None:
     session, settings, contract = delivered.session, delivered.settings, delivered.contract
     table = Workbench(settings, session, contract).table()
@@ -359,7 +352,7 @@ def test_what_is_masked_reconciles_and_a_failure_is_replayed_masked_once(deliver
     delivered.write(item(8))
     done = replay_errors(session, settings, contract, progress=False)
     assert "failed again" in set(done["outcome"]), "a change that does not fit is kept, masked as it was"
-    wait_for_records(delivered, before + 1 + (settings.stream_type == "dynamodb"))
+    delivered.wait_for_log(before + 1 + (settings.stream_type == "dynamodb"))
     layers.refresh(session, settings, contract)
     assert reconcile(session, settings, contract, settle_seconds=30).matches
     assert found_in(objects(delivered))[0] == set()

@@ -117,13 +117,6 @@ class Delivered:
     rows: dict[str, dict[str, Any]]
 
 
-def wait_for_rows(pipeline: Any, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while pipeline.log_records() < count:
-        assert time.monotonic() < deadline, f"{pipeline.log_records()} of {count} arrived"
-        time.sleep(0.1)
-
-
 @pytest.fixture(scope="module")
 def delivered(make_pipeline: Callable[..., Any]) -> Delivered:
     """Every item is written twice, so that its old image comes too; one of them cannot be delivered."""
@@ -132,7 +125,7 @@ def delivered(make_pipeline: Callable[..., Any]) -> Delivered:
     for version in "01":
         for id_, attributes in ITEMS.items():
             pipeline.write({"id": {"S": id_}, "version": {"N": version}, **attributes})
-    wait_for_rows(pipeline, 2 * len(ITEMS) - 2)
+    pipeline.wait_for_log(2 * len(ITEMS) - 2)
     layers.refresh(*parts)
     log = pipeline.load(CONTRACT.log_name).scan().to_arrow().to_pylist()
     rows = pipeline.load(CONTRACT.table).scan().to_arrow().to_pylist()
@@ -260,7 +253,7 @@ def test_reconcile_compares_what_is_packed(delivered: Delivered) -> None:
     assert set(reconcile(*delivered.parts, partition_keys=keys).df["column"]) == {"document"}
     before = delivered.pipeline.load(CONTRACT.table).current_snapshot().snapshot_id
     delivered.pipeline.write(whole)
-    wait_for_rows(delivered.pipeline, 2 * len(ITEMS))
+    delivered.pipeline.wait_for_log(2 * len(ITEMS))
     layers.refresh(*delivered.parts)
     table = delivered.pipeline.load(CONTRACT.table)
     after = table.current_snapshot().snapshot_id

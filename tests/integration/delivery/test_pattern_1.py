@@ -6,10 +6,12 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import boto3
 import pytest
+from tests.integration.conftest import Watched
 
 from dynaberg import catalog, deploy, layers
 from dynaberg.contracts import Column, Contract
@@ -73,9 +75,14 @@ def write(session: boto3.Session, *ids: str, note: str = "") -> None:
         session.client("dynamodb").put_item(TableName=CONTRACT.source_table, Item=item)
 
 
+@cache
+def watched_log(session: boto3.Session) -> Watched:
+    opened = catalog.open_catalog(session, SETTINGS)
+    return Watched(catalog.load_table(opened, SETTINGS, CONTRACT.log_name), "id")
+
+
 def delivered(session: boto3.Session) -> list[str]:
-    log = catalog.load_table(catalog.open_catalog(session, SETTINGS), SETTINGS, CONTRACT.log_name)
-    return sorted(log.scan(selected_fields=("id",)).to_arrow()["id"].to_pylist())
+    return sorted(watched_log(session).values())
 
 
 def depth(session: boto3.Session, url: str) -> int:

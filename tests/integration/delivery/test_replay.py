@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from botocore.config import Config
 from pyiceberg.expressions import AlwaysTrue, EqualTo
+from tests.integration.conftest import Watched
 
 from dynaberg import deploy, layers
 from dynaberg.delivery import replay
@@ -104,9 +105,9 @@ def objects(pipeline: Any, prefix: str) -> list[list[dict[str, Any]]]:
 
 
 def wait_for_log(pipeline: Any, changes: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(log_ids(pipeline)) < changes:
-        assert time.monotonic() < deadline, f"{len(log_ids(pipeline))} of {changes} arrived"
+    log, deadline = Watched(pipeline.load(pipeline.contract.log_name), "change_id"), time.monotonic() + 60
+    while (arrived := len(set(log.values(at_least=changes)))) < changes:
+        assert time.monotonic() < deadline, f"{arrived} of {changes} arrived"
         time.sleep(0.1)
 
 

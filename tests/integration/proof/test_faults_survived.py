@@ -20,6 +20,7 @@ from typing import Any
 import boto3
 import psutil
 import pytest
+from tests.integration.conftest import Watched
 
 from dynaberg import catalog, deploy, layers
 from dynaberg.contracts.contract import Contract, load_contract
@@ -163,17 +164,6 @@ def write_poison(session: boto3.Session, contract: Contract) -> list[str]:
     return keys
 
 
-def load_log(session: boto3.Session, settings: Settings, contract: Contract) -> Any:
-    return catalog.load_table(catalog.open_catalog(session, settings), settings, contract.log_name)
-
-
-def log_ids(session: boto3.Session, settings: Settings, contract: Contract) -> list[str]:
-    """The id of each row of the log."""
-    rows = load_log(session, settings, contract).scan(selected_fields=("change_id",)).to_arrow()
-    ids: list[str] = rows["change_id"].to_pylist()
-    return ids
-
-
 def change_ids(session: boto3.Session, settings: Settings) -> set[str]:
     """The id of each change that the pattern's stream holds."""
     stream = deploy.outputs(session, settings, "foundation")["ChangeStreamArn"]
@@ -197,7 +187,9 @@ def test_nothing_is_lost(local_aws: Status, deployed: tuple[Any, ...]) -> None:
     killer.join()
     assert killer.killed == 1
     writer.start()
-    wait_until(lambda: len(set(log_ids(*deployed))) >= CHANGES, lambda: struck(local_aws))
+    opened = catalog.open_catalog(session, settings)
+    log = Watched(catalog.load_table(opened, settings, contract.log_name), "change_id")
+    wait_until(lambda: len(set(log.values(at_least=CHANGES))) >= CHANGES, lambda: struck(local_aws))
     writer.stop()
     assert writer.commits
     counts = struck(local_aws)
@@ -209,7 +201,7 @@ def test_nothing_is_lost(local_aws: Status, deployed: tuple[Any, ...]) -> None:
     )
     wanted = change_ids(session, settings)
     assert len(wanted) == CHANGES + POISON
-    ids = log_ids(*deployed)
+    ids = log.values()
     assert set(ids) == wanted - set(failures(*deployed)["change_id"])
     assert len(ids) > CHANGES, "every batch came twice"
     layers.refresh(*deployed)
@@ -227,7 +219,7 @@ def test_nothing_is_lost(local_aws: Status, deployed: tuple[Any, ...]) -> None:
     assert set(replayed.loc[replayed["outcome"] == "replayed", "transaction_id"]) == set(poison)
     assert all(struck(local_aws).values()), struck(local_aws)
     put_faults(local_aws)
-    wait_until(lambda: set(log_ids(*deployed)) == wanted, lambda: set(log_ids(*deployed)) ^ wanted)
+    wait_until(lambda: set(log.values()) == wanted, lambda: set(log.values()) ^ wanted)
     layers.refresh(session, settings, mended)
     report = reconcile(session, settings, mended)
     assert report.matches, report.df.to_string()
