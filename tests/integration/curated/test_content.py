@@ -20,8 +20,8 @@ VALUES = {
 
 
 @pytest.fixture(scope="module")
-def pipeline(make_pipeline: Callable[[str], Any]) -> Any:
-    return make_pipeline("contents")
+def pipeline(make_pipeline: Callable[..., Any]) -> Any:
+    return make_pipeline("contents", is_delivered=False)
 
 
 @pytest.mark.parametrize("kind", VALUES)

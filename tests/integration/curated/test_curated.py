@@ -20,9 +20,9 @@ BY_STATUS = "SELECT status, count(*) AS items FROM orders GROUP BY status"
 
 
 @pytest.fixture(scope="module")
-def tables(make_pipeline: Callable[[str], Any]) -> Any:
+def tables(make_pipeline: Callable[..., Any]) -> Any:
     """A namespace whose tables are written by SQL; nothing is delivered here."""
-    pipeline = make_pipeline("curated")
+    pipeline = make_pipeline("curated", is_delivered=False)
     run(
         pipeline,
         "CREATE TABLE orders (id int, day date, status string) TBLPROPERTIES ('table_type' = 'ICEBERG')",

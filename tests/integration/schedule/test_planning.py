@@ -20,8 +20,8 @@ LAST = datetime(2026, 1, 31, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def pipeline(make_pipeline: Callable[[str], Any]) -> Any:
-    return make_pipeline("planned")
+def pipeline(make_pipeline: Callable[..., Any]) -> Any:
+    return make_pipeline("planned", is_delivered=False)
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,8 @@ MEBIBYTE = 2**20
 
 
 @pytest.fixture(scope="module")
-def pipeline(make_pipeline: Callable[[str], Any]) -> Any:
-    return make_pipeline("retaining")
+def pipeline(make_pipeline: Callable[..., Any]) -> Any:
+    return make_pipeline("retaining", is_delivered=False)
 
 
 @pytest.fixture
