@@ -193,9 +193,58 @@ def test_it_says_where_each_difference_arose(make_pipeline: Any) -> None:
     assert found(plainly) == [expected[5]]
 
 
-def test_a_table_that_is_written_to_is_compared_at_a_moment(make_pipeline: Any) -> None:
+@pytest.fixture(scope="module")
+def changing(make_pipeline: Any) -> Any:
+    """A pipeline for the tests that write while it is compared; all but the first refresh it before."""
+    return make_pipeline("flight")
+
+
+def test_what_changes_meanwhile_is_in_flight_and_not_lost(
+    changing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = changing
+    pipeline.write(*({"id": {"S": id_}, "at": {"N": "1"}} for id_ in "abc"))
+    reconciling = importlib.import_module("dynaberg.proof.reconcile")
+    scan = reconciling.scan_items
+
+    def scan_then_write(*given: Any) -> Any:
+        items = scan(*given)
+        pipeline.write({"id": {"S": "b"}, "at": {"N": "1"}, "status": {"S": "new"}})
+        return items
+
+    monkeypatch.setattr(reconciling, "scan_items", scan_then_write)
+    report = reconcile(pipeline.session, pipeline.settings, pipeline.contract)
+    assert report.df["id"].tolist() == ["a", "c"], "nothing has been refreshed yet"
+    assert (report.missing, report.in_flight) == (2, 1)
+    assert "1 more changed in the meantime" in report.summary
+
+
+def test_all_that_differed_may_be_gone_at_the_second_look(
+    changing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = changing
+    parts = (pipeline.session, pipeline.settings, pipeline.contract)
+    lasting, fleeting = ({"id": {"S": id_}, "at": {"N": "1"}} for id_ in ("lasting", "fleeting"))
+    pipeline.write(lasting)
+    wait_for_delivery(*parts, progress=False)
+    layers.refresh(*parts)
+    reconciling = importlib.import_module("dynaberg.proof.reconcile")
+    scan = reconciling.scan_items
+
+    def scan_amid_writes(*given: Any) -> Any:
+        pipeline.write(fleeting)
+        items = scan(*given)
+        pipeline.session.client("dynamodb").delete_item(TableName=parts[2].source_table, Key=fleeting)
+        return items
+
+    monkeypatch.setattr(reconciling, "scan_items", scan_amid_writes)
+    report = reconcile(*parts)
+    assert (len(report.df), report.in_flight, report.matches) == (0, 1, False), report.summary
+
+
+def test_a_table_that_is_written_to_is_compared_at_a_moment(changing: Any) -> None:
     """While a writer goes on, only what it touches can differ, and never for another reason."""
-    pipeline = make_pipeline("busy")
+    pipeline = changing
     parts = (pipeline.session, pipeline.settings, pipeline.contract)
     pipeline.write(*({"id": {"S": f"still-{n}"}, "at": {"N": "1"}} for n in range(20)))
     wait_for_delivery(*parts, progress=False)
@@ -236,49 +285,6 @@ def test_a_table_that_is_written_to_is_compared_at_a_moment(make_pipeline: Any) 
     wait_for_delivery(*parts, progress=False)
     layers.refresh(*parts)
     assert reconcile(*parts).df["id"].tolist() == ["still-7"]
-
-
-def test_what_changes_meanwhile_is_in_flight_and_not_lost(
-    make_pipeline: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pipeline = make_pipeline("flight")
-    pipeline.write(*({"id": {"S": id_}, "at": {"N": "1"}} for id_ in "abc"))
-    reconciling = importlib.import_module("dynaberg.proof.reconcile")
-    scan = reconciling.scan_items
-
-    def scan_then_write(*given: Any) -> Any:
-        items = scan(*given)
-        pipeline.write({"id": {"S": "b"}, "at": {"N": "1"}, "status": {"S": "new"}})
-        return items
-
-    monkeypatch.setattr(reconciling, "scan_items", scan_then_write)
-    report = reconcile(pipeline.session, pipeline.settings, pipeline.contract)
-    assert report.df["id"].tolist() == ["a", "c"], "nothing has been refreshed yet"
-    assert (report.missing, report.in_flight) == (2, 1)
-    assert "1 more changed in the meantime" in report.summary
-
-
-def test_all_that_differed_may_be_gone_at_the_second_look(
-    make_pipeline: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pipeline = make_pipeline("fleeting")
-    parts = (pipeline.session, pipeline.settings, pipeline.contract)
-    lasting, fleeting = ({"id": {"S": id_}, "at": {"N": "1"}} for id_ in ("lasting", "fleeting"))
-    pipeline.write(lasting)
-    wait_for_delivery(*parts, progress=False)
-    layers.refresh(*parts)
-    reconciling = importlib.import_module("dynaberg.proof.reconcile")
-    scan = reconciling.scan_items
-
-    def scan_amid_writes(*given: Any) -> Any:
-        pipeline.write(fleeting)
-        items = scan(*given)
-        pipeline.session.client("dynamodb").delete_item(TableName=parts[2].source_table, Key=fleeting)
-        return items
-
-    monkeypatch.setattr(reconciling, "scan_items", scan_amid_writes)
-    report = reconcile(*parts)
-    assert (len(report.df), report.in_flight, report.matches) == (0, 1, False), report.summary
 
 
 def test_a_value_that_no_column_can_hold_is_a_difference(story: Any) -> None:
