@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -99,16 +100,17 @@ class Watched:
 
 
 class Session(boto3.Session):
-    """Keeps the clients that are asked for by name alone: making one takes as long as ten calls."""
+    """Keeps clients that are asked for by name alone, by endpoint: making one takes as long as ten calls."""
 
     def client(self, service_name: str, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]
         """A client, kept unless it is a special one."""
         if arguments or options:
             return super().client(service_name, *arguments, **options)  # type: ignore[call-overload]
-        kept = vars(self).setdefault("kept", {})
-        if service_name not in kept:
-            kept[service_name] = super().client(service_name)  # type: ignore[call-overload]
-        return kept[service_name]
+        # Some tests have a local AWS of their own, at which they point the environment for a while.
+        kept, key = vars(self).setdefault("kept", {}), (service_name, os.environ["AWS_ENDPOINT_URL"])
+        if key not in kept:
+            kept[key] = super().client(service_name)  # type: ignore[call-overload]
+        return kept[key]
 
 
 @pytest.fixture(scope="session")
