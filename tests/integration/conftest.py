@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,17 +101,25 @@ class Watched:
 
 
 class Session(boto3.Session):
-    """Keeps clients that are asked for by name alone, by endpoint: making one takes as long as ten calls."""
+    """Keeps the clients that are asked for by name alone: making one takes as long as ten calls."""
 
     def client(self, service_name: str, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]
         """A client, kept unless it is a special one."""
         if arguments or options:
             return super().client(service_name, *arguments, **options)  # type: ignore[call-overload]
-        # Some tests have a local AWS of their own, at which they point the environment for a while.
-        kept, key = vars(self).setdefault("kept", {}), (service_name, os.environ["AWS_ENDPOINT_URL"])
-        if key not in kept:
-            kept[key] = super().client(service_name)  # type: ignore[call-overload]
-        return kept[key]
+        kept = vars(self).setdefault("kept", {})
+        if service_name not in kept:
+            kept[service_name] = super().client(service_name)  # type: ignore[call-overload]
+        return kept[service_name]
+
+
+@cache
+def session_of(endpoint: str) -> Session:
+    """The session of all pipelines on one local AWS; some tests point the environment at one of their own.
+
+    The library, too, keeps the clients of a session.
+    """
+    return Session()
 
 
 @pytest.fixture(scope="session")
@@ -120,10 +129,8 @@ def make_pipeline(local_aws: Status, tmp_path_factory: pytest.TempPathFactory) -
     Where nothing is delivered, a test does without a forwarder and a Firehose stream.
     """
 
-    # Its clients, a tenth of a second for each pipeline, are the same for all of them.
-    session = Session()
-
     def make(name: str, contract: Contract | None = None, *, is_delivered: bool = True) -> Pipeline:
+        session = session_of(os.environ["AWS_ENDPOINT_URL"])
         names = {"name": name, "table_name": "transactions", "namespace": name}
         root: Path = tmp_path_factory.mktemp(name)
         (root / "data" / "sql" / "curated").mkdir(parents=True)
