@@ -247,7 +247,8 @@ def test_on_the_workbench_and_on_the_command_line(
         f"read_units={inferred.read_units!r}, written=True)"
     )
 
-    monkeypatch.setattr("dynaberg.workbench.connect", lambda _: wb)
+    monkeypatch.setattr("dynaberg.cli.load_settings", lambda **_: wb.settings)
+    monkeypatch.setattr("dynaberg.aws.open_session", lambda _: wb.session)
     path = tmp_path / "cli.yaml"
     assert main(["contract", "infer", table, "--sample", "all", "--path", str(path)]) == 0
     assert f"{path} is written." in capsys.readouterr().err

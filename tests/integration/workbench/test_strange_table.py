@@ -110,6 +110,8 @@ def test_three_commands_lead_from_a_table_to_a_proof_and_a_chart(
         return wb
 
     monkeypatch.setattr("dynaberg.workbench.connect", connect)
+    monkeypatch.setattr("dynaberg.cli.load_settings", lambda **_: settings)
+    monkeypatch.setattr("dynaberg.aws.open_session", lambda _: session)
     assert main(["contract", "infer", SOURCE]) == 0
     assert (tmp_path / "data" / "tables" / f"{TABLE}.yaml").is_file()
     zoo = Zoo()

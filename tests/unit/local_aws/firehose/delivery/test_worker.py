@@ -25,10 +25,12 @@ class Clients:
         self.asked, self._away = 0, away
 
     def describe(self, name: str) -> Any:
-        self.asked += name == "direct"
+        if name != "direct":
+            return SimpleNamespace(folder_name=f"{name}@1", source_arn="arn")
+        self.asked += 1
         if self.asked <= self._away:
             raise EndpointConnectionError(endpoint_url="x")
-        return SimpleNamespace(folder_name=f"{name}@1", source_arn=None if name == "direct" else "arn")
+        return SimpleNamespace(folder_name=f"{name}@1", source_arn=None)
 
 
 class Delivery:
