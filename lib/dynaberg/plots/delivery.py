@@ -74,11 +74,19 @@ def plot_delivery(
     ax.plot(times, totals, "o", color=INK)
     write_at(ax, seconds_since(start, late)[-1], made.iloc[-1], "made in DynamoDB", color=BLUE)
     if times:
-        write_at(ax, times[-1], totals[-1] / 2, "in the change log", ha="right")
+        _name_steps(ax, times, totals)
     ax.set_ylim(0, max(made.iloc[-1], *totals, 1) * 1.15)
     title = _delivered(int(made.iloc[-1]), arrived, early[-1], late[-1])
     words = f"seconds since {start:%Y-%m-%d %H:%M:%S} UTC"
     return finish(ax, title, x=words, y="changes, running total", notes=[note, gone])
+
+
+def _name_steps(ax: Axes, times: Sequence[float], totals: Sequence[int]) -> None:
+    """Name the steps beside the middle of the largest one: elsewhere a step may cross the words."""
+    rises = [after - before for before, after in zip([0, *totals], totals, strict=False)]
+    largest = rises.index(max(rises))
+    side = "left" if times[largest] < times[-1] / 2 else "right"
+    write_at(ax, times[largest], totals[largest] - rises[largest] / 2, "in the change log", ha=side)
 
 
 def _when_made(

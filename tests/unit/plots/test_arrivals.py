@@ -83,6 +83,17 @@ def test_a_snapshot_before_the_change_that_it_holds_shows_two_clocks():
     assert title(ax) == "1 snapshot delivered 400 changes, 0.5 s before the last is dated: clocks differ"
 
 
+@pytest.mark.parametrize("added", [(200, 200), (390, 10), (10, 390), (100, 100, 200), (400,), (1, 1, 398)])
+def test_no_step_crosses_the_words_that_name_the_steps(added):
+    commits = [(1 + second, rows, "append") for second, rows in enumerate(added)]
+    ax = plots.plot_delivery(made(100, 300), landed(*commits), began=at(0))
+    (words,) = [text for text in ax.texts if text.get_text() == "in the change log"]
+    x, y = words.xy
+    steps = [0, *np.cumsum(added)]
+    assert min(abs(y - level) for level in steps) >= max(added) / 2
+    assert x in ax.lines[-1].get_xdata()
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.floats(0, 9, exclude_max=True), min_size=1, max_size=30),
