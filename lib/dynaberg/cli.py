@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 Command = Callable[[argparse.Namespace], int]
 UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
+# What a hint tells to call in a notebook, and the command that does it in a terminal.
+_INSTEAD_OF = {"enable_cdc": "deploy", "deploy_firehose": "deploy", "adopt": "adopt", "clean_up": "clean-up"}
+_CALL = re.compile(rf"`?wb\.({'|'.join(_INSTEAD_OF)})\((?:[\"']([^\"']*)[\"'])?\)`?")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except DynabergError as error:
-        print(error, file=sys.stderr)
+        print(_CALL.sub(_command, str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -39,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has closed the pipe (`| head`); without this Python complains again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _command(call: re.Match[str]) -> str:
+    """The command that does what a call does."""
+    return f"`{' '.join(filter(None, ('dynaberg', _INSTEAD_OF[call[1]], call[2])))}`"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dynaberg.cli import main
+from dynaberg.errors import NotFoundError
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,32 @@ def test_an_error_is_a_sentence_and_a_hint_on_stderr(capsys: pytest.CaptureFixtu
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "The local AWS is not running.\nHint: Start it: `dynaberg local start`.\n"
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        (
+            "Create it with wb.enable_cdc() (01_enable_cdc).",
+            "Create it with `dynaberg deploy` (01_enable_cdc).",
+        ),
+        ("Run 01, or `wb.enable_cdc()`: it makes it.", "Run 01, or `dynaberg deploy`: it makes it."),
+        (
+            'Add it: wb.adopt("orders"), then wb.deploy_firehose().',
+            "Add it: `dynaberg adopt orders`, then `dynaberg deploy`.",
+        ),
+        ("See wb.iceberg_table('orders').", "See wb.iceberg_table('orders')."),
+    ],
+)
+def test_a_hint_names_the_command_where_there_is_one(
+    hint: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise NotFoundError("It is not there.", hint=hint)
+
+    monkeypatch.setattr("dynaberg.cli.load_settings", fail)
+    assert main(["local", "status"]) == 1
+    assert capsys.readouterr().err == f"It is not there.\nHint: {shown}\n"
 
 
 def test_a_malformed_context_is_explained(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
