@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ _CALL = re.compile(rf"`?wb\.({'|'.join(_INSTEAD_OF)})\((?:[\"']([^\"']*)[\"'])?\
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for an explained error, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
+    # A terminal shows what a warning says, not where in the code it arose.
+    warnings.formatwarning = lambda message, *_, **__: f"{message}\n"
     try:
         return int(options.run(options))
     except DynabergError as error:
