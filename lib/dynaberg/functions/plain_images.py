@@ -60,7 +60,7 @@ class Shape:
 
     def __init__(self, columns: Mapping[str, tuple[str, Any]]) -> None:
         names, types = zip(*columns.values(), strict=True)
-        plain = [_plain_type(parsed, is_padded=True) for parsed in types]
+        plain = [plain_type(parsed, is_padded=True) for parsed in types]
         tags = [tag for tag, _, _ in plain]
         self.values = _reader(tags)
         self._checked = [slot for slot, (_, pattern, _) in enumerate(plain) if pattern]
@@ -72,7 +72,7 @@ class Shape:
             [f"{quote}," for _, _, quote in plain],
         )
         self._attributes = _template(
-            [rf"\"{name}\":{{\"{tag}\":\"" for name, tag in zip(map(_escaped, columns), tags, strict=True)],
+            [rf"\"{name}\":{{\"{tag}\":\"" for name, tag in zip(map(escaped, columns), tags, strict=True)],
             [r"\"},"] * len(columns),
         )
 
@@ -80,7 +80,7 @@ class Shape:
         """The values as members of a change row, or None if one does not fit its column unchanged."""
         if not self._fits("\n".join(map(values.__getitem__, self._checked))):
             for slot, scale in self._scales:
-                values[slot] = _pad(values[slot], scale)
+                values[slot] = pad(values[slot], scale)
             if not self._fits("\n".join(map(values.__getitem__, self._checked))):
                 return None
         pieces = self._members.copy()
@@ -147,12 +147,12 @@ def _reader(tags: Sequence[str]) -> Callable[..., list[str]]:
     return read
 
 
-def _escaped(attribute: str) -> str:
+def escaped(attribute: str) -> str:
     """An attribute's name as it is written in JSON text that is itself inside a JSON string."""
     return encode_basestring(encode_basestring(attribute)[1:-1])[1:-1]
 
 
-def _plain_type(parsed_type: Any, *, is_padded: bool = False) -> tuple[str, str, str]:
+def plain_type(parsed_type: Any, *, is_padded: bool = False) -> tuple[str, str, str]:
     """Type letter, pattern and quote of a type; decimals have all digits after the point, or maybe fewer."""
     if isinstance(parsed_type, str):
         return _PLAIN_TYPES[parsed_type]
@@ -163,7 +163,7 @@ def _plain_type(parsed_type: Any, *, is_padded: bool = False) -> tuple[str, str,
     return "N", whole + fraction, '"'
 
 
-def _pad(text: str, scale: int) -> str:
+def pad(text: str, scale: int) -> str:
     """A decimal with as many digits after the point as its column has; DynamoDB trims zeros."""
     whole, _, fraction = text.partition(".")
     return f"{whole}.{fraction:0<{scale}}"

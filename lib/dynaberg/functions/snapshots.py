@@ -20,7 +20,7 @@ from typing import Any
 
 from .attributes import ConversionError, MomentRules, read_moment
 from .change_row import MAX_ROW_BYTES, SNAPSHOT
-from .plain_images import _PLAIN_TYPES, _WHOLE, _escaped, _pad
+from .plain_images import escaped, pad, plain_type
 
 SNAPSHOT_PREFIX = "!snapshot-"
 """Prefix of the change ids of a backfill: it sorts before every id that DynamoDB gives."""
@@ -206,7 +206,7 @@ class _Pattern:
         for name, tag in kind:
             if name not in columns:
                 values.append(_VALUES[tag])
-                unmapped.append(rf"\"{_percent(_escaped(name))}\":{{\"{tag}\":{_UNMAPPED[tag]}}}")
+                unmapped.append(rf"\"{_percent(escaped(name))}\":{{\"{tag}\":{_UNMAPPED[tag]}}}")
                 continue
             value, member, write = _member(columns[name], name, tag)
             values.append(value)
@@ -282,21 +282,17 @@ def _plain_column(column: Mapping[str, Any], *, is_key: bool) -> _PlainColumn | 
     if kind == "timestamptz" and not is_key:
         rules = MomentRules(column.get("round"), column.get("zone"))
         return _PlainColumn(name, "S", _TEXT, write=partial(read_moment, rules=rules))
-    if isinstance(kind, str):
-        tag, pattern, quote = _PLAIN_TYPES.get(kind, ("", "", ""))
-        return _PlainColumn(name, tag, f'"({pattern})"' if pattern else _TEXT, quote) if tag else None
-    if "decimal" not in kind:
+    try:
+        tag, pattern, quote = plain_type(kind)
+    except KeyError:
         return None
-    precision, scale = kind["decimal"]
-    whole = _WHOLE.format(precision - scale - 1) if precision > scale else "0"
-    if not scale:
-        return _PlainColumn(name, "N", f'"({whole})"', '"')
-    value = rf'"({whole}(?:\.[0-9]{{1,{scale}}})?)"'
-    return _PlainColumn(name, "N", value, '"', partial(_with_scale, scale=scale))
+    scale = kind["decimal"][1] if isinstance(kind, dict) else 0
+    write = partial(_with_scale, scale=scale) if scale else None
+    return _PlainColumn(name, tag, f'"({pattern})"' if pattern else _TEXT, quote, write)
 
 
 def _with_scale(text: str, scale: int) -> str:
-    return text if text[-scale - 1 : -scale] == "." else _pad(text, scale)
+    return text if text[-scale - 1 : -scale] == "." else pad(text, scale)
 
 
 def _end(text: str, position: int) -> int:
