@@ -8,7 +8,6 @@ from dynaberg.delivery.backfill import SMALL_BYTES, backfill, preview_backfill
 from dynaberg.delivery.envelopes import log_of, source_of
 from dynaberg.delivery.failures import failed_records, failures, wait_for_failures
 from dynaberg.delivery.freshness import freshness
-from dynaberg.delivery.landings import find_landings
 from dynaberg.delivery.queues import Message, held_messages, queue_depths, remove
 from dynaberg.delivery.reentry import delivered_ids, open_reentry, row_converter
 from dynaberg.delivery.replay import ARCHIVE, preview_replay, replay_errors
@@ -25,7 +24,6 @@ __all__ = [
     "delivered_ids",
     "failed_records",
     "failures",
-    "find_landings",
     "freshness",
     "held_messages",
     "log_of",

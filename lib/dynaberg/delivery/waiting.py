@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from dynaberg import aws, catalog, deploy
-from dynaberg.delivery.reentry import held_back
-from dynaberg.errors import DynabergError, NotFoundError, NotReadyError, SettingsError
-from dynaberg.functions.masks import ANY_KEY
-from dynaberg.functions.routing import Router
-from dynaberg.functions.tombstones import HeldBack
-from dynaberg.source import Shard, StreamRecord, read_changes, read_shard, shards_of
+from dynaberg.delivery.awaited import STREAM_HOURS, awaited_ids, has_two_paths
+from dynaberg.errors import DynabergError, NotReadyError, SettingsError
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -30,13 +24,8 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.1, 2.0, 1.3
-# "DynamoDB Streams Limits": a stream keeps a change for 24 hours.
-_STREAM_HOURS = 24
-# Allowance for the clocks of AWS's services, and for times that have no fraction.
-_CLOCK_SECONDS = 2
 # Firehose repeats an error that holds it up, though not at once.
 _LOG_SECONDS = 300
-_SHARDS_AT_ONCE = 8
 
 
 def wait_for_delivery(
@@ -59,7 +48,8 @@ def wait_for_delivery(
         settings: Names of the workgroup, the table bucket and the namespace.
         contract: The table contract.
         expected: How many changes were made since `since`; by default it waits for those that the source
-            table's stream holds, each by its id.
+            table's streams hold, each by its id. So it does, too, while the stream type changes and a change
+            comes on both paths, under two ids.
         since: Timezone-aware moment before the first of the expected changes.
         timeout: Deadline in seconds.
         progress: Whether a progress bar is shown.
@@ -85,7 +75,7 @@ def wait_for_delivery(
     def load_log() -> Table:
         return catalog.load_table(iceberg, settings, contract.log_name)
 
-    if expected is None:
+    if expected is None or has_two_paths(session, settings):
         wanted, count = _count_by_id(session, settings, contract)
     else:
         wanted, count = expected, _count_since(session, settings, contract, _checked(since))
@@ -162,131 +152,15 @@ def _count_since(
 def _count_by_id(
     session: boto3.Session, settings: Settings, contract: Contract
 ) -> tuple[int, Callable[[], int]]:
-    """How many changes the source table's stream holds, and how many of them are in the change log."""
-    source = _kinesis_source(session, settings, contract)
-    is_held = _held_back(session, settings, contract)
-    if source:
-        wanted = _change_ids_in_kinesis(session, source, contract, is_held)
-    elif contract.siblings or is_held:
-        until = datetime.now(UTC) + timedelta(hours=1)
-        records = read_changes(session, _stream_arn(session, contract), None, until)
-        wanted = _own_ids(records, contract, is_held)
-    else:
-        wanted = change_ids_in_stream(session, _stream_arn(session, contract))
+    """How many changes are waited for by their ids, and how many of them are in the change log."""
+    wanted = awaited_ids(session, settings, contract)
     sql = (
         f'SELECT DISTINCT change_id FROM "{contract.log_name}" '  # noqa: S608
-        f"WHERE received_at >= current_timestamp - INTERVAL '{_STREAM_HOURS + 1}' HOUR"
+        f"WHERE received_at >= current_timestamp - INTERVAL '{STREAM_HOURS + 1}' HOUR"
     )
     return len(wanted), lambda: len(
         wanted.intersection(query(session, settings, sql, progress=False).df["change_id"])
     )
-
-
-def _kinesis_source(session: boto3.Session, settings: Settings, contract: Contract) -> dict[str, Any] | None:
-    """What Firehose reads, if that is Kinesis; None if the forwarder reads DynamoDB Streams."""
-    try:
-        outputs = deploy.outputs(session, settings, "delivery")
-        name = deploy.stream_name(outputs, contract.log_name, "KinesisDeliveryStreamName")
-    except NotFoundError:
-        return None
-    if not name:
-        return None
-    answer = aws.client(session, "firehose").describe_delivery_stream(DeliveryStreamName=name)
-    source: dict[str, Any] = answer["DeliveryStreamDescription"]["Source"]["KinesisStreamSourceDescription"]
-    return source
-
-
-def _held_back(session: boto3.Session, settings: Settings, contract: Contract) -> HeldBack | None:
-    """Which changes are not waited for, because their items were forgotten; None if there are none."""
-    try:
-        found = held_back(session, settings, contract)
-    except NotFoundError:
-        return None
-    return found if found.any else None
-
-
-def _change_ids_in_kinesis(
-    session: boto3.Session, source: dict[str, Any], contract: Contract, is_held: HeldBack | None
-) -> set[str]:
-    """The ids of the changes that entered Kinesis after Firehose started; a change has other ids there."""
-    now = datetime.now(UTC)
-    since = max(source["DeliveryStartTimestamp"], now - timedelta(hours=_STREAM_HOURS))
-    return _own_ids(read_changes(session, source["KinesisStreamARN"], since, now), contract, is_held)
-
-
-def _own_ids(records: Iterable[StreamRecord], contract: Contract, is_held: HeldBack | None) -> set[str]:
-    """The ids of the changes that concern a table, without those of forgotten items."""
-    router = Router(json.loads(contract.to_lambda_json()), ANY_KEY)
-
-    def is_forgotten(document: Any) -> bool:
-        return is_held is not None and any(is_held(*row) for row in router.rows(document, 0)[0])
-
-    documents = (record.document for record in records)
-    return {
-        document["eventID"]
-        for document in documents
-        if isinstance(document, dict)
-        and router.concerns(document, contract.log_name)
-        and not is_forgotten(document)
-    }
-
-
-def _stream_arn(session: boto3.Session, contract: Contract) -> str:
-    dynamodb = aws.client(session, "dynamodb")
-    try:
-        table = dynamodb.describe_table(TableName=contract.source_table)["Table"]
-    except dynamodb.exceptions.ResourceNotFoundException as error:
-        msg = f"There is no DynamoDB table {contract.source_table!r}."
-        raise NotFoundError(msg, hint="Create it with wb.enable_cdc() (01_enable_cdc).") from error
-    if "LatestStreamArn" not in table:
-        msg = f"The DynamoDB table {contract.source_table!r} has no stream, so its changes are not known."
-        raise NotFoundError(msg, hint="Pass how many to wait for: expected=…, since=….")
-    return str(table["LatestStreamArn"])
-
-
-def change_ids_in_stream(session: boto3.Session, stream_arn: str) -> set[str]:
-    """The ids (`eventID`) of all changes that a DynamoDB stream still holds, up to now.
-
-    Source: Amazon DynamoDB API Reference, "GetRecords (Amazon DynamoDB Streams)".
-
-    Args:
-        session: Open boto3 session.
-        stream_arn: ARN of the stream.
-
-    Returns:
-        The ids, of all shards.
-    """
-    streams = aws.new_client(session, "dynamodbstreams")
-    streams.meta.events.register("before-parse.dynamodb-streams.GetRecords", _keep_ids)
-    # The stream may hold a change for longer than the log is searched for it.
-    oldest = datetime.now(UTC) - timedelta(hours=_STREAM_HOURS)
-    # A shard that is written to all the while has no end: later changes are not waited for.
-    latest = datetime.fromtimestamp(deploy.aws_seconds(session) + _CLOCK_SECONDS, UTC)
-
-    def ids(shard: Shard) -> list[str]:
-        found = []
-        for record in read_shard(streams, stream_arn, shard):
-            made = record["dynamodb"]["ApproximateCreationDateTime"]
-            if made > latest:
-                break
-            if made >= oldest:
-                found.append(record["eventID"])
-        return found
-
-    with ThreadPoolExecutor(_SHARDS_AT_ONCE) as threads:
-        return {found for each in threads.map(ids, shards_of(streams, stream_arn)) for found in each}
-
-
-def _keep_ids(response_dict: dict[str, Any], **_: Any) -> None:
-    """Remove the images from a response before botocore parses it, which takes most of the time."""
-    if response_dict["status_code"] == HTTPStatus.OK:
-        answer = json.loads(response_dict["body"])
-        name = "ApproximateCreationDateTime"
-        answer["Records"] = [
-            {"eventID": record["eventID"], "dynamodb": {name: record["dynamodb"][name]}}
-            for record in answer["Records"]
-        ]
-        response_dict["body"] = json.dumps(answer).encode()
 
 
 def _missing(

@@ -7,7 +7,7 @@ from dynaberg.deploy.adoption import adopt, refuse_adopted
 from dynaberg.deploy.cleanup import clean_up, list_resources, remove_source
 from dynaberg.deploy.deployer import change_parameters
 from dynaberg.deploy.doctor import doctor
-from dynaberg.deploy.handover import aws_seconds
+from dynaberg.deploy.handover import aws_seconds, forwarded_until
 from dynaberg.deploy.integration import integrate_analytics
 from dynaberg.deploy.packaging import package, package_with, upload
 from dynaberg.deploy.parameters import (
@@ -63,6 +63,7 @@ __all__ = [
     "doctor",
     "enable_cdc",
     "exists",
+    "forwarded_until",
     "foundation_parameters",
     "grants",
     "integrate_analytics",

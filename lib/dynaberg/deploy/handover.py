@@ -6,11 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-
-import boto3
+from typing import TYPE_CHECKING
 
 from dynaberg import aws
+from dynaberg.deploy.stack_state import stack_name, stack_parameters
+
+if TYPE_CHECKING:
+    import boto3
+
+    from dynaberg.settings import Settings
 
 # How long both paths run before Kinesis runs alone. Firehose starts with what comes after its stream is
 # ready.
@@ -52,6 +58,15 @@ def handover_steps(
     elif until and int(until) + STREAM_SECONDS < clock():
         until = ""
     yield both | {"ForwardUntil": until}
+
+
+def forwarded_until(session: boto3.Session, settings: Settings) -> datetime | None:
+    """The moment until which the forwarder sends changes beside Kinesis; None if only one path is at work."""
+    given = stack_parameters(session, stack_name(settings, "delivery"))
+    until = int(given.get("ForwardUntil") or 0)
+    if given.get("StreamType") != "kinesis" or until + STREAM_SECONDS < aws_seconds(session):
+        return None
+    return datetime.fromtimestamp(until, UTC)
 
 
 def aws_seconds(session: boto3.Session) -> int:

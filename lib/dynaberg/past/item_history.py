@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from dynaberg import catalog
 from dynaberg.contracts import MISFITS, read_any, reader_for, readers_of
-from dynaberg.delivery import find_landings
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.functions.change_row import SNAPSHOT
 from dynaberg.functions.packing import LEFT_OUT, unpack
 from dynaberg.layers import HISTORY_BEGINS, NO_SEQUENCE_NUMBER, REPAIR_PREFIX, sort_changes
+from dynaberg.past.landings import find_landings
 from dynaberg.past.snapshots import committed_at
 from dynaberg.sql import query, revive, selected
 

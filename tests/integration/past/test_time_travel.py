@@ -10,10 +10,10 @@ import pytest
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from dynaberg import past
-from dynaberg.delivery.landings import find_landings
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.past import diff
 from dynaberg.past.differences import compare, to_long_form
+from dynaberg.past.landings import find_landings
 from dynaberg.past.snapshots import snapshot_at
 
 NAIVE = datetime(2026, 1, 31)  # noqa: DTZ001

@@ -12,7 +12,8 @@ import pytest
 
 from dynaberg import catalog, deploy, layers
 from dynaberg.contracts.contract import load_contract
-from dynaberg.delivery.waiting import change_ids_in_stream, wait_for_delivery
+from dynaberg.delivery.awaited import change_ids_in_stream
+from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.errors import NotFoundError, NotReadyError, SettingsError
 from dynaberg.proof.reconcile import reconcile, scan_items
 from dynaberg.settings import Settings

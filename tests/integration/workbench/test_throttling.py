@@ -21,7 +21,7 @@ from tests.integration.conftest import Session
 
 import dynaberg
 from dynaberg import aws, catalog
-from dynaberg.delivery.waiting import change_ids_in_stream
+from dynaberg.delivery.awaited import change_ids_in_stream
 from dynaberg.source import read_changes, scan_items
 from dynaberg.sql import query
 from local_aws import Status

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import count
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
@@ -69,20 +65,6 @@ def test_the_deadline() -> None:
     assert wait([5], [0], wanted=10, seconds=-1)[0] is None
 
 
-def test_only_the_ids_and_times_of_a_page_are_parsed() -> None:
-    made = {"ApproximateCreationDateTime": 1_769_860_800}
-    page = {"Records": [{"eventID": "a", "dynamodb": {"NewImage": {}, **made}}], "NextShardIterator": "next"}
-    response = {"status_code": 200, "body": json.dumps(page).encode()}
-    waiting._keep_ids(response)
-    assert json.loads(response["body"]) == {
-        "Records": [{"eventID": "a", "dynamodb": made}],
-        "NextShardIterator": "next",
-    }
-    refused = {"status_code": 400, "body": b'{"__type": "ExpiredIteratorException"}'}
-    waiting._keep_ids(refused)
-    assert refused["body"] == b'{"__type": "ExpiredIteratorException"}'
-
-
 class Logs:
     """A CloudWatch Logs client over two pages of events, or one that refuses."""
 
@@ -127,19 +109,3 @@ def test_the_last_error_of_the_delivery_is_named(
     monkeypatch.setattr(aws, "client", lambda session, name: Logs(messages, refusal))
     session: Any = None
     assert told in waiting._last_error(session, Settings(name="orders"), timeout=60)
-
-
-def test_a_stream_that_is_written_to_all_the_while_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1_767_225_600
-    moments = (datetime.fromtimestamp(now + second, UTC) for second in count(-3))
-    records = (
-        {"eventID": f"e{n}", "dynamodb": {"ApproximateCreationDateTime": moment}}
-        for n, moment in enumerate(moments)
-    )
-    monkeypatch.setattr(waiting, "_STREAM_HOURS", 10**6)
-    monkeypatch.setattr(waiting.deploy, "aws_seconds", lambda _: now)
-    monkeypatch.setattr(waiting.aws, "new_client", lambda *_: Mock())
-    monkeypatch.setattr(waiting, "shards_of", lambda *_: [{}])
-    monkeypatch.setattr(waiting, "read_shard", lambda *_: records)
-    session: Any = None
-    assert waiting.change_ids_in_stream(session, "arn") == {f"e{n}" for n in range(6)}
