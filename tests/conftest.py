@@ -6,8 +6,10 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import hypothesis
@@ -107,6 +109,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def own_local_aws(folder: Path, **options: Any) -> Iterator[Status]:
+    """A local AWS for some tests alone, with this process's AWS clients pointed at it for as long."""
+    status = local_aws.start(folder, port=free_port(), **options)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in local_aws.env(status.endpoint, status.region).items():
+            patch.setenv(name, value)
+        yield status
+    local_aws.stop(folder)
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,16 @@ class Watched:
         return self._values
 
 
+def create_source(name: str, **key: str) -> None:
+    """Create a DynamoDB table of somebody else, by the names and types of its key attributes."""
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": a, "KeyType": t} for a, t in zip(key, ("HASH", "RANGE"), strict=False)],
+        AttributeDefinitions=[{"AttributeName": a, "AttributeType": t} for a, t in key.items()],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
 class Session(boto3.Session):
     """Keeps the clients that are asked for by name alone: making one takes as long as ten calls."""
 

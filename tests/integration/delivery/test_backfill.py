@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+from tests.integration.conftest import create_source
 
 import dynaberg
 from dynaberg import layers, proof
@@ -45,18 +46,7 @@ def source(wb: dynaberg.Workbench) -> str:
 
 
 def make_table(name: str) -> None:
-    boto3.client("dynamodb").create_table(
-        TableName=name,
-        KeySchema=[
-            {"AttributeName": "PK", "KeyType": "HASH"},
-            {"AttributeName": "SK", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "PK", "AttributeType": "S"},
-            {"AttributeName": "SK", "AttributeType": "B"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_source(name, PK="S", SK="B")
 
 
 @pytest.fixture(scope="module")

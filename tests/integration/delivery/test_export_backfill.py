@@ -18,6 +18,7 @@ from typing import Any
 
 import boto3
 import pytest
+from tests.integration.conftest import create_source
 
 import dynaberg
 from dynaberg import deploy, layers, proof
@@ -59,18 +60,7 @@ def make(name: str, wb_root: Any) -> dynaberg.Workbench:
 
 
 def make_table(name: str) -> None:
-    boto3.client("dynamodb").create_table(
-        TableName=name,
-        KeySchema=[
-            {"AttributeName": "PK", "KeyType": "HASH"},
-            {"AttributeName": "SK", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "PK", "AttributeType": "S"},
-            {"AttributeName": "SK", "AttributeType": "B"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_source(name, PK="S", SK="B")
     switch_recovery(name)
 
 

@@ -16,7 +16,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from pyiceberg.exceptions import ForbiddenError
-from tests.conftest import free_port
+from tests.conftest import free_port, own_local_aws
 
 import dynaberg
 import local_aws
@@ -87,13 +87,8 @@ class People:
 @pytest.fixture(scope="module")
 def enforced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_aws.Status]:
     """A local AWS of its own that enforces IAM, with this process's clients pointed at it."""
-    state_dir = tmp_path_factory.mktemp("enforced")
-    status = local_aws.start(state_dir, port=free_port(), enforce_iam=True)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in local_aws.env(status.endpoint, status.region).items():
-            patch.setenv(name, value)
+    with own_local_aws(tmp_path_factory.mktemp("enforced"), enforce_iam=True) as status:
         yield status
-    local_aws.stop(state_dir)
 
 
 def user(name: str, *documents: Mapping[str, Any], managed: str = "") -> boto3.Session:

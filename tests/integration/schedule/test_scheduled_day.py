@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from tests.conftest import free_port
+from tests.conftest import own_local_aws
 from tests.integration.schedule.conftest import Scheduled, item
 
 import local_aws
@@ -54,13 +54,8 @@ SLOW = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Status]:
     """A local AWS that may be killed, at which this process's clients are pointed."""
-    folder = tmp_path_factory.mktemp("day")
-    status = local_aws.start(folder, port=free_port(), checkpoint_seconds=CHECKPOINT_SECONDS)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in local_aws.env(status.endpoint, status.region).items():
-            patch.setenv(name, value)
+    with own_local_aws(tmp_path_factory.mktemp("day"), checkpoint_seconds=CHECKPOINT_SECONDS) as status:
         yield status
-    local_aws.stop(folder)
 
 
 @pytest.fixture(scope="module")

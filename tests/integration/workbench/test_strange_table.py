@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from tests.integration.conftest import create_source
 
 import dynaberg
 from dynaberg import plots
@@ -47,18 +48,7 @@ def animal(number: int, weight: str = "12.25") -> dict[str, Any]:
 
 def make_table() -> None:
     dynamodb = boto3.client("dynamodb")
-    dynamodb.create_table(
-        TableName=SOURCE,
-        KeySchema=[
-            {"AttributeName": "AnimalId", "KeyType": "HASH"},
-            {"AttributeName": "SeenAt", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "AnimalId", "AttributeType": "N"},
-            {"AttributeName": "SeenAt", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_source(SOURCE, AnimalId="N", SeenAt="S")
     for number in range(ITEMS):
         dynamodb.put_item(TableName=SOURCE, Item=animal(number))
 
