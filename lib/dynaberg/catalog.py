@@ -178,6 +178,20 @@ def table_names(catalog: Catalog, settings: Settings) -> list[str]:
         return []
 
 
+def drop_table(session: boto3.Session, settings: Settings, name: str) -> None:
+    """Drop a table and its files, by the API of S3 Tables.
+
+    pyiceberg's own call asks for `purgeRequested=True`, and S3 Tables documents `true`.
+
+    Args:
+        session: Open boto3 session.
+        settings: Names of the table bucket and the namespace.
+        name: The table.
+    """
+    names = {"tableBucketARN": table_bucket_arn(session, settings), "namespace": settings.namespace}
+    aws.client(session, "s3tables").delete_table(**names, name=name)
+
+
 def set_properties(table: Table, properties: Mapping[str, str], removed: Sequence[str] = ()) -> None:
     """Set and remove properties of a table, again if another writer commits in between.
 

@@ -1,7 +1,7 @@
 """Curated tables as a small project: SQL files, what they declare, their order, checks and lineage.
 
 Public: building one or all of them, what a build would do, where every number comes from, which tables are
-built from others, and which files read a column.
+built from others and must be built as a whole, and which files read a column.
 """
 
 from dynaberg.curated.build import build, build_all
@@ -9,6 +9,7 @@ from dynaberg.curated.files import read_files
 from dynaberg.curated.lineage import lineage
 from dynaberg.curated.order import built_from
 from dynaberg.curated.plan import builds_in_order, preview_build
+from dynaberg.curated.state import is_outdated, set_outdated
 from dynaberg.curated.usage import files_naming
 
 __all__ = [
@@ -17,7 +18,9 @@ __all__ = [
     "builds_in_order",
     "built_from",
     "files_naming",
+    "is_outdated",
     "lineage",
     "preview_build",
     "read_files",
+    "set_outdated",
 ]

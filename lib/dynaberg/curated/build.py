@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from dynaberg import aws, catalog
+from dynaberg import catalog
 from dynaberg.curated.content import create_content, replace_content
 from dynaberg.curated.files import CuratedFile, build_of, read_file
 from dynaberg.curated.plan import Step, make_plan
@@ -179,7 +179,7 @@ class _Work:
             action = "merged"
         else:
             action = self._fill(build.name, f'SELECT * FROM "{staging}"', exists=exists)  # noqa: S608
-        self._remove(staging)
+        catalog.drop_table(self._session, self._settings, staging)
         return action
 
     def _fill(self, name: str, select: str, *, exists: bool) -> str:
@@ -215,14 +215,7 @@ class _Work:
         for name, state in left.items():
             age = datetime.now(UTC) - (state.changed_at or datetime.now(UTC))
             if state.failed or age > _ABANDONED:
-                self._remove(name)
-
-    def _remove(self, name: str) -> None:
-        # pyiceberg's own call asks for `purgeRequested=True`, and S3 Tables documents `true`.
-        arn = catalog.table_bucket_arn(self._session, self._settings)
-        aws.client(self._session, "s3tables").delete_table(
-            tableBucketARN=arn, namespace=self._settings.namespace, name=name
-        )
+                catalog.drop_table(self._session, self._settings, name)
 
 
 def _watermark_bound(session: boto3.Session, settings: Settings, build: Build) -> str | None:

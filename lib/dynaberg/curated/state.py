@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dynaberg import catalog
-from dynaberg.functions.statements.builds import BUILT, FAILED, STAGING, Built
+from dynaberg.functions.statements.builds import BUILT, FAILED, OUTDATED, STAGING, Built
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -116,6 +116,27 @@ def set_built(table: Table, built: Built) -> None:
         transaction.set_properties({BUILT: built.to_json()})
         if FAILED in table.properties:
             transaction.remove_properties(FAILED)
+
+
+def set_outdated(table: Table) -> None:
+    """Note that no row of a table may stay, so that the next build is one of the whole.
+
+    Args:
+        table: Native pyiceberg table.
+    """
+    built = state_of(table).built or Built(OUTDATED)
+    with table.transaction() as transaction:
+        transaction.set_properties({BUILT: replace(built, digest=OUTDATED).to_json()})
+
+
+def is_outdated(table: Table) -> bool:
+    """Whether no row of a table may stay.
+
+    Args:
+        table: Native pyiceberg table.
+    """
+    built = state_of(table).built
+    return built is not None and built.digest == OUTDATED
 
 
 def set_failed(iceberg: Catalog, settings: Settings, name: str, why: str) -> None:

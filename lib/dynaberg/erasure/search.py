@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from dynaberg import aws, catalog, curated
+from dynaberg import catalog, curated
 from dynaberg.delivery import failed_records
 from dynaberg.erasure.holders import JOB, Held, find_all, find_rows, schedule
 from dynaberg.erasure.places import CURATED, OTHER, STAGED, Place, places
@@ -167,18 +167,13 @@ class Search:
         follow_parquet(self._session, self._settings, self.wanted.contract)
         for place in found.places:
             if place.kind == STAGED:
-                self._drop(place.name)
+                catalog.drop_table(self._session, self._settings, place.name)
             elif place.kind == CURATED:
                 self._build(place)
         # The builds have queried, too.
         self._cleaned_at = datetime.now(UTC)
         clean_results(self._session, self._settings, self._cleaned_at, removing=True)
         return self.report(found, self.look())
-
-    def _drop(self, name: str) -> None:
-        arn = catalog.table_bucket_arn(self._session, self._settings)
-        names = {"tableBucketARN": arn, "namespace": self._settings.namespace, "name": name}
-        aws.client(self._session, "s3tables").delete_table(**names)
 
     def _rewrite(self, name: str, wanted: Wanted) -> None:
         table = self._load(name)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from dynaberg import aws, catalog
+from dynaberg import catalog
 from dynaberg.functions.packing import PACKED
 from dynaberg.functions.statements.builds import STAGING
 from dynaberg.layers.gained import fill_gained
@@ -87,7 +87,7 @@ def fill_packed(session: boto3.Session, settings: Settings, wanted: PackedRows) 
         return commit(session, settings, _merge(wanted, staging.name()[-1])).bytes_scanned
     finally:
         if staging is not None:
-            _drop(session, settings, staging.name()[-1])
+            catalog.drop_table(session, settings, staging.name()[-1])
 
 
 def _filled_rows(table: Table, wanted: PackedRows) -> Iterator[pa.Table]:
@@ -135,14 +135,9 @@ def _create_staging(session: boto3.Session, settings: Settings, table: Table, wa
         if name.startswith(prefix):
             left = catalog.load_table(iceberg, settings, name)
             if time.time() - left.metadata.last_updated_ms / 1000 > _ABANDONED_SECONDS:
-                _drop(session, settings, name)
+                catalog.drop_table(session, settings, name)
     schema = table.schema().select(*wanted.identity, *wanted.gained)
     return iceberg.create_table((settings.namespace, f"{prefix}{uuid4().hex[:8]}"), schema)
-
-
-def _drop(session: boto3.Session, settings: Settings, name: str) -> None:
-    arn = catalog.table_bucket_arn(session, settings)
-    aws.client(session, "s3tables").delete_table(tableBucketARN=arn, namespace=settings.namespace, name=name)
 
 
 def _merge(wanted: PackedRows, staging: str) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,14 @@ from dynaberg.functions.statements.merges import KEEPS_LATEST
 from dynaberg.layers import MASKS_APPLIED, describe_masks, follow_parquet
 from dynaberg.masks import Masking, mask_keys, needs_key, renewed_hashes
 from dynaberg.source import scan_items
+from dynaberg.upkeep.masked_builds import (
+    BUILT_AGAIN,
+    DROPPED,
+    build_again,
+    copies_of,
+    note_outdated,
+    outdated,
+)
 
 if TYPE_CHECKING:
     import boto3
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import FileScanTask, Table
+    from pyiceberg.table.snapshots import Snapshot
     from pyiceberg.typedef import Record
 
     from dynaberg.contracts import Contract
@@ -57,10 +67,13 @@ def preview_remask(session: boto3.Session, settings: Settings, contract: Contrac
         masked), older_hashes (how many hashes of an older key stay, because DynamoDB does not have their
         value any more), rows and files (that would be replaced), snapshots_with_values (those that hold the
         values as they are now), expired_after (UTC, when the last of them expires), removed_after (UTC, when
-        S3 Tables has removed its files). Empty if nothing is to do.
+        S3 Tables has removed its files). One more row per table with copies: its column is `(built again)`
+        for a curated table, `(dropped)` for what a failed build left, and nobody counted its values. Empty if
+        nothing is to do.
 
     Raises:
         NotFoundError: A table, or the key, does not exist.
+        BuildError: A curated SQL file cannot be read.
         CredentialsError: The caller may not read the key.
     """
     return mask_rows(session, settings, with_rest([contract]), writes=False)
@@ -69,8 +82,9 @@ def preview_remask(session: boto3.Session, settings: Settings, contract: Contrac
 def remask(session: boto3.Session, settings: Settings, contract: Contract, *, confirm: str) -> pd.DataFrame:
     """Mask the rows of a change log and of its current table as the contract says, with the newest key.
 
-    The change log of what no table of the source claims is masked, too. It may run while changes arrive and
-    while others query. If it is interrupted, run it again; what is masked stays as it is.
+    The change log of what no table of the source claims is masked, too, and curated tables that read any of
+    them are built again as a whole. It may run while changes arrive and while others query. If it is
+    interrupted, run it again; what is masked stays as it is.
 
     Args:
         session: Open boto3 session.
@@ -84,6 +98,8 @@ def remask(session: boto3.Session, settings: Settings, contract: Contract, *, co
     Raises:
         SettingsError: It is not confirmed.
         NotReadyError: Other commits came in between at every attempt.
+        BuildError: A curated SQL file cannot be read, and nothing was masked; or a curated table could not be
+            built again, and may still show values.
 
     Example:
         >>> remask(session, settings, contract, confirm="orders")
@@ -112,24 +128,45 @@ def mask_rows(
     import pandas as pd
 
     iceberg = catalog.open_catalog(session, settings)
+    copies = copies_of(iceberg, settings, [name for each in contracts for name in tables_of(each)])
+    note_once = cache(partial(note_outdated, iceberg, settings, copies.built))
     lines: list[tuple[Any, ...]] = []
     for each in contracts:
         keys = mask_keys(session, settings, each) if needs_key(each) else []
         keys = [coming, *keys] if keys and coming else keys
-        renewed = _renewed(session, each, keys)
-        for name in tables_of(each):
-            table = catalog.load_table(iceberg, settings, name)
-            unkeyed = MASKS_APPLIED not in table.properties
-            masking = Masking(each, keys, unkeyed=unkeyed, renewed=renewed)
-            work = _Work(table, masking, writes=writes)
-            before = [snapshot.snapshot_id for snapshot in table.snapshots()]
-            work.run()
-            lines += _lines(work, before, _ages(session, settings, table))
-            if writes:
-                describe_masks(table, each, keys[0].version if keys else 1)
+        lines += _mask_tables(session, settings, each, keys, note_once if writes else None)
+    is_masked = any(line[2] for line in lines)
+    built = copies.built if is_masked else outdated(iceberg, settings, copies.built)
+    staged = copies.staged if is_masked or built else ()
+    for name, what in (*((n, DROPPED) for n in staged), *((n, BUILT_AGAIN) for n in built)):
+        table = catalog.load_table(iceberg, settings, name)
+        lines.append(_copy_line(table, what, _ages(session, settings, table)))
     if writes:
         follow_parquet(session, settings, contracts[0])
-    return pd.DataFrame(lines, columns=COLUMNS)
+        for name in staged:
+            catalog.drop_table(session, settings, name)
+        build_again(session, settings, built)
+    return pd.DataFrame(lines, columns=COLUMNS).astype({"values": "Int64"})
+
+
+def _mask_tables(
+    session: boto3.Session,
+    settings: Settings,
+    contract: Contract,
+    keys: Sequence[MaskKey],
+    replaces: Callable[[], None] | None,
+) -> Iterator[tuple[Any, ...]]:
+    """Mask the rows of a contract's tables, or only read them, as `_Work.replaces` says."""
+    renewed = _renewed(session, contract, keys)
+    for name in tables_of(contract):
+        table = catalog.load_table(catalog.open_catalog(session, settings), settings, name)
+        unkeyed = MASKS_APPLIED not in table.properties
+        work = _Work(table, Masking(contract, keys, unkeyed=unkeyed, renewed=renewed), replaces)
+        before = [snapshot.snapshot_id for snapshot in table.snapshots()]
+        work.run()
+        yield from _lines(work, before, _ages(session, settings, table))
+        if replaces:
+            describe_masks(table, contract, keys[0].version if keys else 1)
 
 
 def tables_of(contract: Contract) -> tuple[str, ...]:
@@ -146,19 +183,37 @@ def _renewed(session: boto3.Session, contract: Contract, keys: Sequence[MaskKey]
 
 def _lines(work: _Work, before: Sequence[int], ages: Mapping[str, timedelta]) -> Iterator[tuple[Any, ...]]:
     """What was found in each column, and how long older snapshots keep it."""
-    import pandas as pd
-
     table, masking = work.table, work.masking
     kept = [s for s in table.snapshots() if s.snapshot_id in set(before)]
-    newest = max((s.timestamp_ms for s in kept), default=None)
-    expired = None if newest is None else pd.Timestamp(newest, unit="ms", tz="UTC") + ages["snapshots"]
-    removed = None if expired is None else expired + ages["files"]
+    expired, removed = _gone_at(kept, ages)
     for column in masking.columns:
         values, older = masking.masked[column], masking.older[column]
         if values or older:
             holding = len(kept) if values else 0
             moments = (expired, removed) if values else (None, None)
             yield (table.name()[-1], column, values, older, work.rows, work.files, holding, *moments)
+
+
+def _copy_line(table: Table, what: str, ages: Mapping[str, timedelta]) -> tuple[Any, ...]:
+    """A table that holds copies, and how long older snapshots keep what it holds now."""
+    kept = table.snapshots()
+    snapshot = table.current_snapshot()
+    rows = catalog.live_records(table, [snapshot])[snapshot.snapshot_id] if snapshot else 0
+    files = sum(1 for _ in table.scan().plan_files())
+    if what == DROPPED:
+        return table.name()[-1], what, None, 0, rows, files, 0, None, None
+    return (table.name()[-1], what, None, 0, rows, files, len(kept), *_gone_at(kept, ages))
+
+
+def _gone_at(kept: Sequence[Snapshot], ages: Mapping[str, timedelta]) -> tuple[Any, Any]:
+    """When the last of some snapshots expires, and when its files are removed."""
+    import pandas as pd
+
+    if not kept:
+        return None, None
+    newest = max(snapshot.timestamp_ms for snapshot in kept)
+    expired = pd.Timestamp(newest, unit="ms", tz="UTC") + ages["snapshots"]
+    return expired, expired + ages["files"]
 
 
 def _ages(session: boto3.Session, settings: Settings, table: Table) -> dict[str, timedelta]:
@@ -175,14 +230,14 @@ class _Work:
     Attributes:
         table: The table.
         masking: What is done to its rows, and counts.
-        writes: Whether the files are replaced, or only read.
+        replaces: Called before files are replaced; None if they are only read.
         rows: How many rows are in files with something to mask.
         files: How many such files there are.
     """
 
     table: Table
     masking: Masking
-    writes: bool
+    replaces: Callable[[], None] | None
     rows: int = 0
     files: int = 0
 
@@ -216,7 +271,8 @@ class _Work:
             new = self._masked(rows)
             if new is not None:
                 replaced.append((task.file, new))
-        if replaced and self.writes:
+        if replaced and self.replaces:
+            self.replaces()
             written = self._replace(group, replaced)
             if written is None:
                 self.masking.masked, self.masking.older = masked, older
@@ -231,7 +287,7 @@ class _Work:
         from pyiceberg.expressions import AlwaysTrue
         from pyiceberg.io.pyarrow import ArrowScan
 
-        schema = self.table.schema() if self.writes else self.table.schema().select(*self._present())
+        schema = self.table.schema() if self.replaces else self.table.schema().select(*self._present())
         return ArrowScan(self.table.metadata, self.table.io, schema, AlwaysTrue()).to_table([task])
 
     def _present(self) -> list[str]:

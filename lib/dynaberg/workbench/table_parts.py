@@ -25,7 +25,8 @@ class TableMasks:
         """Which values of rows that are in the tables are not masked as the contract says.
 
         Returns:
-            One row for each column with such values: table, column, values, older_hashes, rows, files,
+            One row for each column with such values, and for each table that holds copies of them (its column
+            is `(built again)` or `(dropped)`): table, column, values, older_hashes, rows, files,
             snapshots_with_values, expired_after and removed_after (UTC: when the older snapshots that hold
             them are gone).
         """
@@ -34,11 +35,14 @@ class TableMasks:
     def apply(self, *, confirm: str) -> pd.DataFrame:
         """Mask what `preview` shows, after a mask was added to the contract and deployed.
 
+        Curated tables that read the rows are built again as a whole, and what failed builds left is dropped.
+
         Args:
             confirm: The table's name, as a confirmation: it cannot be taken back.
 
         Raises:
             SettingsError: The name does not match; nothing was done.
+            BuildError: A curated table could not be built again, and may still show the values.
 
         Example:
             >>> orders.masks.apply(confirm="orders")

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dynaberg import deploy, layers, upkeep
+from dynaberg import catalog, curated, deploy, layers, upkeep
 from dynaberg.contracts import Column, Contract
 from dynaberg.contracts.mask_paths import read_path_masks
 from dynaberg.delivery import wait_for_delivery
-from dynaberg.errors import ContractError, DeploymentError, SettingsError
+from dynaberg.errors import BuildError, ContractError, DeploymentError, SettingsError
 from dynaberg.masks import detokenise, mask_key_version, mask_keys
 from dynaberg.proof import reconcile
 from dynaberg.upkeep import mask_rotation, masked_rows
@@ -30,6 +30,13 @@ PLAIN = (
     Column("amount", "long"),
 )
 MASKS = {"card": "hash", "mail": "tokenise", "born": "year"}
+CURATED = {
+    "by_card": """\
+-- build: incremental, key(id), watermark(amount)
+SELECT id, card, mail, place.phone AS phone, amount FROM transactions""",
+    "by_mail": "SELECT mail, phone, max(card) AS card FROM by_card GROUP BY mail, phone",
+    "refused": "-- check: rows > 100\nSELECT CAST(born AS varchar) AS born, card FROM transactions_changes",
+}
 PATHS = tuple(read_path_masks({"place.phone": "hash", "note": "tokenise"}))
 
 
@@ -62,8 +69,10 @@ def rows(pipeline: Any, name: str) -> list[dict[str, Any]]:
 
 
 def left(pipeline: Any) -> list[str]:
-    """The secrets that rows of the tables still show."""
-    text = repr([rows(pipeline, name) for name in ("transactions", "transactions_changes")])
+    """The secrets that rows of any table still show."""
+    iceberg = catalog.open_catalog(pipeline.session, pipeline.settings)
+    names = catalog.table_names(iceberg, pipeline.settings)
+    text = repr([rows(pipeline, name) for name in names])
     return [each for each in SECRETS if each in text]
 
 
@@ -74,6 +83,10 @@ def live(make_pipeline: Callable[..., Any]) -> Any:
     session, settings = pipeline.session, pipeline.settings
     pipeline.write(*(item(n) for n in range(4)), item(1, amount={"N": "7"}))
     deliver(pipeline, pipeline.contract)
+    for name, sql in CURATED.items():
+        (settings.root / "data" / "sql" / "curated" / f"{name}.sql").write_text(sql)
+    with pytest.raises(BuildError, match="refused was not built"):
+        curated.build_all(session, settings)
     masked = contract("gainsmasks", masked=True)
     with pytest.warns(UserWarning, match=r"rows from before the mask of born, card.*masks.preview"):
         layers.create_tables(session, settings, masked)
@@ -91,8 +104,9 @@ def test_a_mask_that_is_added_reaches_the_rows_that_are_there(
     preview = upkeep.preview_remask(*place).set_index(["table", "column"])
     assert preview.loc[("transactions", "card"), "values"] == 4
     assert preview.loc[("transactions_changes", "old_image"), "values"] == 1
-    assert (preview["snapshots_with_values"] > 0).all()
-    assert (preview["removed_after"] > preview["expired_after"]).all()
+    staying = preview.drop("(dropped)", level="column")
+    assert (staying["snapshots_with_values"] > 0).all()
+    assert (staying["removed_after"] > staying["expired_after"]).all()
     with pytest.raises(SettingsError, match="Nothing was masked"):
         upkeep.remask(*place, confirm="yes")
     assert left(live) == [*SECRETS]
@@ -108,10 +122,13 @@ def test_a_mask_that_is_added_reaches_the_rows_that_are_there(
         patch.setattr(masked_rows._Work, "_replace", killed)
         with pytest.raises(KeyboardInterrupt):
             upkeep.remask(*place, confirm="transactions")
-    done = upkeep.remask(*place, confirm="transactions")
-    assert not done.empty
+    done = upkeep.remask(*place, confirm="transactions").set_index(["table", "column"])
+    assert done.loc[("by_card", "(built again)"), ["rows", "snapshots_with_values"]].to_list() == [4, 1]
+    assert (done.xs("(dropped)", level="column")["rows"] == 5).all()
     assert left(live) == []
     assert upkeep.preview_remask(*place).empty
+    with pytest.raises(BuildError, match="refused was not built"):
+        curated.build_all(live.session, live.settings)
     assert len(rows(live, "transactions")) == 5
     assert len(rows(live, "transactions_changes")) == 6
 
@@ -138,6 +155,27 @@ def test_older_snapshots_hold_the_values_and_are_named(live: Any) -> None:
     texts = [repr(table.scan(snapshot_id=s.snapshot_id).to_arrow().to_pylist()) for s in table.snapshots()]
     assert SECRETS[0] in texts[0], "time travel shows them until they expire"
     assert SECRETS[0] not in texts[-1]
+
+
+def test_copies_that_cannot_be_built_again_are_named_until_they_are(live: Any) -> None:
+    place = live.session, live.settings, live.contract
+    change = rows(live, "transactions_changes")[0]
+    planted = {n: change[n] for n in ("operation", "sequence_number")} | {"change_id": "late", "id": "late"}
+    moments = dict.fromkeys(("changed_at", "received_at"), 1_700_000_000_000_000)
+    live.send([planted | moments | {"card": SECRETS[0]}])
+    file = live.settings.root / "data" / "sql" / "curated" / "by_card.sql"
+    file.write_text("SELECT nobody FROM transactions")
+    with pytest.raises(BuildError, match=r"masked, but by_card, by_mail could not be .* still show"):
+        upkeep.remask(*place, confirm="transactions")
+    again = [["by_card", "(built again)"], ["by_mail", "(built again)"]]
+    preview = upkeep.preview_remask(*place)
+    assert [line for line in preview[["table", "column"]].to_numpy().tolist() if line[1][0] == "("] == again
+    file.write_text(CURATED["by_card"])
+    planned = curated.preview_build(catalog.open_catalog(live.session, live.settings), live.settings)
+    why = planned.set_index("table").loc["by_card", ["action", "why"]]
+    assert why.to_list() == ["build", "values that it reads were masked"]
+    assert list(upkeep.remask(*place, confirm="transactions")["table"]) == ["by_card", "by_mail"]
+    assert upkeep.preview_remask(*place).empty
 
 
 def test_a_hash_without_a_key_gets_one(live: Any) -> None:

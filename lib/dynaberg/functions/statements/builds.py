@@ -11,6 +11,8 @@ STAGING = "__staging_"
 """What follows a table's name in the name of its staging table."""
 BUILT, FAILED = "dynaberg.built", "dynaberg.build-failed"
 """Properties of a curated table: how it was built the last time, and how a later build failed."""
+OUTDATED = ""
+"""The digest of a table whose rows must all be made again."""
 _CASTS = {
     "date": "date",
     "int": "integer",
@@ -91,7 +93,7 @@ class Built:
     """How a table was built the last time.
 
     Attributes:
-        digest: `Build.digest`.
+        digest: `Build.digest`, or `OUTDATED`.
         inputs: Id of the content of each input; none if another build came in between.
         outcome: `created`, `replaced` or `merged`.
         at: When, in ISO 8601.
@@ -128,6 +130,8 @@ def reason(
     """
     if built is None:
         return ("nobody knows what it was built from" if exists else "it does not exist"), True
+    if built.digest == OUTDATED:
+        return "values that it reads were masked", True
     if built.digest != build.digest:
         return "its SQL changed", True
     changed = [n for n in build.inputs if n not in above and built.inputs.get(n) != contents[n]]
