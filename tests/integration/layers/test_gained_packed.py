@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dynaberg import layers, past
+from dynaberg import catalog, layers, past
 from dynaberg.contracts import Column, Contract
 from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.errors import QueryError
@@ -84,7 +84,7 @@ def test_a_killed_refresh_is_made_good_by_the_next(gaining: Any, monkeypatch: py
     with monkeypatch.context() as patched:
         patched.setattr(gained_packed, "commit", killed)
         # A process that is killed removes nothing.
-        patched.setattr(gained_packed, "_drop", lambda *_: None)
+        patched.setattr(catalog, "drop_table", lambda *_: None)
         with pytest.raises(QueryError, match="closed"):
             layers.refresh(*parts)
     assert len(staging_tables(gaining)) == 1
