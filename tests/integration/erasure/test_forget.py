@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.avro.file import AvroFile
 
-from dynaberg import curated, deploy, layers
+from dynaberg import catalog, curated, deploy, layers
 from dynaberg.delivery import backfill, replay_errors, replay_stream, wait_for_delivery, wait_for_failures
 from dynaberg.erasure import forget, forgotten, preview_forget, search
 from dynaberg.errors import NotFoundError, SettingsError
@@ -85,10 +85,12 @@ def parked_queue(pipeline: Any) -> str:
     return str(deploy.outputs(*place(pipeline)[:2], "delivery")["ParkedQueueUrl"])
 
 
-def maintain(local_aws: Status, days: float) -> None:
-    """All jobs of all tables, as if it were some days later."""
-    body = json.dumps({"hoursAhead": days * 24}).encode()
-    urlopen(Request(f"{local_aws.endpoint}/_local_aws/maintenance", data=body, method="POST")).close()
+def maintain(pipeline: Any, days: float) -> None:
+    """All jobs of a pipeline's tables, as if it were some days later; others share its local AWS."""
+    arn = catalog.table_bucket_arn(pipeline.session, pipeline.settings)
+    body = json.dumps({"tableBucketARN": arn, "hoursAhead": days * 24}).encode()
+    endpoint = pipeline.session.client("s3tables").meta.endpoint_url
+    urlopen(Request(f"{endpoint}/_local_aws/maintenance", data=body, method="POST")).close()
 
 
 def objects(session: Any, buckets: set[str]) -> Iterator[tuple[str, bytes]]:
@@ -122,7 +124,7 @@ def holding(session: Any, buckets: set[str], *values: str) -> list[str]:
     return [name for name, body in objects(session, buckets) if any(value in body for value in wanted)]
 
 
-def test_an_item_is_forgotten_everywhere(pipeline: Any, foreign_buckets: set[str], local_aws: Status) -> None:
+def test_an_item_is_forgotten_everywhere(pipeline: Any, foreign_buckets: set[str]) -> None:
     session, settings, contract = place(pipeline)
     person = {**ITEM, "status": {"S": NAME}}
     deliver(pipeline, lambda: pipeline.write(*map(other, range(20)), person), 21)
@@ -191,7 +193,7 @@ def test_an_item_is_forgotten_everywhere(pipeline: Any, foreign_buckets: set[str
 
     # Once the jobs have run at the moment that it names, no object holds them.
     for moment in (report.snapshots["expires_at"].max(), report.gone_at):
-        maintain(local_aws, (moment - datetime.now(UTC)).total_seconds() / 86_400)
+        maintain(pipeline, (moment - datetime.now(UTC)).total_seconds() / 86_400)
     buckets = bucket_names(session) - foreign_buckets
     assert len(buckets) >= 2
     assert holding(session, buckets, NAME, "person-zq") == []

@@ -95,9 +95,9 @@ def wait_for_the_journal(server: Status) -> None:
     aws.wait_for(empty, timeout=300, what="The journal's end")
 
 
-def run_jobs(server: Status, report: ForgetReport) -> None:
+def run_jobs(pipeline: Pipeline, report: ForgetReport) -> None:
     for moments in (report.snapshots["expires_at"], report.snapshots["gone_at"]):
-        maintain(server, (moments.max() - datetime.now(UTC)).total_seconds() / 86_400)
+        maintain(pipeline, (moments.max() - datetime.now(UTC)).total_seconds() / 86_400)
 
 
 def test_nothing_is_left_after_the_moments_of_the_report(
@@ -114,7 +114,7 @@ def test_nothing_is_left_after_the_moments_of_the_report(
     assert until["the local AWS's own files"] > report.gone_at
     assert layers.refresh(session, settings, contract)["action"].iloc[0] in ("none", "incremental")
     wait_for_the_journal(server)
-    run_jobs(server, report)
+    run_jobs(pipeline, report)
     since = datetime.now(UTC)
     pipeline.write(item("a", {"N": "3"}))
     wait_until_kept_aside(server, since)

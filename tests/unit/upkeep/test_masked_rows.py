@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
@@ -67,7 +68,7 @@ def log(tmp_path: Path) -> Table:
 
 
 def work(table: Table, *, writes: bool = True) -> masked_rows._Work:
-    found = masked_rows._Work(table, Masking(CONTRACT, [KEY]), writes=writes)
+    found = masked_rows._Work(table, Masking(CONTRACT, [KEY]), Mock() if writes else None)
     found.run()
     return found
 
