@@ -138,6 +138,7 @@ def backfill(
                 wanted=total.items - total.unfit,
                 timeout=timeout,
                 meanwhile=manifest.stay,
+                progress=progress,
             )
             manifest.finish()
         done = (manifest.moment, total, manifest.resumed)

@@ -51,6 +51,7 @@ def wait_until_delivered(
     wanted: int,
     timeout: float,
     meanwhile: Callable[[], None],
+    progress: bool,
 ) -> None:
     """Wait until the change logs of a source hold every row that was sent.
 
@@ -62,42 +63,75 @@ def wait_until_delivered(
         wanted: How many items they are of.
         timeout: How long it may take, in seconds.
         meanwhile: Called again and again during the wait.
+        progress: Whether a progress bar is shown; until they are counted, it shows how much the logs grew.
 
     Raises:
         NotReadyError: They were not all there in time.
     """
-    opened = catalog.open_catalog(session, settings)
-    logs = [each.log_name for each in contract.of_source]
-    params = {"since": moment - timedelta(hours=1), "operation": SNAPSHOT, "moment": moment}
-    seen: dict[str, str] = {}
-    counted: dict[str, int] = {}
-    next_count = 0.0
+    from tqdm.auto import tqdm
+
+    if not wanted:
+        return
+    logs = _Logs(session, settings, contract, moment)
+    before: list[int] = []
 
     def arrived() -> bool:
-        nonlocal next_count
         meanwhile()
-        began = time.monotonic()
-        if began < next_count:
-            return False
-        tables = {name: catalog.load_table(opened, settings, name) for name in logs}
-        if sum(map(_rows, tables.values())) < wanted:
-            return False
-        for name, table in tables.items():
-            if seen.get(name) != table.metadata_location:
-                seen[name] = table.metadata_location
-                found: Any = query(session, settings, _COUNT.format(name), params, progress=False).df
-                counted[name] = int(found.iloc[0, 0])
-        now = time.monotonic()
-        next_count = now + _PAUSE_PER_COUNT * (now - began)
-        return sum(counted.values()) >= wanted
+        rows = logs.rows()
+        before.append(rows)
+        _show(bar, min(rows - before[0], wanted - 1))
+        items = logs.count() if rows >= wanted else 0
+        _show(bar, items)
+        return items >= wanted
 
-    if wanted:
+    with tqdm(total=wanted, desc="Delivered", unit="item", disable=not progress) as bar:
         aws.wait_for(
             arrived,
             timeout=timeout,
-            what=f"Each of the {wanted:,} items in {' and '.join(map(repr, logs))}",
+            what=f"Each of the {wanted:,} items in {' and '.join(map(repr, logs.names))}",
             hint="They are on their way. Run backfill() again: it sends nothing that was sent before.",
         )
+
+
+class _Logs:
+    """The change logs of a source; to count in them reads more than to look how long they are."""
+
+    def __init__(
+        self, session: boto3.Session, settings: Settings, contract: Contract, moment: datetime
+    ) -> None:
+        self.names = [each.log_name for each in contract.of_source]
+        self._place = session, settings
+        self._params = {"since": moment - timedelta(hours=1), "operation": SNAPSHOT, "moment": moment}
+        self._opened = catalog.open_catalog(session, settings)
+        self._tables: dict[str, Table] = {}
+        self._seen: dict[str, str] = {}
+        self._counted: dict[str, int] = {}
+        self._next_count = 0.0
+
+    def rows(self) -> int:
+        """How many rows they have in all, by their snapshots."""
+        settings = self._place[1]
+        self._tables = {name: catalog.load_table(self._opened, settings, name) for name in self.names}
+        return sum(map(_rows, self._tables.values()))
+
+    def count(self) -> int:
+        """How many items of the backfill they held when `rows` looked, or at the count just before."""
+        began = time.monotonic()
+        if began >= self._next_count:
+            for name, table in self._tables.items():
+                if self._seen.get(name) != table.metadata_location:
+                    self._seen[name] = table.metadata_location
+                    found: Any = query(*self._place, _COUNT.format(name), self._params, progress=False).df
+                    self._counted[name] = int(found.iloc[0, 0])
+            now = time.monotonic()
+            self._next_count = now + _PAUSE_PER_COUNT * (now - began)
+        return sum(self._counted.values())
+
+
+def _show(bar: Any, items: int) -> None:
+    """Let a bar say how many items are there, never fewer than before, and for how long one has waited."""
+    bar.update(max(min(items, bar.total) - bar.n, 0))
+    bar.refresh()
 
 
 def _rows(log: Table) -> int:

@@ -99,6 +99,7 @@ def bring_in_export(
             wanted=total.items - total.unfit,
             timeout=timeout,
             meanwhile=manifest.stay,
+            progress=progress,
         )
         manifest.finish()
     _tidy(session, bucket, contract)

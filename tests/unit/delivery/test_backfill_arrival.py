@@ -30,7 +30,10 @@ def log_of(summary: dict[str, str] | None, number: int) -> Any:
     ],
 )
 def test_nothing_is_counted_while_the_log_is_too_short(
-    monkeypatch: pytest.MonkeyPatch, summaries: list[dict[str, str] | None], counts: list[int]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    summaries: list[dict[str, str] | None],
+    counts: list[int],
 ) -> None:
     logs, left = iter([log_of(summary, n) for n, summary in enumerate(summaries)]), list(counts)
     monkeypatch.setattr(backfill_arrival, "_PAUSE_PER_COUNT", 0)
@@ -40,6 +43,8 @@ def test_nothing_is_counted_while_the_log_is_too_short(
     monkeypatch.setattr(backfill_arrival, "query", counted)
     arguments: Any = (None, None, CONTRACT)
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    wait_until_delivered(*arguments, moment=moment, wanted=10, timeout=600, meanwhile=lambda: None)
+    wait = {"moment": moment, "wanted": 10, "timeout": 600, "meanwhile": lambda: None}
+    wait_until_delivered(*arguments, **wait, progress=True)
     assert left == []
     assert next(logs, None) is None
+    assert "10/10" in capsys.readouterr().err.splitlines()[-1]
