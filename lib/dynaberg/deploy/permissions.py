@@ -39,6 +39,7 @@ _PRINCIPALS = {
     "Schedule": "schedule",
     "Runs": "schedule's runs",
     "Turn": "schedule's function",
+    "Reader": "raw Parquet's reader",
 }
 # What an ARN means, without the account and the Region.
 _WHAT = {
@@ -55,7 +56,7 @@ _WHAT = {
     r"sqs:.*-BackfillQueue-.*": "backfill queue",
     r"s3:[^/]*-errors-.*": "error bucket",
     r"s3:[^/]*-results-.*": "query results",
-    r"s3:[^/]*-parquet-.*": "raw Parquet",
+    r"s3:[^/]*-parquet-.*|ParquetBucket\.Arn.*": "raw Parquet",
     r"athena:.*": "Athena workgroup",
     r"lambda:.*-scheduled": "schedule's function",
     r"lambda:.*": "transform function",
@@ -105,20 +106,21 @@ def access_matrix(
     return pd.DataFrame(rows, columns=MATRIX_COLUMNS)
 
 
-def schedule_matrix(
-    settings: Settings, parameters: Mapping[str, str], account: str, region: str
+def optional_matrix(
+    settings: Settings, part: str, parameters: Mapping[str, str], account: str, region: str
 ) -> pd.DataFrame:
-    """Who may do what for the schedule, as in `access_matrix`.
+    """Who may do what for an optional stack, as in `access_matrix`.
 
     Args:
         settings: The target.
-        parameters: Those of the schedule's stack.
+        part: `schedule` or `parquet`.
+        parameters: Those of its stack.
         account: The account's id.
         region: The Region.
     """
     pseudo = {"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": "aws"}
-    resources = resolved_resources(load_template(TEMPLATES / "schedule.yaml"), dict(parameters) | pseudo)
-    kinds = ("AWS::IAM::Role", "AWS::LakeFormation::PrincipalPermissions")
+    resources = resolved_resources(load_template(TEMPLATES / f"{part}.yaml"), dict(parameters) | pseudo)
+    kinds = ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::LakeFormation::PrincipalPermissions")
     granting = {name: r for name, r in resources.items() if r["Type"] in kinds}
     rows = [(*row, settings.target == "aws") for name, r in granting.items() for row in _rows(name, r)]
     return pd.DataFrame(rows, columns=MATRIX_COLUMNS)

@@ -28,7 +28,7 @@ from dynaberg.deploy.parameters import (
     planned_access,
     planned_foundation,
 )
-from dynaberg.deploy.permissions import access_matrix, caller_policy, schedule_matrix
+from dynaberg.deploy.permissions import access_matrix, caller_policy, optional_matrix
 from dynaberg.deploy.stack_state import (
     PARTS,
     TAG,
@@ -171,7 +171,7 @@ def preview(session: boto3.Session, settings: Settings, contract: Contract) -> p
 def grants(
     session: boto3.Session, settings: Settings, contract: Contract, access_mode: str | None = None
 ) -> pd.DataFrame:
-    """Who may do what on which resource, deployed or not; with the schedule's roles if there is one.
+    """Who may do what on which resource, deployed or not; with what the optional stacks grant.
 
     Args:
         session: An open session.
@@ -192,11 +192,14 @@ def grants(
         logs=[each.log_name for each in contract.of_source],
         keyed_masks=bool(mask_key_version(session, settings, contract)),
     )
-    given = stack_parameters(session, stack_name(settings, "schedule"))
-    if not given:
-        return shown
-    more = schedule_matrix(settings, given | {"AccessMode": mode}, account, session.region_name)
-    return pd.concat([shown, more], ignore_index=True)
+    parts = {"schedule": stack_parameters(session, stack_name(settings, "schedule"))}
+    parts["parquet"] = parquet_parameters(settings) if settings.raw_parquet else {}
+    more = [
+        optional_matrix(settings, part, given | {"AccessMode": mode}, account, session.region_name)
+        for part, given in parts.items()
+        if given
+    ]
+    return pd.concat([shown, *more], ignore_index=True)
 
 
 def policy(

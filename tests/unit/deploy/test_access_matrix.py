@@ -13,8 +13,8 @@ from cfnlint.decode.cfn_yaml import load
 
 from dynaberg import plots
 from dynaberg.contracts import Column, Contract
-from dynaberg.deploy.parameters import planned_foundation
-from dynaberg.deploy.permissions import access_matrix, schedule_matrix
+from dynaberg.deploy.parameters import parquet_parameters, planned_foundation
+from dynaberg.deploy.permissions import access_matrix, optional_matrix
 from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
@@ -105,7 +105,7 @@ def test_the_schedules_roles_are_shown_in_words() -> None:
     given = {name: name for name, p in template["Parameters"].items() if "Default" not in p}
     given |= {"ErrorBucketName": "x-errors-1", "ResultsBucketName": "x-results-1"}
     given |= {"TableBucketArn": "arn:aws:s3tables:r:1:bucket/x", "AccessMode": "lakeformation"}
-    shown = schedule_matrix(EVERYTHING, given, ACCOUNT, REGION)
+    shown = optional_matrix(EVERYTHING, "schedule", given, ACCOUNT, REGION)
     assert {tuple(row) for row in shown[["principal", "what"]].to_numpy()[:2]} == {
         ("schedule", "schedule's runs"),
         ("schedule's runs", "schedule's function"),
@@ -114,6 +114,16 @@ def test_the_schedules_roles_are_shown_in_words() -> None:
     assert {"Athena workgroup", "query results", "every table", "error bucket"} <= {*function.index}
     assert function.loc["error bucket", "resource"].tolist() == ["s3:x-errors-1/runs/*", "s3:x-errors-1"]
     assert function.loc["namespace", "mode"] == "lakeformation"
+
+
+def test_who_may_read_raw_parquet_is_shown() -> None:
+    given = parquet_parameters(EVERYTHING)
+    shown = optional_matrix(EVERYTHING, "parquet", given, ACCOUNT, REGION)
+    assert set(shown["principal"]) == {"raw Parquet's reader"}
+    assert set(shown["what"]) == {"raw Parquet", "Glue catalog", "KMS key"}
+    permissions = ", ".join(shown["permission"])
+    assert "s3:GetObject" in permissions
+    assert "Put" not in permissions
 
 
 def test_nobody_named_is_nobody_granted() -> None:
