@@ -108,6 +108,11 @@ class Contract:
         """The contracts of all tables of its source, by name, with that of the rest at the end."""
         return tuple(sorted((self, *self.siblings), key=lambda each: (each.is_rest, each.table)))
 
+    @property
+    def with_rest(self) -> tuple[Contract, ...]:
+        """It, and the contract of what no table of its source claims, if there is one."""
+        return (self, *(sibling for sibling in self.siblings if sibling.is_rest))
+
     def claims(self, item: Mapping[str, Any]) -> bool:
         """Whether an item, as DynamoDB JSON, is the table's."""
         if self.is_rest:

@@ -33,14 +33,16 @@ COLUMNS = ["day", "files", "rows", "parquet_rows", "missing", "surplus", "differ
 def write_parquet(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
     """Bring the plain Parquet files of a change log up to what the log holds now.
 
+    With those of the log of what no table of the source claims, if there is one.
+
     Args:
         session: Open boto3 session.
         settings: The project.
         contract: The table contract.
 
     Returns:
-        One row per file that was copied or removed: day, action (`copied` or `removed`), rows (None for what
-        was removed), address.
+        One row per file that was copied or removed: log, day, action (`copied` or `removed`), rows (None for
+        what was removed), address.
 
     Raises:
         NotFoundError: The project keeps no plain Parquet, or there is no change log.
@@ -51,17 +53,21 @@ def write_parquet(session: boto3.Session, settings: Settings, contract: Contract
     """
     import pandas as pd
 
-    done = _Copies(session, settings, contract).update()
     bucket = _where(session, settings)["ParquetBucketName"]
-    rows: list[tuple[str, int | None, str]] = [("copied", file.rows, file.key) for file in done.copied]
-    rows += [("removed", None, key) for key in done.removed]
-    lines = [(day_of(key), action, count, f"s3://{bucket}/{key}") for action, count, key in rows]
-    found = pd.DataFrame(lines, columns=["day", "action", "rows", "address"])
-    return found.astype({"rows": "Int64"}).sort_values(["day", "address"], ignore_index=True)
+    lines: list[tuple[str, str, str, int | None, str]] = []
+    for each in contract.with_rest:
+        done = _Copies(session, settings, each).update()
+        rows: list[tuple[str, int | None, str]] = [("copied", file.rows, file.key) for file in done.copied]
+        rows += [("removed", None, key) for key in done.removed]
+        lines += [(each.log_name, day_of(key), what, n, f"s3://{bucket}/{key}") for what, n, key in rows]
+    found = pd.DataFrame(lines, columns=["log", "day", "action", "rows", "address"])
+    return found.astype({"rows": "Int64"}).sort_values(["log", "day", "address"], ignore_index=True)
 
 
 def check_parquet(session: boto3.Session, settings: Settings, contract: Contract) -> pd.DataFrame:
     """Compare the plain Parquet files with the change log, value by value.
+
+    With those of the log of what no table of the source claims, if there is one.
 
     Args:
         session: Open boto3 session.
@@ -69,16 +75,21 @@ def check_parquet(session: boto3.Session, settings: Settings, contract: Contract
         contract: The table contract.
 
     Returns:
-        One row per day: day, files and rows of the change log, parquet_rows, and how many rows are missing,
-        surplus, or different; all of the last three are 0 where the files are right.
+        One row per log and day: log, day, files and rows of the change log, parquet_rows, and how many rows
+        are missing, surplus, or different; all of the last three are 0 where the files are right.
 
     Raises:
         NotFoundError: The project keeps no plain Parquet, or there is no change log.
     """
     import pandas as pd
 
-    found = pd.DataFrame(_Copies(session, settings, contract).compare(), columns=COLUMNS)
-    return found.groupby("day", as_index=False).sum()
+    lines = [
+        (each.log_name, *line)
+        for each in contract.with_rest
+        for line in _Copies(session, settings, each).compare()
+    ]
+    found = pd.DataFrame(lines, columns=["log", *COLUMNS])
+    return found.groupby(["log", "day"], as_index=False).sum()
 
 
 def parquet_address(session: boto3.Session, settings: Settings, contract: Contract) -> str:

@@ -76,7 +76,7 @@ def preview_remask(session: boto3.Session, settings: Settings, contract: Contrac
         BuildError: A curated SQL file cannot be read.
         CredentialsError: The caller may not read the key.
     """
-    return mask_rows(session, settings, with_rest([contract]), writes=False)
+    return mask_rows(session, settings, contract.with_rest, writes=False)
 
 
 def remask(session: boto3.Session, settings: Settings, contract: Contract, *, confirm: str) -> pd.DataFrame:
@@ -107,13 +107,7 @@ def remask(session: boto3.Session, settings: Settings, contract: Contract, *, co
     if confirm != contract.table:
         msg = f"`confirm` is {confirm!r}, but the table is {contract.table!r}. Nothing was masked."
         raise SettingsError(msg, hint=f'See .masks.preview(), then .masks.apply(confirm="{contract.table}").')
-    return mask_rows(session, settings, with_rest([contract]), writes=True)
-
-
-def with_rest(contracts: Sequence[Contract]) -> list[Contract]:
-    """Contracts of one source, and that of what none of its tables claims."""
-    rest = [sibling for sibling in contracts[0].siblings if sibling.is_rest]
-    return [*contracts, *(each for each in rest if each not in contracts)]
+    return mask_rows(session, settings, contract.with_rest, writes=True)
 
 
 def mask_rows(

@@ -102,8 +102,10 @@ class TableParquet:
     def write(self) -> pd.DataFrame:
         """Bring the files up to what the change log holds now; what is there already is not copied again.
 
+        So it does for the log of what no table of the source claims, if there is one.
+
         Returns:
-            One row per file: day, action (`copied` or `removed`), rows, address.
+            One row per file: log, day, action (`copied` or `removed`), rows, address.
 
         Raises:
             NotFoundError: The project keeps no plain Parquet.
@@ -118,8 +120,8 @@ class TableParquet:
         """Compare the files with the change log, value by value.
 
         Returns:
-            One row per day: day, files, rows, parquet_rows, missing, surplus, different (rows that are); the
-            last three are 0 where the files are right.
+            One row per log and day: log, day, files, rows, parquet_rows, missing, surplus, different (rows
+            that are); the last three are 0 where the files are right.
 
         Raises:
             NotFoundError: The project keeps no plain Parquet.
