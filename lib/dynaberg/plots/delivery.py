@@ -35,6 +35,8 @@ _ELSEWHERE = (GRAY, "xx")
 _TOTAL = "total"
 # Up to this long, a whole second matters: DynamoDB Streams date a change to the second.
 _SECOND = 1.0
+# Words that begin before this part of the time end within the axes, and fit into such a part of the height.
+_ROOM, _HEIGHT = 0.75, 0.2
 
 
 def plot_delivery(
@@ -74,18 +76,20 @@ def plot_delivery(
     ax.plot(times, totals, "o", color=INK)
     write_at(ax, seconds_since(start, late)[-1], made.iloc[-1], "made in DynamoDB", color=BLUE)
     if times:
-        _name_steps(ax, times, totals)
+        _name_steps(ax, times, totals, max(times[-1], *seconds_since(start, late)))
     ax.set_ylim(0, max(made.iloc[-1], *totals, 1) * 1.15)
     title = _delivered(int(made.iloc[-1]), arrived, early[-1], late[-1])
     words = f"seconds since {start:%Y-%m-%d %H:%M:%S} UTC"
     return finish(ax, title, x=words, y="changes, running total", notes=[note, gone])
 
 
-def _name_steps(ax: Axes, times: Sequence[float], totals: Sequence[int]) -> None:
-    """Name the steps beside the middle of the largest one: elsewhere a step may cross the words."""
+def _name_steps(ax: Axes, times: Sequence[float], totals: Sequence[int], end: float) -> None:
+    """Name the steps right of a large one: nothing is drawn there, below what arrived later."""
     rises = [after - before for before, after in zip([0, *totals], totals, strict=False)]
-    largest = rises.index(max(rises))
-    side = "left" if times[largest] < times[-1] / 2 else "right"
+    steps = list(enumerate(times))
+    with_room = [n for n, t in steps if t < _ROOM * end and rises[n] >= _HEIGHT * totals[-1]]
+    largest = max(with_room or range(len(rises)), key=rises.__getitem__)
+    side = "left" if with_room else "right"
     write_at(ax, times[largest], totals[largest] - rises[largest] / 2, "in the change log", ha=side)
 
 
