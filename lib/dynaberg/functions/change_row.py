@@ -104,7 +104,10 @@ class ChangeConverter:
             if len(cs) == 1 and not cs[0].is_part
         }
         required = [column.attribute for column in self._columns if column.name in self._key]
-        self._shapes = Shapes(alone, required=required)
+        # A shape masks an attribute as a whole when it takes the value; other rules change the image itself.
+        whole = {name: rule for name, rule in self._rules.items() if callable(rule)}
+        self._other_rules = {name: rule for name, rule in self._rules.items() if name not in whole}
+        self._shapes = Shapes(alone, whole, required=required)
         self._checked_sources: set[str] = set()
 
     def to_row(self, record: Mapping[str, Any], received_at_us: int) -> bytes:
@@ -153,7 +156,7 @@ class ChangeConverter:
         image, old_image = change[_ROW_IMAGES[record["eventName"]]], change.get("OldImage")
         if MASKED in record:
             return None
-        if rules := self._rules:
+        if rules := self._other_rules:
             image = mask_image(image, rules)
             old_image = mask_image(old_image, rules) if old_image else None
         shape = self._shapes.of(image, record["eventName"])

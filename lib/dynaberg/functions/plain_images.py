@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any
 
+from .masks import Mask
+
 # Compiling a shape takes milliseconds: a table with very many shapes is better off on the exact path.
 MAX_SHAPES = 64
 # In each group, what is most frequent comes first.
@@ -49,20 +51,21 @@ class Shape:
 
     Args:
         columns: Name and parsed type of the column of each attribute, in the order of the image.
+        masks: The masks of attributes.
 
     Attributes:
-        values: The values alone, of the attributes of an image. A KeyError means that one has another type
-            than its column. DynamoDB accepts no attribute with two types, so there is no check for that.
+        values: The values alone, of the attributes of an image, masked. A KeyError means that one has another
+            type than its column. DynamoDB accepts no attribute with two types, so there is no check for that.
 
     Raises:
         KeyError: A column's type has no plain form.
     """
 
-    def __init__(self, columns: Mapping[str, tuple[str, Any]]) -> None:
+    def __init__(self, columns: Mapping[str, tuple[str, Any]], masks: Mapping[str, Mask]) -> None:
         names, types = zip(*columns.values(), strict=True)
         plain = [plain_type(parsed, is_padded=True) for parsed in types]
         tags = [tag for tag, _, _ in plain]
-        self.values = _reader(tags)
+        self.values = _reader(tags, [masks.get(attribute) for attribute in columns])
         self._checked = [slot for slot, (_, pattern, _) in enumerate(plain) if pattern]
         self._fits = re.compile("\n".join(plain[slot][1] for slot in self._checked)).fullmatch
         scales = [t["decimal"][1] if isinstance(t, dict) else 0 for t in types]
@@ -99,12 +102,15 @@ class Shapes(dict[tuple[str, ...], Shape | None]):
 
     Args:
         columns: Name and parsed type of its column, for each attribute that has its own.
+        masks: The masks of attributes.
         required: Attributes that an image must have.
     """
 
-    def __init__(self, columns: Mapping[str, tuple[str, Any]], *, required: Iterable[str]) -> None:
+    def __init__(
+        self, columns: Mapping[str, tuple[str, Any]], masks: Mapping[str, Mask], *, required: Iterable[str]
+    ) -> None:
         super().__init__()
-        self._columns, self._required = columns, set(required)
+        self._columns, self._masks, self._required = columns, masks, set(required)
         self._latest: dict[str, tuple[tuple[str, ...], Shape | None]] = {}
 
     def of(self, image: Mapping[str, Any], place: str) -> Shape | None:
@@ -134,16 +140,27 @@ class Shapes(dict[tuple[str, ...], Shape | None]):
         if not self._required <= set(names):
             return None
         try:
-            return Shape({name: self._columns[name] for name in names})
+            return Shape({name: self._columns[name] for name in names}, self._masks)
         except KeyError:
             return None
 
 
-def _reader(tags: Sequence[str]) -> Callable[..., list[str]]:
-    """The function that takes a value out of each attribute, compiled: a loop takes half as long again."""
+def _reader(tags: Sequence[str], masks: Sequence[Mask | None]) -> Callable[..., list[str]]:
+    """The function that takes a value out of each attribute, compiled: a loop takes half as long again.
+
+    What is not of its column's type is not masked, but a KeyError: the exact path knows what to do with it.
+    """
     names = [f"attribute_{number}" for number in range(len(tags))]
-    values = [f"{name}[{tag!r}]" for name, tag in zip(names, tags, strict=True)]
-    read: Callable[..., list[str]] = eval(f"lambda {', '.join(names)}: [{', '.join(values)}]")  # noqa: S307
+    values = [
+        f"mask_{name}({name})[{tag!r}] if {tag!r} in {name} else {name}[{tag!r}]"
+        if mask
+        else f"{name}[{tag!r}]"
+        for name, tag, mask in zip(names, tags, masks, strict=True)
+    ]
+    known = {f"mask_{name}": mask for name, mask in zip(names, masks, strict=True)}
+    read: Callable[..., list[str]] = eval(  # noqa: S307
+        f"lambda {', '.join(names)}: [{', '.join(values)}]", known
+    )
     return read
 
 

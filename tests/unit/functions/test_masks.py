@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynaberg.contracts import Column, Contract, PathMask
@@ -186,6 +186,40 @@ def test_the_fast_path_makes_the_same_row_as_the_exact_one(
     made = fast.to_row(record(image), 1)
     monkeypatch.setattr(ChangeConverter, "_plain_row", lambda *_: None)
     assert json.loads(converter().to_row(record(image), 1)) == json.loads(made)
+
+
+ODD_TEXTS = st.sampled_from(["", "x", CARD, "1815-12-10", "1999-12-31T23:59:59Z", '"\\\n', "ä", "\ud800"])
+ATTRIBUTES = st.one_of(
+    ODD_TEXTS.map(lambda text: {"S": text}),
+    st.sampled_from(
+        [{"NULL": True}, {"N": "7"}, {"N": "1.25"}, {"BOOL": False}, {"B": "AA=="}, {"SS": ["a"]}]
+    ),
+    ODD_TEXTS.map(lambda text: {"M": {"inner": {"S": text}}}),
+    ODD_TEXTS.map(lambda text: {"L": [{"S": text}, {"NULL": True}]}),
+)
+IMAGES = st.fixed_dictionaries({}, optional=dict.fromkeys(IMAGE, ATTRIBUTES))
+
+
+def answer(made: ChangeConverter, change: dict[str, Any]) -> Any:
+    try:
+        return json.loads(made.to_row(change, 1))
+    except ConversionError as error:
+        return error.code, error.message
+
+
+@settings(max_examples=300, deadline=None)
+@given(IMAGES, st.sampled_from(sorted(IMAGE)), st.booleans())
+def test_no_item_is_masked_differently_on_the_fast_path(
+    odd: dict[str, Any], dropped: str, is_dropped: bool
+) -> None:
+    columns = [replace(c, mask="drop") if c.name == dropped and is_dropped else c for c in COLUMNS]
+    document = json.loads(replace(CONTRACT, columns=tuple(columns)).to_lambda_json())
+    fast, exact = ChangeConverter(document, KEY), ChangeConverter(document, KEY)
+    for image in (IMAGE | odd, odd):
+        change = record(image)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exact, "_plain_row", lambda *_: None)
+            assert answer(fast, change) == answer(exact, change)
 
 
 def test_a_failure_is_kept_masked_and_converted_once_it_fits() -> None:
