@@ -9,7 +9,7 @@ from dynaberg.curated.files import read_files
 from dynaberg.curated.lineage import lineage
 from dynaberg.curated.order import built_from
 from dynaberg.curated.plan import builds_in_order, preview_build
-from dynaberg.curated.state import is_outdated, set_outdated
+from dynaberg.curated.state import load_states, set_outdated
 from dynaberg.curated.usage import files_naming
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
     "builds_in_order",
     "built_from",
     "files_naming",
-    "is_outdated",
     "lineage",
+    "load_states",
     "preview_build",
     "read_files",
     "set_outdated",

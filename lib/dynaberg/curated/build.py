@@ -11,7 +11,7 @@ from dynaberg import catalog
 from dynaberg.curated.content import create_content, replace_content
 from dynaberg.curated.files import CuratedFile, build_of, read_file
 from dynaberg.curated.plan import Step, make_plan
-from dynaberg.curated.state import load_states, set_built, set_failed, staging_of, state_of
+from dynaberg.curated.state import TableState, load_states, set_built, set_failed, staging_of, state_of
 from dynaberg.errors import BuildError, DynabergError, QueryError
 from dynaberg.functions.statements.builds import (
     STAGING,
@@ -63,8 +63,9 @@ def build(session: boto3.Session, settings: Settings, name: str, *, full: bool =
     file = read_file(settings, name)
     existing = catalog.table_names(iceberg, settings)
     states = load_states(iceberg, settings, [each for each in {name, *file.inputs} if each in existing])
-    built = states[name].built if name in states else None
-    whole = full or file.incremental is None or built is None or built.digest != file.digest
+    state = states.get(name)
+    is_same = state and state.built and state.built.digest == file.digest and not state.is_outdated
+    whole = full or file.incremental is None or not is_same
     return _frame([_Work(session, settings, iceberg).do(Step(file, 1, "asked for", whole=whole))])
 
 
@@ -152,12 +153,13 @@ class _Work:
         table = catalog.load_table(self._iceberg, self._settings, file.name)
         snapshot = table.current_snapshot()
         rows = int(snapshot.summary["added-records"] or 0) if snapshot and snapshot.summary else 0
-        before, after = states[file.name].built if file.name in states else None, state_of(table).built
+        here = states.get(file.name, TableState(file.name))
+        before, after = here.built, state_of(table).built
         # If another build ended meanwhile, nobody knows whose rows are in place: they are built again.
         known = [states[name] for name in file.inputs if name in states and before == after]
         contents = {state.name: state.content for state in known if state.content is not None}
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        set_built(table, Built(file.digest, contents, action, now, rows))
+        set_built(table, Built(file.digest, contents, action, now, rows, here.masked))
         snapshot_id = snapshot.snapshot_id if snapshot else None
         seconds = round(time.monotonic() - started, 3)
         return file.name, action, step.why, rows, snapshot_id, self._bytes, seconds

@@ -89,7 +89,9 @@ def _step(
         return Step(file, depth, "asked for")
     above = [name for name in file.inputs if name in steps and steps[name].why]
     contents = {name: states[name].content for name in file.inputs if name not in above}
-    why, whole = reason(build_of(file), built, contents, exists=state is not None, above=above)
+    masked = state.masked if state else ""
+    exists = state is not None
+    why, whole = reason(build_of(file), built, contents, exists=exists, masked=masked, above=above)
     return Step(file, depth, why, whole)
 
 

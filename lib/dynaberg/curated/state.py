@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from dynaberg import catalog
-from dynaberg.functions.statements.builds import BUILT, FAILED, OUTDATED, STAGING, Built
+from dynaberg.functions.statements.builds import BUILT, FAILED, MASKED, STAGING, Built
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -52,6 +53,7 @@ class TableState:
         changed_at: When its rows were last changed.
         built: How it was built the last time, if it was.
         failed: How the last build failed, if it did.
+        masked: The last masking of rows that it reads; empty if there was none.
     """
 
     name: str
@@ -61,6 +63,12 @@ class TableState:
     changed_at: datetime | None = None
     built: Built | None = None
     failed: Failed | None = None
+    masked: str = ""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether rows that it reads were masked since it was built, so that none of its rows may stay."""
+        return self.masked != (self.built.masked if self.built else "")
 
 
 def load_states(iceberg: Catalog, settings: Settings, names: Iterable[str]) -> dict[str, TableState]:
@@ -96,6 +104,7 @@ def state_of(table: Table) -> TableState:
         datetime.fromtimestamp(made.timestamp_ms / 1_000, UTC) if made else None,
         Built(**json.loads(properties[BUILT])) if BUILT in properties else None,
         Failed(**json.loads(properties[FAILED])) if FAILED in properties else None,
+        properties.get(MASKED, ""),
     )
 
 
@@ -119,24 +128,15 @@ def set_built(table: Table, built: Built) -> None:
 
 
 def set_outdated(table: Table) -> None:
-    """Note that no row of a table may stay, so that the next build is one of the whole.
+    """Note that rows which a table reads are about to be masked: the next build is one of the whole.
+
+    A build that is at work has not seen it, so what it puts in place is outdated, too.
 
     Args:
         table: Native pyiceberg table.
     """
-    built = state_of(table).built or Built(OUTDATED)
     with table.transaction() as transaction:
-        transaction.set_properties({BUILT: replace(built, digest=OUTDATED).to_json()})
-
-
-def is_outdated(table: Table) -> bool:
-    """Whether no row of a table may stay.
-
-    Args:
-        table: Native pyiceberg table.
-    """
-    built = state_of(table).built
-    return built is not None and built.digest == OUTDATED
+        transaction.set_properties({MASKED: uuid4().hex})
 
 
 def set_failed(iceberg: Catalog, settings: Settings, name: str, why: str) -> None:

@@ -48,8 +48,8 @@ def copies_of(iceberg: Catalog, settings: Settings, names: Sequence[str]) -> Cop
 
 def outdated(iceberg: Catalog, settings: Settings, names: Sequence[str]) -> list[str]:
     """Those curated tables whose rows were made before values below them were masked."""
-    tables = (catalog.load_table(iceberg, settings, name) for name in names)
-    return [table.name()[-1] for table in tables if curated.is_outdated(table)]
+    states = curated.load_states(iceberg, settings, names)
+    return [name for name in names if states[name].is_outdated]
 
 
 def note_outdated(iceberg: Catalog, settings: Settings, names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from dynaberg import catalog, curated, deploy, layers, upkeep
 from dynaberg.contracts import Column, Contract
 from dynaberg.contracts.mask_paths import read_path_masks
+from dynaberg.curated.build import _Work as Work
 from dynaberg.delivery import wait_for_delivery
 from dynaberg.errors import BuildError, ContractError, DeploymentError, SettingsError
 from dynaberg.masks import detokenise, mask_key_version, mask_keys
@@ -175,6 +176,29 @@ def test_copies_that_cannot_be_built_again_are_named_until_they_are(live: Any) -
     why = planned.set_index("table").loc["by_card", ["action", "why"]]
     assert why.to_list() == ["build", "values that it reads were masked"]
     assert list(upkeep.remask(*place, confirm="transactions")["table"]) == ["by_card", "by_mail"]
+    assert upkeep.preview_remask(*place).empty
+
+
+def test_a_build_that_began_before_the_masks_is_not_trusted(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = live.session, live.settings, live.contract
+    change = rows(live, "transactions_changes")[0]
+    planted = {n: change[n] for n in ("operation", "sequence_number")} | {"change_id": "race", "id": "race"}
+    moments = dict.fromkeys(("changed_at", "received_at"), 1_700_000_000_000_000)
+    live.send([planted | moments | {"card": SECRETS[0]}])
+    in_place = Work._put_in_place
+
+    def overtaken(self: Any, *arguments: Any, **options: Any) -> str:
+        monkeypatch.setattr(Work, "_put_in_place", in_place)
+        action = in_place(self, *arguments, **options)
+        upkeep.remask(*place, confirm="transactions")
+        return action
+
+    monkeypatch.setattr(Work, "_put_in_place", overtaken)
+    curated.build(live.session, live.settings, "by_card")
+    assert list(upkeep.preview_remask(*place)["table"]) == ["by_card"]
+    assert list(upkeep.remask(*place, confirm="transactions")["table"]) == ["by_card"]
     assert upkeep.preview_remask(*place).empty
 
 

@@ -11,15 +11,16 @@ from tests.integration.workbench.test_single_table import KINDS, change, open_sh
 
 import dynaberg
 from dynaberg.contracts import project_contract
+from dynaberg.settings import Settings
 from local_aws import Status
 
 WRONG = ["missing", "surplus", "different"]
 LISTED = """\
-source_table: listed-Shop
-table: first
-key: {partition: id}
+source_table: {source}
+table: {table}
+key: {{partition: id}}
 columns:
-  - {name: id, type: string}
+  - {{name: id, type: string}}
 """
 
 
@@ -61,15 +62,16 @@ def test_every_log_of_a_source_has_its_files(local_aws: Status, tmp_path: Path) 
 
 
 def test_a_source_that_is_removed_takes_its_files_along(local_aws: Status, tmp_path: Path) -> None:
-    wb = open_shop(tmp_path, "listed", raw_parquet=True)
-    for name in ("orders", "customers"):
-        (tmp_path / "data" / "tables" / f"{name}.yaml").unlink()
-    create_source("listed-More", id="S")
+    folder = tmp_path / "data" / "tables"
+    folder.mkdir(parents=True)
     for table, source in (("orders", "listed-First"), ("more", "listed-More")):
-        text = LISTED.replace("listed-Shop", source).replace("table: first", f"table: {table}")
-        (tmp_path / "data" / "tables" / f"{table}.yaml").write_text(text)
-    create_source("listed-First", id="S")
-    wb = dynaberg.Workbench(wb.settings, wb.session, project_contract(wb.settings))
+        create_source(source, id="S")
+        (folder / f"{table}.yaml").write_text(LISTED.format(source=source, table=table))
+    names = {"name": "listed", "namespace": "listed", "bucket_name": "listed"}
+    settings = Settings(
+        table_name="orders", root=tmp_path, table_bucket_name="listed-tables", raw_parquet=True, **names
+    )
+    wb = dynaberg.Workbench(settings, boto3.Session(), project_contract(settings))
     wb.adopt("orders")
     wb.adopt("more")
     wb.integrate_analytics()
@@ -82,7 +84,6 @@ def test_a_source_that_is_removed_takes_its_files_along(local_aws: Status, tmp_p
     assert {"orders_changes", "more_changes"} <= keys(bucket)
 
     wb.table("more").remove_source(confirm="listed-More")
-    assert {"more_changes"} & keys(bucket) == set()
     assert not [key for key in keys(bucket) if "more" in key]
     tables = boto3.client("glue").get_tables(DatabaseName="listed_parquet")["TableList"]
     assert [found["Name"] for found in tables] == ["orders_changes"]

@@ -12,6 +12,7 @@ from typing import Any
 from ..statements.builds import (
     BUILT,
     FAILED,
+    MASKED,
     STAGING,
     Build,
     Built,
@@ -68,12 +69,13 @@ def _plan(lake: Lake, build: Build, planned_at: str) -> dict[str, Any]:
     """Why a table is built, what it is built from, and what it looks like; old staging tables are removed."""
     table = lake.find(build.name)
     contents = {name: content_id(lake.load(name)) for name in build.inputs}
-    given = (table or {}).get("properties", {}).get(BUILT)
+    properties = (table or {}).get("properties", {})
+    given, masked = properties.get(BUILT), properties.get(MASKED, "")
     built = Built(**json.loads(given)) if given else None
     if built and built.digest != build.digest and built.at > planned_at:
         msg = f"{build.name} was built from other SQL since the schedule was deployed."
         raise OutdatedError(f"{msg} Hint: deploy it again: wb.schedule.start(…).")
-    why, whole = reason(build, built, contents, exists=table is not None)
+    why, whole = reason(build, built, contents, exists=table is not None, masked=masked)
     if why:
         _remove_old_staging(lake, build)
     return {
@@ -81,6 +83,7 @@ def _plan(lake: Lake, build: Build, planned_at: str) -> dict[str, Any]:
         "whole": whole,
         "contents": {name: content for name, content in contents.items() if content is not None},
         "built": given,
+        "masked": masked,
         "types": _types(table) if table else None,
     }
 
@@ -128,7 +131,7 @@ def _note(lake: Lake, build: Build, plan: dict[str, Any], action: str) -> int:
     # If another build ended meanwhile, nobody knows whose rows are in place: they are built again.
     known = plan["contents"] if properties.get(BUILT) == plan["built"] else {}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    built = {BUILT: Built(build.digest, known, action, now, rows).to_json()}
+    built = {BUILT: Built(build.digest, known, action, now, rows, plan.get("masked", "")).to_json()}
     again(lambda: lake.set_properties(build.name, built, [FAILED] if FAILED in properties else []))
     return rows
 

@@ -11,8 +11,8 @@ STAGING = "__staging_"
 """What follows a table's name in the name of its staging table."""
 BUILT, FAILED = "dynaberg.built", "dynaberg.build-failed"
 """Properties of a curated table: how it was built the last time, and how a later build failed."""
-OUTDATED = ""
-"""The digest of a table whose rows must all be made again."""
+MASKED = "dynaberg.masked"
+"""Property of a curated table: which masking of rows that it reads was the last."""
 _CASTS = {
     "date": "date",
     "int": "integer",
@@ -93,11 +93,12 @@ class Built:
     """How a table was built the last time.
 
     Attributes:
-        digest: `Build.digest`, or `OUTDATED`.
+        digest: `Build.digest`.
         inputs: Id of the content of each input; none if another build came in between.
         outcome: `created`, `replaced` or `merged`.
         at: When, in ISO 8601.
         rows: How many rows were written.
+        masked: The last masking when it began; if there was another since, all rows are to be made again.
     """
 
     digest: str
@@ -105,6 +106,7 @@ class Built:
     outcome: str = ""
     at: str = ""
     rows: int = 0
+    masked: str = ""
 
     def to_json(self) -> str:
         """As a table property."""
@@ -117,6 +119,7 @@ def reason(
     contents: Mapping[str, int | None],
     *,
     exists: bool,
+    masked: str = "",
     above: Collection[str] = (),
 ) -> tuple[str, bool]:
     """Why a table is built, empty if it is up to date, and whether as a whole.
@@ -126,11 +129,12 @@ def reason(
         built: How it was built the last time.
         contents: By input, the id of its content now.
         exists: Whether the table exists.
+        masked: The last masking of rows that it reads.
         above: Inputs that are about to be built.
     """
     if built is None:
         return ("nobody knows what it was built from" if exists else "it does not exist"), True
-    if built.digest == OUTDATED:
+    if built.masked != masked:
         return "values that it reads were masked", True
     if built.digest != build.digest:
         return "its SQL changed", True

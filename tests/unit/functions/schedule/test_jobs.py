@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dynaberg.functions.schedule.building import _note, build
+from dynaberg.functions.schedule import building
+from dynaberg.functions.schedule.building import _note, _plan, build
 from dynaberg.functions.schedule.refreshing import OutdatedError, refresh
 from dynaberg.functions.schedule.steps import Steps
-from dynaberg.functions.statements.builds import BUILT, Build, Built
+from dynaberg.functions.statements.builds import BUILT, MASKED, Build, Built
 from dynaberg.functions.statements.merges import MERGED_COLUMNS, MERGED_SNAPSHOT, Merge
 
 MERGE = Merge("orders", "orders_changes", ("id",), ("id", "status", "unmapped"), {})
@@ -79,3 +81,25 @@ def test_a_build_that_another_one_overtook_is_done_again() -> None:
     assert json.loads(tables.properties[BUILT])["inputs"] == {"orders": 1}
     _note(tables, BUILD, plan | {"built": "another one"}, "replaced")
     assert json.loads(tables.properties[BUILT])["inputs"] == {}
+
+
+def test_a_build_that_has_not_seen_the_last_mask_is_done_again_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(building, "_remove_old_staging", lambda *_: None)
+    merges = replace(BUILD, key=("n",), watermark="n")
+    tables: Any = by_status(BUILD.digest, "2026-02-01")
+    properties = tables.load("by_status")["properties"]
+    assert _plan(tables, merges, "2026-01-31")["why"] == ""
+    properties[MASKED] = "first"
+    plan = _plan(tables, merges, "2026-01-31")
+    assert (plan["why"], plan["whole"]) == ("values that it reads were masked", True)
+    _note(tables, merges, plan, "replaced")
+    properties[BUILT] = tables.properties[BUILT]
+    assert _plan(tables, merges, "2026-01-31")["why"] == ""
+
+    # Masked while it is built: what it puts in place may be from before.
+    properties[MASKED] = "second"
+    _note(tables, merges, plan, "merged")
+    properties[BUILT] = tables.properties[BUILT]
+    assert _plan(tables, merges, "2026-01-31")["whole"]
