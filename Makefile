@@ -11,6 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 READY := $(VENV)/.ready
 # Most tests wait for a delivery; each process has a local AWS of its own.
 TEST_PROCESSES ?= 4
+TESTS ?= tests/unit tests/integration tests/notebooks tests/aws
+PYTEST := $(BIN)/python -m pytest -q --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 STUDIO_IMAGES ?= $(wildcard tests/studio/v*.txt)
 STUDIO_TESTS ?= tests/notebooks/test_execution.py
 STUDIO_MORE ?= tests/integration/past tests/integration/proof/test_reconcile.py tests/integration/proof/test_repair.py \
@@ -66,8 +68,12 @@ gallery: demo ## Run the demo and take README's pictures from it
 # ---- the checks ----
 
 .PHONY: test
-test: $(READY) ## Run the unit, integration and notebook tests
-	@$(BIN)/python -m pytest -q -m "not aws" --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/unit tests/integration tests/notebooks tests/aws
+test: $(READY) ## Run the unit, integration and notebook tests, except those that take long
+	@$(PYTEST) -m "not aws and not thorough" $(TESTS)
+
+.PHONY: thorough
+thorough: $(READY) ## Run the tests that take long: faults, kills, days, permissions, packages
+	@$(PYTEST) -m "thorough and not aws" $(TESTS)
 
 .PHONY: faults
 faults: $(READY) ## Break everything at once, in both patterns, and print what struck how often

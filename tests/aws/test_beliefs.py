@@ -24,6 +24,8 @@ from dynaberg.catalog import only_adds
 from dynaberg.errors import QueryError
 from dynaberg.source import shards_of
 
+pytestmark = pytest.mark.thorough
+
 NOT_SEEN = "not seen"
 
 

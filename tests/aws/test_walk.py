@@ -22,6 +22,8 @@ from tests.aws.workbenches import (
 from dynaberg import prices
 from dynaberg.upkeep import cost
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(
     params=[

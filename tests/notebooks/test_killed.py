@@ -18,6 +18,8 @@ from tests.conftest import free_port
 
 import local_aws
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 # A notebook, and words of the cell during which the server goes; after the name, what the cell needs.
 PLACES = {

@@ -75,7 +75,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return catalog
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(rows=st.lists(ROWS, min_size=1, max_size=12))
 def test_what_was_written_is_read(rows: list[dict[str, Any]], catalog: Catalog) -> None:
     table = catalog.load_table("n.t")

@@ -197,6 +197,7 @@ class Killed(BaseException):
     """As if the process had ended."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("page", "sent"), [(0, False), (0, True), (4, False), (6, True)])
 def test_a_backfill_that_was_killed_continues(
     wb: dynaberg.Workbench, monkeypatch: pytest.MonkeyPatch, page: int, sent: bool
@@ -244,6 +245,7 @@ def test_two_backfills_at_once(wb: dynaberg.Workbench) -> None:
     check(wb)
 
 
+@pytest.mark.thorough
 def test_items_that_do_not_fit(wb: dynaberg.Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     check(wb)
     write(wb, {**item(1), "total": {"S": "a lot"}}, {**item(2), "total": {"N": "0.001"}})

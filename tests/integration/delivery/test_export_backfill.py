@@ -209,6 +209,7 @@ def killing(target: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
     return killed
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("owner", "name", "after"),
     [
@@ -246,6 +247,7 @@ def _module(name: str) -> Any:
 BACKFILL, REFRESH = _module("delivery.backfill"), _module("layers.refresh")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("method", "owner", "name"),
     [
@@ -281,6 +283,7 @@ def put_faults(local_aws: Status, *rules: dict[str, Any]) -> None:
     urllib.request.urlopen(urllib.request.Request(url, json.dumps(rules).encode(), method="PUT")).close()
 
 
+@pytest.mark.thorough
 def test_what_fails_on_the_way_is_tried_again(wb: dynaberg.Workbench, local_aws: Status) -> None:
     """Invocations fail, Firehose throttles and refuses single rows, S3 has pauses."""
     put_faults(
@@ -389,6 +392,7 @@ def test_an_export_that_lost_a_file(wb: dynaberg.Workbench) -> None:
     refused(wb, address(found), "lacks its file")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -470,6 +474,7 @@ def test_a_large_table_on_aws_is_exported_and_all_others_are_scanned(
     switch_recovery(source(wb))
 
 
+@pytest.mark.thorough
 def test_a_file_that_takes_longer_than_an_invocation_is_carried_on(wb: dynaberg.Workbench) -> None:
     """With less time than a chunk may take, each invocation converts one; here a file has two."""
     name = deploy.outputs(wb.session, wb.settings, "delivery")["ForwarderName"]

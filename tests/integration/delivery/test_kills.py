@@ -30,6 +30,8 @@ from dynaberg.source import read_changes
 from dynaberg.sql.query import query
 from local_aws import Status
 
+pytestmark = pytest.mark.thorough
+
 KILLS = 2
 CHECKPOINT_SECONDS = 0.7
 COLUMNS = (Column("id", "string"), Column("v", "long"))

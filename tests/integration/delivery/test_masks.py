@@ -164,7 +164,7 @@ def run_schedule(pipeline: Pipeline) -> None:
     assert set(scheduled.last()) >= {"transactions", "by_card"}
 
 
-@pytest.fixture(scope="module", params=["dynamodb", "kinesis"])
+@pytest.fixture(scope="module", params=["dynamodb", pytest.param("kinesis", marks=pytest.mark.thorough)])
 def delivered(
     request: pytest.FixtureRequest, local_aws: Status, tmp_path_factory: pytest.TempPathFactory
 ) -> Pipeline:

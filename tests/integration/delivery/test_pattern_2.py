@@ -239,6 +239,7 @@ def settle(session: boto3.Session, settings: Settings) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.thorough
 def test_the_stream_type_changes_there_and_back_while_items_change(
     session: boto3.Session, make: Callable[[Settings, Contract], None]
 ) -> None:
@@ -277,6 +278,7 @@ def test_the_stream_type_changes_there_and_back_while_items_change(
     assert active == [foundation["KinesisStreamArn"]]
 
 
+@pytest.mark.thorough
 def test_what_the_old_path_had_not_read_yet_is_not_lost(
     session: boto3.Session, local_aws: Status, make: Callable[[Settings, Contract], None]
 ) -> None:

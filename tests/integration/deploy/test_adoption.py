@@ -147,6 +147,7 @@ def test_a_stream_that_was_on_stays_on(dynamodb: Any, name: str, tmp_path: Path)
     assert view_of(dynamodb, name) == "NEW_AND_OLD_IMAGES"
 
 
+@pytest.mark.thorough
 def test_the_stream_type_of_an_adopted_table_changes(dynamodb: Any, name: str, tmp_path: Path) -> None:
     make_table(name)
     open_workbench(name, tmp_path).adopt()

@@ -22,6 +22,8 @@ from dynaberg.deploy.stack_state import PARTS, stack_resources
 from dynaberg.settings import Settings
 from local_aws import Status
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = Settings(name="halting", table_bucket_name="haltingtables", bucket_name="halting", root=ROOT)
 

@@ -45,6 +45,8 @@ from dynaberg.workbench.schedule import Schedule
 from dynaberg.workbench.table_parts import TableMasks, TableParquet
 from local_aws import Status
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[3]
 # The IAM service of a boto3 client, where it is not called the same.
 SERVICES = {

@@ -202,6 +202,7 @@ def test_an_item_is_forgotten_everywhere(pipeline: Any, foreign_buckets: set[str
     assert left.snapshots.empty
 
 
+@pytest.mark.thorough
 def test_neither_replay_nor_backfill_brings_it_back(pipeline: Any) -> None:
     session, settings, contract = place(pipeline)
     gone = {"id": {"S": "gone"}, "at": {"N": "1"}}
@@ -245,6 +246,7 @@ def test_neither_replay_nor_backfill_brings_it_back(pipeline: Any) -> None:
     assert sorted(rows()) == [("INSERT", "new"), ("SNAPSHOT", "new")]
 
 
+@pytest.mark.thorough
 def test_what_is_still_alive_stays_forgotten_until_it_changes(pipeline: Any) -> None:
     session, settings, contract = place(pipeline)
     key = {"id": "alive", "at": 1}
@@ -260,6 +262,7 @@ def test_what_is_still_alive_stays_forgotten_until_it_changes(pipeline: Any) -> 
     assert "alive" in pipeline.load(contract.table).scan().to_arrow()["id"].to_pylist()
 
 
+@pytest.mark.thorough
 def test_a_person_is_found_by_a_value_now_or_in_the_past(pipeline: Any) -> None:
     session, settings, contract = place(pipeline)
     items = [{"id": {"S": f"order-{n}"}, "at": {"N": "1"}, "status": {"S": "C-17"}} for n in range(3)]
@@ -294,6 +297,7 @@ class KilledError(BaseException):
     """What ends a process."""
 
 
+@pytest.mark.thorough
 def test_interrupted_it_is_run_again_and_ends_the_same(
     pipeline: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

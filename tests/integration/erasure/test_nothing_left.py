@@ -24,6 +24,8 @@ from dynaberg.sql import query
 from local_aws import Status
 from local_aws.server import saved_state
 
+pytestmark = pytest.mark.thorough
+
 PERSON, NAME = "person-zq", "Zebulon Quagmire"
 CONTRACT = Contract(
     "transactions",

@@ -14,6 +14,8 @@ from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.settings import Settings
 from local_aws import Status
 
+pytestmark = pytest.mark.thorough
+
 CONTRACT = """\
 source_table: {source}
 table: {table}

@@ -249,6 +249,7 @@ def holding(pipeline: Any, planted: str) -> list[str]:
     return [key for key, shown in tables.items() if planted in shown]
 
 
+@pytest.mark.thorough
 def test_masks_forgetting_and_retention_are_followed(kept: Any) -> None:
     """What the log lets go is in no object any more, as soon as the call has ended."""
     planted = "PLANTED-4111"

@@ -322,6 +322,7 @@ def test_a_column_added_meanwhile_is_filled(lake: Lake) -> None:
     assert {row["id"]: row["city"] for row in rows} == {1: None} | dict.fromkeys(range(2, 152), "Kiel")
 
 
+@pytest.mark.thorough
 def test_a_worker_killed_again_and_again_loses_and_repeats_nothing(lake: Lake) -> None:
     table = lake.table()
     stream = lake.stream()
@@ -565,6 +566,7 @@ def test_a_dropped_table_is_missed(lake: Lake) -> None:
     assert [record["errorCode"] for _, record in lake.error_records()] == ["Iceberg.NoSuchTable"]
 
 
+@pytest.mark.thorough
 def test_buffers_outlive_a_stop_and_go_back_with_the_tables_after_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_stack_that_waits_for_an_answer_does_not_hold_the_stop_up(state_dir: P
     assert local_aws.stop(state_dir)
 
 
+@pytest.mark.thorough
 def test_a_life_with_a_clean_stop_and_a_kill(state_dir: Path) -> None:
     status, other = start_twice_at_once(state_dir)
     assert (status.pid, status.restored) == (other.pid, "empty")

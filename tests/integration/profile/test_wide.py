@@ -32,6 +32,8 @@ from dynaberg.delivery.waiting import wait_for_delivery
 from dynaberg.profile import drift, profile_columns
 from dynaberg.proof.reconcile import reconcile
 
+pytestmark = pytest.mark.thorough
+
 Make = Callable[..., Table]
 
 

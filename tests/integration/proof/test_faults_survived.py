@@ -35,6 +35,8 @@ from dynaberg.source.traffic import generate_traffic
 from dynaberg.sql.query import query
 from local_aws import Status
 
+pytestmark = pytest.mark.thorough
+
 CHANGES = int(os.environ.get("FAULT_CHANGES", "20000"))
 POISON = max(1, CHANGES // 1000)
 DEADLINE_SECONDS = 60 + CHANGES / 100

@@ -17,6 +17,8 @@ from dynaberg.proof.reconcile import reconcile
 from dynaberg.proof.repair import repair
 from dynaberg.sql.query import query
 
+pytestmark = pytest.mark.thorough
+
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 # The local engine of Athena cuts a file's bounds of texts at 16 bytes: in the middle of a letter here.
 LONG, ODD = f"{'A' * 15}é and more", f"{'A' * 15}ê"

@@ -1,6 +1,6 @@
 """Any history of any item ends at the model's state, however its changes are delivered.
 
-Histories are drawn by hypothesis: 250 of them, or 5,000 with `HYPOTHESIS_PROFILE=long`.
+Histories are drawn by hypothesis: 250 of them, or 5,000 with `HYPOTHESIS_PROFILE=thorough`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from local_aws.s3tables.maintenance.compaction import compact
 
 QUIET = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("ci", max_examples=250, derandomize=True, **QUIET)
-settings.register_profile("long", max_examples=5_000, **QUIET)
+settings.register_profile("thorough", max_examples=5_000, **QUIET)
 PROFILE = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 TYPES = {

@@ -242,6 +242,7 @@ def test_all_that_differed_may_be_gone_at_the_second_look(
     assert (len(report.df), report.in_flight, report.matches) == (0, 1, False), report.summary
 
 
+@pytest.mark.thorough
 def test_a_table_that_is_written_to_is_compared_at_a_moment(changing: Any) -> None:
     """While a writer goes on, only what it touches can differ, and never for another reason."""
     pipeline = changing

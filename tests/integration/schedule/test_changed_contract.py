@@ -12,6 +12,8 @@ import dynaberg
 from dynaberg import deploy, schedule
 from dynaberg.contracts import load_contract
 
+pytestmark = pytest.mark.thorough
+
 CONTRACT = """table: transactions
 source_table: altered-source
 key: {partition: id, sort: at}

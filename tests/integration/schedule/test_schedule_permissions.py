@@ -19,6 +19,8 @@ from dynaberg.functions.handlers import resources, scheduled
 from dynaberg.functions.schedule import lake
 from dynaberg.schedule.plan import make_plan
 
+pytestmark = pytest.mark.thorough
+
 BY_DAY = """-- build: incremental, key(at), watermark(at)
 -- check: accepted(status, 'open')
 SELECT at, status, count(*) AS items FROM transactions GROUP BY 1, 2"""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from tests.integration.schedule.conftest import Scheduled, item
 
 from dynaberg import deploy, layers, schedule
+
+pytestmark = pytest.mark.thorough
 
 
 def test_a_run_copies_what_is_new(make_scheduled: Callable[[str], Scheduled]) -> None:

@@ -25,6 +25,8 @@ from dynaberg.errors import DynabergError
 from dynaberg.proof import reconcile
 from local_aws import Status
 
+pytestmark = pytest.mark.thorough
+
 RUNS = int(os.environ.get("SCHEDULE_RUNS", "12"))
 ITEMS, CHANGES = 60, 15
 CHECKPOINT_SECONDS = 0.7

@@ -21,6 +21,8 @@ from pyiceberg.types import IcebergType, ListType, MapType, NestedField, StringT
 from dynaberg import catalog, past
 from dynaberg.sql import query
 
+pytestmark = pytest.mark.thorough
+
 TEXTS = st.sampled_from(["", "null", "true", "1e5", "a, b", "a=b", "[x]", '"', "a\nb", "007"]) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6
 )

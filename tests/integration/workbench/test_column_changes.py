@@ -117,6 +117,7 @@ def test_a_preview_names_what_it_touches(wb: dynaberg.Workbench) -> None:
     assert file_of(wb).read_text() == CONTRACT
 
 
+@pytest.mark.thorough
 def test_a_killed_renaming_is_finished_by_the_same_call(
     wb: dynaberg.Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +204,7 @@ def test_no_value_is_lost_while_the_table_is_written_to(wb: dynaberg.Workbench) 
     arrive(wb)
 
 
+@pytest.mark.thorough
 def test_what_a_dropped_column_held_arrives_in_unmapped_masked(wb: dynaberg.Workbench) -> None:
     before, expected = datetime.now(UTC), wb.settings.name
     wb.table().evolve(drop=["card", "note"], confirm=expected)

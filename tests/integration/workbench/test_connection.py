@@ -128,6 +128,7 @@ def test_the_target_aws_is_refused_while_the_address_is_the_local_one(project: P
         aws.open_session(load_settings(target="aws", region="eu-central-1"))
 
 
+@pytest.mark.thorough
 def test_two_people_on_one_local_aws_need_only_names(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "cdk.context.json").write_text(json.dumps({"namespace": "shared"}))
     (project / "data" / "tables" / "transactions.yaml").write_text(

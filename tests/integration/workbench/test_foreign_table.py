@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 
 import dynaberg
 from dynaberg.contracts import project_contract
 from dynaberg.settings import Settings
 from dynaberg.source import infer_contracts
 from local_aws import Status
+
+pytestmark = pytest.mark.thorough
 
 ROOT = Path(__file__).resolve().parents[3]
 CUSTOMERS = 400

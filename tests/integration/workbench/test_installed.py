@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import free_port
 from tests.wheels import build_wheel
 
+pytestmark = pytest.mark.thorough
+
 ITEMS = 30
 MAKE_ORDERS = f"""
 import boto3

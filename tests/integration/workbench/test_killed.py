@@ -20,6 +20,8 @@ from dynaberg import aws, local
 from dynaberg.errors import LocalAwsError
 from dynaberg.workbench import Table, Workbench
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[3]
 Ask = Callable[[Workbench, Table], Any]
 # What the notebooks ask, one call for each place where the server can have gone.

@@ -69,7 +69,7 @@ def project(local_aws: Status, tmp_path: Path) -> Callable[..., tuple[dynaberg.W
     return begin
 
 
-@pytest.mark.parametrize("stream_type", ["dynamodb", "kinesis"])
+@pytest.mark.parametrize("stream_type", ["dynamodb", pytest.param("kinesis", marks=pytest.mark.thorough)])
 def test_each_source_comes_into_its_own_tables(project: Any, stream_type: str) -> None:
     wb, sources = project(f"many{stream_type[0]}", stream_type=stream_type)
     for source in sources.values():
@@ -153,6 +153,7 @@ def charts_of(wb: dynaberg.Workbench) -> dict[str, list[dict[str, Any]]]:
     return {name: json.loads(body)["widgets"] for name, body in bodies.items()}
 
 
+@pytest.mark.thorough
 def test_sources_come_and_go_with_one_topic_and_one_dashboard(project: Any) -> None:
     wb, sources = project("leaving2")
     for table in sources:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from tests.integration.conftest import create_source
 from tests.integration.workbench.test_single_table import KINDS, change, open_shop
 
@@ -61,6 +62,7 @@ def test_every_log_of_a_source_has_its_files(local_aws: Status, tmp_path: Path) 
     assert wb.list_resources().empty
 
 
+@pytest.mark.thorough
 def test_a_source_that_is_removed_takes_its_files_along(local_aws: Status, tmp_path: Path) -> None:
     folder = tmp_path / "data" / "tables"
     folder.mkdir(parents=True)

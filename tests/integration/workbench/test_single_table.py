@@ -87,7 +87,7 @@ def expect(wb: dynaberg.Workbench, kinds: dict[int, Any]) -> None:
         assert report.items == len(rows)
 
 
-@pytest.mark.parametrize("stream_type", ["dynamodb", "kinesis"])
+@pytest.mark.parametrize("stream_type", ["dynamodb", pytest.param("kinesis", marks=pytest.mark.thorough)])
 def test_items_move_from_table_to_table_and_none_is_lost(
     local_aws: Status, tmp_path: Path, stream_type: str
 ) -> None:
@@ -150,6 +150,7 @@ class Writer(threading.Thread):
         self.join()
 
 
+@pytest.mark.thorough
 def test_the_stream_type_changes_there_and_back_while_items_change(local_aws: Status, tmp_path: Path) -> None:
     """Three change logs: each has a delivery stream on both paths while they overlap."""
     wb = open_shop(tmp_path, "turned")
@@ -207,6 +208,7 @@ def test_a_source_of_many_kinds_is_deployed(local_aws: Status, tmp_path: Path) -
     assert wb.list_resources().empty
 
 
+@pytest.mark.thorough
 def test_a_failure_is_replayed_into_the_table_of_its_kind(local_aws: Status, tmp_path: Path) -> None:
     wb = open_shop(tmp_path, "mended")
     wb.adopt()

@@ -443,6 +443,7 @@ def test_nothing_is_tied_to_an_account_or_a_partition() -> None:
         assert "us-east-1" not in text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("part", ALL_PARTS)
 def test_cfn_lint_has_nothing_to_say_of_several_change_logs(part: str) -> None:
     body = template_body(TEMPLATES / f"{part}.yaml", ["orders_changes", "shop_other_changes"])

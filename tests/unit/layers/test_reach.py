@@ -262,7 +262,7 @@ REPLAYED_AND_MERGED_BEFORE = told(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES // 2, deadline=None)
 @given(stories())
 @example(CLOCKS_APART)
 @example(REPLAYED_AND_MERGED_BEFORE)

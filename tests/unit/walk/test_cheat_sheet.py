@@ -44,6 +44,7 @@ def test_without_a_browser_there_is_a_page_and_no_pdf(tmp_path: Path) -> None:
     assert "<script" not in text_of(tmp_path)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="There is no Chromium to print with.")
 def test_it_is_printed_on_one_page(tmp_path: Path) -> None:
     _, printed = write_sheet(tmp_path)

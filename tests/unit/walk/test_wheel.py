@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.wheels import build_wheel
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -345,7 +345,16 @@ def poison_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_loop, "route_directly", fail)
 
 
-@pytest.mark.parametrize("poison", [poison_conversion, poison_files, poison_commit, poison_reading])
+@pytest.mark.parametrize(
+    "poison",
+    [
+        poison_files,
+        *(
+            pytest.param(each, marks=pytest.mark.thorough)
+            for each in (poison_conversion, poison_commit, poison_reading)
+        ),
+    ],
+)
 @settings(max_examples=15, deadline=None)
 @given(
     puts=st.lists(st.lists(st.sampled_from(["Bern", "Bern", "poison"]), min_size=1, max_size=6), max_size=4),
