@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from dynaberg import catalog, deploy
 from dynaberg.delivery import failures, queue_depths
-from dynaberg.erasure.rewriting import rewrite
 from dynaberg.errors import SettingsError
 from dynaberg.functions.change_row import SNAPSHOT
 from dynaberg.layers import (
@@ -27,6 +26,7 @@ from dynaberg.layers import (
     unmerged_changes,
 )
 from dynaberg.source import oldest_moment
+from dynaberg.upkeep import rewrite
 
 if TYPE_CHECKING:
     import boto3

@@ -11,7 +11,6 @@ from dynaberg.delivery import failed_records
 from dynaberg.erasure.holders import JOB, Held, find_all, find_rows, schedule
 from dynaberg.erasure.places import CURATED, OTHER, STAGED, Place, places
 from dynaberg.erasure.report import COLUMNS, ForgetReport
-from dynaberg.erasure.rewriting import rewrite
 from dynaberg.erasure.stores import (
     ERROR_BUCKET,
     PARQUET,
@@ -29,7 +28,7 @@ from dynaberg.erasure.stores import (
 from dynaberg.erasure.wanted import Wanted, key_in
 from dynaberg.errors import DynabergError, NotFoundError
 from dynaberg.layers import follow_parquet
-from dynaberg.upkeep import maintenance
+from dynaberg.upkeep import maintenance, rewrite
 
 if TYPE_CHECKING:
     import boto3

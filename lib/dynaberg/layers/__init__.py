@@ -7,7 +7,7 @@ is merged.
 from dynaberg.functions.statements.merges import MERGED_SEQUENCE_NUMBER, MERGED_SNAPSHOT, NO_SEQUENCE_NUMBER
 from dynaberg.functions.statements.reach import CLOCKS_DIFFER
 from dynaberg.layers.column_changes import begun_changes, change_columns, check_columns
-from dynaberg.layers.gained import fill_gained, gained_columns, listed_at, names_at
+from dynaberg.layers.gained import fill_gained, gained_columns, gained_more, listed_at, names_at
 from dynaberg.layers.latest import (
     HISTORY_BEGINS,
     REPAIR_PREFIX,
@@ -16,7 +16,7 @@ from dynaberg.layers.latest import (
     sort_changes,
 )
 from dynaberg.layers.log_progress import Unmerged, unmerged_changes
-from dynaberg.layers.packed import count_packed, unpack_frame, unpack_rows
+from dynaberg.layers.packed import count_packed, unpack_column, unpack_frame, unpack_rows
 from dynaberg.layers.raw_parquet import (
     check_parquet,
     follow_parquet,
@@ -27,7 +27,7 @@ from dynaberg.layers.raw_parquet import (
 )
 from dynaberg.layers.references import load_reference
 from dynaberg.layers.refresh import merge_of, refresh
-from dynaberg.layers.schema_drift import find_drift, proposals
+from dynaberg.layers.schema_drift import Drift, find_drift, proposals
 from dynaberg.layers.tables import MASKS_APPLIED, create_tables, describe_masks
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "MERGED_SNAPSHOT",
     "NO_SEQUENCE_NUMBER",
     "REPAIR_PREFIX",
+    "Drift",
     "Unmerged",
     "begun_changes",
     "change_columns",
@@ -50,6 +51,7 @@ __all__ = [
     "find_drift",
     "follow_parquet",
     "gained_columns",
+    "gained_more",
     "latest_changes",
     "latest_rows",
     "listed_at",
@@ -63,6 +65,7 @@ __all__ = [
     "refresh",
     "sort_changes",
     "unmerged_changes",
+    "unpack_column",
     "unpack_frame",
     "unpack_rows",
     "write_parquet",

@@ -61,6 +61,23 @@ def fill_gained(rows: pa.Table, contract: Contract, gained: Collection[str]) -> 
     return rows
 
 
+def gained_more(before: pa.Table, after: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
+    """Which rows have a value in a column that they did not have.
+
+    Args:
+        before: Rows.
+        after: The same rows, filled by `fill_gained`.
+        names: The columns.
+    """
+    import pyarrow.compute as pc
+
+    more = [pc.and_(pc.is_null(before.column(n)), pc.is_valid(after.column(n))) for n in names]
+    found = more[0]
+    for each in more[1:]:
+        found = pc.or_(found, each)
+    return found
+
+
 def fitting(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Values as an Arrow array; those that do not fit its type are NULL, as in the statements.
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 from dynaberg import catalog
 from dynaberg.functions.packing import PACKED
 from dynaberg.functions.statements.builds import STAGING
-from dynaberg.layers.gained import fill_gained
+from dynaberg.layers.gained import fill_gained, gained_more
 from dynaberg.layers.packed import unpack_column
 from dynaberg.sql import commit
 
@@ -99,7 +99,7 @@ def _filled_rows(table: Table, wanted: PackedRows) -> Iterator[pa.Table]:
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
             before = unpack_column(pa.Table.from_batches([batch.slice(start, _ROWS_AT_ONCE)]), "unmapped")
             after = fill_gained(before, wanted.contract, wanted.gained)
-            found.append(after.filter(_gained_more(before, after, wanted.gained)).drop_columns(["unmapped"]))
+            found.append(after.filter(gained_more(before, after, wanted.gained)).drop_columns(["unmapped"]))
             if sum(rows.nbytes for rows in found) > _BYTES_AT_ONCE:
                 yield pa.concat_tables(found)
                 found = []
@@ -115,17 +115,6 @@ def _packed_rows(table: Table, wanted: PackedRows) -> Iterator[pa.RecordBatch]:
         condition += f" and changed_at >= '{since}'"
     names = (*wanted.identity, *wanted.gained, "unmapped")
     yield from table.scan(row_filter=condition, selected_fields=names).to_arrow_batch_reader()
-
-
-def _gained_more(before: pa.Table, after: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
-    """Which rows have a value that they did not have."""
-    import pyarrow.compute as pc
-
-    more = [pc.and_(pc.is_null(before.column(n)), pc.is_valid(after.column(n))) for n in names]
-    found = more[0]
-    for each in more[1:]:
-        found = pc.or_(found, each)
-    return found
 
 
 def _create_staging(session: boto3.Session, settings: Settings, table: Table, wanted: PackedRows) -> Table:

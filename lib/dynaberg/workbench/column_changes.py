@@ -21,7 +21,7 @@ from dynaberg.contracts import (
 )
 from dynaberg.errors import NotReadyError, SettingsError
 from dynaberg.schedule import runs_paused
-from dynaberg.workbench.evolution import evolve, file_of
+from dynaberg.workbench.evolution import evolve, file_of, preview_evolve
 from dynaberg.workbench.schedule import update_schedule
 
 if TYPE_CHECKING:
@@ -71,10 +71,39 @@ def change_columns(
     """
     if not changes:
         return evolve(connection, contract, columns)
+    return apply_changes(connection, contract, _plan(connection, contract, columns, changes), confirm)
+
+
+def preview_columns(
+    connection: Connection, contract: Contract, columns: Sequence[str] | None, changes: Changes
+) -> pd.DataFrame:
+    """What `change_columns` would touch.
+
+    Args:
+        connection: The project.
+        contract: The table contract.
+        columns: As for `change_columns`.
+        changes: As for `change_columns`.
+
+    Returns:
+        One row per thing that is touched: change, touches, name, effect.
+
+    Raises:
+        SettingsError: Both were asked for.
+    """
+    if not changes:
+        rows = preview_evolve(connection, contract, columns)
+        return _preview(contract, rows, file_of(connection, contract).name)
+    return preview_changes(connection, contract, _plan(connection, contract, columns, changes))
+
+
+def _plan(
+    connection: Connection, contract: Contract, columns: Sequence[str] | None, changes: Changes
+) -> Plan:
     if columns:
         msg = "Columns are to be taken in and changed at once."
         raise SettingsError(msg, hint="Call evolve(columns), and then evolve(rename=…).")
-    return apply_changes(connection, contract, plan_changes(connection, contract, changes), confirm)
+    return plan_changes(connection, contract, changes)
 
 
 def plan_changes(connection: Connection, contract: Contract, changes: Changes) -> Plan:
@@ -122,10 +151,15 @@ def preview_changes(connection: Connection, contract: Contract, plan: Plan) -> p
         *((f"- {name}", name, _DROPPED) for name in changes.drop),
     ]
     rows = [row for each in asked for row in _rows(connection, contract, *each)]
-    if rows:
-        rows.append(("all", "contract", str(plan.path.name), "rewritten, every comment stays"))
-        rows.append(("all", "functions", contract.source_table, "deployed again"))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return _preview(contract, rows, plan.path.name)
+
+
+def _preview(contract: Contract, rows: Sequence[tuple[str, str, str, str]], file_name: str) -> pd.DataFrame:
+    shared = [
+        ("all", "contract", file_name, "rewritten, every comment stays"),
+        ("all", "functions", contract.source_table, "deployed again"),
+    ]
+    return pd.DataFrame([*rows, *(shared if rows else ())], columns=_COLUMNS)
 
 
 @dataclass(frozen=True)

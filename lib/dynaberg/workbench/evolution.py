@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynaberg import deploy, layers
+from dynaberg import curated, delivery, deploy, layers, upkeep
 from dynaberg.contracts import Contract, load_contract, rewrite
-from dynaberg.errors import ContractError, NotFoundError
+from dynaberg.errors import ContractError, NotFoundError, NotReadyError
 from dynaberg.workbench.schedule import update_schedule
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dynaberg.contracts import Column
     from dynaberg.workbench.connection import Connection
+
+_ARRIVAL_SECONDS = 15
+"""How long rows may take beyond Firehose's buffer."""
 
 
 def evolve(
@@ -30,16 +34,12 @@ def evolve(
         columns: Names of proposed columns; None for all.
 
     Returns:
-        The new contract, and one row per Iceberg table, as `layers.create_tables` returns them.
+        The new contract, and one row per Iceberg table, as `layers.create_tables` returns them, with
+        rows_filled.
     """
     path = file_of(connection, contract)
     drift = layers.find_drift(*connection.place_of(contract))
-    proposed = layers.proposals(contract, drift.contract)
-    for name in columns or ():
-        if name not in proposed:
-            hint = "drift_report() shows what is proposed."
-            raise NotFoundError.among("proposed column", name, list(proposed), hint=hint)
-    chosen = [proposed[name] for name in (proposed if columns is None else columns)]
+    chosen = _chosen(contract, drift, columns)
     known = {column.name for column in contract.columns}
     before = path.read_text(encoding="utf-8")
     after = rewrite(
@@ -62,9 +62,79 @@ def evolve(
             connection.contract = contract
         raise
     session, settings, complete = place
-    deploy.deploy_firehose(session, settings, complete, **deploy.pace_of(session, settings))
+    pace = deploy.pace_of(session, settings)
+    deploy.deploy_firehose(session, settings, complete, **pace)
     update_schedule(connection)
-    return new, done
+    # What the former functions converted; changes that failed never arrive.
+    with suppress(NotReadyError):
+        seconds = pace["buffer_seconds"] + _ARRIVAL_SECONDS
+        delivery.wait_for_delivery(*place, timeout=seconds, progress=False)
+    filled = {new.log_name: upkeep.fill_log(*place)}
+    return new, done.assign(rows_filled=[filled.get(name, 0) for name in done["table"]])
+
+
+def preview_evolve(
+    connection: Connection, contract: Contract, columns: Sequence[str] | None
+) -> list[tuple[str, str, str, str]]:
+    """What `evolve` with the same columns would touch, besides the contract's file and the functions.
+
+    Args:
+        connection: The project.
+        contract: The table contract.
+        columns: As for `evolve`.
+
+    Returns:
+        What is changed, what that touches, its name, and the effect.
+    """
+    place = connection.place_of(contract)
+    drift = layers.find_drift(*place)
+    known = {column.name for column in contract.columns}
+    counts = drift.df.set_index("column")["changes"].to_dict()
+    rows = []
+    for column in _chosen(contract, drift, columns):
+        if column.name in known:
+            effects = [(f"{column.name}: {column.type}", *effect) for effect in _widened(contract)]
+        else:
+            added = _added(contract, column, counts[column.name])
+            effects = [(f"+ {column.name}: {column.type}", *effect) for effect in added]
+        rows += effects
+        for file, _ in curated.files_naming(connection.settings, _tables(contract), column.name):
+            rows.append(
+                (effects[0][0], "curated SQL", file, "may have other columns: build it with full=True")
+            )
+    count, files = upkeep.count_unfilled(*place)
+    if count:
+        text = f"{count:,} rows in {files:,} files are filled from `unmapped`"
+        rows.append(("earlier columns", "values", contract.log_name, text))
+    return rows
+
+
+def _widened(contract: Contract) -> Iterator[tuple[str, str, str]]:
+    for name in _tables(contract):
+        yield "table", name, "wider; earlier snapshots keep the former type"
+
+
+def _added(contract: Contract, column: Column, changes: int) -> Iterator[tuple[str, str, str]]:
+    yield "table", contract.log_name, "added"
+    yield "table", contract.table, "added; the next refresh fills it"
+    yield "values", contract.log_name, f"{changes:,} rows are filled from `unmapped`"
+    for mask in contract.masks:
+        if mask.path[0] == column.attribute:
+            yield "mask", str(mask), "stays"
+
+
+def _tables(contract: Contract) -> tuple[str, str]:
+    return contract.log_name, contract.table
+
+
+def _chosen(contract: Contract, drift: layers.Drift, columns: Sequence[str] | None) -> list[Column]:
+    """The proposed columns that are asked for."""
+    proposed = layers.proposals(contract, drift.contract)
+    for name in columns or ():
+        if name not in proposed:
+            hint = "drift_report() shows what is proposed."
+            raise NotFoundError.among("proposed column", name, list(proposed), hint=hint)
+    return [proposed[name] for name in (proposed if columns is None else columns)]
 
 
 def file_of(connection: Connection, contract: Contract) -> Path:

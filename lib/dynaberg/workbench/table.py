@@ -13,7 +13,7 @@ from dynaberg.contracts import Changes, Contract
 from dynaberg.erasure import ForgetReport
 from dynaberg.proof import ReconcileReport
 from dynaberg.workbench.backfill import BackfillReport, Ending, backfill, preview_backfill
-from dynaberg.workbench.column_changes import change_columns, plan_changes, preview_changes
+from dynaberg.workbench.column_changes import change_columns, preview_columns
 from dynaberg.workbench.connection import Connection, Place
 from dynaberg.workbench.iceberg_table import IcebergTable
 from dynaberg.workbench.table_parts import TableMasks, TableParquet
@@ -199,9 +199,9 @@ class Table(IcebergTable):
         """What the contract does not know yet: attributes without a column, and values that fit no column.
 
         Returns:
-            One row per attribute: attribute, found (`no column`, `does not fit`), types (DynamoDB's letters
-            with counts), changes, first_changed_at, last_changed_at (UTC; of failed changes, when they
-            failed), column and type (what `evolve` would add or change; None if no live item shows it).
+            One row per attribute: attribute, found (`no column`, `does not fit`), types and kinds (DynamoDB's
+            letters and the kinds of items, with counts), changes, first_changed_at, last_changed_at (UTC),
+            column and type (what `evolve` would add or change; None if no live item shows it).
         """
         return layers.find_drift(*self._place).df
 
@@ -217,8 +217,9 @@ class Table(IcebergTable):
         """Take what `drift_report` proposes into the contract, or change columns that it has; and deploy it.
 
         The contract's file is rewritten, with everything else in it as it was. The Iceberg tables change by
-        field id, so earlier snapshots stay readable. The functions are deployed, and the next refresh fills
-        new columns from `unmapped`. Killed at any point, the same call finishes it.
+        field id, so earlier snapshots stay readable. The functions are deployed, and new columns are filled
+        from `unmapped`: in the change log now, in the current table by the next refresh. Killed at any point,
+        the same call finishes it; once more, it fills what the former functions still sent.
 
         Args:
             columns: Names of proposed columns; by default all of them, if nothing else is asked for.
@@ -228,7 +229,8 @@ class Table(IcebergTable):
             confirm: The workbench's name, as a confirmation of a drop.
 
         Returns:
-            One row per Iceberg table: table, status, columns_added (or columns_changed), location.
+            One row per Iceberg table: table, status, columns_added (or columns_changed), location, and
+            rows_filled if columns were added.
 
         Raises:
             NotFoundError: A column that does not exist or is not proposed, or a contract without a file.
@@ -245,19 +247,19 @@ class Table(IcebergTable):
 
     def preview_evolve(
         self,
+        columns: Sequence[str] | None = None,
         *,
         rename: Mapping[str, str] | None = None,
         widen: Mapping[str, str] | None = None,
         drop: Sequence[str] = (),
     ) -> pd.DataFrame:
-        """What `evolve` with these changes would touch, and which curated SQL it would break.
+        """What `evolve` with these arguments would touch, how many rows it would fill, and what it breaks.
 
         Returns:
-            One row per thing that is touched: change, touches (`table`, `values`, `mask`, `curated SQL`,
-            `contract`, `functions`), name, effect.
+            One row each: change, touches (`table`, `values`, `mask`, `curated SQL`, …), name, effect.
         """
-        plan = plan_changes(self._connection, self.contract, Changes(rename or {}, widen or {}, drop))
-        return preview_changes(self._connection, self.contract, plan)
+        changes = Changes(rename or {}, widen or {}, drop)
+        return preview_columns(self._connection, self.contract, columns, changes)
 
     # proof
 

@@ -10,10 +10,11 @@ import pytest
 
 from dynaberg import layers
 from dynaberg.delivery import wait_for_delivery
-from dynaberg.erasure import apply_retention, preview_retention, rewriting
+from dynaberg.erasure import apply_retention, preview_retention
 from dynaberg.errors import NotFoundError, SettingsError
 from dynaberg.past import item_history, state_as_of
 from dynaberg.proof import reconcile
+from dynaberg.upkeep import rewriting
 
 DAY = timedelta(days=1)
 

@@ -15,13 +15,13 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
 from dynaberg.contracts import Column, Contract
-from dynaberg.erasure import rewriting
 from dynaberg.erasure.holders import find_all, find_rows
-from dynaberg.erasure.rewriting import rewrite
 from dynaberg.erasure.wanted import wanted_by_key
 from dynaberg.errors import NotReadyError
 from dynaberg.functions.schedule.unmerged import find_unmerged
 from dynaberg.layers.log_progress import unmerged_changes
+from dynaberg.upkeep import rewriting
+from dynaberg.upkeep.rewriting import rewrite
 from local_aws.s3tables.maintenance.replacement import Replacement, commit_replacement
 
 CONTRACT = Contract("orders", "orders-source", "id", None, (Column("id", "string"), Column("note", "string")))

@@ -7,7 +7,14 @@ items of a table with several, and the comments that stay when it is drafted aga
 
 from dynaberg.contracts.inference.comments import keep_comments
 from dynaberg.contracts.inference.draft import Draft
-from dynaberg.contracts.inference.entities import EntityTypes
+from dynaberg.contracts.inference.entities import EntityTypes, Kind, is_type_attribute
 from dynaberg.contracts.inference.seen import attributes_by_name
 
-__all__ = ["Draft", "EntityTypes", "attributes_by_name", "keep_comments"]
+__all__ = [
+    "Draft",
+    "EntityTypes",
+    "Kind",
+    "attributes_by_name",
+    "is_type_attribute",
+    "keep_comments",
+]

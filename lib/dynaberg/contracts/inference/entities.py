@@ -55,7 +55,7 @@ class EntityTypes:
     def add(self, columns: Mapping[str, Sequence[Any]], items: Sequence[Mapping[str, Any]]) -> None:
         """Take in a page of items, and its attributes by name."""
         for name in columns.keys() - set(self._keys):
-            if re.sub("[^a-z]", "", name.casefold()) in _TYPE_NAMES:
+            if is_type_attribute(name):
                 counts = self._by_attribute.setdefault(name, Counter())
                 if len(counts) <= MOST_TYPES:
                     counts.update(attribute.get("S", _OTHER) for attribute in columns[name])
@@ -133,6 +133,11 @@ class EntityTypes:
         for pair, count in self._pairs.items():
             merged[tuple(part if part in kept[place] else _OTHER for place, part in enumerate(pair))] += count
         return merged
+
+
+def is_type_attribute(name: str) -> bool:
+    """Whether an attribute is called as those that say what kind an item is: `entityType`, `__typename`."""
+    return re.sub("[^a-z]", "", name.casefold()) in _TYPE_NAMES
 
 
 def _name_of(labels: Sequence[str]) -> str:
