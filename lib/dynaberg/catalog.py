@@ -45,6 +45,7 @@ _TIMEOUT_SECONDS = (5, 60)
 # Refused before it was looked at (Iceberg REST specification: 503, "SlowDown"), so that also commits can be
 # sent again.
 _THROTTLED, _THROTTLE_SECONDS = (429, 503), 0.5
+_READING = ("GET", "HEAD")
 # The field of a position delete file that names the data file (Iceberg spec, "Reserved Field IDs"); DuckDB
 # has the bounds of that name under another id.
 _DELETED_IN = (2_147_483_546, 2_147_483_646)
@@ -309,7 +310,7 @@ def _explained(of: type[RestCatalog], session: boto3.Session) -> type[RestCatalo
                     options["timeout"] = _TIMEOUT_SECONDS
                 try:
                     # Each attempt is signed anew, so it is a request of its own.
-                    return _until_taken(lambda: send(request.copy(), **options))
+                    return _until_taken(lambda: _sent(send, request, options))
                 except requests.exceptions.ConnectionError as error:
                     aws.explain_silence(str(request.url), error)
                     raise
@@ -327,6 +328,21 @@ def _explained(of: type[RestCatalog], session: boto3.Session) -> type[RestCatalo
             return io
 
     return Explained
+
+
+def _sent(
+    send: Callable[..., requests.Response], request: requests.PreparedRequest, options: Mapping[str, Any]
+) -> requests.Response:
+    """Send a request, and once more if it only reads and its connection turns out to be closed."""
+    import requests
+    from urllib3.exceptions import ProtocolError
+
+    try:
+        return send(request.copy(), **options)
+    except requests.exceptions.ConnectionError as error:
+        if request.method not in _READING or not any(isinstance(each, ProtocolError) for each in error.args):
+            raise
+        return send(request.copy(), **options)
 
 
 def _until_taken(send: Callable[[], requests.Response]) -> requests.Response:

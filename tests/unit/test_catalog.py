@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+import requests
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ClientError
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import ManifestEntry, ManifestEntryStatus
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
+from requests.exceptions import ConnectionError as RequestsConnectionError
 
 from dynaberg.catalog import (
     _credentials,
     _object_endpoint,
+    _sent,
     keep_entry_status,
     live_records,
     only_adds,
@@ -102,6 +107,46 @@ def test_keys_that_arrow_cannot_get_are_handed_on_for_objects() -> None:
         session: Any = SimpleNamespace(get_credentials=lambda found=found: found, profile_name="work")
         expected = dict(zip(keys, "abc", strict=True)) if handed_on else {}
         assert _credentials(session) == {"client.profile-name": "work"} | expected
+
+
+class Dropping:
+    """A server's socket that closes connections without an answer; then it answers."""
+
+    def __init__(self, drops: int) -> None:
+        self.drops, self.requests = drops, 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                with connection:
+                    connection.recv(65_536)
+                    self.requests += 1
+                    if self.requests > self.drops:
+                        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+                        connection.sendall(answer)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "drops", "sent", "answered"),
+    [("GET", 1, 2, True), ("HEAD", 1, 2, True), ("GET", 2, 2, False), ("POST", 1, 1, False)],
+)
+def test_what_only_reads_is_sent_again_where_a_connection_was_closed(
+    method: str, drops: int, sent: int, *, answered: bool
+) -> None:
+    server = Dropping(drops)
+    request = requests.Request(method, server.endpoint).prepare()
+    with requests.Session() as opened, nullcontext() if answered else pytest.raises(RequestsConnectionError):
+        assert _sent(opened.send, request, {"timeout": 10}).ok
+    server.close()
+    assert server.requests == sent
 
 
 class Contested:

@@ -50,6 +50,9 @@ def server_environment(state_dir: Path, port: int, region: str) -> dict[str, str
 
 RECEIVED_BYTES = 2**18
 """How much of a request hypercorn takes from its socket at once: its own 64 KiB make four times the steps."""
+KEEP_ALIVE_SECONDS = 3_600
+"""How long a connection may be idle. Clients that send at the moment in which it is closed see an error, and
+some of a room's are idle for minutes."""
 DEPLOYMENT_SECONDS = 10.0
 """How long a checkpoint waits for CloudFormation."""
 OLDEST_SECONDS = 3600.0
@@ -149,7 +152,7 @@ async def serve(state_dir: Path, about: dict[str, Any], checkpoint_seconds: floa
     config = Config()
     config.bind = [f"{HOST}:{about['port']}"]
     config.loglevel = "WARNING"
-    config.keep_alive_timeout = 75
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.graceful_timeout = 3
     config.startup_timeout = 60
     config.shutdown_timeout = 120

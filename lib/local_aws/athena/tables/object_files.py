@@ -20,12 +20,14 @@ from xml.etree import ElementTree
 
 import requests
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
+from sqlglot import exp
 
-from local_aws.athena.dialect import literal
+from local_aws.athena.dialect import call, literal
 from local_aws.seams import s3
 from local_aws.wire import bucket_and_key, signature
 
 TIMEOUT_SECONDS = 600
+METADATA_SUFFIX = ".metadata.json"
 S3_KEYS = "{http://s3.amazonaws.com/doc/2006-03-01/}Contents/{http://s3.amazonaws.com/doc/2006-03-01/}Key"
 
 
@@ -141,3 +143,19 @@ def file_of(path: str) -> Path:
 def file_once_of(path: str) -> Path:
     """The file that held an object when it was last looked up, which takes longer than to open it."""
     return s3.object_file(*bucket_and_key(path))
+
+
+def put_scan(node: exp.Table, location: str) -> None:
+    """Makes a table's name a scan of the files that its metadata lists."""
+    folder, _, version = str(file_of(location)).rpartition("/metadata/")
+    options = {
+        "allow_moved_paths": exp.true(),
+        "version": exp.Literal.string(version.removesuffix(METADATA_SUFFIX)),
+        "version_name_format": exp.Literal.string(f"%s%s{METADATA_SUFFIX}"),
+    }
+    if asked := node.args.get("version"):
+        options["snapshot_from_id"] = asked.expression
+    named = [exp.Kwarg(this=exp.var(name), expression=value) for name, value in options.items()]
+    node.set("this", call("iceberg_scan", exp.Literal.string(folder), *named))
+    for part in ("catalog", "db", "version"):
+        node.set(part, None)

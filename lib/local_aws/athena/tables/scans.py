@@ -16,13 +16,11 @@ from sqlglot import exp
 from local_aws.athena.dialect import HIDDEN_COLUMN, SHOWS_PATH, QueryError, call, to_duckdb
 from local_aws.athena.tables.engine import CATALOG_PREFIX
 from local_aws.athena.tables.names import is_view
-from local_aws.athena.tables.object_files import ADDRESS, file_of
+from local_aws.athena.tables.object_files import ADDRESS, put_scan
 from local_aws.athena.tables.stand_ins import Tables
 
 Node = exp.Expr
 Answer = TypeVar("Answer")
-
-METADATA_SUFFIX = ".metadata.json"
 
 
 @dataclass(frozen=True)
@@ -90,19 +88,3 @@ def put_address(column: exp.Column) -> None:
     address = call(ADDRESS, column.copy())
     is_named = isinstance(column.parent, exp.Select) and column.arg_key == "expressions"
     column.replace(exp.alias_(address, HIDDEN_COLUMN, quoted=True) if is_named else address)
-
-
-def put_scan(node: exp.Table, location: str) -> None:
-    """Makes a table's name a scan of the files that its metadata lists."""
-    folder, _, version = str(file_of(location)).rpartition("/metadata/")
-    options = {
-        "allow_moved_paths": exp.true(),
-        "version": exp.Literal.string(version.removesuffix(METADATA_SUFFIX)),
-        "version_name_format": exp.Literal.string(f"%s%s{METADATA_SUFFIX}"),
-    }
-    if asked := node.args.get("version"):
-        options["snapshot_from_id"] = asked.expression
-    named = [exp.Kwarg(this=exp.var(name), expression=value) for name, value in options.items()]
-    node.set("this", call("iceberg_scan", exp.Literal.string(folder), *named))
-    for part in ("catalog", "db", "version"):
-        node.set(part, None)

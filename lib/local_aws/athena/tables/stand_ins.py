@@ -8,17 +8,20 @@ query without tables answers with never changes, so it is asked for once too.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import duckdb
 from sqlglot import exp
 
-from local_aws.athena.dialect import HIDDEN_COLUMN, quoted, to_duckdb
+from local_aws.athena.dialect import HIDDEN_COLUMN, QueryError, quoted, to_duckdb
 from local_aws.athena.tables.catalog import Catalogs
 from local_aws.athena.tables.engine import CATALOG_PREFIX
+from local_aws.athena.tables.object_files import put_scan
 
 NAME = r'"((?:[^"]|"")+)"'
 TABLE = re.compile(rf'"({CATALOG_PREFIX}[^"]+)"\.{NAME}\.{NAME}(?: AT \(VERSION => \d+\))?(?!\.)')
+VERSION = re.compile(r" AT \(VERSION => (\d+)\)\Z")
 KEPT = 512
 
 Columns = list[tuple[str, str]]
@@ -85,8 +88,23 @@ class Tables:
         key = found[0], self.location(catalog, database, table)
         columns = self._stand_ins.columns
         if key not in columns:
-            keep(columns, key, columns_of(self._cursor, f"SELECT * FROM {found[0]}"))  # noqa: S608
+            keep(columns, key, self._read_columns(*key))
         return columns[key]
+
+    def _read_columns(self, name: str, location: str) -> Columns:
+        """The columns of a table, outside the statement's transaction; from its files, if they are there."""
+        version = VERSION.search(name)
+        node = exp.Table(version=exp.Version(expression=exp.Literal.number(version[1])) if version else None)
+        with self._cursor.cursor() as beside:
+            if location:
+                put_scan(node, location)
+                with suppress(duckdb.IOException):
+                    return columns_of(beside, to_duckdb(exp.select("*").from_(node)))
+            try:
+                return columns_of(beside, f"SELECT * FROM {name}")  # noqa: S608
+            except duckdb.IOException as error:
+                # Not a reason to translate a statement as if its types were unknown.
+                raise QueryError("GENERIC_INTERNAL_ERROR", str(error).partition("\n")[0]) from error
 
 
 def keep(known: dict[Any, Any], key: object, answer: object) -> None:
