@@ -109,6 +109,7 @@ class EventSources:
         functions.hand_on_events_as_they_are()
         functions.invoke_with_events_as_they_are()
         functions.widen_the_pipes_of_functions()
+        functions.end_idle_functions()
 
     def claims(self, method: str, path: str, target: str) -> bool:
         """Every call on event source mappings."""

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ from local_aws.wire import Response
 
 BLOCK_BYTES = 4096
 PIPE_BYTES = 2**20
+IDLE_KEPT, IDLE_SECONDS = 6, 10
 _INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _RETURNED = '{"status": "ok", "result": '
 
@@ -155,6 +157,32 @@ def widen_the_pipes_of_functions() -> None:
                     fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     lambda_runtime.Worker._spawn = spawn_wide
+
+
+def end_idle_functions() -> None:
+    """End the processes of functions that have been idle for longest, where many are idle, as AWS does.
+
+    Each has 50 MiB, and ministack keeps one of every function for ever: a GiB in a room of twenty people.
+    """
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    release = lambda_svc.release_worker
+
+    def release_worker(worker: Any) -> None:
+        release(worker)
+        worker.last_used = time.time()
+        before = worker.last_used - IDLE_SECONDS
+        with lambda_runtime._lock:
+            pools = lambda_runtime._workers.values()
+            idle = [(each.last_used, pool, each) for pool in pools for each in pool if not each.in_use]
+            idle.sort(key=lambda found: found[0])
+            ended = [(pool, each) for last_used, pool, each in idle[:-IDLE_KEPT] if last_used < before]
+            for pool, each in ended:
+                pool.remove(each)
+        lambda_runtime.kill_workers([each for _, each in ended])
+
+    lambda_svc.release_worker = release_worker
 
 
 class MappingPosition:

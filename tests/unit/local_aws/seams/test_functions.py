@@ -7,6 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -157,3 +158,24 @@ def test_what_is_no_package_has_no_size(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(lambda_svc, "_unzipped_size", lambda_svc._unzipped_size)
     functions_seam.count_the_files_of_packages()
     assert [lambda_svc._unzipped_size(package) for package in (None, b"", b"PK\x05\x06")] == [0, 0, 0]
+
+
+def test_the_longest_idle_functions_end_where_many_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, ended = time.time(), []
+
+    def worker(name: str, idle_seconds: float, *, in_use: bool = False) -> Any:
+        return SimpleNamespace(name=name, in_use=in_use, last_used=now - idle_seconds)
+
+    old = [worker(f"old {n}", 1000 - n) for n in range(functions_seam.IDLE_KEPT + 2)]
+    recent = [worker("recent", 1), worker("at work", 2000, in_use=True)]
+    pools = {each.name: [each] for each in (*old, *recent)}
+    monkeypatch.setattr(lambda_runtime, "_workers", pools)
+    monkeypatch.setattr(lambda_runtime, "kill_workers", ended.extend)
+    monkeypatch.setattr(lambda_svc, "release_worker", lambda_runtime.release_worker)
+    functions_seam.end_idle_functions()
+    lambda_svc.release_worker(recent[1])
+    assert [each.name for each in ended] == ["old 0", "old 1", "old 2", "old 3"]
+    assert not any(each in pool for each in ended for pool in pools.values())
+    ended.clear()
+    lambda_svc.release_worker(recent[0])
+    assert ended == []
