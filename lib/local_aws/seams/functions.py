@@ -171,13 +171,16 @@ def end_idle_functions() -> None:
 
     def release_worker(worker: Any) -> None:
         release(worker)
-        worker.last_used = time.time()
-        before = worker.last_used - IDLE_SECONDS
+        now = time.time()
+        if worker is not None:  # ministack has dropped one that failed
+            worker.last_used = now
         with lambda_runtime._lock:
             pools = lambda_runtime._workers.values()
             idle = [(each.last_used, pool, each) for pool in pools for each in pool if not each.in_use]
             idle.sort(key=lambda found: found[0])
-            ended = [(pool, each) for last_used, pool, each in idle[:-IDLE_KEPT] if last_used < before]
+            ended = [
+                (pool, each) for last_used, pool, each in idle[:-IDLE_KEPT] if last_used < now - IDLE_SECONDS
+            ]
             for pool, each in ended:
                 pool.remove(each)
         lambda_runtime.kill_workers([each for _, each in ended])

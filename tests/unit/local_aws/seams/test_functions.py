@@ -177,5 +177,6 @@ def test_the_longest_idle_functions_end_where_many_are_idle(monkeypatch: pytest.
     assert [each.name for each in ended] == ["old 0", "old 1", "old 2", "old 3"]
     assert not any(each in pool for each in ended for pool in pools.values())
     ended.clear()
+    lambda_svc.release_worker(None)
     lambda_svc.release_worker(recent[0])
     assert ended == []
