@@ -20,12 +20,16 @@ from typing import Any
 import pandas as pd
 
 from dynaberg.contracts import Contract
-from dynaberg.deploy.parameters import access_parameters, parquet_parameters
+from dynaberg.deploy.parameters import access_parameters, check_readers, parquet_parameters
 from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources, with_logs
+from dynaberg.errors import SettingsError
 from dynaberg.settings import ACCESS_MODES, Settings, check_choice
 
 MATRIX_COLUMNS = ["principal", "what", "resource", "permission", "mode", "enforced"]
 POLICIES = ("work", "deploy")
+MOST_POLICY_CHARACTERS, MOST_VARIABLE_CHARACTERS = 10_240, 4_096
+# A delivery stream's name, and the addresses of queues and buckets, as long as they may be.
+_STREAM_NAME_CHARACTERS, _OTHER_VARIABLES_CHARACTERS = 64, 800
 _FOLDER = Path(__file__).parent / "policies"
 _GRANTS_NOTHING = ("AWS::SecretsManager::Secret",)
 # Which principal a resource of the template belongs to, by the prefix of its name.
@@ -104,6 +108,48 @@ def access_matrix(
     granting = {name: r for name, r in resources.items() if r["Type"] not in _GRANTS_NOTHING}
     rows = [(*row, settings.target == "aws") for name, r in granting.items() for row in _rows(name, r)]
     return pd.DataFrame(rows, columns=MATRIX_COLUMNS)
+
+
+def check_logs(
+    settings: Settings, granted: Mapping[str, str], others: Sequence[str], account: str, region: str
+) -> None:
+    """Refuse more change logs of one source than AWS has room for, before anything is deployed.
+
+    A role's own policies have at most 10,240 characters ("IAM and AWS STS quotas", AWS Identity and Access
+    Management User Guide), and the variables of a function 4 KB ("Lambda quotas", AWS Lambda Developer
+    Guide). Each change log is named in both.
+
+    Args:
+        settings: The names and the stream type.
+        granted: The parameters of the access stack.
+        others: The further change logs of the source.
+        account: The account's id.
+        region: The Region.
+
+    Raises:
+        SettingsError: There are more.
+    """
+    check_readers(settings, others)
+    pseudo = {"AWS::AccountId": account, "AWS::Region": region, "AWS::Partition": "aws"}
+    template = with_logs(load_template(TEMPLATES / "access.yaml"), others)
+    roles = resolved_resources(template, dict(granted) | pseudo).items()
+    sizes = {name: _policy_characters(role) for name, role in roles if role["Type"] == "AWS::IAM::Role"}
+    role = max(sizes, key=lambda name: sizes[name])
+    names = json.dumps(dict.fromkeys((granted["LogTableName"], *others), "x" * _STREAM_NAME_CHARACTERS))
+    variables = len(names) + _OTHER_VARIABLES_CHARACTERS
+    for what, size, most in (
+        (f"The role {role}", sizes[role], MOST_POLICY_CHARACTERS),
+        ("The forwarder's variables", variables, MOST_VARIABLE_CHARACTERS),
+    ):
+        if size > most and others:
+            msg = f"{what} would have {size:,} characters for {len(others) + 1} change logs."
+            hint = "Let fewer tables claim the items of this source; others arrive in its `…_other_changes`."
+            raise SettingsError(f"{msg} AWS takes {most:,}. Nothing was deployed.", hint=hint)
+
+
+def _policy_characters(role: Mapping[str, Any]) -> int:
+    policies = role["Properties"].get("Policies", [])
+    return sum(len(json.dumps(policy["PolicyDocument"], separators=(",", ":"))) for policy in policies)
 
 
 def optional_matrix(

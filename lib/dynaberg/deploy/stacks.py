@@ -19,7 +19,6 @@ from dynaberg.deploy.packaging import code_key, package, upload
 from dynaberg.deploy.parameters import (
     Pace,
     access_parameters,
-    check_readers,
     delivery_parameters,
     foundation_parameters,
     observe_parameters,
@@ -28,7 +27,7 @@ from dynaberg.deploy.parameters import (
     planned_access,
     planned_foundation,
 )
-from dynaberg.deploy.permissions import access_matrix, caller_policy, optional_matrix
+from dynaberg.deploy.permissions import access_matrix, caller_policy, check_logs, optional_matrix
 from dynaberg.deploy.stack_state import (
     PARTS,
     TAG,
@@ -107,9 +106,9 @@ def deploy_firehose(
     wait_for_kinesis(session, found)
     before = stack_parameters(session, stack_name(settings, "delivery"))
     first, others = _logs(contract, before)
-    check_readers(settings, others)
     mask_key = mask_key_version(session, settings, contract)
     granted = access_parameters(settings, found, before, first, mask_key=mask_key)
+    check_logs(settings, granted, others, aws.account_id(session), session.region_name)
     access = _deploy(session, settings, "access", granted, others)
     key = upload(session, found["CodeBucketName"], package(contract))
     parameters = delivery_parameters(settings, found, access.outputs, code_key=key, pace=pace, log=first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from cfnlint.decode.cfn_yaml import load
 
 from dynaberg import plots
 from dynaberg.contracts import Column, Contract
-from dynaberg.deploy.parameters import parquet_parameters, planned_foundation
-from dynaberg.deploy.permissions import access_matrix, optional_matrix
+from dynaberg.deploy.parameters import access_parameters, parquet_parameters, planned_foundation
+from dynaberg.deploy.permissions import access_matrix, check_logs, optional_matrix
 from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources
 from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
@@ -192,3 +193,24 @@ def test_a_template_is_filled_in_as_cloudformation_does() -> None:
     assert filled["ErrorBucket"]["Properties"]["BucketName"] == f"x-errors-{ACCOUNT}-{REGION}"
     statement = filled["ErrorBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"][0]
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("stream_type", ["dynamodb", "kinesis"])
+def test_change_logs_that_aws_has_no_room_for_are_refused_before_anything_is_deployed(
+    stream_type: str,
+) -> None:
+    settings = replace(EVERYTHING, stream_type=stream_type)
+    foundation = planned_foundation(settings, CONTRACT, ACCOUNT, REGION)
+    parameters = access_parameters(settings, foundation, {}, CONTRACT.log_name)
+    others = [f"a_kind_of_items_with_a_long_name_{number:02d}_changes" for number in range(60)]
+    check_logs(settings, parameters, others[:3], ACCOUNT, REGION)
+    if stream_type == "dynamodb":
+        check_logs(settings, parameters, others[:15], ACCOUNT, REGION)
+        with pytest.raises(SettingsError, match=r"Nothing was deployed.\nHint: Let fewer tables"):
+            check_logs(settings, parameters, others, ACCOUNT, REGION)
+        short = [f"k{number}_changes" for number in range(60)]
+        with pytest.raises(SettingsError, match=r"forwarder's variables|role Firehose"):
+            check_logs(settings, parameters, short, ACCOUNT, REGION)
+    else:
+        with pytest.raises(SettingsError, match="cannot be read from Kinesis"):
+            check_logs(settings, parameters, others, ACCOUNT, REGION)
