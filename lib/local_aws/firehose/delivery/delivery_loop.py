@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
+import pyarrow as pa
 from pyiceberg.exceptions import NoSuchTableError
 
 from local_aws.firehose.append import (
@@ -347,6 +348,9 @@ class StreamDelivery(threading.Thread):
         buffer, self._buffer = self._buffer, DeliveryBuffer()
         self._given_up.clear()
         self._clients.report(self.config, buffer, self._source.metrics())
+        del buffer
+        # Each stream has threads of its own, and Arrow keeps memory for each.
+        pa.default_memory_pool().release_unused()
 
     def _pause(self, seconds: float) -> None:
         if self._stopping.wait(seconds):
