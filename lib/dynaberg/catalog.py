@@ -335,12 +335,11 @@ def _sent(
 ) -> requests.Response:
     """Send a request, and once more if it only reads and its connection turns out to be closed."""
     import requests
-    from urllib3.exceptions import ProtocolError
 
     try:
         return send(request.copy(), **options)
     except requests.exceptions.ConnectionError as error:
-        if request.method not in _READING or not any(isinstance(each, ProtocolError) for each in error.args):
+        if request.method not in _READING or isinstance(error, requests.exceptions.ConnectTimeout):
             raise
         return send(request.copy(), **options)
 

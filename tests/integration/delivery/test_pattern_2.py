@@ -239,7 +239,6 @@ def settle(session: boto3.Session, settings: Settings) -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.thorough
 def test_the_stream_type_changes_there_and_back_while_items_change(
     session: boto3.Session, make: Callable[[Settings, Contract], None]
 ) -> None:

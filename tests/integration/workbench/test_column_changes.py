@@ -117,7 +117,6 @@ def test_a_preview_names_what_it_touches(wb: dynaberg.Workbench) -> None:
     assert file_of(wb).read_text() == CONTRACT
 
 
-@pytest.mark.thorough
 def test_a_killed_renaming_is_finished_by_the_same_call(
     wb: dynaberg.Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
