@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from dynaberg.contracts import Column
     from dynaberg.workbench.connection import Connection
 
-_ARRIVAL_SECONDS = 15
-"""How long rows may take beyond Firehose's buffer."""
+_ARRIVAL_SECONDS = 5
+"""How long rows may take beyond Firehose's buffer, once and once more."""
 
 
 def evolve(
@@ -67,7 +67,7 @@ def evolve(
     update_schedule(connection)
     # What the former functions converted; changes that failed never arrive.
     with suppress(NotReadyError):
-        seconds = pace["buffer_seconds"] + _ARRIVAL_SECONDS
+        seconds = 2 * pace["buffer_seconds"] + _ARRIVAL_SECONDS
         delivery.wait_for_delivery(*place, timeout=seconds, progress=False)
     filled = {new.log_name: upkeep.fill_log(*place)}
     return new, done.assign(rows_filled=[filled.get(name, 0) for name in done["table"]])

@@ -336,6 +336,7 @@ def test_the_depth_of_a_queue_is_a_metric_that_alarms_see(scene: Scene) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_the_position_outlives_a_stop_and_goes_back_with_the_table_after_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_one_run_works_at_a_time(scheduled: Scheduled) -> None:
     assert scheduled.last()["transactions"]["rows"] == 1
 
 
+@pytest.mark.thorough
 def test_the_clock_begins_runs(scheduled: Scheduled) -> None:
     clock = aws.client(scheduled.pipeline.session, "scheduler")
     given = clock.get_schedule(Name="scheduled-scheduled")

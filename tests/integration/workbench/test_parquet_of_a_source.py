@@ -40,6 +40,7 @@ def keys(bucket: str) -> set[str]:
     return {found["Key"].partition("/")[0] for found in listed.get("Contents", [])}
 
 
+@pytest.mark.thorough
 def test_every_log_of_a_source_has_its_files(local_aws: Status, tmp_path: Path) -> None:
     wb = open_shop(tmp_path, "flat", raw_parquet=True)
     wb.adopt()

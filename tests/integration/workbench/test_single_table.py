@@ -186,6 +186,7 @@ def test_the_stream_type_changes_there_and_back_while_items_change(local_aws: St
     wb.clean_up(confirm="turned")
 
 
+@pytest.mark.thorough
 def test_a_source_of_many_kinds_is_deployed(local_aws: Status, tmp_path: Path) -> None:
     """Its templates are larger than CloudFormation takes them in a call."""
     wb = open_shop(tmp_path, "wide")

@@ -105,7 +105,7 @@ def expected(table: Table, files: Files) -> list[dict[str, Any]]:
     return [row | values[row["change_id"]] for row in contents(table)]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.tuples(ITEMS, st.booleans()), min_size=1, max_size=4), min_size=1, max_size=4))
 def test_every_row_has_what_unmapped_holds_and_all_else_stays(made: Any, files: Files) -> None:
     log = made(files)

@@ -174,6 +174,7 @@ class Tags(HTMLParser):
         self.attributes |= {name for name, _ in attrs}
 
 
+@pytest.mark.thorough
 def test_the_walk_types_the_name_that_a_clean_up_asks_for(project, capsys):
     asks = notebook(
         "1. Last", ('CONFIRM = "dynaberg"  # yours', "parameters"), ("print(CONFIRM)", "headline")

@@ -117,7 +117,7 @@ def check(catalog: InMemoryCatalog, rows: pa.Table, *, is_sorted: bool = False) 
     assert values(table.scan().to_arrow().cast(rows.schema)) == expected
 
 
-@settings(max_examples=EXAMPLES // 2)
+@settings(max_examples=EXAMPLES // 4)
 @given(rows=tables(), is_sorted=st.booleans())
 def test_no_value_changes(catalog: InMemoryCatalog, rows: pa.Table, *, is_sorted: bool) -> None:
     check(catalog, rows, is_sorted=is_sorted)
