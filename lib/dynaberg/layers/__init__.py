@@ -27,7 +27,7 @@ from dynaberg.layers.raw_parquet import (
 )
 from dynaberg.layers.references import load_reference
 from dynaberg.layers.refresh import merge_of, refresh
-from dynaberg.layers.schema_drift import Drift, find_drift, proposals
+from dynaberg.layers.schema_drift import NO_COLUMN, Drift, find_drift, proposals
 from dynaberg.layers.tables import MASKS_APPLIED, create_tables, describe_masks
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "MASKS_APPLIED",
     "MERGED_SEQUENCE_NUMBER",
     "MERGED_SNAPSHOT",
+    "NO_COLUMN",
     "NO_SEQUENCE_NUMBER",
     "REPAIR_PREFIX",
     "Drift",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dynaberg.contracts.inference import Kind
     from dynaberg.settings import Settings
 
-NEW, UNFIT = "no column", "does not fit"
+NO_COLUMN, UNFIT = "no column", "does not fit"
 COLUMNS = [
     *("attribute", "found", "types", "kinds", "changes"),
     *("first_changed_at", "last_changed_at", "column", "type"),
@@ -198,7 +198,7 @@ def _new(
         if name not in known:
             types, by_kind = (_listed(rows.groupby(by)["changes"].sum().to_dict()) for by in ("tag", "kind"))
             first, last = rows["first_changed_at"].min(), rows["last_changed_at"].max()
-            yield name, NEW, types, by_kind or None, int(rows["changes"].sum()), first, last
+            yield name, NO_COLUMN, types, by_kind or None, int(rows["changes"].sum()), first, last
 
 
 def _arrived(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dynaberg.contracts import Contract
     from dynaberg.settings import Settings
 
-_FILES = 16
+_FILES = 64
 
 
 def fill_log(session: boto3.Session, settings: Settings, contract: Contract) -> int:

@@ -89,13 +89,13 @@ def preview_evolve(
     place = connection.place_of(contract)
     drift = layers.find_drift(*place)
     known = {column.name for column in contract.columns}
-    counts = drift.df.set_index("column")["changes"].to_dict()
+    counts = drift.df[drift.df["found"] == layers.NO_COLUMN].set_index("attribute")["changes"].to_dict()
     rows = []
     for column in _chosen(contract, drift, columns):
         if column.name in known:
             effects = [(f"{column.name}: {column.type}", *effect) for effect in _widened(contract)]
         else:
-            added = _added(contract, column, counts[column.name])
+            added = _added(contract, column, counts.get(column.attribute, 0))
             effects = [(f"+ {column.name}: {column.type}", *effect) for effect in added]
         rows += effects
         for file, _ in curated.files_naming(connection.settings, _tables(contract), column.name):
@@ -117,7 +117,8 @@ def _widened(contract: Contract) -> Iterator[tuple[str, str, str]]:
 def _added(contract: Contract, column: Column, changes: int) -> Iterator[tuple[str, str, str]]:
     yield "table", contract.log_name, "added"
     yield "table", contract.table, "added; the next refresh fills it"
-    yield "values", contract.log_name, f"{changes:,} rows are filled from `unmapped`"
+    if changes:
+        yield "values", contract.log_name, f"{changes:,} rows are filled from `unmapped`"
     for mask in contract.masks:
         if mask.path[0] == column.attribute:
             yield "mask", str(mask), "stays"
