@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 
 from dynaberg.errors import NotFoundError
 
-CELL_SECONDS = 900
+CELL_SECONDS, START_SECONDS = 900, 180
 # What every notebook imports, without leaving a name behind that a notebook could forget to import.
 WARM = "__import__('dynaberg').connect; __import__('dynaberg.plots')"
 REPOSITORY = "https://github.com/dynaberg/dynaberg"
@@ -153,7 +154,7 @@ class SeatedNotebook:
         self._client = NotebookClient(
             self._notebook,
             timeout=CELL_SECONDS,
-            startup_timeout=CELL_SECONDS,
+            startup_timeout=START_SECONDS,
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
             store_widget_state=False,
@@ -164,6 +165,9 @@ class SeatedNotebook:
             ],
         )
         self._kernel = self._client.create_kernel_manager()
+        # Of free TCP ports, two kernels that start at once may choose the same, and one then waits for ever.
+        self._sockets = tempfile.TemporaryDirectory(prefix="dynaberg-")
+        self._kernel.transport, self._kernel.ip = "ipc", str(Path(self._sockets.name, "kernel"))
         self._client.start_new_kernel(env={**os.environ, **(environment or {})})
 
     def run(self) -> Stop:
@@ -205,6 +209,7 @@ class SeatedNotebook:
         if self._client.kc is not None:
             self._client.kc.stop_channels()
         await ensure_async(self._kernel.shutdown_kernel(now=not used))
+        self._sockets.cleanup()
 
 
 def tagged(notebook: nbformat.NotebookNode, tag: str) -> list[nbformat.NotebookNode]:
