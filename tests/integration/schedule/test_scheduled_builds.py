@@ -93,7 +93,6 @@ def test_builds_follow_the_refresh_in_order(scheduled: Scheduled) -> None:
     assert set(curated.build_all(session, settings)["action"]) == {"unchanged"}
 
 
-@pytest.mark.thorough
 def test_a_failed_check_keeps_the_old_content_and_is_announced(scheduled: Scheduled) -> None:
     session, settings = scheduled.pipeline.session, scheduled.pipeline.settings
     before = rows(scheduled, "by_status")

@@ -203,7 +203,6 @@ def test_no_value_is_lost_while_the_table_is_written_to(wb: dynaberg.Workbench) 
     arrive(wb)
 
 
-@pytest.mark.thorough
 def test_what_a_dropped_column_held_arrives_in_unmapped_masked(wb: dynaberg.Workbench) -> None:
     before, expected = datetime.now(UTC), wb.settings.name
     wb.table().evolve(drop=["card", "note"], confirm=expected)
