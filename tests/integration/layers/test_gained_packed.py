@@ -74,7 +74,6 @@ def values(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in COLUMNS}
 
 
-@pytest.mark.thorough
 def test_a_killed_refresh_is_made_good_by_the_next(gaining: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = (gaining.session, gaining.settings, AFTER)
     layers.create_tables(*parts)
