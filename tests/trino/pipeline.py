@@ -83,6 +83,25 @@ def use(wb: dynaberg.Workbench) -> None:
     wb.query(wb.data_path("sql", "risk_by_region.sql").read_text(), {"since": days["date"].min()})
     for sql in notebook_statements():
         wb.query(sql)
+    use_unmapped(wb)
+
+
+def use_unmapped(wb: dynaberg.Workbench) -> None:
+    """What looks for attributes without a column, in items of two kinds; and what looks for lost changes."""
+    orders, put = wb.table(), boto3.client("dynamodb").put_item
+    for number in range(8):
+        key = {"transaction_id": {"S": f"TXN_9{number}"}, "timestamp": {"N": str(1_760_000_000_000 + number)}}
+        # A row that is too large for Firehose is packed.
+        text = "\x01" * 180_000 if number == 0 else "plain"
+        kind = "Refund" if number % 2 else "Order"
+        item = key | {"entityType": {"S": kind}, "note's text": {"S": text}}
+        put(TableName=orders.contract.source_table, Item=item)
+    orders.wait_for_delivery()
+    orders.refresh()
+    found = orders.drift_report().set_index("attribute")
+    assert found.loc["entityType", "kinds"] == "Order 4, Refund 4"
+    orders.replay_stream()
+    orders.backfill(method="scan")
 
 
 def notebook_statements() -> list[str]:
