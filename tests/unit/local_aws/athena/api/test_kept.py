@@ -67,6 +67,7 @@ async def ask_in_a_row(objects: Objects, folder: Path) -> None:
         ids = [await ask(athena, f"SELECT {n} AS n") for n in range(QUERIES)]
         failed = await ask(athena, "SELECT CAST('x' AS integer)")
         await asyncio.gather(*athena._tasks)
+        await asyncio.sleep(0)  # they are forgotten in the next round of the loop
         listed = (await athena.list_queries({}))["QueryExecutionIds"]
         assert listed == [failed, *reversed(ids)][:EXECUTIONS]
         assert [file for file in athena.engine.scratch.iterdir() if file.is_file()] == []
