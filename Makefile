@@ -72,7 +72,7 @@ test: $(READY) ## Run the unit, integration and notebook tests, except those tha
 	@$(PYTEST) -m "not aws and not thorough" $(TESTS)
 
 .PHONY: thorough
-thorough: $(READY) ## Run the tests that take long: faults, kills, days, permissions, packages
+thorough: $(READY) ## Run the tests that take long: the walk, faults, kills, days, permissions, packages
 	@$(PYTEST) -m "thorough and not aws" $(TESTS)
 
 .PHONY: faults

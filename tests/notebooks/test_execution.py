@@ -8,6 +8,8 @@ import pytest
 import local_aws
 from dynaberg.walk.notebooks import Stop, find_notebooks, tagged
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 NAMES = [path.stem for path in find_notebooks(ROOT / "notebooks")]
 

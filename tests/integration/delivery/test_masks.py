@@ -45,6 +45,8 @@ from dynaberg.sql import query
 from dynaberg.workbench import Workbench
 from local_aws import Status
 
+pytestmark = pytest.mark.thorough
+
 MASKS = {
     "address.phone": "hash",
     "nowhere": "tokenise",
@@ -164,7 +166,7 @@ def run_schedule(pipeline: Pipeline) -> None:
     assert set(scheduled.last()) >= {"transactions", "by_card"}
 
 
-@pytest.fixture(scope="module", params=["dynamodb", pytest.param("kinesis", marks=pytest.mark.thorough)])
+@pytest.fixture(scope="module", params=["dynamodb", "kinesis"])
 def delivered(
     request: pytest.FixtureRequest, local_aws: Status, tmp_path_factory: pytest.TempPathFactory
 ) -> Pipeline:

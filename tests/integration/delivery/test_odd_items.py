@@ -20,6 +20,8 @@ from dynaberg.proof.comparison import NOT_LOGGED
 from dynaberg.proof.reconcile import reconcile
 from dynaberg.sql.query import query
 
+pytestmark = pytest.mark.thorough
+
 CONTRACT = Contract(
     "transactions",
     "odd-source",
@@ -261,7 +263,6 @@ def test_reconcile_compares_what_is_packed(delivered: Delivered) -> None:
     assert set(differences["column"]) == {"changed_at", "sequence_number"}
 
 
-@pytest.mark.thorough
 def test_what_expires_goes_and_the_log_says_who_deleted_it(delivered: Delivered) -> None:
     pipeline, dynamodb = delivered.pipeline, delivered.pipeline.session.client("dynamodb")
     table, keys = CONTRACT.source_table, [{"id": {"S": id_}} for id_ in ("expired", "deleted", "lasting")]

@@ -16,6 +16,8 @@ from dynaberg.past import item_history, state_as_of
 from dynaberg.proof import reconcile
 from dynaberg.upkeep import rewriting
 
+pytestmark = pytest.mark.thorough
+
 DAY = timedelta(days=1)
 
 

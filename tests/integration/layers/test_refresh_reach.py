@@ -21,6 +21,8 @@ from local_aws.firehose.append.appender import TableAppender
 from local_aws.firehose.append.data_files import DataFiles
 from local_aws.s3tables.maintenance.compaction import compact
 
+pytestmark = pytest.mark.thorough
+
 LAST = datetime(2026, 1, 31, tzinfo=UTC)
 ITEMS = 500
 A_DAY = 600

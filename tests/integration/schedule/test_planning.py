@@ -16,6 +16,8 @@ from dynaberg.layers import log_progress, reach
 from dynaberg.sql import query
 from local_aws.s3tables.maintenance.compaction import compact
 
+pytestmark = pytest.mark.thorough
+
 LAST = datetime(2026, 1, 31, tzinfo=UTC)
 
 
@@ -57,7 +59,7 @@ def by_schedule(lake: Lake, name: str, merged: str | None, number: str | None) -
     return found.snapshot_id, found.sequence_number, found.action, list(found.reaches)
 
 
-@pytest.mark.parametrize("most_bytes", [pytest.param(reach.STEP_BYTES, marks=pytest.mark.thorough), 1])
+@pytest.mark.parametrize("most_bytes", [reach.STEP_BYTES, 1])
 def test_both_plan_the_same(
     pipeline: Any, lake: Lake, monkeypatch: pytest.MonkeyPatch, most_bytes: int
 ) -> None:

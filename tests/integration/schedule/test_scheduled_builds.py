@@ -14,6 +14,8 @@ from dynaberg import catalog, curated, layers, schedule
 from dynaberg.contracts import Contract
 from dynaberg.sql import query
 
+pytestmark = pytest.mark.thorough
+
 BY_STATUS = """-- check: rows > 0
 -- check: accepted(status, 'open', 'closed')
 SELECT status, count(*) AS items FROM transactions GROUP BY status"""

@@ -19,6 +19,8 @@ from dynaberg.contracts import project_contract
 from dynaberg.settings import Settings
 from local_aws import Status
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[3]
 SOURCE, TABLE, ITEMS = "Zoo.Animals-2026", "zoo_animals_2026", 120
 
