@@ -21,6 +21,7 @@ import pandas as pd
 
 from dynaberg.contracts import Contract
 from dynaberg.deploy.parameters import access_parameters, check_readers, parquet_parameters
+from dynaberg.deploy.stack_state import stack_name
 from dynaberg.deploy.template import TEMPLATES, load_template, resolved_resources, with_logs
 from dynaberg.errors import SettingsError
 from dynaberg.settings import ACCESS_MODES, Settings, check_choice
@@ -28,8 +29,8 @@ from dynaberg.settings import ACCESS_MODES, Settings, check_choice
 MATRIX_COLUMNS = ["principal", "what", "resource", "permission", "mode", "enforced"]
 POLICIES = ("work", "deploy")
 MOST_POLICY_CHARACTERS, MOST_VARIABLE_CHARACTERS = 10_240, 4_096
-# A delivery stream's name, and the addresses of queues and buckets, as long as they may be.
-_STREAM_NAME_CHARACTERS, _OTHER_VARIABLES_CHARACTERS = 64, 800
+# How CloudFormation's name of a delivery stream ends, and how long the other variables may be.
+_NAMES_END, _OTHER_VARIABLES_CHARACTERS = "12345678-1234567890123", 800
 _FOLDER = Path(__file__).parent / "policies"
 _GRANTS_NOTHING = ("AWS::SecretsManager::Secret",)
 # Which principal a resource of the template belongs to, by the prefix of its name.
@@ -135,7 +136,8 @@ def check_logs(
     roles = resolved_resources(template, dict(granted) | pseudo).items()
     sizes = {name: _policy_characters(role) for name, role in roles if role["Type"] == "AWS::IAM::Role"}
     role = max(sizes, key=lambda name: sizes[name])
-    names = json.dumps(dict.fromkeys((granted["LogTableName"], *others), "x" * _STREAM_NAME_CHARACTERS))
+    stream = f"{stack_name(settings, 'delivery')}-Stream{_NAMES_END}"[:64]
+    names = json.dumps(dict.fromkeys((granted["LogTableName"], *others), stream))
     variables = len(names) + _OTHER_VARIABLES_CHARACTERS
     for what, size, most in (
         (f"The role {role}", sizes[role], MOST_POLICY_CHARACTERS),
