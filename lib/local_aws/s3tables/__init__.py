@@ -1,7 +1,8 @@
 """S3 Tables: its API where ministack is more lenient, the Iceberg REST catalog, and the tables behind both.
 
-From outside: the services, the tables as others look them up, `snapshots`, which makes one of a table, and
-`nulls`, which corrects pyiceberg for whoever imports it.
+From outside: the services, the tables as others look them up, `snapshots`, which makes one of a table,
+`replacement`, which makes one that exchanges files, and `nulls`, which corrects pyiceberg for whoever imports
+it.
 """
 
 from local_aws.s3tables.api import S3Tables
@@ -21,5 +22,6 @@ __all__ = [
     "TableName",
     "bucket_arn",
     "nulls",
+    "replacement",
     "snapshots",
 ]

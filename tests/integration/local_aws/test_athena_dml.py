@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,9 +18,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from pyiceberg.catalog import load_catalog
 from pyiceberg.catalog.rest import RestCatalog
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.expressions import EqualTo
 from pyiceberg.manifest import DataFileContent
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.transforms import IdentityTransform
+from pyiceberg.types import NestedField
 
 from local_aws.s3tables import nulls
 
@@ -147,6 +153,104 @@ def test_merge_is_one_commit_of_delete_and_insert(shop: Shop, stock: str) -> Non
     )
     assert [row[2] for row in shop.rows(stock)] == [row[2] + 1 for row in before]
     assert shop.change("SELECT 1") == 0
+
+
+REPLACE = """
+    MERGE INTO {table} t
+    USING (SELECT 0 AS old, * FROM ({select}) AS new (id, item, n) UNION ALL SELECT 1, NULL, NULL, NULL) s
+    ON s.old = cardinality(ARRAY[t.{key}])
+    WHEN MATCHED THEN DELETE
+    WHEN NOT MATCHED AND s.old = 0 THEN INSERT VALUES (s.id, s.item, s.n)"""
+
+
+def test_a_merge_of_all_rows_leaves_none_of_their_files(shop: Shop, stock: str) -> None:
+    shop.change("INSERT INTO stock VALUES (4, 'cap', 40), (5, 'bag', 50)")
+    shop.change("DELETE FROM stock WHERE id IN (1, 5)")
+    before = shop.catalog.load_table((NAMESPACE, stock))
+    select = (
+        "SELECT id + 10 AS id, upper(item) AS item, n FROM stock WHERE n > 20 UNION ALL SELECT 9, NULL, NULL"
+    )
+    assert shop.change(REPLACE.format(table=stock, select=select, key="id")) == 6
+    assert shop.rows(stock) == [(13, "PAD", 30), (14, "CAP", 40), (9, None, None)]
+    after = shop.catalog.load_table((NAMESPACE, stock))
+    found = after.current_snapshot()
+    assert found is not None
+    summary = found.summary
+    assert summary is not None
+    assert summary.operation == Operation.OVERWRITE
+    assert summary["trino_query_id"]
+    [task] = after.scan().plan_files()
+    assert task.file.record_count == 3
+    assert not task.delete_files
+    counted = ("total-records", "total-data-files", "total-delete-files", "total-position-deletes")
+    assert [summary[name] for name in counted] == ["3", "1", "0", "0"]
+    assert len(after.snapshots()) == len(before.snapshots()) + 1
+    rows = after.scan(snapshot_id=found.parent_snapshot_id).to_arrow()
+    assert sorted(rows["id"].to_pylist()) == [2, 3, 4]
+    assert shop.change(REPLACE.format(table=stock, select=select.replace("20", "30"), key="id")) == 5
+    assert shop.rows(stock) == [(24, "CAP", 40), (9, None, None)]
+
+
+@pytest.mark.parametrize("kind", ["partitioned", "required"])
+def test_a_merge_of_all_rows_keeps_what_a_table_asks_for(shop: Shop, stock: str, kind: str) -> None:
+    with suppress(NoSuchTableError):
+        shop.catalog.purge_table((NAMESPACE, kind))
+    table = shop.catalog.load_table((NAMESPACE, stock))
+    fields = [
+        NestedField(f.field_id, f.name, f.field_type, required=kind == "required" and f.name == "id")
+        for f in table.schema().fields
+    ]
+    spec = PartitionSpec(PartitionField(2, 1000, IdentityTransform(), "item"))
+    given = {"partition_spec": spec} if kind == "partitioned" else {}
+    shop.catalog.create_table((NAMESPACE, kind), Schema(*fields), **given)
+    shop.change(f"INSERT INTO {kind} SELECT * FROM stock")
+    select = f"SELECT id, upper(item) AS item, n FROM {kind}"
+    shop.change(REPLACE.format(table=kind, select=select, key="item"))
+    assert shop.rows(kind) == [(1, "PEN", 10), (2, "INK", 20), (3, "PAD", 30)]
+    if kind == "partitioned":
+        files = shop.catalog.load_table((NAMESPACE, kind)).scan().plan_files()
+        assert {task.file.partition[0] for task in files} >= {"PEN", "INK", "PAD"}
+    else:
+        broken = REPLACE.format(table=kind, select=f"SELECT NULL AS id, item, n FROM {kind}", key="item")
+        assert shop.run(broken)["Status"]["State"] == "FAILED"
+        assert len(shop.rows(kind)) == 3
+
+
+IDS = st.lists(st.integers(0, 9), unique=True)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=IDS, then=IDS, deleted=IDS, source=st.dictionaries(st.integers(0, 9), st.sampled_from("dun")))
+@example(first=[1, 2], then=[3], deleted=[2], source={1: "u", 3: "u"})
+@example(first=[1, 2], then=[3], deleted=[], source={1: "d", 2: "d", 3: "d", 4: "u"})
+@example(first=[1, 2], then=[], deleted=[], source={1: "d", 2: "d"})
+def test_merge_does_what_its_clauses_say(
+    shop: Shop, stock: str, first: list[int], then: list[int], deleted: list[int], source: dict[int, str]
+) -> None:
+    shop.change("DELETE FROM stock")
+    rows: dict[int, tuple[str, int]] = {}
+    for part, ids in (("a", first), ("b", [i for i in then if i not in first])):
+        values = ", ".join(f"({i}, '{part}', {i})" for i in ids)
+        if ids:
+            shop.change(f"INSERT INTO stock VALUES {values}")
+        rows |= {i: (part, i) for i in ids}
+    if deleted:
+        shop.change(f"DELETE FROM stock WHERE id IN ({', '.join(map(str, deleted))})")
+    rows = {i: row for i, row in rows.items() if i not in deleted}
+    values = ", ".join(f"({i}, '{what}')" for i, what in (source | {99: "n"}).items())
+    changed = shop.change(f"""
+        MERGE INTO stock t USING (VALUES {values}) AS s(id, what) ON t.id = s.id
+        WHEN MATCHED AND s.what = 'd' THEN DELETE
+        WHEN MATCHED AND s.what = 'u' THEN UPDATE SET item = concat(t.item, 'u')
+        WHEN NOT MATCHED AND s.what = 'u' THEN INSERT VALUES (s.id, 'new', 0)""")
+    expected = dict(rows)
+    for i, what in source.items():
+        if i in rows and what == "d":
+            del expected[i]
+        elif what == "u":
+            expected[i] = (f"{rows[i][0]}u", i) if i in rows else ("new", 0)
+    assert {i: row for i, *row in shop.rows(stock)} == {i: list(row) for i, row in expected.items()}
+    assert changed == sum(what == "u" or (what == "d" and i in rows) for i, what in source.items())
 
 
 def test_time_travel_over_dml(shop: Shop, stock: str) -> None:
@@ -457,7 +561,7 @@ TEXTS = st.lists(st.text(LETTERS, min_size=1, max_size=20), min_size=3, max_size
 @example(texts=["\ud7ff" * 9, "a" + "\ud7ff" * 9, "b" * 20])
 def test_bounds_of_text_are_whole_characters(shop: Shop, texts: list[str]) -> None:
     first, second, third = (f"'{text}'" for text in texts)
-    for table in ("words", "copied"):
+    for table in ("words", "copied", "replaced"):
         shop.change(f"DROP TABLE IF EXISTS {table}")
     shop.change(f"CREATE TABLE words (id bigint, word string) {ICEBERG}")
     shop.change(f"INSERT INTO words VALUES (1, {first}), (2, {second})")
@@ -467,6 +571,10 @@ def test_bounds_of_text_are_whole_characters(shop: Shop, texts: list[str]) -> No
         "WHEN NOT MATCHED THEN INSERT (id, word) VALUES (s.id, s.word)"
     )
     shop.change("CREATE TABLE copied WITH (partitioning = ARRAY['word']) AS SELECT * FROM words")
-    for table in ("words", "copied"):
+    shop.change("CREATE TABLE replaced AS SELECT id, 'x' AS word FROM words")
+    shop.change(
+        "MERGE INTO replaced r USING words w ON r.id = w.id WHEN MATCHED THEN UPDATE SET word = w.word"
+    )
+    for table in ("words", "copied", "replaced"):
         text_bounds_are_true(shop, table, "word")
     assert sorted(row[1] for row in shop.rows("words")) == sorted([texts[2], texts[1], texts[0]])

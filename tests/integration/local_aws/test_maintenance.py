@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.memory import InMemoryCatalog
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -32,7 +33,12 @@ from dynaberg.upkeep import compaction_saving
 from local_aws import Status
 from local_aws.s3tables.maintenance.compaction import CompactionError, compact
 from local_aws.s3tables.maintenance.expiry import ExpiryError, expire, referenced, remove_unreferenced
-from local_aws.s3tables.maintenance.replacement import ReplaceConflictError, Replacement, commit_replacement
+from local_aws.s3tables.replacement import (
+    ReplaceConflictError,
+    Replacement,
+    commit_overwrite,
+    commit_replacement,
+)
 
 MEBIBYTE = 2**20
 SCHEMA = Schema(
@@ -249,6 +255,19 @@ def test_a_delete_of_others_makes_the_replacement_void(
         commit_replacement(table, Replacement(paths, set(), [], 0))
     compact(table, target_bytes=64 * MEBIBYTE)
     assert ids(table) == [3]
+
+
+def test_any_commit_of_others_makes_an_overwrite_void(make_table: Callable[..., Table]) -> None:
+    table = make_table()
+    table.append(rows(1, 2))
+    before = table.refresh()
+    [written] = [task.file for task in before.scan().plan_files()]
+    read = before.catalog.load_table(before.name())
+    table.append(rows(3))
+    with pytest.raises(CommitFailedException):
+        commit_overwrite(read, [written], {})
+    table.refresh()
+    assert ids(table) == [1, 2, 3]
 
 
 # Expiry and removal -----------------------------------------------------------------------------

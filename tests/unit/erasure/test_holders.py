@@ -22,7 +22,7 @@ from dynaberg.functions.schedule.unmerged import find_unmerged
 from dynaberg.layers.log_progress import unmerged_changes
 from dynaberg.upkeep import rewriting
 from dynaberg.upkeep.rewriting import rewrite
-from local_aws.s3tables.maintenance.replacement import Replacement, commit_replacement
+from local_aws.s3tables.replacement import Replacement, commit_replacement
 
 CONTRACT = Contract("orders", "orders-source", "id", None, (Column("id", "string"), Column("note", "string")))
 WANTED = wanted_by_key(CONTRACT, {"id": "k-1"})

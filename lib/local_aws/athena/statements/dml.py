@@ -65,17 +65,13 @@ def run_insert(context: Context, tree: exp.Insert) -> Outcome:
 
 def insert(context: Context, name: TableName, columns: Sequence[str], query: str) -> Outcome:
     """Inserts the rows of a translated query, into all columns where none is named."""
-    if has_inner_maps(context, name):
-        count = inner_maps.write(context, name, columns, query)
+    table = context.catalogs.load(name.catalog, name.database, name.table)
+    if inner_maps.are_in(table.schema()):
+        count = inner_maps.write(context, table, columns, query)
         return Outcome(ROWS, 0, count, bytes_read(context.cursor))
     listed = f" ({', '.join(quoted(c) for c in columns)})" if columns else ""
     context.cursor.execute(f"INSERT INTO {relation(name)}{listed} {query}")
     return changed(context)
-
-
-def has_inner_maps(context: Context, name: TableName) -> bool:
-    """Whether a table's rows are written by pyiceberg."""
-    return inner_maps.are_in(context.catalogs.load(name.catalog, name.database, name.table).schema())
 
 
 def run_delete(context: Context, tree: exp.Delete) -> Outcome:

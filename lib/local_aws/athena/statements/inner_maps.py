@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.schema import Schema
+from pyiceberg.table import Table
 from pyiceberg.types import MapType
 from sqlglot import exp
 
-from local_aws.athena.dialect import QueryError
-from local_aws.athena.tables import Context, TableName
+from local_aws.athena.tables import Context, committing
 from local_aws.s3tables import nulls as nulls
 from local_aws.wire import QUERY_PROPERTY
 
@@ -26,9 +25,8 @@ def are_in(schema: Schema) -> bool:
     return any("map<" in str(kind) and not isinstance(kind, MapType) for kind in kinds)
 
 
-def write(context: Context, name: TableName, columns: Sequence[str], added: str, kept: str = "") -> int:
+def write(context: Context, table: Table, columns: Sequence[str], added: str, kept: str = "") -> int:
     """Adds the rows of one query, and keeps only those of another where there is one; how many were added."""
-    table = context.catalogs.load(name.catalog, name.database, name.table)
     schema = table.schema().as_arrow()
     names = [c.lower() for c in columns] or schema.names
 
@@ -39,14 +37,11 @@ def write(context: Context, name: TableName, columns: Sequence[str], added: str,
         return pa.table({f: found[f] if f in filled else nothing for f in schema.names}).cast(schema)
 
     new, made_by = rows(added), {QUERY_PROPERTY: context.query_id}
-    try:
+    with committing(table):
         if kept:
             table.overwrite(pa.concat_tables([rows(kept), new]), snapshot_properties=made_by)
         elif new.num_rows:
             table.append(new, snapshot_properties=made_by)
-    except CommitFailedException as error:
-        message = f"Failed to commit Iceberg update to table: {name}"
-        raise QueryError("ICEBERG_COMMIT_ERROR", message) from error
     return int(new.num_rows)
 
 

@@ -12,15 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import duckdb
+from pyiceberg.table import Table
 from sqlglot import exp
 
 from local_aws.athena.dialect import QueryError, quoted, to_duckdb
-from local_aws.athena.statements import dml, inner_maps
+from local_aws.athena.statements import dml, inner_maps, overwrite
 from local_aws.athena.statements.dml import (
     ROWS,
     check_columns,
     check_values,
-    has_inner_maps,
+    column_types,
     insert,
     relation,
     target,
@@ -30,7 +31,9 @@ from local_aws.athena.statements.queries import Outcome, translate
 from local_aws.athena.tables import Context, TableName, bytes_read
 
 Node = exp.Expr
-FILE, ROW = "merge_file", "merge_row"
+ROW = "merge_row"
+PLACE = f"list_position(getvariable('merge_files'), filename) * {2**40} + file_row_number"
+"""Which row of the target one is, as one number: joins and comparisons of numbers are much faster."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,15 @@ def run_merge(context: Context, tree: exp.Merge) -> Outcome:
     for clause in clauses:
         check_columns(context, name, list(clause.values), tree)
     with transaction(context, name):
+        # Before DuckDB reads it, so that nothing can be lost that is committed in between.
+        read = context.catalogs.load(name.catalog, name.database, name.table)
         select = picked_rows(table, tree, clauses, columns)
-        query = to_duckdb(translate(context, select), copy=False)
+        translated = translate(context, select)
+        for place in (a for a in translated.find_all(exp.Alias) if a.alias == ROW):
+            place.set("this", exp.maybe_parse(PLACE, dialect="duckdb"))
+        files = f"(SELECT list(DISTINCT filename) FROM {relation(name)})"  # noqa: S608
+        context.cursor.execute(f"SET VARIABLE merge_files = {files}")
+        query = to_duckdb(translated, copy=False)
         kinds = dict(zip(columns, context.describe(query)[-len(columns) :], strict=True))
         written = [
             c
@@ -70,7 +80,7 @@ def run_merge(context: Context, tree: exp.Merge) -> Outcome:
         context.cursor.execute(f"CREATE OR REPLACE TEMP TABLE picked AS {query}")
         scanned = bytes_read(context.cursor)
         try:
-            updated = apply(context, name, clauses, columns)
+            updated = apply(context, name, read, clauses, columns)
         finally:
             # After an error the transaction is over, and this would hide which error it was.
             with suppress(duckdb.Error):
@@ -80,7 +90,8 @@ def run_merge(context: Context, tree: exp.Merge) -> Outcome:
 
 def run_update(context: Context, tree: exp.Update) -> Outcome:
     """`UPDATE t SET column = value, … [WHERE condition]`; a MERGE where DuckDB cannot write the rows."""
-    if has_inner_maps(context, target(context, tree)[1]):
+    name = target(context, tree)[1]
+    if inner_maps.are_in(context.catalogs.load(name.catalog, name.database, name.table).schema()):
         return run_merge(context, inner_maps.as_merge(tree))
     return dml.run_update(context, tree)
 
@@ -112,11 +123,7 @@ def picked_rows(
     old = table.alias_or_name
     target_rows = exp.Subquery(
         this=exp.Select(
-            expressions=[
-                exp.Star(),
-                exp.alias_(exp.column("filename"), FILE),
-                exp.alias_(exp.column("file_row_number"), ROW),
-            ],
+            expressions=[exp.Star(), exp.alias_(exp.column("file_row_number"), ROW)],
             from_=exp.From(this=unaliased(table)),
         ),
         alias=exp.TableAlias(this=exp.to_identifier(old)),
@@ -125,7 +132,7 @@ def picked_rows(
     for number, clause in enumerate(clauses):
         cases.when(applies(clause, old), exp.Literal.number(number), copy=False)
     picked = exp.alias_(cases, "merge_clause", copy=False)
-    expressions = [picked, exp.column(FILE, table=old), exp.column(ROW, table=old)]
+    expressions = [picked, exp.column(ROW, table=old)]
     for column in columns:
         expressions.append(exp.alias_(new_value(column, clauses, old), quoted_name(column), copy=False))
     source = tree.args["using"].copy()
@@ -171,32 +178,34 @@ def new_value(column: str, clauses: Sequence[Clause], old: str) -> Node:
     return cases
 
 
-def apply(context: Context, name: TableName, clauses: Sequence[Clause], columns: Sequence[str]) -> int:
+def apply(
+    context: Context, name: TableName, read: Table, clauses: Sequence[Clause], columns: Sequence[str]
+) -> int:
     """Deletes the old versions of the picked rows and inserts the new ones; how many rows were picked."""
     cursor = context.cursor
+    written = [str(i) for i, clause in enumerate(clauses) if clause.action != "DELETE"]
+    condition = f"merge_clause IN ({', '.join(written)})" if written else "false"
     counts = cursor.execute(
-        "SELECT count(*), count(merge_row), count(DISTINCT (merge_file, merge_row)) "
-        "FILTER (WHERE merge_row IS NOT NULL) FROM picked"
+        f"SELECT count(*), count(merge_row), count(DISTINCT merge_row), count(*) FILTER (WHERE {condition}), "  # noqa: S608
+        f"(SELECT count(*) FROM {relation(name)}) FROM picked"
     ).fetchone()
-    total, matched, distinct = counts or (0, 0, 0)
+    total, matched, distinct, new, before = counts or (0, 0, 0, 0, 0)
     if matched != distinct:
         raise QueryError(
             "MERGE_TARGET_ROW_MULTIPLE_MATCHES", "One MERGE target table row matched more than one source row"
         )
-    written = [str(i) for i, clause in enumerate(clauses) if clause.action != "DELETE"]
-    condition = f"merge_clause IN ({', '.join(written)})" if written else "false"
     values = ", ".join(quoted(f"new_{c}") for c in columns)
     added = f"SELECT {values} FROM picked WHERE {condition}"  # noqa: S608
-    gone = "(SELECT (merge_file, merge_row) FROM picked WHERE merge_row IS NOT NULL)"
-    place = "(filename, file_row_number)"
-    if matched and has_inner_maps(context, name):
+    gone = f"{PLACE} IN (SELECT merge_row FROM picked WHERE merge_row IS NOT NULL)"  # noqa: S608
+    if matched and inner_maps.are_in(read.schema()):
         listed = ", ".join(quoted(c) for c in columns)
-        kept = f"SELECT {listed} FROM {relation(name)} WHERE {place} NOT IN {gone}"  # noqa: S608
-        inner_maps.write(context, name, columns, added, kept)
-        return int(total)
-    if matched:
-        cursor.execute(f"DELETE FROM {relation(name)} WHERE {place} IN {gone}")  # noqa: S608
-    pending = cursor.execute(f"SELECT count(*) FROM picked WHERE {condition}").fetchone()  # noqa: S608
-    if pending and pending[0]:
-        insert(context, name, columns, added)
+        kept = f"SELECT {listed} FROM {relation(name)} WHERE NOT {gone}"  # noqa: S608
+        inner_maps.write(context, read, columns, added, kept)
+    elif matched and matched == before and new and overwrite.is_possible(read):
+        overwrite.write(context, read, column_types(context, name, columns), added)
+    else:
+        if matched:
+            cursor.execute(f"DELETE FROM {relation(name)} WHERE {gone}")  # noqa: S608
+        if new:
+            insert(context, name, columns, added)
     return int(total)

@@ -3,7 +3,7 @@
 From outside: the engine, the catalogs, and everything that a name in a statement can mean.
 """
 
-from local_aws.athena.tables.catalog import Catalogs
+from local_aws.athena.tables.catalog import Catalogs, committing
 from local_aws.athena.tables.engine import Engine, bytes_read
 from local_aws.athena.tables.iceberg_types import athena_type, iceberg_type, split_outside
 from local_aws.athena.tables.names import Context, TableName, is_view, resolve
@@ -21,6 +21,7 @@ __all__ = [
     "Texts",
     "athena_type",
     "bytes_read",
+    "committing",
     "glue",
     "iceberg_type",
     "is_view",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from urllib.parse import quote
 
 import requests
 from pyiceberg.catalog import load_catalog
 from pyiceberg.catalog.rest import RestCatalog
-from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, RESTError
+from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, RESTError
 from pyiceberg.table import Table
 from sqlglot import exp
 
@@ -127,3 +128,15 @@ class Catalogs:
             return sorted(name[-1] for name in self.get(catalog).list_tables(database))
         except NoSuchNamespaceError as error:
             raise QueryError("SCHEMA_NOT_FOUND", f"Schema '{database}' does not exist") from error
+
+
+@contextmanager
+def committing(table: Table) -> Iterator[None]:
+    """Makes Athena's error of a conflict with another commit."""
+    try:
+        yield
+    except CommitFailedException as error:
+        name = ".".join((table.catalog.name, *table.name()))
+        raise QueryError(
+            "ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {name}"
+        ) from error

@@ -18,13 +18,18 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, ParquetFormatWriter, schema_to_pyarrow
-from pyiceberg.manifest import DataFile, DataFileContent
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask, Table
 from pyiceberg.table.sorting import NullOrder, SortDirection
 from pyiceberg.typedef import Record
 
 from local_aws.s3tables import nulls as nulls
-from local_aws.s3tables.maintenance.replacement import ReplaceConflictError, Replacement, commit_replacement
+from local_aws.s3tables.replacement import (
+    ReplaceConflictError,
+    Replacement,
+    commit_replacement,
+    live_delete_files,
+)
 from local_aws.s3tables.snapshots import data_file
 
 MEBIBYTE = 2**20
@@ -68,6 +73,7 @@ def compact(table: Table, *, target_bytes: int, strategy: str = "auto") -> Compa
         added = [file for group in groups for file in rewrite(table, group, target_bytes, order)]
         gone = {task.file.file_path for group in groups for task in group.tasks}
         read = table.metadata.next_sequence_number() - 1
+        # Every file that a delete file may apply to is among those that `plan` took.
         replacement = Replacement(gone, live_delete_files(table), added, read)
         try:
             snapshot_id = commit_replacement(table, replacement)
@@ -100,14 +106,6 @@ def plan(table: Table, target_bytes: int, *, is_sorted: bool) -> Iterator[Group]
 def is_small(task: FileScanTask, target_bytes: int) -> bool:
     """Whether a file is to be packed with others."""
     return task.file.file_size_in_bytes < SMALL * target_bytes
-
-
-def live_delete_files(table: Table) -> set[str]:
-    """All delete files of the current snapshot; `plan` takes every file that one of them may apply to."""
-    snapshot = table.current_snapshot()
-    manifests = snapshot.manifests(table.io) if snapshot else []
-    entries = (e for m in manifests for e in m.fetch_manifest_entry(table.io, discard_deleted=True))
-    return {e.data_file.file_path for e in entries if e.data_file.content != DataFileContent.DATA}
 
 
 # Rewriting --------------------------------------------------------------------------------------

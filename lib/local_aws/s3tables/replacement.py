@@ -1,7 +1,8 @@
-"""One Iceberg `replace` snapshot: other files, the same rows.
+"""One Iceberg snapshot in which files take the place of others.
 
-Conflicts are those of Iceberg: appends of others stay, and the replacement is built again on top of them; a
-delete of a row in a file that is replaced makes it void.
+A `replace` keeps the rows. Its conflicts are those of Iceberg: appends of others stay, and it is built again
+on top of them; a delete of a row in a file that is replaced makes it void. An `overwrite` puts other rows in
+place of all that there are, and any commit of others makes it void.
 Source: Apache Iceberg, "Iceberg Table Spec", Snapshots and Sequence Numbers.
 """
 
@@ -9,11 +10,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.manifest import DataFile, ManifestContent, ManifestEntry, ManifestFile
+from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation, SnapshotSummaryCollector, Summary, update_snapshot_summaries
 
@@ -39,12 +40,16 @@ class Replacement:
         added: The data files that come.
         sequence_number: That of the snapshot that was read: as in Iceberg's own rewrite, delete files that
             are as new as all data files stay, though what they delete is gone.
+        operation: What the snapshot says that it is.
+        properties: What it says besides.
     """
 
     data_files: Collection[str]
     delete_files: Collection[str]
     added: Sequence[DataFile]
     sequence_number: int
+    operation: Operation = Operation.REPLACE
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 def commit_replacement(table: Table, replacement: Replacement) -> int:
@@ -59,6 +64,22 @@ def commit_replacement(table: Table, replacement: Replacement) -> int:
             time.sleep(PAUSE_SECONDS)
             table.refresh()
     raise AssertionError("unreachable")
+
+
+def commit_overwrite(table: Table, added: Sequence[DataFile], properties: Mapping[str, str]) -> int:
+    """Commit files in place of all that a table has, unless others have changed it; the snapshot's id."""
+    gone = {task.file.file_path for task in table.scan().plan_files()}
+    now = table.metadata.next_sequence_number()
+    overwrite = Replacement(gone, live_delete_files(table), added, now, Operation.OVERWRITE, properties)
+    return _Commit(table, overwrite, {}).run()
+
+
+def live_delete_files(table: Table) -> set[str]:
+    """All delete files of the current snapshot."""
+    snapshot = table.current_snapshot()
+    manifests = snapshot.manifests(table.io) if snapshot else []
+    entries = (e for m in manifests for e in m.fetch_manifest_entry(table.io, discard_deleted=True))
+    return {e.data_file.file_path for e in entries if e.data_file.content != DataFileContent.DATA}
 
 
 class _Commit:
@@ -149,4 +170,5 @@ class _Commit:
         summed = update_snapshot_summaries(
             Summary(Operation.OVERWRITE, **collector.build()), base.summary if base else None
         )
-        return Summary(Operation.REPLACE, **summed.additional_properties)
+        said = {**summed.additional_properties, **self._replacement.properties}
+        return Summary(self._replacement.operation, **said)
