@@ -122,7 +122,7 @@ def walk(project: Path) -> list[Figure]:
         Figure("the walk, 10,000 changes", f"{seconds:.0f} s", "120 s", seconds, 120),
         Figure(
             "memory of the local AWS during the walk, at most",
-            f"{peak[0]:.0f} MiB",
+            f"{peak[0]:,.0f} MiB",
             "1,024 MiB",
             peak[0],
             1024,

@@ -31,9 +31,7 @@ from local_aws.athena.statements.queries import Outcome, translate
 from local_aws.athena.tables import Context, TableName, bytes_read
 
 Node = exp.Expr
-ROW = "merge_row"
-PLACE = f"list_position(getvariable('merge_files'), filename) * {2**40} + file_row_number"
-"""Which row of the target one is, as one number: joins and comparisons of numbers are much faster."""
+FILE, ROW = "merge_file", "merge_row"
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,7 @@ def run_merge(context: Context, tree: exp.Merge) -> Outcome:
         # Before DuckDB reads it, so that nothing can be lost that is committed in between.
         read = context.catalogs.load(name.catalog, name.database, name.table)
         select = picked_rows(table, tree, clauses, columns)
-        translated = translate(context, select)
-        for place in (a for a in translated.find_all(exp.Alias) if a.alias == ROW):
-            place.set("this", exp.maybe_parse(PLACE, dialect="duckdb"))
-        files = f"(SELECT list(DISTINCT filename) FROM {relation(name)})"  # noqa: S608
-        context.cursor.execute(f"SET VARIABLE merge_files = {files}")
-        query = to_duckdb(translated, copy=False)
+        query = to_duckdb(translate(context, select), copy=False)
         kinds = dict(zip(columns, context.describe(query)[-len(columns) :], strict=True))
         written = [
             c
@@ -123,7 +116,11 @@ def picked_rows(
     old = table.alias_or_name
     target_rows = exp.Subquery(
         this=exp.Select(
-            expressions=[exp.Star(), exp.alias_(exp.column("file_row_number"), ROW)],
+            expressions=[
+                exp.Star(),
+                exp.alias_(exp.column("filename"), FILE),
+                exp.alias_(exp.column("file_row_number"), ROW),
+            ],
             from_=exp.From(this=unaliased(table)),
         ),
         alias=exp.TableAlias(this=exp.to_identifier(old)),
@@ -132,7 +129,7 @@ def picked_rows(
     for number, clause in enumerate(clauses):
         cases.when(applies(clause, old), exp.Literal.number(number), copy=False)
     picked = exp.alias_(cases, "merge_clause", copy=False)
-    expressions = [picked, exp.column(ROW, table=old)]
+    expressions = [picked, exp.column(FILE, table=old), exp.column(ROW, table=old)]
     for column in columns:
         expressions.append(exp.alias_(new_value(column, clauses, old), quoted_name(column), copy=False))
     source = tree.args["using"].copy()
@@ -186,26 +183,46 @@ def apply(
     written = [str(i) for i, clause in enumerate(clauses) if clause.action != "DELETE"]
     condition = f"merge_clause IN ({', '.join(written)})" if written else "false"
     counts = cursor.execute(
-        f"SELECT count(*), count(merge_row), count(DISTINCT merge_row), count(*) FILTER (WHERE {condition}), "  # noqa: S608
-        f"(SELECT count(*) FROM {relation(name)}) FROM picked"
+        f"SELECT count(*), count(merge_row), count(*) FILTER (WHERE {condition}) FROM picked"  # noqa: S608
     ).fetchone()
-    total, matched, distinct, new, before = counts or (0, 0, 0, 0, 0)
-    if matched != distinct:
-        raise QueryError(
-            "MERGE_TARGET_ROW_MULTIPLE_MATCHES", "One MERGE target table row matched more than one source row"
-        )
+    total, matched, new = counts or (0, 0, 0)
+    check_matches(cursor, matched)
     values = ", ".join(quoted(f"new_{c}") for c in columns)
     added = f"SELECT {values} FROM picked WHERE {condition}"  # noqa: S608
-    gone = f"{PLACE} IN (SELECT merge_row FROM picked WHERE merge_row IS NOT NULL)"  # noqa: S608
+    gone = "(SELECT (merge_file, merge_row) FROM picked WHERE merge_row IS NOT NULL)"
+    place = "(filename, file_row_number)"
     if matched and inner_maps.are_in(read.schema()):
         listed = ", ".join(quoted(c) for c in columns)
-        kept = f"SELECT {listed} FROM {relation(name)} WHERE NOT {gone}"  # noqa: S608
+        kept = f"SELECT {listed} FROM {relation(name)} WHERE {place} NOT IN {gone}"  # noqa: S608
         inner_maps.write(context, read, columns, added, kept)
-    elif matched and matched == before and new and overwrite.is_possible(read):
+    elif matched and new and overwrite.is_possible(read) and are_all(cursor, name, read, matched):
         overwrite.write(context, read, column_types(context, name, columns), added)
     else:
         if matched:
-            cursor.execute(f"DELETE FROM {relation(name)} WHERE {gone}")  # noqa: S608
+            cursor.execute(f"DELETE FROM {relation(name)} WHERE {place} IN {gone}")  # noqa: S608
         if new:
             insert(context, name, columns, added)
     return int(total)
+
+
+def check_matches(cursor: duckdb.DuckDBPyConnection, matched: int) -> None:
+    """Refuses a MERGE in which several rows of the source match one of the target."""
+    found = "FROM picked WHERE merge_row IS NOT NULL"
+    # Numbers are counted several times as fast. If no two are equal, no two rows are.
+    for row in ("hash(merge_file, merge_row)", "(merge_file, merge_row)"):
+        if cursor.execute(f"SELECT count(DISTINCT {row}) {found}").fetchone() == (matched,):
+            return
+    raise QueryError(
+        "MERGE_TARGET_ROW_MULTIPLE_MATCHES", "One MERGE target table row matched more than one source row"
+    )
+
+
+def are_all(cursor: duckdb.DuckDBPyConnection, name: TableName, read: Table, matched: int) -> bool:
+    """Whether so many rows are all that a table has; they are counted only if its snapshot allows for it."""
+    snapshot = read.current_snapshot()
+    summary = snapshot.summary if snapshot else None
+    said = {} if summary is None else summary.additional_properties
+    least = int(said.get("total-records", 0)) - int(said.get("total-position-deletes", 0))
+    if matched < least:
+        return False
+    return cursor.execute(f"SELECT count(*) FROM {relation(name)}").fetchone() == (matched,)  # noqa: S608
