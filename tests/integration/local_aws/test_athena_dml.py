@@ -25,7 +25,7 @@ from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.transforms import IdentityTransform
-from pyiceberg.types import NestedField
+from pyiceberg.types import LongType, NestedField, StringType, StructType
 
 from local_aws.s3tables import nulls
 
@@ -214,6 +214,24 @@ def test_a_merge_of_all_rows_keeps_what_a_table_asks_for(shop: Shop, stock: str,
         broken = REPLACE.format(table=kind, select=f"SELECT NULL AS id, item, n FROM {kind}", key="item")
         assert shop.run(broken)["Status"]["State"] == "FAILED"
         assert len(shop.rows(kind)) == 3
+
+
+def test_a_merge_of_all_rows_takes_any_name_of_a_column(shop: Shop) -> None:
+    shop.change("DROP TABLE IF EXISTS odd")
+    fields = [
+        NestedField(1, "item's id", LongType()),
+        NestedField(2, "Größe.cm", StructType(NestedField(3, "the 'top'", StringType()))),
+    ]
+    table = shop.catalog.create_table((NAMESPACE, "odd"), Schema(*fields))
+    rows = [{"item's id": 1, "Größe.cm": {"the 'top'": "a"}}, {"item's id": 2, "Größe.cm": None}]
+    table.append(pa.Table.from_pylist(rows, table.schema().as_arrow()))
+    changed = shop.change("""
+        MERGE INTO odd USING (SELECT "item's id" AS id FROM odd) s ON "item's id" = s.id
+        WHEN MATCHED THEN UPDATE SET "item's id" = "item's id" + 1""")
+    assert changed == 2
+    assert shop.rows("odd") == [(2, {"the 'top'": "a"}), (3, None)]
+    [task] = shop.catalog.load_table((NAMESPACE, "odd")).scan().plan_files()
+    assert task.file.record_count == 2
 
 
 IDS = st.lists(st.integers(0, 9), unique=True)
