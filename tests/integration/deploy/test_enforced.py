@@ -26,6 +26,8 @@ from dynaberg.deploy.permissions import caller_policy
 from dynaberg.errors import DynabergError
 from dynaberg.settings import STREAM_TYPES, Settings
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[3]
 ACCOUNT, REGION = "000000000000", "us-east-1"
 DENIED = (ClientError, ForbiddenError, OSError, DynabergError)

@@ -21,6 +21,8 @@ from dynaberg.masks import detokenise, mask_key_version, mask_keys
 from dynaberg.proof import reconcile
 from dynaberg.upkeep import mask_rotation, masked_rows
 
+pytestmark = pytest.mark.thorough
+
 SECRETS = ("4111111111111111", "ada@example.org", "PLANTED-phone", "PLANTED-note", "1815-12-10")
 PLAIN = (
     Column("id", "string"),

@@ -19,6 +19,8 @@ from dynaberg.settings import Settings
 from dynaberg.workbench import column_changes
 from local_aws import Status
 
+pytestmark = pytest.mark.thorough
+
 SOURCE = "changing-orders"
 CONTRACT = f"""\
 # Orders, by hand.

@@ -9,6 +9,8 @@ import pytest
 from dynaberg import plots
 from dynaberg.errors import SettingsError
 
+pytestmark = pytest.mark.thorough
+
 LONG = "a_name_that_nobody_would_type$" * 8
 MOST_PIXELS = 2**15
 
@@ -51,7 +53,6 @@ def test_one_row_is_drawn_and_words_are_in_the_singular(subject):
         assert plural not in words
 
 
-@pytest.mark.thorough
 def test_ten_thousand_rows_are_drawn_in_seconds_or_some_of_them_with_a_note(subject):
     frame = subject.frame(10_000)
     began = time.process_time()
