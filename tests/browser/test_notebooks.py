@@ -78,6 +78,8 @@ def look_at(chromium: Any, address: str, name: str) -> Seen:
         for width in LAB_WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_timeout(300)
+            # JupyterLab covers itself while it loads a theme.
+            page.wait_for_selector("#jupyterlab-splash", state="detached")
             wide = sideways(page, ".jp-NotebookPanel .jp-WindowedPanel-outer, .jp-OutputArea-output")
             seen.wide[f"{theme} {width}"] = wide
             page.screenshot(path=SHOTS / f"lab_{name}_{theme}_{width}.png")
