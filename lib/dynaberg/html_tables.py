@@ -28,7 +28,7 @@ _LONG_WORD = 16
 _TABLE = "border-collapse:collapse;border:none;margin:.3em 0;font-size:.95em"
 _CELL = "padding:.25em .9em .25em 0;border:none;vertical-align:top;max-width:36em;overflow-wrap:break-word"
 _HEAD = f"{_CELL};border-bottom:1px solid currentColor;font-weight:600;background:none"
-_TEXT = "text-align:left;white-space:normal"
+_LEFT, _RIGHT = "text-align:left;white-space:normal", "text-align:right;white-space:normal"
 _NUMBER = "text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"
 _LINE = ";border-top:1px solid currentColor;font-weight:600"
 _NOTE = "opacity:.7;font-size:.85em"
@@ -64,7 +64,7 @@ def table(frame: pd.DataFrame, *, note: str = "") -> str:
         return f'<div style="{_NOTE}">No columns.</div>'
     index = _index_names(frame)
     columns = [_Column(frame.iloc[:, place], name) for place, name in enumerate(frame.columns)]
-    head = "".join(f'<th scope="col" style="{_HEAD};{_TEXT}">{escape(name)}</th>' for name in index)
+    head = "".join(f'<th scope="col" style="{_HEAD};{_LEFT}">{escape(name)}</th>' for name in index)
     head += "".join(column.head() for column in columns)
     shown = frame.index[:ROWS_SHOWN]
     rows = "".join(
@@ -89,7 +89,8 @@ class _Column:
 
     def head(self) -> str:
         unit = f' <span style="opacity:.7;font-weight:400">{self.unit}</span>' if self.unit else ""
-        return f'<th scope="col" style="{_HEAD};{self._side}">{escape(self.name)}{unit}</th>'
+        side, name = _RIGHT if self.number else _LEFT, _breakable(escape(self.name), 1)
+        return f'<th scope="col" style="{_HEAD};{side}">{name}{unit}</th>'
 
     def cell(self, row: int) -> str:
         return f'<td style="{_CELL};{self._side}">{self._written(self.values[row])}</td>'
@@ -100,7 +101,7 @@ class _Column:
 
     @property
     def _side(self) -> str:
-        return _NUMBER if self.number else _TEXT
+        return _NUMBER if self.number else _LEFT
 
     def _written(self, value: Any) -> str:
         if _missing(value):
@@ -109,10 +110,10 @@ class _Column:
         return text if self.number else re.sub(r"`([^`]+)`", r"<code>\1</code>", _breakable(text))
 
 
-def _breakable(text: str) -> str:
+def _breakable(text: str, length: int = _LONG_WORD) -> str:
     """Long names, of resources for example, may break after their signs, but not within a word."""
     return re.sub(
-        rf"[^\s<>]{{{_LONG_WORD},}}",
+        rf"[^\s<>]{{{length},}}",
         lambda word: re.sub(r"([:/|_.-]+)(?=\w)", r"\1<wbr>", word.group()),
         text,
     )
@@ -177,7 +178,7 @@ def _index_names(frame: pd.DataFrame) -> list[str]:
 
 def _index_cells(key: Any, names: list[str]) -> str:
     parts = key if isinstance(key, tuple) else (key,)
-    style = f"{_CELL};{_TEXT};font-weight:600;background:none"
+    style = f"{_CELL};{_LEFT};font-weight:600;background:none"
     cells = (f'<th scope="row" style="{style}">{_label(part)}</th>' for part in parts)
     return "".join(cells) if names else ""
 
@@ -190,11 +191,11 @@ def _total(columns: list[_Column], index: int, rows: int) -> str:
     """The line under the table, if some column adds up; it counts all rows, those left out too."""
     if rows < 2 or all(column.total is None for column in columns):
         return ""
-    cells = [f'<th scope="row" style="{_CELL};{_TEXT}{_LINE};background:none">total</th>'] * bool(index)
+    cells = [f'<th scope="row" style="{_CELL};{_LEFT}{_LINE};background:none">total</th>'] * bool(index)
     cells += [f'<td style="{_CELL}{_LINE}"></td>'] * (index - 1)
     sums = [column.sum_cell() for column in columns]
     if not index and columns[0].total is None:
-        sums[0] = f'<th scope="row" style="{_CELL};{_TEXT}{_LINE};background:none">total</th>'
+        sums[0] = f'<th scope="row" style="{_CELL};{_LEFT}{_LINE};background:none">total</th>'
     return f'<tr style="background:none">{"".join(cells + sums)}</tr>'
 
 

@@ -80,7 +80,10 @@ def look_at(chromium: Any, address: str, name: str) -> Seen:
             page.wait_for_timeout(300)
             # JupyterLab covers itself while it loads a theme.
             page.wait_for_selector("#jupyterlab-splash", state="detached")
-            wide = sideways(page, ".jp-NotebookPanel .jp-WindowedPanel-outer, .jp-OutputArea-output")
+            wide = sideways(
+                page,
+                ".jp-NotebookPanel .jp-WindowedPanel-outer, .jp-OutputArea-output, .jp-RenderedHTML > div",
+            )
             seen.wide[f"{theme} {width}"] = wide
             page.screenshot(path=SHOTS / f"lab_{name}_{theme}_{width}.png")
     page.close()

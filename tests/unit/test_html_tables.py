@@ -91,7 +91,7 @@ def test_what_adds_up_has_a_total_over_all_rows_and_what_does_not_has_none() -> 
     assert len(shown) == 1 + ROWS_SHOWN + 1
     for name in ("p50_seconds", "share", "total_records", "unit_price_usd"):
         assert "total" not in table(pd.DataFrame({"a": ["x", "y"], name: [1, 2]})).replace(
-            "total_records", ""
+            "total_<wbr>records", ""
         )
     assert "total" not in table(pd.DataFrame({"a": ["x"], "usd": [1]})), "one row adds up to itself"
 
@@ -146,3 +146,11 @@ def test_a_query_s_result_is_drawn_the_same() -> None:
     frame = pd.DataFrame({"transactions": [12345]})
     result = QueryResult(df=frame, columns=(), sql="", query_id="q-1", runtime_ms=1, bytes_scanned=2)
     assert table(frame) in result._repr_html_()
+
+
+def test_heads_break_after_their_signs_so_that_numbers_decide_how_wide_a_column_is():
+    html = table(pd.DataFrame({"rows_with_<b>": [1], "note": ["x"]}))
+    assert "rows_<wbr>with_&lt;b&gt;" in html
+    heads = re.findall(r"<th [^>]*>", html)
+    assert len(heads) == 2
+    assert not any("nowrap" in head for head in heads)
