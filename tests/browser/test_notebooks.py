@@ -80,10 +80,7 @@ def look_at(chromium: Any, address: str, name: str) -> Seen:
             page.wait_for_timeout(300)
             # JupyterLab covers itself while it loads a theme.
             page.wait_for_selector("#jupyterlab-splash", state="detached")
-            wide = sideways(
-                page,
-                ".jp-NotebookPanel .jp-WindowedPanel-outer, .jp-OutputArea-output, .jp-RenderedHTML > div",
-            )
+            wide = sideways(page, ".jp-NotebookPanel .jp-WindowedPanel-outer, .jp-OutputArea-output")
             seen.wide[f"{theme} {width}"] = wide
             page.screenshot(path=SHOTS / f"lab_{name}_{theme}_{width}.png")
     page.close()
