@@ -26,7 +26,7 @@ _DIGITS = 4
 _LONG_WORD = 16
 
 _TABLE = "border-collapse:collapse;border:none;margin:.3em 0;font-size:.95em"
-_CELL = "padding:.25em .9em .25em 0;border:none;vertical-align:top;max-width:36em;overflow-wrap:break-word"
+_CELL = "padding:.25em .7em .25em 0;border:none;vertical-align:top;max-width:36em;overflow-wrap:break-word"
 _HEAD = f"{_CELL};border-bottom:1px solid currentColor;font-weight:600;background:none"
 _LEFT, _RIGHT = "text-align:left;white-space:normal", "text-align:right;white-space:normal"
 _NUMBER = "text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"
@@ -64,7 +64,7 @@ def table(frame: pd.DataFrame, *, note: str = "") -> str:
         return f'<div style="{_NOTE}">No columns.</div>'
     index = _index_names(frame)
     columns = [_Column(frame.iloc[:, place], name) for place, name in enumerate(frame.columns)]
-    head = "".join(f'<th scope="col" style="{_HEAD};{_LEFT}">{escape(name)}</th>' for name in index)
+    head = "".join(f'<th scope="col" style="{_HEAD};{_LEFT}">{_head(name)}</th>' for name in index)
     head += "".join(column.head() for column in columns)
     shown = frame.index[:ROWS_SHOWN]
     rows = "".join(
@@ -89,8 +89,8 @@ class _Column:
 
     def head(self) -> str:
         unit = f' <span style="opacity:.7;font-weight:400">{self.unit}</span>' if self.unit else ""
-        side, name = _RIGHT if self.number else _LEFT, _breakable(escape(self.name), 1)
-        return f'<th scope="col" style="{_HEAD};{side}">{name}{unit}</th>'
+        side = _RIGHT if self.number else _LEFT
+        return f'<th scope="col" style="{_HEAD};{side}">{_head(self.name)}{unit}</th>'
 
     def cell(self, row: int) -> str:
         return f'<td style="{_CELL};{self._side}">{self._written(self.values[row])}</td>'
@@ -108,6 +108,11 @@ class _Column:
             return NOTHING
         text = escape(self.show(value))
         return text if self.number else re.sub(r"`([^`]+)`", r"<code>\1</code>", _breakable(text))
+
+
+def _head(name: str) -> str:
+    """The name of a column, which may break, so that its values decide how wide it is."""
+    return _breakable(escape(name), 1)
 
 
 def _breakable(text: str, length: int = _LONG_WORD) -> str:

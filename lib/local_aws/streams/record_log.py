@@ -5,6 +5,7 @@ ministack holds them as Python objects, several times the memory.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice, pairwise
@@ -89,13 +90,13 @@ class RecordLog(Sequence[Mapping[str, Any]]):
         for record in records:
             self.append(record)
 
+    @abstractmethod
     def append(self, record: Mapping[str, Any]) -> None:
         """Put a record at the end, as ministack has it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shown(self, held: Held) -> Mapping[str, Any]:
         """A record as ministack has it."""
-        raise NotImplementedError
 
     @property
     def origin(self) -> int:
