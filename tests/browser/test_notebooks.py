@@ -29,6 +29,9 @@ PAGE_WIDTHS = (390, 1000, 1440)
 # JupyterLab itself asks for what a laptop does not have.
 NOT_OURS = ("favicon", "ResizeObserver", "Content Security Policy", "translations", "Deprecat")
 
+PLACES = ".jp-NotebookPanel .jp-WindowedPanel-outer, .jp-OutputArea-output, .jp-RenderedHTML > div"
+"""What may not be wider than its place: the notebook, an output, and a table within one."""
+
 
 @dataclass
 class Seen:
@@ -80,7 +83,7 @@ def look_at(chromium: Any, address: str, name: str) -> Seen:
             page.wait_for_timeout(300)
             # JupyterLab covers itself while it loads a theme.
             page.wait_for_selector("#jupyterlab-splash", state="detached")
-            wide = sideways(page, ".jp-NotebookPanel .jp-WindowedPanel-outer, .jp-OutputArea-output")
+            wide = sideways(page, PLACES)
             seen.wide[f"{theme} {width}"] = wide
             page.screenshot(path=SHOTS / f"lab_{name}_{theme}_{width}.png")
     page.close()
