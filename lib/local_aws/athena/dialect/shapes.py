@@ -38,6 +38,24 @@ def concat_shape(node: exp.Anonymous) -> Node:
     return exp.Paren(this=first)
 
 
+def approx_distinct_shape(node: exp.Anonymous) -> Node:
+    """Exact in groups; over all rows from bitmaps of hashes, since an exact count keeps every value.
+
+    DuckDB's own estimate is off by a fifth for five values.
+    """
+    value, select = node.expressions[0], node.find_ancestor(exp.Select)
+    grouped = select is not None and select.args.get("group")
+    if grouped or isinstance(node.parent, (exp.Filter, exp.Window)):
+        return call("count", exp.Distinct(expressions=[value]))
+    return call("trino_distinct", bits_set("trino_bucket", value), bits_set("trino_sampled_bucket", value))
+
+
+def bits_set(bucket: str, value: Node) -> Node:
+    """How many of 65,536 bits the values set."""
+    ends = exp.Literal.number(0), exp.Literal.number(65_535)
+    return call("bit_count", call("bitstring_agg", call(bucket, value.copy()), *ends))
+
+
 def approx_percentile_shape(node: exp.Anonymous) -> Node:
     """Without weights only: DuckDB's quantile takes none."""
     if len(node.expressions) != 2:
@@ -180,6 +198,7 @@ SHAPES: Mapping[str, Callable[[exp.Anonymous], Node]] = {
     "concat": concat_shape,
     "count": count_shape,
     "array_join": join_shape,
+    "approx_distinct": approx_distinct_shape,
     "approx_percentile": approx_percentile_shape,
     "format": format_call,
     "json_extract": json_path_shape("trino_json_extract"),

@@ -19,8 +19,10 @@ from local_aws.athena.dialect.translate import rewrite
     [
         (
             "SELECT approx_distinct(x) FILTER (WHERE y) FROM t",
-            "SELECT approx_count_distinct(x) FILTER(WHERE y) FROM t",
+            "SELECT count(DISTINCT x) FILTER(WHERE y) FROM t",
         ),
+        ("SELECT z, approx_distinct(x) FROM t GROUP BY z", "SELECT z, count(DISTINCT x) FROM t GROUP BY z"),
+        ("SELECT approx_distinct(x) OVER () FROM t", "SELECT count(DISTINCT x) OVER () FROM t"),
         ("SELECT map_agg(a, b) OVER () FROM t", "SELECT trino_map_of_pairs(list(row(a, b)) OVER ()) FROM t"),
         ("SELECT a[1] FROM t", "SELECT a[1] FROM t"),
         ("SELECT max_by(a, b) FROM t", "SELECT arg_max_null(a, b) FROM t"),
