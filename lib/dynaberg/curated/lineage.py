@@ -56,13 +56,9 @@ def lineage(
     # Tables of one source share its box.
     boxes = [*{box[0]: box for pipeline in pipelines for box in pipeline}.values()]
     boxes += _inputs(plan, {box[0] for box in boxes}, states)
-    boxes += _curated(plan, states)
-    deepest = max((box[2] for box in boxes), default=0)
-    boxes += [
-        (chart, "chart", deepest + 1, [step.file.name], None, None, "", "fresh")
-        for step in plan.steps
-        for chart in step.file.charts
-    ]
+    curated = [*_curated(plan, states)]
+    deepest = max((box[2] for box in (*boxes, *curated)), default=0)
+    boxes += [*curated, *_charts(plan, curated, deepest + 1)]
     now = datetime.now(UTC)
     rows = [(*box[:6], (now - box[5]).total_seconds() if box[5] else None, *box[6:]) for box in boxes]
     frame = pd.DataFrame(rows, columns=[*_COLUMNS])
@@ -124,6 +120,19 @@ def _curated(plan: Plan, states: Mapping[str, TableState]) -> Iterator[Box]:
         inputs = [*step.file.inputs, *step.file.elsewhere]
         depth = _CURRENT_DEPTH + step.depth
         yield _box(step.file.name, "curated", depth, inputs, states.get(step.file.name), outcome, status)
+
+
+def _charts(plan: Plan, curated: Sequence[Box], depth: int) -> Iterator[Box]:
+    """The charts; none is fresher than its table, and that of a failed one shows what was there before."""
+    statuses = {name: "missing" if rows is None else status for name, _, _, _, rows, *_, status in curated}
+    for step in plan.steps:
+        found = statuses[step.file.name]
+        status = "behind" if found == "failed" else found
+        words = (
+            "" if status == "fresh" else "its table is missing" if status == "missing" else "of older rows"
+        )
+        for chart in step.file.charts:
+            yield chart, "chart", depth, [step.file.name], None, None, words, status
 
 
 def _box(

@@ -316,7 +316,7 @@ def test_the_lineage_goes_from_the_source_to_the_chart(project: Any) -> None:
     write(
         project,
         by_status=f"-- chart: plot_hourly\n{BY_STATUS}",
-        above="-- check: rows > 9\nSELECT count(*) AS n FROM by_status JOIN transactions ON true",
+        above="-- check: rows > 9\n-- chart: plot_risk_by_region\nSELECT count(*) AS n FROM by_status JOIN transactions ON true",
     )
     wb = workbench(project)
     with pytest.raises(BuildError, match="rows > 9"):
@@ -331,8 +331,12 @@ def test_the_lineage_goes_from_the_source_to_the_chart(project: Any) -> None:
         "by_status": "curated",
         "above": "curated",
         "plot_hourly": "chart",
+        "plot_risk_by_region": "chart",
     }
-    assert [*boxes["inputs"]] == [[], [source], [log], [], ["orders"], ["by_status", current], ["by_status"]]
+    inputs = [[], [source], [log], [], ["orders"], ["by_status", current], ["by_status"], ["above"]]
+    assert [*boxes["inputs"]] == inputs
+    # No chart is fresher than its table.
+    assert boxes["status"][["plot_hourly", "plot_risk_by_region"]].to_list() == ["fresh", "missing"]
     assert boxes["status"].to_dict() | {"above": "failed", "by_status": "fresh"} == boxes["status"].to_dict()
     assert (boxes["rows"]["orders"], boxes["rows"]["by_status"]) == (2, 2)
     assert boxes["outcome"]["by_status"] == "created"
@@ -341,4 +345,4 @@ def test_the_lineage_goes_from_the_source_to_the_chart(project: Any) -> None:
     plots.use_style()
     title = " ".join(wb.lineage().get_title(loc="left").split())
     assert "failed: above" in title
-    assert "behind: by_status" in title
+    assert "behind: by_status and plot_hourly" in title
