@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _THREADS = 8
 # What S3 Tables' jobs may take on top: they run within a day.
 JOB = timedelta(days=1)
-COLUMNS = ["table", "snapshot_id", "committed_at", "is_current", "files", "rows", "expires_at", "gone_at"]
+COLUMNS = ["table", "snapshot_id", "committed_at", "is_current", "holding_files", "rows", "expires_at", "gone_at"]
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def schedule(
         now: Timezone-aware.
 
     Returns:
-        One row per snapshot that holds rows: table, snapshot_id, committed_at, is_current, files, rows,
+        One row per snapshot that holds rows: table, snapshot_id, committed_at, is_current, holding_files, rows,
         expires_at and gone_at (UTC, at the latest; NaT as long as the settings keep it).
     """
     import pandas as pd
@@ -194,7 +194,7 @@ def schedule(
     frame = preview[preview["snapshot_id"].isin(list(held.snapshots))][["snapshot_id", "committed_at"]].copy()
     frame["table"] = table.name()[-1]
     frame["is_current"] = [number == held.current for number in frame["snapshot_id"]]
-    frame["files"] = [len(held.snapshots[number]) for number in frame["snapshot_id"]]
+    frame["holding_files"] = [len(held.snapshots[number]) for number in frame["snapshot_id"]]
     frame["rows"] = [sum(held.rows[p] for p in held.snapshots[number]) for number in frame["snapshot_id"]]
     due = preview["expires_at"].reindex(frame.index)
     frame["expires_at"] = due.mask(due < pd.Timestamp(now), pd.Timestamp(now)) + JOB

@@ -25,7 +25,7 @@ class ForgetReport:
             left, until (UTC: when what is left is gone at the latest; NaT if nothing is left, or if no
             setting removes it), note.
         snapshots: One row per snapshot whose files still hold rows: table, snapshot_id, committed_at,
-            is_current, files, rows, expires_at, gone_at (UTC, at the latest).
+            is_current, holding_files, rows, expires_at, gone_at (UTC, at the latest).
         items: How many keys were looked for.
         forgotten_at: The moment up to which changes are held back; None in a preview.
     """

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from dynaberg.settings import Settings
 
 COLUMNS = [
-    *("table", "column", "values", "older_hashes", "rows", "files"),
+    *("table", "column", "values", "older_hashes", "rows_replaced", "files_replaced"),
     *("snapshots_with_values", "expired_after", "removed_after"),
 ]
 _FILES, _ATTEMPTS, _PAUSE_SECONDS = 16, 8, 0.2
@@ -65,11 +65,11 @@ def preview_remask(session: boto3.Session, settings: Settings, contract: Contrac
     Returns:
         One row per table and column with something to mask: table, column, values (how many would be
         masked), older_hashes (how many hashes of an older key stay, because DynamoDB does not have their
-        value any more), rows and files (that would be replaced), snapshots_with_values (those that hold the
-        values as they are now), expired_after (UTC, when the last of them expires), removed_after (UTC, when
-        S3 Tables has removed its files). One more row per table with copies: its column is `(built again)`
-        for a curated table, `(dropped)` for what a failed build left, and nobody counted its values. Empty if
-        nothing is to do.
+        value any more), rows_replaced and files_replaced (all that would be, the same in each line of a
+        table), snapshots_with_values (those that hold the values as they are now), expired_after (UTC, when
+        the last of them expires), removed_after (UTC, when S3 Tables has removed its files). One more row per
+        table with copies: its column is `(built again)` for a curated table, `(dropped)` for what a failed
+        build left, and nobody counted its values. Empty if nothing is to do.
 
     Raises:
         NotFoundError: A table, or the key, does not exist.
