@@ -15,11 +15,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROBLEMS = ("missing", "extra", "stale", UNLOGGED)
+# Of one key, and of several.
 _REMEDIES = {
-    PENDING: "{n:,} wait for refresh()",
-    NOT_LOGGED: "{n:,} are not in the change log: on their way, or in failures(), or lost",
-    EDITED: "{n:,} were edited in the current table: repair()",
-    UNFIT: "{n:,} have keys that no row can have: failures() shows why",
+    PENDING: ("1 waits for refresh()", "{n:,} wait for refresh()"),
+    NOT_LOGGED: (
+        "1 is not in the change log: on its way, or in failures(), or lost",
+        "{n:,} are not in the change log: on their way, or in failures(), or lost",
+    ),
+    EDITED: (
+        "1 was edited in the current table: repair() corrects it",
+        "{n:,} were edited in the current table: repair() corrects them",
+    ),
+    UNFIT: (
+        "1 has a key that no row can have: failures() shows why",
+        "{n:,} have keys that no row can have: failures() shows why",
+    ),
 }
 
 
@@ -105,7 +115,9 @@ class ReconcileReport:
         key = list(self.df.columns[: self.df.columns.get_loc("problem")])
         causes = self.df.drop_duplicates(key)["cause"].value_counts()
         advice = "; ".join(
-            words.format(n=causes[cause]) for cause, words in _REMEDIES.items() if cause in causes
+            words[causes[cause] > 1].format(n=causes[cause])
+            for cause, words in _REMEDIES.items()
+            if cause in causes
         )
         return f"They differ: {counts}. {advice}."
 
