@@ -115,8 +115,8 @@ class ReconcileReport:
         key = list(self.df.columns[: self.df.columns.get_loc("problem")])
         causes = self.df.drop_duplicates(key)["cause"].value_counts()
         advice = "; ".join(
-            words[causes[cause] > 1].format(n=causes[cause])
-            for cause, words in _REMEDIES.items()
+            one if causes[cause] == 1 else many.format(n=causes[cause])
+            for cause, (one, many) in _REMEDIES.items()
             if cause in causes
         )
         return f"They differ: {counts}. {advice}."
