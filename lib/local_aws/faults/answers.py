@@ -71,7 +71,7 @@ def refusal(call: Call, code: str, status: int, message: str) -> Response:
         return Response(status, body.encode(), {"content-type": "application/xml"})
     if call.service == "iceberg":
         return IcebergError(status, code, message).response()
-    if call.service in ("sns", "cloudformation", "sts", "iam"):
+    if call.is_form:
         error = f"<Error><Type>Receiver</Type><Code>{code}</Code><Message>{message}</Message></Error>"
         body = f"<ErrorResponse>{error}<RequestId>{uuid4()}</RequestId></ErrorResponse>"
         return Response(status, body.encode(), {"content-type": "text/xml"})

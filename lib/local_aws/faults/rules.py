@@ -57,11 +57,13 @@ class Call:
         service: The service's name as in ARNs; `iceberg` is the REST catalog.
         operation: The operation.
         resource: The function, bucket, stream, table or queue; empty where it is not known.
+        is_form: Whether it is a form, as AWS's Query protocol has it; its answer is XML.
     """
 
     service: str
     operation: str
     resource: str
+    is_form: bool = False
 
 
 @dataclass
@@ -177,7 +179,8 @@ def call_of(request: Request) -> Call:
     if service == "s3":
         return Call("s3", f"{request.method.capitalize()}Object", request.path.split("/")[1])
     form = parse_qs(request.body.decode("latin-1")) if request.method == "POST" else {}
-    return Call(service, form.get("Action", [request.method if request.method != "POST" else ""])[0], "")
+    other = request.method if request.method != "POST" else ""
+    return Call(service, form.get("Action", [other])[0], "", is_form="Action" in form)
 
 
 def call_by_target(request: Request) -> Call:

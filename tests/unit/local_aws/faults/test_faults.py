@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from local_aws.faults.answers import failed, throttled, unavailable
 from local_aws.faults.faults import PATH, Faults
 from local_aws.faults.rules import Call, call_of, parse_rules
 from local_aws.wire import AwsError, Request, Response, json_response, signature
@@ -288,9 +289,21 @@ def test_what_is_not_a_list_of_rules_is_refused() -> None:
                 headers={"authorization": signature("sns", "us-east-1")},
                 body=b"Action=Publish&X=1",
             ),
-            Call("sns", "Publish", ""),
+            Call("sns", "Publish", "", is_form=True),
+        ),
+        (
+            Request(
+                "POST",
+                "/",
+                headers={"authorization": signature("monitoring", "us-east-1")},
+                body=b"Action=ListMetrics&Version=2010-08-01",
+            ),
+            Call("monitoring", "ListMetrics", "", is_form=True),
         ),
     ],
 )
 def test_what_a_request_asks_of_whom(request_: Request, call: Call) -> None:
     assert call_of(request_) == call
+    for refuse in (throttled, unavailable, failed):
+        answer = refuse(call)
+        assert answer.headers["content-type"].endswith("xml") == (call.is_form or call.service == "s3")
