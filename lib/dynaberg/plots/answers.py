@@ -5,25 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from dynaberg.errors import SettingsError
 from dynaberg.plots.canvas import (
+    AMOUNT,
     BLUE,
     GRAY,
     INK,
     ORANGE,
     RED,
     SMALL,
+    draw_marks,
     draw_nothing,
     drawable,
     finish,
     first_lines,
+    fit_words,
     listed,
     new_axes,
     percent,
     shorten,
     write_at,
+    write_beside,
 )
 from dynaberg.plots.chance import busiest, interval
 
@@ -85,7 +89,7 @@ def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the rate of high risk by region and merchant category, with the interval that chance leaves open.
 
     A group is a finding if its interval excludes the rate of all transactions; all intervals together have
-    95 % confidence. Groups without any high risk count, too: a query must not leave them out.
+    95% confidence. Groups without any high risk count, too: a query must not leave them out.
 
     Args:
         risk: `region`, `merchant_category`, `high_risk_count`, `total_transactions`; several rows of one
@@ -114,10 +118,10 @@ def plot_risk_by_region(risk: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     title = _risk_title(groups, overall)
     if _are_selected(rows, overall):
         title = "Every row has a high risk: rows without one were left out, so no rate can be known"
-    words = "share of high risk; line: interval (95 % for all together); dashed: all groups"
+    words = "share of high risk; line: interval (95% for all together); dashed: all groups"
     words += "; filled: beyond chance"
-    finish(ax, title, x=words, y="", counts="x", notes=[rest, note])
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    finish(ax, title, x=words, y="", counts="", notes=[rest, note])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g}%"))
     return ax
 
 
@@ -134,16 +138,17 @@ def _draw_rates(ax: Axes, lines: pd.DataFrame, overall: float) -> None:
     ax.axvline(overall, color=INK, linestyle="--", linewidth=1)
     for beyond, color, face in ((False, BLUE, "white"), (True, RED, RED)):
         some = lines[(lines["side"] != 0) == beyond]
-        ax.plot(some["rate"], some.index, "D" if beyond else "o", color=color, markerfacecolor=face, ms=6)
-    right = max(lines["high"].max(), overall)
+        form = "D" if beyond else "o"
+        draw_marks(ax, some["rate"], some.index, form, color=color, markerfacecolor=face, ms=6)
+    right = min(max(lines["high"].max(), overall), 1)
     for place, line in enumerate(lines.to_dict("records")):
         words = (
             f"{percent(line['rate'], 1)}: {line['high_risk_count']:,.0f} of {line['total_transactions']:,.0f}"
         )
-        write_at(ax, right, place, words, ha="left")
+        write_beside(ax, place, words)
     names = lines["region"] + ", " + lines["merchant_category"]
     ax.set_yticks(range(len(lines)), [shorten(name, 34) for name in names], fontsize=SMALL)
-    ax.set(xlim=(0, min(right, 1) * 1.35), ylim=(-0.7, len(lines) - 0.3))
+    ax.set(xlim=(-0.02 * right, 1.02 * right), ylim=(-0.7, len(lines) - 0.3))
     ax.grid(visible=False)
 
 
@@ -203,13 +208,16 @@ def plot_merchants(merchants: pd.DataFrame, *, unit: str = "", ax: Axes | None =
         words = f"{amounts[place]:,.0f}  {kind}, {percent(line['declined'])} declined"
         write_at(ax, max(amounts[place], 0), place, words, ha="left")
     ax.set_yticks(range(len(lines)), [shorten(name, 30) for name in lines["merchant_name"]])
-    ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(min(amounts.min(), 0), max(amounts.max(), 1) * 1.55))
+    ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(min(amounts.min(), 0), None))
+    fit_words(ax, least=1)
     ax.grid(visible=False)
     words = f"amount ({unit})" if unit else "amount"
     if common is not None and len(kinds) > 1:
         words += f"; hatched: sells something other than {shorten(common)}"
     title = _sales_title(lines, kinds, common)
-    return finish(ax, title, x=words, y="", counts="x", notes=[rest, note])
+    finish(ax, title, x=words, y="", counts="", notes=[rest, note])
+    ax.xaxis.set_major_formatter(AMOUNT)
+    return ax
 
 
 def _sales_title(lines: pd.DataFrame, kinds: pd.Series[int], common: object) -> str:

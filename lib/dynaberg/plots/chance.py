@@ -19,7 +19,7 @@ _HALVINGS = 50
 
 @lru_cache(maxsize=4096)
 def interval(part: float, whole: float, comparisons: int = 1) -> tuple[float, float]:
-    """The interval in which a share lies, with 95 % confidence in all of several intervals together.
+    """The interval in which a share lies, with 95% confidence in all of several intervals together.
 
     It is Clopper and Pearson's exact interval, or Wilson's if there is much of both; for several, each is
     widened as Bonferroni says, so that the largest of many is not taken for a finding.
@@ -56,7 +56,7 @@ def busiest(counts: pd.Series[float]) -> list[Any]:
 
 
 def drift_by_chance(bins: int, before: int, after: int) -> float:
-    """The population stability index that samples of one distribution exceed in 5 % of all cases.
+    """The population stability index that samples of one distribution exceed in 5% of all cases.
 
     It is close to a chi-square of `bins - 1` degrees of freedom times (1 / before + 1 / after): B. Yurdakul,
     "Statistical Properties of Population Stability Index" (2018). The quantile is Wilson and Hilferty's.

@@ -16,6 +16,7 @@ from dynaberg.plots.canvas import (
     draw_nothing,
     finish,
     first_lines,
+    fit_words,
     is_null,
     new_axes,
     require,
@@ -64,9 +65,10 @@ def plot_two_clocks(
         write_at(ax, new, place + 0.2, f"{new:,}" + (f" ({new - old:+,})" if new != old else ""), ha="left")
     names = ["null" if is_null(value) else shorten(value, 30) for value in shown["value"]]
     ax.set_yticks(places, names)
-    ax.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, max(shown[["k", "t"]].to_numpy().max(), 1) * 1.2))
+    ax.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, None))
     ax.grid(visible=False)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    fit_words(ax, least=1)
     return finish(ax, title, x="rows", y=shorten(by, 30), counts="x", notes=[rest])
 
 
@@ -86,9 +88,8 @@ def _counts(values: pd.Series) -> dict[Any, int]:
 def _two_clocks_title(counts: pd.DataFrame, by: str, when: str) -> str:
     """The finding: how many rows were known and true, and where the counts are farthest apart."""
     known, true = int(counts["k"].sum()), int(counts["t"].sum())
-    title = (
-        f"At {when}, {counted(known, 'row')} {'was' if known == 1 else 'were'} known, and {true:,} were true"
-    )
+    title = f"At {when}, {counted(known, 'row')} {'was' if known == 1 else 'were'} known"
+    title += f", and {true:,} {'was' if true == 1 else 'were'} true"
     if not counts["apart"].any():
         return f"{title}; no difference by {shorten(by, 30)}"
     farthest = counts.loc[counts["apart"] == counts["apart"].max(), "value"]

@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from dynaberg.plots.canvas import (
+    AMOUNT,
     BLUE,
     GRAY,
     INK,
     ORANGE,
     RED,
     counted,
+    draw_marks,
     draw_nothing,
     drawable,
     finish,
     first_lines,
+    fit_words,
     new_axes,
     percent,
     require,
@@ -73,11 +75,12 @@ def plot_delivery(
     times, totals = seconds_since(start, arrived["committed_at"]), arrived["total"].tolist()
     _draw_band(ax, seconds_since(start, early), seconds_since(start, late), made.to_numpy(), times)
     ax.step([0, *times], [0, *totals], where="post", color=INK, linestyle="--")
-    ax.plot(times, totals, "o", color=INK)
+    draw_marks(ax, times, totals, "o", color=INK)
     write_at(ax, seconds_since(start, late)[-1], made.iloc[-1], "made in DynamoDB", color=BLUE)
     if times:
         _name_steps(ax, times, totals, max(times[-1], *seconds_since(start, late)))
-    ax.set_ylim(0, max(made.iloc[-1], *totals, 1) * 1.15)
+    top = max(made.iloc[-1], *totals, 1)
+    ax.set_ylim(-0.04 * top, 1.15 * top)
     title = _delivered(int(made.iloc[-1]), arrived, early[-1], late[-1])
     words = f"seconds since {start:%Y-%m-%d %H:%M:%S} UTC"
     return finish(ax, title, x=words, y="changes, running total", notes=[note, gone])
@@ -158,14 +161,15 @@ def _delivered(made: int, arrived: pd.DataFrame, early: pd.Timestamp, late: pd.T
         return (
             f"{snapshots} delivered {made:,} changes, {-most:.1f} s before the last is dated: clocks differ"
         )
-    lag = f"{most:.1f} s" if early == late else f"{least:.1f} to {most:.1f} s"
+    lag = f"{most:.1f} s" if f"{least:.1f}" == f"{most:.1f}" else f"{least:.1f} to {most:.1f} s"
     if least < 0:
         lag = f"at most {most:.1f} s"
-    return f"{snapshots} delivered {counted(made, 'change')}, the last {lag} after the last change"
+    which = "" if made == 1 else "the last "
+    return f"{snapshots} delivered {counted(made, 'change')}, {which}after {lag}"
 
 
 def plot_freshness(lags: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the lag of each hop as a waterfall: the bar is the median, the line reaches to 95 %.
+    """Draw the lag of each hop as a waterfall: the bar is the median, the line reaches to 95%.
 
     Each hop starts where the median of the one before ends; medians do not add up exactly, so the total is
     drawn from zero. A lag below zero, of two clocks that differ, is drawn as it is.
@@ -191,18 +195,21 @@ def plot_freshness(lags: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         p50, p95 = line["p50_seconds"], line["p95_seconds"]
         start, color, hatch = (0.0, GRAY, "///") if line["hop"] == _TOTAL else (begin, BLUE, "")
         ax.barh(place, p50, 0.55, left=start, color=color, hatch=hatch, edgecolor="white")
-        ax.plot([start + p50, start + p95], [place, place], "|-", color=INK, markersize=9)
-        words = f"{p50:,.1f} s; 95 % within {p95:,.1f} s"
+        draw_marks(ax, [start + p50, start + p95], [place, place], "|-", color=INK, markersize=9)
+        half, most = (f"{lag:,.1f} s" for lag in (p50, p95))
+        words = half if half == most else f"{half}; 95% within {most}"
         write_at(ax, max(start + p95, start + p50, start), place, words, ha="left")
         begin = start + p50
     ax.set_yticks(range(len(known)), [shorten(hop, 40) for hop in known["hop"]])
     ax.set_ylim(len(known) - 0.4, -0.6)
-    low, high = ax.get_xlim()
-    ax.set_xlim(min(low, 0), max(high, 0.1) * 1.45)
+    ax.set_xlim(left=min(ax.get_xlim()[0], 0))
+    fit_words(ax, least=0.1)
     ax.grid(visible=False, axis="y")
     gone = f"not measured: {shorten(', '.join(map(str, unknown)), 90)}" if len(unknown) else ""
-    words = "seconds since the time of the change"
-    return finish(ax, title, x=words, y="", counts="x", notes=[rest, gone])
+    words = "seconds since the time of the change; bar: half of the changes; line: 95%"
+    finish(ax, title, x=words, y="", counts="", notes=[rest, gone])
+    ax.xaxis.set_major_formatter(AMOUNT)
+    return ax
 
 
 def _freshness_title(known: pd.DataFrame) -> str:
@@ -211,8 +218,10 @@ def _freshness_title(known: pd.DataFrame) -> str:
     by_hop = known[known["hop"] != _TOTAL].set_index("hop")["p50_seconds"].sort_values(ascending=False)
     if total.empty:
         return f"Half of the changes take {by_hop.iloc[0]:,.1f} s: {shorten(by_hop.index[0], 40)}"
-    half, most = total["p50_seconds"].iloc[0], total["p95_seconds"].iloc[0]
-    found = f"Half of the changes arrive in {half:,.1f} s, 95 % in {most:,.1f} s"
+    half, most = (f"{total[name].iloc[0]:,.1f} s" for name in ("p50_seconds", "p95_seconds"))
+    found = f"Half of the changes arrive in {half} and 95% in {most}"
+    if half == most:
+        found = f"95% of the changes arrive in {most}"
     if known["p50_seconds"].min() < 0:
         return f"{found}; a lag below zero: clocks differ"
     if len(by_hop) < 2:
@@ -250,8 +259,7 @@ def plot_failures(failed: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         write_at(ax, total, row, f"{total:,}", ha="left")
     ax.set_yticks(range(len(shown)), [shorten(reason, 32) for reason in shown.index])
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    ax.set_xlim(0, left.max() * 1.15)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    fit_words(ax, least=1)
     ax.grid(visible=False, axis="y")
     return finish(ax, _failures_title(counts.sum(axis=1)), x="changes", y="", counts="x", notes=[rest])
 

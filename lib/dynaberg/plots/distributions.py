@@ -17,6 +17,7 @@ from dynaberg.plots.canvas import (
     SMALL,
     as_numbers,
     counted,
+    draw_marks,
     draw_nothing,
     finish,
     first_lines,
@@ -25,6 +26,7 @@ from dynaberg.plots.canvas import (
     percent,
     require,
     shorten,
+    whole_numbers,
     write_at,
 )
 
@@ -68,7 +70,7 @@ def plot_histograms(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.45, len(lines) - 0.3))
     ax.grid(visible=False)
     words = "each column's range; taller: denser; dotted top: one value of many rows; line: the median"
-    finish(ax, _finding(skewed.iloc[0]), x=words, y="", counts="x", notes=[rest])
+    finish(ax, _finding(skewed.iloc[0]), x=words, y="", counts="", notes=[rest])
     ax.set_xticks([0, 1], ["least", "greatest"])
     return ax
 
@@ -99,7 +101,7 @@ def _draw(ax: Axes, place: int, line: Any) -> None:
         look: dict[str, Any] = {"color": color, "edgecolor": edge, "linewidth": 0.3}
         ax.bar(lows[some], tall[some], widths[some], place, align="edge", **look)
         if is_single:
-            ax.plot(lows[some], place + tall[some], "o", color=ORANGE, ms=4, mec=INK, mew=0.6)
+            draw_marks(ax, lows[some], place + tall[some], "o", color=ORANGE, ms=4, mec=INK, mew=0.6)
     middle = line["middle"]
     ax.plot([middle, middle], [place, place + _TALLEST], color=INK, linewidth=1.2)
     for end, value, side in ((0.0, line["min"], "left"), (1.0, line["max"], "right")):
@@ -157,11 +159,13 @@ def plot_distribution(values: pd.Series, *, unit: str = "", ax: Axes | None = No
     digits = 0 if top - low > 20 or low == top == round(top) else 2
     ceiling = ax.get_ylim()[1] * 1.15
     ax.set_ylim(0, ceiling)
-    marks = [(middle, "half", "-", 0.97)] + [(high, "95 %", "--", 0.89)] * (len(numbers) >= _TWENTY)
+    marks = [(middle, "half", "-", 0.97)] + [(high, "95%", "--", 0.89)] * (len(numbers) >= _TWENTY)
     for value, words, style, height in marks:
         ax.axvline(value, color=INK, linestyle=style, linewidth=1.2)
         write_at(ax, value, ceiling * height, f"{words} up to {value:,.{digits}f}", ha="left")
     ax.xaxis.set_major_formatter(f"{{x:,.{digits}f}}")
+    if not wide and not digits:
+        ax.xaxis.set_major_locator(whole_numbers())
     words = f"{name} ({unit})" if unit else name
     title = _distribution_title(numbers, name, digits)
     return finish(ax, title, x=f"{words}, log scale" if wide else words, y="rows", notes=[note])

@@ -21,7 +21,7 @@ from dynaberg.plots.canvas import (
     new_axes,
     percent,
     shorten,
-    write_at,
+    write_beside,
 )
 from dynaberg.plots.chance import drift_by_chance
 
@@ -57,17 +57,16 @@ def plot_drift(drift: pd.DataFrame, *, rows: tuple[int, int] | None = None, ax: 
         color, hatch = _look(line)
         ax.barh(place, line["distance"], 0.65, color=color, hatch=hatch, edgecolor="white")
         words = f"{line['distance']:.2f}  {_words(line)}".rstrip()
-        # To the right of both limits, whose lines would cross the words.
-        write_at(ax, max(line["distance"], SHIFT), place, words, ha="left")
+        write_beside(ax, place, words)
     for limit, style in ((NOISE, ":"), (SHIFT, "--")):
         ax.axvline(limit, color=INK, linestyle=style, linewidth=1)
     ax.set_yticks(range(len(lines)), [shorten(name, 30) for name in lines["column"]], fontsize=SMALL)
-    ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(0, max(lines["distance"].max(), SHIFT) * 1.9))
+    ax.set(ylim=(len(lines) - 0.4, -0.6), xlim=(0, max(lines["distance"].max(), SHIFT) * 1.03))
     ax.grid(visible=False)
-    words = "population stability index (dotted: noise up to 0.1; dashed: a shift from 0.25, hatched)"
+    words = "population stability index; dotted: noise up to 0.1; dashed, hatched: a shift from 0.25"
     rest = len(found) - len(lines)
     less = f"not drawn: {counted(rest, 'column')} that drifted less" if rest else ""
-    finish(ax, _title(found), x=words, y="", counts="x", notes=[less, note])
+    finish(ax, _title(found), x=words, y="", counts="", notes=[less, note])
     ax.xaxis.set_major_formatter("{x:.2f}")
     return ax
 

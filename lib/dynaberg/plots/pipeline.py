@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import MaxNLocator
 
 from dynaberg.plots.canvas import (
     BLUE,
@@ -21,11 +21,16 @@ from dynaberg.plots.canvas import (
     drawable,
     finish,
     first_lines,
+    fit_words,
+    listed,
+    name_lines,
     new_axes,
     percent,
     require,
+    room,
     seconds_since,
     shorten,
+    whole_numbers,
     write_at,
     write_title,
 )
@@ -41,6 +46,9 @@ STAGES = {
     "current table": "Iceberg table",
 }
 _INSIDE = ("change log", "current table")
+# Of a stage, half the width of its box and of the name below it, and how far the frame reaches.
+_HALF_BOX, _HALF_NAME, _HALF_FRAME = 0.38, 0.42, 0.46
+_NAME_LINES, _FRAME_LINES = 4, 2
 
 # How many bars a reader can still distinguish, and what one of them may stand for.
 MOST_BARS = 150
@@ -60,17 +68,27 @@ def plot_flow(resources: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     if not resources.empty:
         require(resources, "kind", "name")
     ax = ax or new_axes(height=2.5)
+    ax.axis("off")
     names = _names_of_stages(resources)
     boxes = [stage for stage in names if stage != _BUCKET]
+    ax.set(xlim=(-0.5, len(boxes) - 0.4), ylim=(-1, 0.8))
     for place, stage in enumerate(boxes):
         _draw_stage(ax, place, stage, names[stage])
     _draw_bucket(ax, [boxes.index(stage) for stage in _INSIDE], names[_BUCKET])
-    missing = [stage for stage, name in names.items() if not name]
-    rest = f"still missing: {', '.join(missing)}" if missing else "nothing is missing"
-    write_title(ax, f"{len(names) - len(missing)} of {len(names)} stages exist; {rest}")
-    ax.set(xlim=(-0.5, len(boxes) - 0.4), ylim=(-1, 0.8))
-    ax.axis("off")
+    write_title(ax, _flow_title({stage: names[stage] for stage in boxes}, names[_BUCKET]))
     return ax
+
+
+def _flow_title(names: Mapping[str, str], bucket: str) -> str:
+    """The finding: how many of the boxes exist, which do not, and whether their frame does."""
+    missing = [stage for stage, name in names.items() if not name]
+    count = len(names) - len(missing)
+    exist = f"{count} of {len(names)} stages {'exists' if count == 1 else 'exist'}"
+    if missing and not bucket:
+        return f"{exist}; still missing: {listed(missing)}; the {_BUCKET} is missing, too"
+    if missing:
+        return f"{exist}; still missing: {listed(missing)}"
+    return f"{exist}; {'nothing' if bucket else f'the {_BUCKET}'} is missing"
 
 
 def _names_of_stages(resources: pd.DataFrame) -> dict[str, str]:
@@ -99,31 +117,38 @@ def _names_of_stages(resources: pd.DataFrame) -> dict[str, str]:
 
 def _draw_stage(ax: Axes, place: int, label: str, name: str) -> None:
     """One box of the flow, its name below: filled if it exists, dashed if it does not."""
-    box = FancyBboxPatch((place - 0.38, -0.3), 0.76, 0.6, boxstyle="round,pad=0,rounding_size=0.07")
+    left, width = place - _HALF_BOX, 2 * _HALF_BOX
+    box = FancyBboxPatch((left, -0.3), width, 0.6, boxstyle="round,pad=0,rounding_size=0.07")
     box.set(facecolor="#cfe3f6" if name else "white", edgecolor=BLUE if name else GRAY)
     box.set_linestyle("-" if name else "--")
     ax.add_patch(box)
     ax.text(place, 0, label.replace(" ", "\n"), ha="center", va="center", weight="bold", color=INK)
-    ax.text(place, -0.38, _short(name), ha="center", va="top", fontsize=SMALL, color=INK)
+    words = _fitted(ax, _short(name), 2 * _HALF_NAME, _NAME_LINES)
+    ax.text(place, -0.36, words, ha="center", va="top", fontsize=SMALL, color=INK)
     if place:
         arrow = {"arrowstyle": "->", "color": INK, "shrinkA": 1, "shrinkB": 1}
-        ax.annotate("", (place - 0.38, 0), (place - 0.62, 0), arrowprops=arrow)
+        ax.annotate("", (left, 0), (place - 1 + _HALF_BOX, 0), arrowprops=arrow)
 
 
 def _draw_bucket(ax: Axes, places: list[int], name: str) -> None:
     """The frame of the table bucket, around the tables that it holds."""
-    left, right = places[0] - 0.46, places[-1] + 0.46
+    left, right = places[0] - _HALF_FRAME, places[-1] + _HALF_FRAME
     box = FancyBboxPatch((left, -0.95), right - left, 1.7, boxstyle="round,pad=0,rounding_size=0.07")
     box.set(facecolor="none", edgecolor=BLUE if name else GRAY, linestyle="-" if name else "--")
     ax.add_patch(box)
-    words = f"table bucket: {_short(name)}".replace("\n", "")
-    ax.text((left + right) / 2, 0.68, words, ha="center", va="top", fontsize=SMALL, color=INK)
+    words = _fitted(ax, f"{_BUCKET}: {_short(name)}", right - left - 0.1, _FRAME_LINES)
+    ax.text((left + right) / 2, 0.7, words, ha="center", va="top", fontsize=SMALL, color=INK)
 
 
 def _short(name: str) -> str:
     """A name without its place: a bucket is listed by its ARN, an Iceberg table by namespace and name."""
-    short = shorten(name.rpartition("/")[2].rpartition(".")[2], 40) if name else "not yet"
-    return short if len(short) <= 20 else short.replace("-", "-\n")
+    return name.rpartition("/")[2].rpartition(".")[2] if name else "not yet"
+
+
+def _fitted(ax: Axes, name: str, wide: float, most: int) -> str:
+    """A name in lines that are as wide as so many boxes stand apart."""
+    left, right = ax.get_xlim()
+    return name_lines(name, room(ax) * wide / (right - left), FontProperties(size=SMALL), most)
 
 
 def plot_operations(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -153,7 +178,7 @@ def plot_operations(counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         bottom += values.to_numpy()
     shares = ", ".join(f"{percent(wide[name].sum() / bottom.sum())} {shorten(name)}" for name in looks)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(whole_numbers())
     most = f", at most {bottom.max():,.0f} in {step:,} s" if len(wide) > 1 else ""
     title = f"{counted(int(bottom.sum()), 'change')}{most}: {shares}"
     start = f"seconds since {wide.index[0]:%Y-%m-%d %H:%M:%S} UTC"
@@ -200,15 +225,19 @@ def plot_resources(before: pd.DataFrame, after: pd.DataFrame, *, ax: Axes | None
     for place, (then, now) in enumerate(counts.itertuples(index=False)):
         write_at(ax, then, place, f"{then:,} → {now:,}", ha="left")
     ax.set_yticks(places, [shorten(kind, 40) for kind in counts.index])
-    ax.set_xlim(0, max(counts["then"].max(), 1) * 1.15)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlim=(0, None), ylim=(-0.6, len(counts) - 0.4))
+    fit_words(ax, least=1)
     ax.grid(visible=False)
-    title = (
-        f"{len(old) - len(remain):,} of {counted(len(old), 'resource')} were removed; {len(remain):,} remain"
-    )
+    title = _removed(len(old) - len(remain), len(remain))
     came = len(new) - int(new.index.isin(old.index).sum())
     notes = [rest, f"not drawn: {counted(came, 'resource')} that came since" if came else ""]
-    return finish(ax, title, x="resources (hatched: removed)", y="", counts="x", notes=notes)
+    return finish(ax, title, x="resources; hatched: removed", y="", counts="x", notes=notes)
+
+
+def _removed(gone: int, left: int) -> str:
+    """The finding: how many resources were removed, and how many are left."""
+    were, remain = ("was" if gone == 1 else "were"), ("remains" if left == 1 else "remain")
+    return f"{gone:,} of {counted(gone + left, 'resource')} {were} removed; {left:,} {remain}"
 
 
 def _kinds(resources: pd.DataFrame) -> pd.Series[str]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.font_manager import FontProperties
+from matplotlib.ticker import FuncFormatter
 
 from dynaberg.plots.canvas import (
     BLUE,
@@ -17,12 +18,16 @@ from dynaberg.plots.canvas import (
     RED,
     SMALL,
     counted,
+    draw_marks,
     draw_nothing,
     drawable,
     finish,
     first_lines,
+    fit_words,
+    name_lines,
     new_axes,
     percent,
+    room,
     shorten,
     write_at,
 )
@@ -30,11 +35,15 @@ from dynaberg.plots.canvas import (
 # The most frequent value is the darkest; ink on the first two is white.
 _RANKS = ("#17528a", "#3273b3", "#8dbbe8", "#b5d4f2", "#d9e9fa")
 _LABEL_LENGTH = 30
-# How many characters of a label fit into a bar of the whole width.
-_BAR_CHARACTERS = 72
+# Of a longer value that does not fit into its bar, at least this many characters are written.
+_LEAST_CHARACTERS = 6
+# Between a value and the ends of its bar, in points, on both sides together.
+_PADDING = 4
 _FEW = 10
 _NEARLY_ALL = 0.9
 _MOST_COLUMNS = 60
+# On a log scale nothing is at 0: a column without a value stands left of 1, and the axis begins before it.
+_NO_VALUE, _SCALE_BEGINS = 0.72, 0.6
 # The smallest target size of compaction: Amazon S3 Tables, "Maintenance for tables".
 GOOD_FILE = 64 * 2**20
 # Every picture of files has this scale, so that two of them compare; larger and smaller files extend it.
@@ -61,13 +70,15 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(height=1.2 + 0.19 * len(lines))
     rows, distinct = _table_rows(known), lines["approx_distinct"]
     # The line only leads from the name to the dot: on a log scale its length means nothing.
-    ax.hlines(lines.index, 0.8, distinct.clip(lower=0.8), color=GRAY, lw=0.8, linestyles=":")
-    ax.plot(distinct.clip(lower=0.8), lines.index, "o", color=BLUE)
+    at = distinct.clip(lower=_NO_VALUE)
+    ax.hlines(lines.index, _SCALE_BEGINS, at, color=GRAY, lw=0.8, linestyles=":")
+    draw_marks(ax, at, lines.index, "o", color=BLUE)
     for place, (count, nulls) in enumerate(zip(distinct, lines["nulls"], strict=True)):
-        words = f"{count:,.0f}" + (f", {nulls:,.0f} null" if nulls else "")
-        write_at(ax, max(count, 0.8), place, words, ha="left", color=RED if nulls > 0.01 * rows else INK)
+        words = f"{count:,.0f}" + (f" ({nulls:,.0f} null)" if nulls else "")
+        write_at(ax, at[place], place, words, ha="left", color=RED if nulls > 0.01 * rows else INK)
     ax.set_yticks(lines.index, [shorten(name, _LABEL_LENGTH) for name in lines["column"]], fontsize=SMALL)
-    ax.set(xscale="log", xlim=(0.8, max(rows, distinct.max(), 1) * 8), ylim=(-0.7, len(lines) - 0.3))
+    ax.set(xscale="log", xlim=(_SCALE_BEGINS, None), ylim=(-0.7, len(lines) - 0.3))
+    fit_words(ax, least=10)
     ax.grid(visible=False)
     words = f"approximate number of different values in {counted(int(rows), 'row')} (log scale)"
     return finish(ax, _profile_title(known), x=words, y="", counts="x", notes=[rest, note])
@@ -110,14 +121,14 @@ def plot_top_values(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     found = found.sort_values("share", ascending=False, kind="stable", ignore_index=True)
     shown, rest = first_lines(found, "column")
     ax = ax or new_axes(height=1.4 + 0.24 * len(shown))
-    for place, line in enumerate(shown.to_dict("records")):
-        _draw_shares(ax, place, line)
     names = [shorten(name, _LABEL_LENGTH) for name in shown["column"]]
     ax.set_yticks(range(len(shown)), names, fontsize=SMALL)
+    for place, line in enumerate(shown.to_dict("records")):
+        _draw_shares(ax, place, line)
     ax.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, 1))
     ax.grid(visible=False)
-    words = "share of the rows, the most frequent values first (hatched: all others; dotted: nulls)"
-    finish(ax, _values_title(found), x=words, y="", counts="x", notes=[rest, note])
+    words = "share of the rows, the most frequent values first; hatched: all others; dotted: nulls"
+    finish(ax, _values_title(found), x=words, y="", counts="", notes=[rest, note])
     ax.xaxis.set_major_formatter("{x:.0%}")
     return ax
 
@@ -147,10 +158,9 @@ def _draw_shares(ax: Axes, place: int, line: Mapping[Any, Any]) -> None:
         share = count / line["rows"]
         color = _RANKS[min(rank, len(_RANKS) - 1)]
         ax.barh(place, share, 0.75, left=left, color=color, edgecolor=INK, linewidth=0.5)
-        room = int(share * _BAR_CHARACTERS)
-        if room >= min(len(str(value)), 6):
+        words = name_lines(value, share * room(ax) - _PADDING, FontProperties(size=8), 1)
+        if len(words) >= min(len(str(value)), _LEAST_CHARACTERS):
             ink = "white" if rank < 2 else INK
-            words = shorten(value, room)
             ax.text(left + share / 2, place, words, ha="center", va="center", color=ink, fontsize=8)
         left += share
     nulls = line["nulls"] / line["rows"]
@@ -180,7 +190,8 @@ def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         is_data = content == "data"
         marker, color, face = ("o", BLUE, BLUE) if is_data else ("v", RED, "white")
         where = group.index + 1
-        ax.plot(where, sizes[group.index], marker, color=color, markerfacecolor=face, label=shorten(content))
+        look = {"color": color, "markerfacecolor": face, "label": shorten(content)}
+        draw_marks(ax, where, sizes[group.index], marker, **look)
     if lines["content"].nunique() > 1:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     ax.axhline(GOOD_FILE, color=GRAY, linestyle="--", linewidth=1.2)
@@ -190,7 +201,6 @@ def plot_file_sizes(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     )
     ax.set_yscale("log", base=2)
     ax.set(ylim=(min(sizes.min() / 2, _SCALE[0]), max(sizes.max() * 2, _SCALE[1])), xlim=(0, len(sizes) + 1))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     finish(ax, _files_title(lines), x="files, largest first", y="size (log scale)", counts="x", notes=[note])
     ax.yaxis.set_major_formatter(FuncFormatter(lambda size, _: _in_bytes(size)))
     return ax

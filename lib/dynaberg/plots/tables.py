@@ -17,6 +17,7 @@ from dynaberg.plots.canvas import (
     RED,
     SMALL,
     counted,
+    draw_marks,
     draw_nothing,
     drawable,
     finish,
@@ -25,12 +26,15 @@ from dynaberg.plots.canvas import (
     require,
     shorten,
     write_at,
+    write_caption,
     write_title,
 )
 
 MARKERS = {"append": ("o", BLUE), "overwrite": ("s", ORANGE), "delete": ("v", RED), "replace": ("D", INK)}
 _OTHER = ("P", GRAY)
 LABELED = 8
+# Below this part of the height there is no room for words.
+_LOW = 0.08
 # With more versions than this the values of an item no longer fit next to each other.
 _VERSIONS_WITH_VALUES = 12
 _TEXT_OF_WIDTH = 90
@@ -61,19 +65,21 @@ def plot_snapshots(snapshots: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.step(rows.index, rows, where="post", color=GRAY, zorder=1)
     for operation, group in lines.groupby(lines["operation"].astype(str)):
         marker, color = MARKERS.get(str(operation), _OTHER)
-        ax.plot(
-            group.index, rows[group.index], marker, color=color, ms=8, ls="", label=shorten(operation, 16)
-        )
+        look = {"color": color, "ms": 8, "ls": "", "label": shorten(operation, 16)}
+        draw_marks(ax, group.index, rows[group.index], marker, **look)
     shown = _spread(len(rows))
     for place in shown:
-        # After a drop the line comes from above, so the words go below.
+        # After a drop the line comes from above, so the words go below, or left if there is no room.
         fell = place > 0 and rows[place] < rows[place - 1]
-        write_at(ax, place, rows[place], f"{rows[place]:,.0f}", below=fell)
-    form, day = _dates(moments)
+        is_low = rows[place] < _LOW * rows.max()
+        side = "right" if fell and is_low else "center"
+        write_at(ax, place, rows[place], f"{rows[place]:,.0f}", ha=side, below=fell)
+    form, times = _dates(moments)
     ax.set_xticks(shown, [moments[place].strftime(form) for place in shown])
-    ax.set_ylim(0, max(rows.max(), 1) * 1.2)
+    top = max(rows.max(), 1)
+    ax.set_ylim(-0.04 * top, 1.2 * top)
     ax.legend(title="operation", loc="upper left", bbox_to_anchor=(1, 1), alignment="left")
-    return finish(ax, _story(rows), x=f"commits in order, {day} (UTC)", y="rows", notes=[note])
+    return finish(ax, _story(rows), x=f"commits in order, each with its {times}", y="rows", notes=[note])
 
 
 def _commits(snapshots: pd.DataFrame) -> pd.DataFrame:
@@ -89,16 +95,18 @@ def _commits(snapshots: pd.DataFrame) -> pd.DataFrame:
 def _dates(moments: pd.Series[pd.Timestamp]) -> tuple[str, str]:
     """How moments are written below an axis, and what its label says once for all of them."""
     if moments.dt.date.nunique() == 1:
-        return "%H:%M:%S", f"on {moments.iloc[0]:%Y-%m-%d} at"
+        return "%H:%M:%S", f"time on {moments.iloc[0]:%Y-%m-%d} (UTC)"
     if moments.dt.year.nunique() == 1:
-        return "%m-%d\n%H:%M", f"in {moments.iloc[0]:%Y} on"
-    return "%Y-%m-%d\n%H:%M", "on"
+        return "%m-%d\n%H:%M", f"day and time in {moments.iloc[0]:%Y} (UTC)"
+    return "%Y-%m-%d\n%H:%M", "day and time (UTC)"
 
 
 def _spread(count: int) -> list[int]:
-    """Places to label, including the first and the last, at most `LABELED`."""
-    steps = min(count, LABELED) - 1
-    return [0] if steps < 1 else [round(step * (count - 1) / steps) for step in range(steps + 1)]
+    """Places to label, including the first and the last, at most `LABELED`, and no two of them close."""
+    last = count - 1
+    fitting = (steps for steps in range(min(last, LABELED - 1), 0, -1) if last // steps * LABELED >= last)
+    steps = next(fitting, 0)
+    return [0] if not steps else [round(step * last / steps) for step in range(steps + 1)]
 
 
 def _story(rows: pd.Series[float]) -> str:
@@ -108,7 +116,10 @@ def _story(rows: pd.Series[float]) -> str:
     widest = steps.iloc[int(steps.abs().to_numpy().argmax())]
     if not widest:
         return f"{len(rows):,} commits, each of {counted(int(rows.iloc[0]), 'row')}"
-    title = f"{len(rows):,} commits, from {rows.iloc[0]:,.0f} to {rows.iloc[-1]:,.0f} rows"
+    first, last = (f"{count:,.0f}" for count in (rows.iloc[0], rows.iloc[-1]))
+    title = f"{len(rows):,} commits, from {first} to {last} rows"
+    if first == last:
+        title = f"{len(rows):,} commits, the first and the last of {counted(int(rows.iloc[0]), 'row')}"
     return f"{title}; the largest step {widest:+,.0f}" if len(steps) > 1 else title
 
 
@@ -151,7 +162,10 @@ def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None
     ax.set_xticks(range(len(bars)), [label for label, *_ in bars])
     ax.set_ylim(0, max(rows_before + added, 1) * 1.15)
     title = f"{counted(added, 'row')} added, {removed:,} removed, {changed:,} changed"
-    return finish(ax, f"{title}: {rows_before:,} became {after:,}", x="", y="rows")
+    end = f"{rows_before:,} became {after:,}"
+    if rows_before == after:
+        end = f"{counted(after, 'row')} before and after"
+    return finish(ax, f"{title}: {end}", x="", y="rows")
 
 
 def plot_item_history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -184,16 +198,16 @@ def plot_item_history(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         _draw_values(ax, row, lines, len(versions))
     for place in versions.index[versions["operation"] == "REMOVE"]:
         ax.axvline(place, color=RED, linestyle="--")
-        write_at(ax, place, -0.62, "deleted", color=RED)
+        write_at(ax, place, -0.72, "deleted", ha="right", color=RED)
     shown = _spread(len(versions))
-    form, day = _dates(versions["changed_at"])
+    form, times = _dates(versions["changed_at"])
     ax.set_xticks(
         shown, [f"{place + 1:,}\n{versions['changed_at'][place].strftime(form)}" for place in shown]
     )
     ax.set_yticks(range(len(attributes)), [shorten(name, 30) for name in attributes])
     ax.set(xlim=(-0.2, len(versions) - 0.3), ylim=(len(attributes) - 0.5, -0.9))
-    ax.set(xlabel="\n".join(filter(None, (f"version, made {day} (UTC)", rest, note))))
     write_title(ax, title)
+    write_caption(ax, f"version, and its {times}", [rest, note])
     return ax
 
 
@@ -205,7 +219,7 @@ def _lived(versions: pd.DataFrame) -> str:
 
 def _draw_values(ax: Axes, row: int, lines: pd.DataFrame, versions: int) -> None:
     """One attribute: a mark at each version that touched it, and above it the value from then on."""
-    ax.plot(lines["version"], [row] * len(lines), "o-", color=BLUE, lw=1)
+    draw_marks(ax, lines["version"], [row] * len(lines), "o-", color=BLUE, lw=1)
     if versions <= _VERSIONS_WITH_VALUES:
         for place, value in zip(lines["version"], lines["after"], strict=True):
             words = shorten(_value(value), max(_TEXT_OF_WIDTH // versions, 5))

@@ -316,7 +316,8 @@ def test_the_lineage_goes_from_the_source_to_the_chart(project: Any) -> None:
     write(
         project,
         by_status=f"-- chart: plot_hourly\n{BY_STATUS}",
-        above="-- check: rows > 9\n-- chart: plot_risk_by_region\nSELECT count(*) AS n FROM by_status JOIN transactions ON true",
+        above="-- check: rows > 9\n-- chart: plot_risk_by_region\n"
+        "SELECT count(*) AS n FROM by_status JOIN transactions ON true",
     )
     wb = workbench(project)
     with pytest.raises(BuildError, match="rows > 9"):

@@ -65,7 +65,7 @@ def test_the_picture_adds_the_hops_up() -> None:
     assert [(bar.get_x(), bar.get_width()) for bar in bars] == [(0, 1), (1, 4), (0, 5)]
     assert (
         ax.get_title().replace("\n", " ")
-        == "Half of the changes arrive in 5.0 s, 95 % in 9.0 s; longest: Lambda → Firehose → snapshot"
+        == "Half of the changes arrive in 5.0 s and 95% in 9.0 s; longest: Lambda → Firehose → snapshot"
     )
     assert plot_freshness(frame.head(1)).get_title() == "The change log has no change of this time"
 

@@ -167,14 +167,14 @@ def test_drift_that_chance_explains_is_none():
 @pytest.mark.parametrize(
     ("lags", "words"),
     [
-        ((3.0, 1.0, 4.0), "Half of the changes arrive in 4.0 s, 95 % in 5.0 s; longest: a"),
+        ((3.0, 1.0, 4.0), "Half of the changes arrive in 4.0 s and 95% in 5.0 s; longest: a"),
         (
             (2.0, 1.5, 3.5),
-            "Half of the changes arrive in 3.5 s, 95 % in 4.5 s; no hop is the longest for sure",
+            "Half of the changes arrive in 3.5 s and 95% in 4.5 s; no hop is the longest for sure",
         ),
         (
             (3.0, -1.0, 2.0),
-            "Half of the changes arrive in 2.0 s, 95 % in 3.0 s; a lag below zero: clocks differ",
+            "Half of the changes arrive in 2.0 s and 95% in 3.0 s; a lag below zero: clocks differ",
         ),
     ],
 )
@@ -213,13 +213,13 @@ def bill(**usd):
 def test_a_guess_is_an_empty_dashed_box_below_what_is_known():
     frame = pd.concat([bill(kinesis_A=40, kinesis_B=1), bill(zero_Glue=90).assign(basis="assumed quantity")])
     ax = plots.plot_cost(frame)
-    assert title(ax) == r"Kinesis: \$41 a month; 98% of the first is for A"
+    assert title(ax) == r"A month with Kinesis costs \$41; A is 98% of the \$41; the longest bar is a guess"
     guess = ax.patches[-1]
     assert (guess.get_linestyle(), guess.get_facecolor()[3]) == ("--", 0)
     assert guess.get_y() > ax.patches[0].get_y()
     only = plots.plot_cost(bill(zero_Glue=90).assign(basis="assumed quantity"))
     assert title(only) == "No pattern has a bill of known quantities"
-    assert title(plots.plot_cost(bill(kinesis_A=0))) == r"Kinesis: \$0 a month"
+    assert title(plots.plot_cost(bill(kinesis_A=0))) == r"A month with Kinesis costs \$0"
 
 
 def test_no_two_services_of_a_bill_look_alike():

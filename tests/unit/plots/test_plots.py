@@ -57,7 +57,7 @@ def test_flow_names_what_exists_and_what_is_missing():
         }
     )
     ax = plots.plot_flow(resources)
-    assert title(ax).startswith("3 of 6 stages exist; still missing: Lambda forwarder, Firehose stream")
+    assert title(ax).startswith("3 of 5 stages exist; still missing: Lambda forwarder and Firehose stream;")
     assert texts(ax).count("not yet") == 2
     assert "table bucket: not yet" in texts(ax)
     assert texts(ax).count("orders") == 2
@@ -66,7 +66,7 @@ def test_flow_names_what_exists_and_what_is_missing():
 
 
 def test_flow_of_nothing_is_drawn_too():
-    assert title(plots.plot_flow(pd.DataFrame({"kind": [], "name": []}))).startswith("0 of 6")
+    assert title(plots.plot_flow(pd.DataFrame({"kind": [], "name": []}))).startswith("0 of 5")
 
 
 def test_operations_are_stacked_with_hatches_and_shares(counts):
@@ -112,7 +112,7 @@ def test_each_picture_is_drawn_on_the_axes_that_it_is_given(snapshots, counts, h
 
 def test_delivery_counts_from_the_first_change_and_states_the_lag(counts, snapshots):
     ax = plots.plot_delivery(counts, snapshots.iloc[:2])
-    assert title(ax) == "2 snapshots delivered 400 changes, the last 4.0 to 5.0 s after the last change"
+    assert title(ax) == "2 snapshots delivered 400 changes, the last after 4.0 to 5.0 s"
     assert {line.get_ydata()[-1] for line in ax.lines} == {400}
 
 
@@ -195,7 +195,7 @@ def test_diff_counts_a_row_once_however_many_columns_changed():
         }
     )
     ax = plots.plot_diff(changes, rows_before=10)
-    assert title(ax) == "1 row added, 1 removed, 1 changed: 10 became 10"
+    assert title(ax) == "1 row added, 1 removed, 1 changed: 10 rows before and after"
     assert texts(ax) == ["10", "+1", "-1", "10", "1"]
 
 
@@ -251,7 +251,7 @@ def test_profile_tells_key_columns_and_nulls(profile):
     assert title(ax) == "1 of 3 columns holds at most 10 values; 1 is nearly unique"
     none = plots.plot_profile(profile.assign(approx_distinct=20))
     assert title(none) == "0 of 3 columns hold at most 10 values; none is nearly unique"
-    assert "80, 50 null" in texts(ax)
+    assert "80 (50 null)" in texts(ax)
 
 
 def test_top_values_are_shares_of_the_whole_with_their_names_where_these_fit(profile):
@@ -422,7 +422,7 @@ def test_resources_removed_and_left():
         {"kind": ["AWS::S3::Bucket", "AWS::S3::Bucket", "Iceberg table"], "name": list("abc")}
     )
     ax = plots.plot_resources(before, before.iloc[:1])
-    assert title(ax) == "2 of 3 resources were removed; 1 remain"
+    assert title(ax) == "2 of 3 resources were removed; 1 remains"
     assert sorted(texts(ax)) == ["1 → 0", "2 → 1"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Iceberg table", "S3 Bucket"]
 
