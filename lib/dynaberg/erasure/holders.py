@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 _THREADS = 8
 # What S3 Tables' jobs may take on top: they run within a day.
 JOB = timedelta(days=1)
-COLUMNS = ["table", "snapshot_id", "committed_at", "is_current", "holding_files", "rows", "expires_at", "gone_at"]
+COLUMNS = [
+    *("table", "snapshot_id", "committed_at", "is_current", "holding_files", "rows"),
+    *("expires_at", "gone_at"),
+]
 
 
 @dataclass(frozen=True)
@@ -183,8 +186,8 @@ def schedule(
         now: Timezone-aware.
 
     Returns:
-        One row per snapshot that holds rows: table, snapshot_id, committed_at, is_current, holding_files, rows,
-        expires_at and gone_at (UTC, at the latest; NaT as long as the settings keep it).
+        One row per snapshot that holds rows: table, snapshot_id, committed_at, is_current, holding_files,
+        rows, expires_at and gone_at (UTC, at the latest; NaT as long as the settings keep it).
     """
     import pandas as pd
 

@@ -27,8 +27,8 @@ class TableMasks:
         Returns:
             One row for each column with such values, and for each table that holds copies of them (its column
             is `(built again)` or `(dropped)`): table, column, values, older_hashes, rows_replaced,
-            files_replaced, snapshots_with_values, expired_after and removed_after (UTC: when the older snapshots that hold
-            them are gone).
+            files_replaced, snapshots_with_values, expired_after and removed_after (UTC: when the older
+            snapshots that hold them are gone).
         """
         return upkeep.preview_remask(*self._place())
 
