@@ -186,8 +186,7 @@ def test_it_says_where_each_difference_arose(make_pipeline: Any) -> None:
     assert found(pipeline.contract) == found(plainly) == left
     report = reconcile(*parts)
     assert (
-        "2 are not in the change log: on their way, or in failures(), or lost; 1 was edited"
-        in report.summary
+        "2 are not in the change log: on their way, or in failures(), or lost; 1 was edited" in report.summary
     )
     repair(*parts, report, confirm="arose")
     assert found(plainly) == [expected[5]]
