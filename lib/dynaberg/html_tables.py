@@ -26,7 +26,7 @@ _DIGITS = 4
 _LONG_WORD = 16
 
 _TABLE = "border-collapse:collapse;border:none;margin:.3em 0;font-size:.95em"
-_CELL = "padding:.25em .7em .25em 0;border:none;vertical-align:top;max-width:36em;overflow-wrap:break-word"
+_CELL = "padding:.25em .7em .25em 0;border:none;vertical-align:top;max-width:42em;overflow-wrap:break-word"
 _HEAD = f"{_CELL};border-bottom:1px solid currentColor;font-weight:600;background:none"
 _LEFT, _RIGHT = "text-align:left;white-space:normal", "text-align:right;white-space:normal"
 _NUMBER = "text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"
