@@ -21,9 +21,12 @@ ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"
 OVERRIDES = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
-    # A notebook that draws only the cells on the screen cannot be looked at as a whole.
-    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    # A picture of the whole notebook needs all of its cells to be drawn, and no blank screen after the last.
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "scrollPastEnd": False},
 }
+PANEL = ".jp-NotebookPanel .jp-WindowedPanel-outer"
+# Chromium draws at most 16,384 pixels.
+TALLEST = 16_000
 READY = """() => {
     const panel = window.jupyterapp?.shell.currentWidget;
     const kernel = panel?.sessionContext?.session?.kernel;
@@ -90,15 +93,42 @@ def wait_for_answer(address: str, process: subprocess.Popen[bytes], seconds: flo
     raise AssertionError(f"JupyterLab did not answer at {address}.")
 
 
-def run_all(page: Any, address: str, name: str) -> list[dict[str, Any]]:
-    """Open a notebook, run all of its cells, save it, and return them."""
+def run_all(page: Any, address: str, name: str) -> tuple[list[dict[str, Any]], float]:
+    """Open a notebook, run all of its cells, save it, and return them and the seconds that they took."""
     page.goto(f"{address}/tree/notebooks/{name}.ipynb?reset")
     page.wait_for_function(READY, timeout=120_000)
+    began = time.perf_counter()
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
     page.wait_for_function(DONE, timeout=600_000)
+    seconds = time.perf_counter() - began
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     cells: list[dict[str, Any]] = page.evaluate(CELLS)
-    return cells
+    return cells, seconds
+
+
+def set_theme(page: Any, theme: str) -> None:
+    """Change to the light or the dark theme."""
+    words = {"theme": f"JupyterLab {theme.title()}"}
+    page.evaluate("words => window.jupyterapp.commands.execute('apputils:change-theme', words)", words)
+    page.wait_for_timeout(300)
+    # JupyterLab covers itself while it loads a theme.
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
+
+
+def shoot(page: Any, picture: Path) -> None:
+    """Take a picture of the whole notebook, in a window as tall as it; several if no window can be."""
+    size = page.viewport_size
+    hidden = page.eval_on_selector(PANEL, "panel => panel.scrollHeight - panel.clientHeight")
+    page.set_viewport_size({**size, "height": min(size["height"] + hidden, TALLEST)})
+    page.wait_for_timeout(300)
+    whole, step = page.eval_on_selector(PANEL, "panel => [panel.scrollHeight, panel.clientHeight]")
+    tops = range(0, whole, step)
+    for number, top in enumerate(tops, start=1):
+        page.eval_on_selector(PANEL, "(panel, top) => { panel.scrollTop = top }", top)
+        page.wait_for_timeout(100)
+        part = picture if len(tops) == 1 else picture.with_stem(f"{picture.stem}_{number}")
+        page.screenshot(path=part)
+    page.set_viewport_size(size)
 
 
 def sideways(page: Any, selector: str) -> list[str]:
@@ -107,5 +137,34 @@ def sideways(page: Any, selector: str) -> list[str]:
         selector,
         """found => found.filter(e => e.scrollWidth > e.clientWidth + 1)
             .map(e => `${e.scrollWidth} > ${e.clientWidth}: ${e.innerText.slice(0, 60)}`)""",
+    )
+    return found
+
+
+def height_of_cells(page: Any) -> float:
+    """How many pixels there are from the top of the first cell to the end of the last."""
+    height: float = page.eval_on_selector_all(
+        ".jp-NotebookPanel .jp-Cell",
+        "cells => cells.at(-1).getBoundingClientRect().bottom - cells[0].getBoundingClientRect().top",
+    )
+    return height
+
+
+def cut_code(page: Any) -> list[str]:
+    """Lines of code that are longer than their cell is wide, and by how many pixels."""
+    found: list[str] = page.eval_on_selector_all(
+        ".jp-NotebookPanel .jp-CodeCell .cm-scroller",
+        """found => found.filter(e => e.scrollWidth > e.clientWidth).flatMap(e => {
+            const over = line => {
+                const range = document.createRange();
+                range.selectNodeContents(line);
+                const padding = parseFloat(getComputedStyle(line).paddingRight);
+                const end = range.getBoundingClientRect().right - e.getBoundingClientRect().left + padding;
+                return Math.ceil(end - e.clientWidth);
+            };
+            return [...e.querySelectorAll('.cm-line')]
+                .filter(line => over(line) > 0)
+                .map(line => `${over(line)} pixels: ${line.textContent}`);
+        })""",
     )
     return found

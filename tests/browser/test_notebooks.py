@@ -10,7 +10,18 @@ from typing import Any
 
 import nbformat
 import pytest
-from tests.browser.lab import ROOT, SHOTS, open_lab, run_all, sideways
+from tests.browser.lab import (
+    ROOT,
+    SHOTS,
+    cut_code,
+    height_of_cells,
+    open_lab,
+    run_all,
+    set_theme,
+    shoot,
+    sideways,
+)
+from tests.browser.pages import faults, height_of
 
 from dynaberg.walk.gallery import write_glossary, write_index, write_page
 from dynaberg.walk.notebooks import Stop, find_notebooks, read_title
@@ -38,18 +49,26 @@ class Seen:
     """What the browser showed of one notebook."""
 
     cells: list[dict[str, Any]]
+    seconds: float
     complaints: list[str] = field(default_factory=list)
     pictures: int = 0
     bars: list[float] = field(default_factory=list)
     wide: dict[str, list[str]] = field(default_factory=dict)
+    cut: list[str] = field(default_factory=list)
+    height: dict[str, float] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def driver() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+        yield started
+
+
+@pytest.fixture(scope="module")
+def chromium(driver: Any) -> Iterator[Any]:
+    browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -58,34 +77,45 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def walked(chromium: Any, folder: Path) -> dict[str, Seen]:
+def walked(driver: Any, folder: Path) -> dict[str, Seen]:
     """Every notebook, run once, and looked at in each theme and width."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
+    clear_shots("lab")
+    # Playwright hides scroll bars, which take width from a notebook.
+    browser = driver.chromium.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox"], ignore_default_args=["--hide-scrollbars"]
+    )
     with open_lab(folder) as address:
-        return {name: look_at(chromium, address, name) for name in NAMES}
+        seen = {name: look_at(browser, address, name) for name in NAMES}
+    browser.close()
+    return seen
 
 
-def look_at(chromium: Any, address: str, name: str) -> Seen:
-    page = chromium.new_page(viewport={"width": LAB_WIDTHS[0], "height": 900})
+def clear_shots(kind: str) -> None:
+    """Remove the pictures of an earlier run, of which there may have been more."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    for picture in SHOTS.glob(f"{kind}_*.png"):
+        picture.unlink()
+
+
+def look_at(browser: Any, address: str, name: str) -> Seen:
+    page = browser.new_page(viewport={"width": LAB_WIDTHS[0], "height": 900})
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-    seen = Seen(run_all(page, address, name), complaints)
+    seen = Seen(*run_all(page, address, name), complaints)
     seen.pictures = page.locator(".jp-RenderedImage img").count()
     seen.bars = page.eval_on_selector_all(
         ".jp-OutputArea .progress-bar", "bars => bars.map(bar => parseFloat(bar.style.width))"
     )
+    seen.cut = cut_code(page)
     for theme in THEMES:
-        words = {"theme": f"JupyterLab {theme.title()}"}
-        page.evaluate("words => window.jupyterapp.commands.execute('apputils:change-theme', words)", words)
+        set_theme(page, theme)
         for width in LAB_WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_timeout(300)
-            # JupyterLab covers itself while it loads a theme.
-            page.wait_for_selector("#jupyterlab-splash", state="detached")
-            wide = sideways(page, PLACES)
-            seen.wide[f"{theme} {width}"] = wide
-            page.screenshot(path=SHOTS / f"lab_{name}_{theme}_{width}.png")
+            seen.wide[f"{theme} {width}"] = sideways(page, PLACES)
+            seen.height[f"{theme}_{width}"] = height_of_cells(page)
+            shoot(page, SHOTS / f"lab_{name}_{theme}_{width}.png")
     page.close()
     return seen
 
@@ -113,14 +143,26 @@ def test_nothing_has_to_be_scrolled_sideways(walked: dict[str, Seen], name: str)
     assert {place: wide for place, wide in walked[name].wide.items() if wide} == {}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_line_of_code_is_cut_off(walked: dict[str, Seen], name: str) -> None:
+    assert walked[name].cut == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_pictures_show_the_whole_notebook(walked: dict[str, Seen], name: str) -> None:
+    for place, height in walked[name].height.items():
+        pictures = list(SHOTS.glob(f"lab_{name}_{place}*.png"))
+        assert sum(map(height_of, pictures)) > height, place
+
+
 @pytest.fixture(scope="module")
 def gallery(walked: dict[str, Seen], folder: Path) -> Path:
     """The gallery of the notebooks as they ran in the browser."""
+    clear_shots("page")
     pages = folder / "gallery"
     order = [(path.stem, read_title(path)) for path in PATHS]
-    stops = [
-        Stop(name, nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4), 1.0) for name in NAMES
-    ]
+    ran = {name: nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4) for name in NAMES}
+    stops = [Stop(name, ran[name], walked[name].seconds) for name in NAMES]
     for stop in stops:
         write_page(stop, pages, order)
     write_glossary(ROOT / "notebooks" / "glossary.md", pages)
@@ -138,7 +180,10 @@ def test_a_page_of_the_gallery_fits_every_screen(gallery: Path, chromium: Any, n
         page.set_viewport_size({"width": width, "height": 900})
         page.goto((gallery / f"{name}.html").as_uri())
         assert sideways(page, "html, body, main") == [], width
-        page.screenshot(path=SHOTS / f"page_{name}_{theme}_{width}.png")
+        assert faults(page) == {}, width
+        picture = SHOTS / f"page_{name}_{theme}_{width}.png"
+        page.screenshot(path=picture, full_page=True)
+        assert height_of(picture) == page.evaluate("() => document.documentElement.scrollHeight")
     assert {address.partition(":")[0] for address in asked} <= {"file", "data"}
     page.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import copy
 import re
-import struct
 from collections.abc import Sequence
 from functools import cache
 from html import escape
@@ -26,8 +25,6 @@ NAME = "Dynaberg: the walk"
 # Their colors are readable on the paper of either theme; a test measures it.
 LIGHT, DARK = "xcode", "github-dark"
 GLOSSARY = "glossary"
-# Height by width; a card's picture has about a third.
-_TALL = 0.6
 
 
 def write_page(stop: Stop, folder: Path, order: Sequence[tuple[str, str]] = ()) -> Path:
@@ -44,7 +41,8 @@ def write_page(stop: Stop, folder: Path, order: Sequence[tuple[str, str]] = ()) 
     folder.mkdir(parents=True, exist_ok=True)
     body, _ = _exporter().from_notebook_node(_readable(stop.notebook))
     page = folder / f"{stop.name}.html"
-    links = _links(stop.name, order)
+    words = f'<a href="{GLOSSARY}.html">Glossary</a>' if f'href="{GLOSSARY}.html' in body else ""
+    links = _links(stop.name, order, words)
     text = f'<main class="page">{_contents(body)}<div class="body">{body}</div></main>'
     page.write_text(_page(stop.title, f"{links}{text}{links}"), encoding="utf-8")
     for name, picture in named_pictures(stop.notebook).items():
@@ -54,7 +52,7 @@ def write_page(stop: Stop, folder: Path, order: Sequence[tuple[str, str]] = ()) 
 
 
 def write_glossary(source: Path, folder: Path) -> Path:
-    """Write the glossary, a Markdown file, as a page; each of its words has an anchor.
+    """Write the glossary, a Markdown file, as a page; it begins with a list of its words, as links.
 
     Args:
         source: The Markdown file.
@@ -67,9 +65,12 @@ def write_glossary(source: Path, folder: Path) -> Path:
 
     body = markdown2html_mistune(source.read_text(encoding="utf-8"))
     body = re.sub(r"<h2[^>]*>(.*?)</h2>", _anchored, body)
+    body = body.replace("<h2", f'<ul class="terms">{_sections(body)}</ul><h2', 1)
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{GLOSSARY}.html"
-    page.write_text(_page("Glossary", f'{_links("")}<main class="words">{body}</main>'), encoding="utf-8")
+    links = _links("", (), '<span aria-current="page">Glossary</span>')
+    text = f'{links}<main class="words">{body}</main>{links}'
+    page.write_text(_page("Glossary", text), encoding="utf-8")
     return page
 
 
@@ -85,11 +86,11 @@ def write_index(stops: Sequence[Stop], folder: Path) -> Path:
     """
     cards = "".join(_card(stop) for stop in stops)
     seconds = sum(stop.seconds for stop in stops)
-    glossary = f' The <a href="{GLOSSARY}.html">glossary</a> explains its words.'
+    glossary = f' The <a href="{GLOSSARY}.html">glossary</a> explains the words.'
     body = (
         f"<h1>{NAME}</h1><p>How the changes of a DynamoDB table come into Iceberg, what an analyst can ask, "
-        f"and what happens when something breaks: {len(stops)} notebooks, run in order in {seconds:.0f} s. "
-        f"Each page is the notebook as it ran."
+        f"and what happens when something breaks: {len(stops)} notebooks, run in order in "
+        f"{seconds:.0f}&nbsp;s. Each page shows one notebook with its results."
         f'{glossary if (folder / f"{GLOSSARY}.html").exists() else ""}</p><div class="cards">{cards}</div>'
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,15 +150,15 @@ def _page(title: str, body: str) -> str:
     )
 
 
-def _links(name: str, order: Sequence[tuple[str, str]] = ()) -> str:
-    """The way to the page before, to all of them, and to the page after."""
+def _links(name: str, order: Sequence[tuple[str, str]], words: str) -> str:
+    """The way to the page before, to all of them, to the words, and to the page after."""
     names = [known for known, _ in order]
     place = names.index(name) if name in names else None
     before = order[place - 1] if place else None
     after = order[place + 1] if place is not None and place + 1 < len(order) else None
     parts = [
         f'<a rel="prev" href="{before[0]}.html">← {escape(before[1])}</a>' if before else "<span></span>",
-        f'<a href="index.html">{NAME}</a>',
+        f'<span class="all"><a href="index.html">Contents</a>{words}</span>',
         f'<a rel="next" href="{after[0]}.html">{escape(after[1])} →</a>' if after else "<span></span>",
     ]
     return f"<nav>{''.join(parts)}</nav>"
@@ -165,14 +166,19 @@ def _links(name: str, order: Sequence[tuple[str, str]] = ()) -> str:
 
 def _contents(body: str) -> str:
     """The page's headings as links: beside the page where there is room, else in a box to open."""
-    headings = re.findall(r'<h2 id="([^"]+)">(.*?)(?:<a class="anchor-link"|</h2>)', body, re.DOTALL)
-    if not headings:
+    lines = _sections(body)
+    if not lines:
         return ""
-    lines = "".join(f'<li><a href="#{anchor}">{text.strip()}</a></li>' for anchor, text in headings)
     return (
         f"<aside><strong>On this page</strong><ul>{lines}</ul></aside>"
         f'<details class="contents"><summary>On this page</summary><ul>{lines}</ul></details>'
     )
+
+
+def _sections(body: str) -> str:
+    """A line for each heading, which leads to it."""
+    headings = re.findall(r'<h2 id="([^"]+)">(.*?)(?:<a class="anchor-link"|</h2>)', body, re.DOTALL)
+    return "".join(f'<li><a href="#{anchor}">{text.strip()}</a></li>' for anchor, text in headings)
 
 
 def _anchored(heading: re.Match[str]) -> str:
@@ -184,22 +190,15 @@ def _card(stop: Stop) -> str:
     covers = [cell for cell in stop.notebook.cells if COVER in cell.metadata.get("tags", ())]
     pictures = [picture for cell in (*covers, *stop.notebook.cells) for picture in _pictures(cell)]
     data, alt = pictures[0] if pictures else ("", "")
-    shape = ' class="tall"' if data and _is_tall(data) else ""
-    image = f'<img{shape} alt="{escape(alt)}" src="data:{PICTURE};base64,{data}">' if data else ""
+    image = f'<img alt="{escape(alt)}" src="data:{PICTURE};base64,{data}">' if data else ""
     questions = re.findall(r"[^.?!]+\?", stop.notebook.cells[0].source.partition("\n")[2])
     question = questions[0].strip() if questions else ""
     reached = stop.failure.splitlines()[0] if stop.failure else stop.headline
     return (
         f'<a class="card" href="{stop.name}.html">{image}<div><h2>{escape(stop.title)}</h2>'
         f"<p>{escape(question)}</p>"
-        f'<p class="reached">{escape(reached)} ({stop.seconds:.0f}&nbsp;s)</p></div></a>'
+        f'<p class="reached">{escape(reached)} (ran&nbsp;in&nbsp;{stop.seconds:.0f}&nbsp;s)</p></div></a>'
     )
-
-
-def _is_tall(data: str) -> bool:
-    """Whether a PNG would be too small to read beside the words of a card; then its upper part is shown."""
-    width, height = struct.unpack(">II", base64.b64decode(data)[16:24])
-    return bool(height > _TALL * width)
 
 
 def _pictures(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:

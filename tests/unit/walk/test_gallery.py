@@ -2,7 +2,6 @@
 
 import base64
 import re
-import struct
 from pathlib import Path
 
 import nbformat
@@ -16,14 +15,7 @@ from dynaberg.walk.notebooks import Stop
 
 ORDER = [("01_first", "1. First"), ("02_more", "2. More & <more>"), ("03_last", "3. Last")]
 CSS = Path(gallery.__file__).with_name("gallery.css").read_text(encoding="utf-8")
-
-
-def of_size(width: int, height: int) -> str:
-    """The beginning of a PNG, which says how large it is."""
-    return base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height)).decode()
-
-
-FIRST, SECOND = of_size(800, 350), of_size(800, 351)
+FIRST, SECOND = (base64.b64encode(picture).decode() for picture in (b"first", b"second"))
 
 
 def figure(picture: str, alt: str, *tags: str) -> nbformat.NotebookNode:
@@ -44,7 +36,7 @@ def test_each_page_leads_to_the_one_before_the_one_after_and_all(tmp_path):
     text = written(tmp_path, stop())
     assert text.count('<a rel="prev" href="01_first.html">← 1. First</a>') == 2, "above and below"
     assert text.count('<a rel="next" href="03_last.html">3. Last →</a>') == 2
-    assert text.count('<a href="index.html">') == 2
+    assert text.count('<a href="index.html">Contents</a>') == 2
     assert 'rel="prev"' not in written(tmp_path, stop("01_first"))
     assert 'rel="next"' not in written(tmp_path, stop("03_last"))
     assert "2. More &amp; &lt;more&gt; →" in written(tmp_path, stop("01_first"))
@@ -68,16 +60,36 @@ def test_links_between_notebooks_lead_to_pages_and_others_to_the_repository(tmp_
     assert 'href="https://github.com/dynaberg/dynaberg/blob/main/data/README.md"' in text
 
 
-def test_the_glossary_is_a_page_whose_words_can_be_linked(tmp_path):
+@pytest.fixture
+def glossary(tmp_path) -> str:
     source = tmp_path / "glossary.md"
     source.write_text("# Glossary\n\n## change log\n\nAll of it. See [item](#item).\n\n## item\n\nOne.\n")
-    text = write_glossary(source, tmp_path / "pages").read_text(encoding="utf-8")
+    return write_glossary(source, tmp_path / "pages").read_text(encoding="utf-8")
+
+
+def test_a_page_whose_words_the_glossary_explains_leads_to_it(tmp_path):
+    way = '<a href="glossary.html">Glossary</a></span>'
+    assert written(tmp_path, stop("02_more", new_markdown_cell("[item](glossary.md#item)"))).count(way) == 2
+    assert "glossary" not in written(tmp_path, stop()).partition("<body>")[2]
+
+
+def test_the_glossary_is_a_page_whose_words_can_be_linked(glossary):
+    text = glossary
     assert re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', text) == [
         ("change-log", "change log"),
         ("item", "item"),
     ]
-    assert 'href="#item"' in text
-    assert 'href="index.html"' in text
+    assert 'See <a href="#item">' in text
+
+
+def test_the_glossary_begins_with_all_of_its_words_and_leads_to_the_contents(glossary):
+    before, _, after = glossary.partition("<h2")
+    assert re.findall(r'<li><a href="#([^"]+)">(.*?)</a></li>', before) == [
+        ("change-log", "change log"),
+        ("item", "item"),
+    ]
+    way = '<a href="index.html">Contents</a><span aria-current="page">Glossary</span>'
+    assert (before.count(way), after.count(way)) == (1, 1)
 
 
 def test_the_index_shows_the_chosen_picture_in_words_too_and_leads_to_the_glossary(tmp_path):
@@ -90,11 +102,16 @@ def test_the_index_shows_the_chosen_picture_in_words_too_and_leads_to_the_glossa
     assert 'href="glossary.html"' in write_index([page], tmp_path).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("height", "tall"), [(350, False), (480, False), (481, True), (800, True)])
-def test_the_index_shows_the_upper_part_of_a_tall_picture(tmp_path, height, tall):
-    page = stop("02_more", figure(of_size(800, height), "all columns", "cover"))
-    text = write_index([page], tmp_path).read_text(encoding="utf-8")
-    assert ('<img class="tall" alt="all columns"' in text) is tall
+def test_no_picture_is_cropped():
+    assert "object-fit: contain" in CSS
+    assert "object-fit: cover" not in CSS
+
+
+def test_the_index_says_how_long_each_notebook_ran_and_all_of_them(tmp_path):
+    ran = [Stop(name, stop().notebook, seconds) for name, seconds in (("01_first", 12.4), ("02_more", 30.0))]
+    text = write_index(ran, tmp_path).read_text(encoding="utf-8").replace("&nbsp;", " ")
+    assert "2 notebooks, run in order in 42 s." in text
+    assert re.findall(r"\(ran in \d+ s\)", text) == ["(ran in 12 s)", "(ran in 30 s)"]
 
 
 def test_it_needs_nothing_but_itself(tmp_path):
@@ -129,7 +146,7 @@ def contrast(one: str, other: str) -> float:
 def test_text_links_and_code_can_be_read_in_both_themes(theme):
     page, code = THEMES[theme]
     for ink in ("ink", "soft", "link"):
-        for paper in ("back", "paper", "ask"):
+        for paper in ("back", "paper", "ask", "tint"):
             assert contrast(page[ink], page[paper]) >= 4.5, (ink, paper)
     style = get_style_by_name(code)
     unseen = ("Token.Generic", "Token.Text.Whitespace")
@@ -138,15 +155,20 @@ def test_text_links_and_code_can_be_read_in_both_themes(theme):
     assert {name: ink for name, ink in weak.items() if contrast(ink, page["paper"]) < 4.5} == {}
 
 
-def test_the_style_names_only_what_pages_have(tmp_path):
+@pytest.mark.parametrize("theme", THEMES)
+def test_code_in_a_sentence_and_more_to_scroll_to_can_be_seen(theme):
+    """Without a tint, the padding of code reads as a space before the comma that follows."""
+    page, _ = THEMES[theme]
+    assert re.search(r"p code, .*var\(--tint\)", CSS)
+    assert contrast(page["tint"], page["back"]) >= 1.15
+    assert contrast(page["shade"], page["back"]) >= 1.5
+
+
+def test_the_style_names_only_what_pages_have(tmp_path, glossary):
     """A class that the exporter no longer writes would silently lose its style."""
-    text = written(
-        tmp_path, stop("02_more", figure(FIRST, "one"), new_markdown_cell("## Who?\n\n| a |\n|---|\n| b |"))
-    )
-    source = tmp_path / "glossary.md"
-    source.write_text("# Glossary\n\n## item\n\nOne.\n")
-    text += write_glossary(source, tmp_path).read_text(encoding="utf-8")
-    tall = stop("02_more", figure(of_size(800, 800), "one"))
-    text += write_index([tall], tmp_path).read_text(encoding="utf-8")
+    shown = new_code_cell("rows", outputs=[new_output("display_data", data={"text/html": "<table></table>"})])
+    prose = new_markdown_cell("## Who?\n\n| a |\n|---|\n| b |")
+    text = written(tmp_path, stop("02_more", figure(FIRST, "one"), shown, prose)) + glossary
+    text += write_index([stop("02_more", figure(FIRST, "one"))], tmp_path).read_text(encoding="utf-8")
     written_classes = {name for names in re.findall(r'class="([^"]+)"', text) for name in names.split()}
     assert set(re.findall(r"\.([a-z][\w-]+)(?=[ ,:{])", re.sub(r"\{[^{}]*\}", "{}", CSS))) <= written_classes

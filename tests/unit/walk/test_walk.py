@@ -77,7 +77,7 @@ def test_the_walk_writes_pages_and_stops_at_a_failure(project, capsys):
     assert walk(Settings(root=project), html=html) == 1
     told = capsys.readouterr().out
     assert re.search(r"01_first +\d+\.\d s\n", told)
-    assert (html / "01_first.html").read_text(encoding="utf-8").count("local") == 1
+    assert (html / "01_first.html").read_text(encoding="utf-8").count("<pre>local\n") == 1
     assert "cell 3 failed" in told
     assert "1 / 0  # breaks" in told
     assert "ZeroDivisionError: division by zero" in told
