@@ -47,13 +47,15 @@ def approx_distinct_shape(node: exp.Anonymous) -> Node:
     grouped = select is not None and select.args.get("group")
     if grouped or isinstance(node.parent, (exp.Filter, exp.Window)):
         return call("count", exp.Distinct(expressions=[value]))
-    return call("trino_distinct", bits_set("trino_bucket", value), bits_set("trino_sampled_bucket", value))
+    present = exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null()))
+    return call("trino_distinct", bits_set(value, present), bits_set(value, call("trino_is_sampled", value)))
 
 
-def bits_set(bucket: str, value: Node) -> Node:
-    """How many of 65,536 bits the values set."""
+def bits_set(value: Node, taken: Node) -> Node:
+    """How many of 65,536 bits the values that are taken set."""
     ends = exp.Literal.number(0), exp.Literal.number(65_535)
-    return call("bit_count", call("bitstring_agg", call(bucket, value.copy()), *ends))
+    bits = call("bitstring_agg", call("trino_bucket", value.copy()), *ends)
+    return call("bit_count", exp.Filter(this=bits, expression=exp.Where(this=taken)))
 
 
 def approx_percentile_shape(node: exp.Anonymous) -> Node:
