@@ -66,7 +66,7 @@ def table(frame: pd.DataFrame, *, note: str = "") -> str:
     columns = [_Column(frame.iloc[:, place], name) for place, name in enumerate(frame.columns)]
     head = "".join(f'<th scope="col" style="{_HEAD};{_LEFT}">{_head(name)}</th>' for name in index)
     head += "".join(column.head() for column in columns)
-    shown = frame.index[:ROWS_SHOWN]
+    shown = frame.index[: _rows_shown(len(frame))]
     rows = "".join(
         f'<tr style="background:none">{_index_cells(key, index)}{"".join(c.cell(n) for c in columns)}</tr>'
         for n, key in enumerate(shown)
@@ -139,8 +139,20 @@ def _writing(name: str, known: list[Any]) -> tuple[Show, bool, str]:
         return str if whole else "{:.0f}".format, True, ""
     if whole:
         return "{:,}".format, True, ""
-    decimals = min(_decimals(known), 3) if name.endswith("seconds") else _decimals(known)
-    return f"{{:,.{decimals}f}}".format, True, ""
+    if name.endswith("seconds"):
+        return f"{{:,.{min(_decimals(known), 3)}f}}".format, True, ""
+    fixed = f"{{:,.{_decimals(known)}f}}".format
+    is_hidden = any(value and not fixed(value).strip("-0.") for value in known)
+    return _significant if is_hidden else fixed, True, ""
+
+
+def _significant(value: Any) -> str:
+    """A number with three digits that count, in a column in which others are a thousand times as large."""
+    if not value or not math.isfinite(value):
+        return f"{value:,.0f}"
+    decimals = max(2 - math.floor(math.log10(abs(value))), 0)
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def _decimals(known: list[Any]) -> int:
@@ -204,12 +216,15 @@ def _total(columns: list[_Column], index: int, rows: int) -> str:
     return f'<tr style="background:none">{"".join(cells + sums)}</tr>'
 
 
+def _rows_shown(rows: int) -> int:
+    """How many rows are drawn; where one is left over, it needs no more room than the words that say so."""
+    return rows if rows <= ROWS_SHOWN + 1 else ROWS_SHOWN
+
+
 def _foot(rows: int, note: str) -> str:
-    words = []
-    if rows > ROWS_SHOWN:
-        words.append(
-            f"The first {ROWS_SHOWN} of {rows:,} rows; {rows - ROWS_SHOWN:,} more are in the DataFrame."
-        )
+    words, shown = [], _rows_shown(rows)
+    if rows > shown:
+        words.append(f"The first {shown} of {rows:,} rows; {rows - shown:,} more are in the DataFrame.")
     if rows == 0:
         words.append("No rows.")
     words += [note] if note else []

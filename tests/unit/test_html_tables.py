@@ -41,7 +41,10 @@ def column(name: str, *values: object) -> list[str]:
         ("seconds", [0.081, None], ["0.081", NOTHING]),
         ("p50_seconds", [0.000012, 0.0], ["0.000", "0.000"]),
         ("usd", [0.000012, 0.0], ["0.0000120", "0.0000000"]),
-        ("mean", [351536.49, 0.5], ["351,536", "0"]),
+        ("mean", [351536.49, 0.5], ["351,536", "0.5"]),
+        ("unit_price_usd", [Decimal("0.0000006250"), Decimal("3.00"), 0], ["0.000000625", "3", "0"]),
+        ("quantity", [Decimal(16_401), Decimal("0.03530"), 0.0], ["16,401", "0.0353", "0"]),
+        ("nulls_after", [0.000206, 0.9], ["0.000206", "0.9"]),
         ("runtime", [0.0, 0.0], ["0", "0"]),
         ("amount", [Decimal("351536.49"), Decimal("1.20")], ["351,536.49", "1.20"]),
         ("amount", [Decimal("1.5"), Decimal("20.25")], ["1.50", "20.25"]),
@@ -100,7 +103,10 @@ def test_what_is_left_out_is_said() -> None:
     assert "The first 15 of 1,000 rows; 985 more are in the DataFrame." in table(
         pd.DataFrame({"n": range(1000)})
     )
-    assert "more are" not in table(pd.DataFrame({"n": range(ROWS_SHOWN)}))
+    for rows in (ROWS_SHOWN, ROWS_SHOWN + 1):
+        drawn = table(pd.DataFrame({"n": range(rows)}))
+        assert "more are" not in drawn
+        assert drawn.count("<tr") == 1 + rows
     assert "No rows." in table(pd.DataFrame({"n": []}))
     assert "No columns." in table(pd.DataFrame())
 

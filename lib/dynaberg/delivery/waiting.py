@@ -55,7 +55,8 @@ def wait_for_delivery(
         progress: Whether a progress bar is shown.
 
     Returns:
-        One row: table, changes, snapshots (of the change log), snapshot_id, seconds.
+        One row: table, changes, snapshots (of the change log; those since `since`, if it is given),
+        snapshot_id, seconds.
 
     Raises:
         NotReadyError: The deadline passed; the message says how many are missing and what Firehose's log
@@ -79,7 +80,7 @@ def wait_for_delivery(
         wanted, count = _count_by_id(session, settings, contract)
     else:
         wanted, count = expected, _count_since(session, settings, contract, _checked(since))
-    with tqdm(total=wanted, desc="Delivered", unit="change", disable=not progress) as bar:
+    with tqdm(total=wanted, desc="In the change log", unit="change", disable=not progress) as bar:
         log = _wait(load_log, wanted, count, begun + timeout, bar)
     if log is None:
         raise _missing(session, settings, contract, wanted - count(), wanted, timeout)
@@ -87,7 +88,9 @@ def wait_for_delivery(
     row = {
         "table": contract.log_name,
         "changes": wanted,
-        "snapshots": len(log.snapshots()),
+        "snapshots": sum(
+            since is None or s.timestamp_ms >= since.timestamp() * 1000 for s in log.snapshots()
+        ),
         "snapshot_id": snapshot.snapshot_id if snapshot else None,
         "seconds": round(time.monotonic() - begun, 3),
     }

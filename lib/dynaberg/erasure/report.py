@@ -22,8 +22,8 @@ class ForgetReport:
 
     Attributes:
         df: One row per place: place, kind, found (rows, changes, messages, objects or snapshots), removed,
-            left, until (UTC: when what is left is gone at the latest; NaT if nothing is left, or if no
-            setting removes it), note.
+            left (NA in places that nobody can look at), until (UTC: when what is left is gone at the latest;
+            NaT if nothing is left, or if no setting removes it), note.
         snapshots: One row per snapshot whose files still hold rows: table, snapshot_id, committed_at,
             is_current, holding_files, rows, expires_at, gone_at (UTC, at the latest).
         items: How many keys were looked for.
@@ -60,15 +60,24 @@ class ForgetReport:
         verb = "Found" if self.forgotten_at is None else "Forgotten"
         items = f"{self.items:,} item{'' if self.items == 1 else 's'}"
         places = self.df[self.df["left"] > 0]["place"].tolist()
-        if self.forgotten_at is None and not self.df["found"].any():
-            return f"Looked for {items}: no place that was looked at holds any."
+        if self.forgotten_at is None and not self.df["found"].sum():
+            return f"Looked for {items}: no place that was looked at holds any.{self._unseen}"
         if not places:
-            return f"{verb}: {items}. No place that was looked at holds them."
+            return f"{verb}: {items}. No place that was looked at holds them.{self._unseen}"
         until = self.gone_at
         when = (
             f"until {until:%Y-%m-%d %H:%M} UTC at the latest" if until else "and no setting removes all of it"
         )
-        return f"{verb}: {items}. {len(places)} places hold them: {', '.join(places)}; {when}."
+        return f"{verb}: {items}. {len(places)} places hold them: {', '.join(places)}; {when}.{self._unseen}"
+
+    @property
+    def _unseen(self) -> str:
+        """The places that nobody can look at, and until when they may hold something."""
+        rows = self.df[self.df["left"].isna()]
+        if rows.empty:
+            return ""
+        until = rows["until"].dt.strftime(" until %Y-%m-%d").fillna("")
+        return f" Not looked at: {', '.join(rows['place'] + until)}."
 
     def __repr__(self) -> str:
         return f"ForgetReport({self.summary})"

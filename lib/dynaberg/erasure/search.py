@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dynaberg import catalog, curated
 from dynaberg.delivery import failed_records
 from dynaberg.erasure.holders import JOB, Held, find_all, find_rows, schedule
-from dynaberg.erasure.places import CURATED, OTHER, STAGED, Place, places
+from dynaberg.erasure.places import CURATED, CURRENT, OTHER, STAGED, Place, places
 from dynaberg.erasure.report import COLUMNS, ForgetReport
 from dynaberg.erasure.stores import (
     ERROR_BUCKET,
@@ -42,8 +42,12 @@ if TYPE_CHECKING:
 _HISTORY = timedelta(days=45)
 # The local AWS keeps its state aside once an hour at least, each time in one of two places.
 _ASIDE = timedelta(hours=2)
-_REBUILT = "built again as a whole"
-_NOTES = {OTHER: "not of this project: remove it there", STAGED: "dropped"}
+_NOTES = {
+    CURATED: "built again as a whole",
+    CURRENT: "rows that delete files hide count, too, until their files are written again",
+    OTHER: "not of this project: remove it there",
+    STAGED: "dropped",
+}
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,7 @@ class Search:
         rows += [self._store_row(name, found, left) for name in found.stores]
         rows += [*self._unseen(now), *self._kept_aside(rows, now)]
         frame = pd.DataFrame(rows, columns=COLUMNS).astype(
-            dict.fromkeys(("found", "removed", "left"), "int64")
+            dict.fromkeys(("found", "removed", "left"), "Int64")
         )
         frame["until"] = pd.to_datetime(frame["until"], utc=True)
         return ForgetReport(
@@ -255,9 +259,7 @@ class Search:
         """A row for the table as it is, and one for its older snapshots if they hold something."""
         before = found.tables[place.name].current_rows
         here = left.tables.get(place.name, Held())
-        note = self._failed.get(place.name) or (
-            _REBUILT if place.kind == CURATED else _NOTES.get(place.kind, "")
-        )
+        note = self._failed.get(place.name) or _NOTES.get(place.kind, "")
         rows = [(place.name, place.kind, before, before - here.current_rows, here.current_rows, None, note)]
         older = snapshots[(snapshots["table"] == place.name) & ~snapshots["is_current"].astype(bool)]
         if len(older):
@@ -281,11 +283,11 @@ class Search:
         swept = now + timedelta(days=days["unreferenced_days"] + days["noncurrent_days"]) + 2 * JOB
         return [
             (
-                *("files without a snapshot", "not looked at", 0, 0, 0, swept),
+                *("files without a snapshot", "not looked at", None, None, None, swept),
                 "what interrupted writers left; S3 Tables lists no files, and removes these",
             ),
             (
-                *("Athena's history", "not looked at", 0, 0, 0, now + _HISTORY),
+                *("Athena's history", "not looked at", None, None, None, now + _HISTORY),
                 "a key that was written in a query, or passed to one; Athena keeps statements for 45 days",
             ),
         ]
@@ -297,7 +299,7 @@ class Search:
         left = [until for *_, count, until, _ in rows if count]
         gone = None if None in left else max([now, *left]) + _ASIDE
         note = "journals and checkpoints hold what is removed for up to two hours, while it runs"
-        return [("the local AWS's own files", "not looked at", 0, 0, 0, gone, note)]
+        return [("the local AWS's own files", "not looked at", None, None, None, gone, note)]
 
     def _load(self, name: str) -> Table:
         return catalog.load_table(self._iceberg, self._settings, name)

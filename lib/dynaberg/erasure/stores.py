@@ -211,7 +211,7 @@ def clean_results(session: boto3.Session, settings: Settings, until: datetime, *
     if removing:
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(lambda key: s3.delete_object(Bucket=bucket, Key=key), keys))
-    return Found(len(keys), "all results up to then, because any may hold it" if keys else "")
+    return Found(len(keys), "all results from before this call, because any may hold them" if keys else "")
 
 
 def find_copies(session: boto3.Session, settings: Settings, wanted: Wanted) -> Found:

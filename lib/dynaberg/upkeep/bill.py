@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     """Estimate what the deployment has cost since its foundation was created; locally, what AWS would bill.
 
-    It counts the hours, the changes in the change log and the queries of the workgroup. AWS's own bill comes
+    It counts the hours, the changes in the change log, the commits to the tables and the queries of the
+    workgroup. AWS's own bill comes
     a day later and is the one that counts.
 
     Args:
@@ -37,12 +38,13 @@ def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     name = deploy.stack_name(settings, "foundation")
     (stack,) = aws.client(session, "cloudformation").describe_stacks(StackName=name)["Stacks"]
     standing = datetime.now(UTC) - stack["CreationTime"].astimezone(UTC)
-    changes = _changes(session, settings)
+    changes, commits = _changes_and_commits(session, settings)
     workload = cost.Workload(
         changes=Decimal(changes),
         hours=Decimal(int(standing.total_seconds())) / 3600,
         live_items=changes,
         buffer_seconds=_buffer_seconds(session, settings),
+        commits=commits,
         queries=_queries(session, settings),
         writes=True,
         raw_parquet=bool(deploy.parquet_outputs(session, settings)),
@@ -50,15 +52,17 @@ def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     return cost.estimate(settings.stream_type, workload)
 
 
-def _changes(session: boto3.Session, settings: Settings) -> int:
-    """Rows of the change logs of the project; 0 if there are none yet."""
+def _changes_and_commits(session: boto3.Session, settings: Settings) -> tuple[int, int]:
+    """Rows of the project's change logs, and how often data were committed to any of its tables."""
     opened = catalog.open_catalog(session, settings)
-    wanted = {settings.log_name, *(contract.log_name for contract in project_contracts(settings))}
-    rows = 0
-    for name in wanted.intersection(catalog.table_names(opened, settings)):
+    logs = {settings.log_name, *(contract.log_name for contract in project_contracts(settings))}
+    rows = commits = 0
+    for name in catalog.table_names(opened, settings):
         snapshot = catalog.load_table(opened, settings, name).current_snapshot()
-        rows += int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
-    return rows
+        commits += (snapshot.sequence_number or 0) if snapshot else 0
+        if name in logs and snapshot and snapshot.summary:
+            rows += int(snapshot.summary["total-records"] or 0)
+    return rows, commits
 
 
 def _queries(session: boto3.Session, settings: Settings) -> int:

@@ -41,6 +41,8 @@ class Workload:
         item_bytes: Size of an item, as DynamoDB counts it.
         live_items: Items in the source table.
         buffer_seconds: How long Firehose gathers rows before it commits.
+        commits: Commits to the Iceberg tables; None assumes one for each interval with changes, and for each
+            refresh.
         refreshes: Merges into the current table.
         runs: Runs of the schedule, whether or not there is something to merge; their MERGEs are `refreshes`.
         queries: Further Athena queries.
@@ -55,6 +57,7 @@ class Workload:
     item_bytes: int = 1_000
     live_items: int = 100_000
     buffer_seconds: int = 60
+    commits: int | None = None
     refreshes: Decimal = Decimal(0)
     runs: Decimal = Decimal(0)
     queries: int = 0
@@ -275,10 +278,11 @@ def _storage(w: Workload, *, history: bool) -> Iterator[Line]:
     """Storage at the end of the period, for its change log and the current table; and their maintenance."""
     log_bytes = _log_bytes(w) if history else Decimal(0)
     seconds = max(w.buffer_seconds, 1) if history else 3600 / assumed("zero_etl_refreshes_per_hour")
-    commits = min(w.changes, w.hours * 3600 / seconds) + w.refreshes
+    assumed_commits = min(w.changes, w.hours * 3600 / seconds) + w.refreshes
+    commits = assumed_commits if w.commits is None else Decimal(w.commits)
     per_day = commits / max(w.hours / 24, Decimal(1))
     yield "s3tables-storage", "tables", (log_bytes + _current_bytes(w)) / GB * w.months
-    yield "s3tables-put", "commits", commits * assumed("puts_per_commit")
+    yield "s3tables-put", "PUT requests of commits", commits * assumed("puts_per_commit")
     yield "s3tables-monitoring", "objects that a day leaves", per_day * assumed("puts_per_commit") * w.months
     yield "s3tables-compaction-objects", "files compacted", commits
     yield "s3tables-compaction-bytes", "bytes compacted", (log_bytes or _current_bytes(w)) / GB
