@@ -39,7 +39,7 @@ def profile_columns(
 
     Rows, nulls, min, max, mean and the most frequent values are exact. Approximate values say so in their
     names: on Athena, distinct counts have a standard error of 2.3 %, and quantiles and histograms come from a
-    sketch. The local AWS uses another sketch, whose distinct counts can be less accurate.
+    sketch.
     Source: Trino documentation, "Aggregate functions". Where `top` is given, every value was counted, and the
     distinct count is exact, too; so is the histogram of a column of whole numbers or dates with at most 400
     different values.

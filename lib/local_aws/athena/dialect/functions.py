@@ -164,7 +164,7 @@ AGGREGATES = [
     row("arbitrary", "any that is not NULL", "any_value"), row("any_value", "any that is not NULL", "any_value"),
     row("max_by", "x of the greatest y", "arg_max_null"), row("min_by", "x of the least y", "arg_min_null"),
     row("array_agg", "NULLs too", "list"),
-    row("approx_distinct", "exact here in groups, else with a standard error of 2 %", "AGG(count(DISTINCT {0}))"),
+    row("approx_distinct", "exact here in groups, else within 2 % up to 20 million", "AGG(count(DISTINCT {0}))"),
     row("approx_percentile", "", "approx_quantile"),
     row("geometric_mean", "", "geomean"),
     row("histogram", "how often each value comes", "histogram"),

@@ -35,11 +35,8 @@ MACROS = [
     row("most_frequent", "the n entries of a map of counts that have the highest", """(m, n) := map_from_entries(
         list_transform(list_slice(list_reverse_sort(list_transform(map_entries(m), lambda e: {'c': e.value, 'k': e.key})),
         1, n), lambda e: {'key': e.k, 'value': CAST(e.c AS BIGINT)}))"""),
-    row("bucket", "of a value, one of 65,536", "(x) := CAST(hash(x) & 65535 AS USMALLINT)"),
-    row("is_sampled", "one value in 64", "(x) := hash(x) >> 58 = 0 AND x IS NOT NULL"),
-    row("in_buckets", "how many values there are, by how many buckets have one", "(n) := CAST(round(-65536 * ln(1 - least(coalesce(n, 0), 65535) / 65536)) AS BIGINT)"),
-    row("distinct", "sampled where nearly all buckets have a value", """(buckets, sampled) := CASE
-        WHEN buckets > 60000 THEN 64 * trino_in_buckets(sampled) ELSE trino_in_buckets(buckets) END"""),
+    row("bucket", "of a value, one of 2 ** 21", "(x) := CASE WHEN x IS NOT NULL THEN CAST(hash(x) & 2097151 AS UINTEGER) END"),
+    row("distinct", "how many values there are, by how many buckets have one", "(n) := CAST(round(-2097152 * ln(1 - least(coalesce(n, 0), 2097151) / 2097152)) AS BIGINT)"),
     row("interval_text", "year to month, or day to second", """(x) := CASE
         WHEN datepart('year', x) <> 0 OR datepart('month', x) <> 0
         THEN CAST(datepart('year', x) * 12 + datepart('month', x) AS BIGINT) // 12 || '-'

@@ -12,6 +12,7 @@ from local_aws.athena.dialect.errors import QueryError
 from local_aws.athena.dialect.formats import format_call, offset_minutes
 
 Node = exp.Expr
+BUCKETS = 2**21
 
 
 def null_if_any_is(node: exp.Anonymous) -> Node:
@@ -39,7 +40,7 @@ def concat_shape(node: exp.Anonymous) -> Node:
 
 
 def approx_distinct_shape(node: exp.Anonymous) -> Node:
-    """Exact in groups; over all rows from bitmaps of hashes, since an exact count keeps every value.
+    """Exact in groups; over all rows from a bitmap of hashes, since an exact count keeps every value.
 
     DuckDB's own estimate is off by a fifth for five values.
     """
@@ -47,15 +48,9 @@ def approx_distinct_shape(node: exp.Anonymous) -> Node:
     grouped = select is not None and select.args.get("group")
     if grouped or isinstance(node.parent, (exp.Filter, exp.Window)):
         return call("count", exp.Distinct(expressions=[value]))
-    present = exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null()))
-    return call("trino_distinct", bits_set(value, present), bits_set(value, call("trino_is_sampled", value)))
-
-
-def bits_set(value: Node, taken: Node) -> Node:
-    """How many of 65,536 bits the values that are taken set."""
-    ends = exp.Literal.number(0), exp.Literal.number(65_535)
-    bits = call("bitstring_agg", call("trino_bucket", value.copy()), *ends)
-    return call("bit_count", exp.Filter(this=bits, expression=exp.Where(this=taken)))
+    ends = exp.Literal.number(0), exp.Literal.number(BUCKETS - 1)
+    bits = call("bitstring_agg", call("trino_bucket", value), *ends)
+    return call("trino_distinct", call("bit_count", bits))
 
 
 def approx_percentile_shape(node: exp.Anonymous) -> Node:
