@@ -81,7 +81,14 @@ def plot_profile(profile: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     fit_words(ax, least=10)
     ax.grid(visible=False)
     words = f"approximate number of different values in {counted(int(rows), 'row')} (log scale)"
-    return finish(ax, _profile_title(known), x=words, y="", counts="x", notes=[rest, note])
+    return finish(
+        ax,
+        _profile_title(known),
+        x=words,
+        y="",
+        counts="x",
+        notes=[rest, note.replace("approx_distinct", "a count")],
+    )
 
 
 def _table_rows(lines: pd.DataFrame) -> float:
@@ -95,7 +102,8 @@ def _profile_title(lines: pd.DataFrame) -> str:
     rows, distinct = _table_rows(lines), lines["approx_distinct"]
     if rows <= _FEW:
         return f"With {counted(int(rows), 'row')}, no column can have many values"
-    few, whole = int((distinct <= _FEW).sum()), int((distinct > 0.95 * lines["rows"]).sum())
+    filled = lines["rows"] - lines["nulls"]
+    few, whole = int((distinct <= _FEW).sum()), int(((filled > _FEW) & (distinct > 0.95 * filled)).sum())
     title = (
         f"{few:,} of {counted(len(lines), 'column')} {'holds' if few == 1 else 'hold'} at most {_FEW} values"
     )
@@ -212,7 +220,7 @@ def _files_title(lines: pd.DataFrame) -> str:
     small, deletes = int((sizes < GOOD_FILE).sum()), int((lines["content"] != "data").sum())
     if len(lines) == 1:
         side = "smaller than" if small else "at least"
-        return f"The only file has {_in_bytes(sizes[0])}, {side} {target}" + ("; it holds deletes" * deletes)
+        return f"The only file is {_in_bytes(sizes[0])}, {side} {target}" + ("; it holds deletes" * deletes)
     if not small:
         title = f"All of {counted(len(sizes), 'file')} have at least {target}"
     else:

@@ -152,7 +152,7 @@ def plot_diff(changes: pd.DataFrame, *, rows_before: int, ax: Axes | None = None
         ("added", rows_before, added, f"+{added:,}", CHANGES["added"]),
         ("removed", after, removed, f"-{removed:,}", CHANGES["removed"]),
         ("after", 0, after, f"{after:,}", plain),
-        ("of these changed", 0, changed, f"{changed:,}", CHANGES["changed"]),
+        ("of these, changed", 0, changed, f"{changed:,}", CHANGES["changed"]),
     )
     for place, (_, bottom, height, words, (color, hatch)) in enumerate(bars):
         ax.bar(place, height, 0.6, bottom, color=color, hatch=hatch, edgecolor="white")

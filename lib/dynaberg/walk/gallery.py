@@ -88,7 +88,7 @@ def write_index(stops: Sequence[Stop], folder: Path) -> Path:
     seconds = sum(stop.seconds for stop in stops)
     glossary = f' The <a href="{GLOSSARY}.html">glossary</a> explains the words.'
     body = (
-        f"<h1>{NAME}</h1><p>How the changes of a DynamoDB table come into Iceberg, what an analyst can ask, "
+        f"<h1>{NAME}</h1><p>How the changes of a DynamoDB table get into Iceberg, what an analyst can ask, "
         f"and what happens when something breaks: {len(stops)} notebooks, run in order in "
         f"{seconds:.0f}&nbsp;s. Each page shows one notebook with its results."
         f'{glossary if (folder / f"{GLOSSARY}.html").exists() else ""}</p><div class="cards">{cards}</div>'

@@ -143,7 +143,7 @@ def test_few_rows_tell_nothing_of_columns():
     [
         ([9, 10, 2**30], "2 of 3 files are smaller than 64 MiB, half are 10 B or less"),
         ([2**30, 2**31], "All of 2 files have at least 64 MiB"),
-        ([2**30], "The only file has 1 GiB, at least 64 MiB"),
+        ([2**30], "The only file is 1 GiB, at least 64 MiB"),
     ],
 )
 def test_files_are_small_only_if_they_are(sizes, words):

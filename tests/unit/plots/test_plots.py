@@ -252,6 +252,9 @@ def test_profile_tells_key_columns_and_nulls(profile):
     none = plots.plot_profile(profile.assign(approx_distinct=20))
     assert title(none) == "0 of 3 columns hold at most 10 values; none is nearly unique"
     assert "80 (50 null)" in texts(ax)
+    # Nulls are no values that repeat.
+    half = profile.assign(nulls=profile["rows"] // 2, approx_distinct=profile["rows"] // 2)
+    assert title(plots.plot_profile(half)).endswith("3 are nearly unique")
 
 
 def test_top_values_are_shares_of_the_whole_with_their_names_where_these_fit(profile):
@@ -394,7 +397,7 @@ def test_one_row_is_drawn(snapshots, counts, history, profile):
         "0 of 1 column hold at most 10 values; 1 is nearly unique": plots.plot_profile(profile.head(1)),
         "Every value of amount is 5": plots.plot_distribution(pd.Series([5], name="amount")),
         "1 of 1 column has shifted, amount the most": plots.plot_drift(drifted("amount")),
-        "The only file has 9 B, smaller than 64 MiB": plots.plot_file_sizes(files(9)),
+        "The only file is 9 B, smaller than 64 MiB": plots.plot_file_sizes(files(9)),
         "Half of the changes take 1.0 s: item → stream": plots.plot_freshness(lags("item → stream")),
     }
     for words, ax in one.items():
