@@ -22,7 +22,7 @@ _NAMES = re.compile(r"(^|_)(id|year|timestamp|number)$|^(hour|minute|day|month)$
 # Columns whose sum is a figure that somebody asks for.
 _ADDS_UP = re.compile(r"(^|_)usd(_per_month)?$|^(files|delete_files|files_after|files_saved|bytes_freed)$")
 _UNIT_PRICE = "unit_price"
-_DIGITS = 4
+_DIGITS, _CENTS = 4, 2
 _LONG_WORD = 16
 
 _TABLE = "border-collapse:collapse;border:none;margin:.3em 0;font-size:.95em"
@@ -156,10 +156,10 @@ def _significant(value: Any) -> str:
 
 
 def _decimals(known: list[Any]) -> int:
-    """Digits after the point: those that exact decimals share; otherwise enough for the largest value."""
+    """Digits after the point: those that amounts of money share; otherwise enough for the largest value."""
     if all(isinstance(value, Decimal) and value.is_finite() for value in known):
         scales = {max(-int(value.as_tuple().exponent), 0) for value in known}
-        if len(scales) == 1 and max(scales) <= _DIGITS:
+        if len(scales) == 1 and max(scales) <= _CENTS:
             return scales.pop()
     sizes = [abs(float(value)) for value in known if math.isfinite(value)]
     largest = max(sizes, default=0.0)
