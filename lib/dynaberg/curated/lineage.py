@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("box", "kind", "depth", "inputs", "rows", "changed_at", "age_seconds", "outcome", "status")
 # Source, change log and current table; the curated tables follow, by their depth.
 _CURRENT_DEPTH = 2
+_CHART_WORDS = {"fresh": "", "behind": "of older rows", "missing": "its table is missing"}
 Box = tuple[str, str, int, list[str], int | None, datetime | None, str, str]
 
 
@@ -128,11 +129,8 @@ def _charts(plan: Plan, curated: Sequence[Box], depth: int) -> Iterator[Box]:
     for step in plan.steps:
         found = statuses[step.file.name]
         status = "behind" if found == "failed" else found
-        words = (
-            "" if status == "fresh" else "its table is missing" if status == "missing" else "of older rows"
-        )
         for chart in step.file.charts:
-            yield chart, "chart", depth, [step.file.name], None, None, words, status
+            yield chart, "chart", depth, [step.file.name], None, None, _CHART_WORDS[status], status
 
 
 def _box(

@@ -22,8 +22,7 @@ def cost_so_far(session: boto3.Session, settings: Settings) -> pd.DataFrame:
     """Estimate what the deployment has cost since its foundation was created; locally, what AWS would bill.
 
     It counts the hours, the changes in the change log, the commits to the tables and the queries of the
-    workgroup. AWS's own bill comes
-    a day later and is the one that counts.
+    workgroup. AWS's own bill comes a day later and is the one that counts.
 
     Args:
         session: An open session.
