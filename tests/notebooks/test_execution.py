@@ -38,12 +38,10 @@ def test_it_runs_quietly_and_draws(walked: dict[str, Stop], name: str) -> None:
 
 def test_the_walk_reached_what_it_says(walked: dict[str, Stop]) -> None:
     assert walked["03_generate_traffic"].headline.startswith("600 changes arrived: 360 inserts, 150 updates")
-    assert "equal to DynamoDB in every column" in walked["04_query"].headline
+    assert "equal to DynamoDB;" in walked["04_query"].headline
     assert walked["11_clean_up"].headline.endswith("removed, none left.")
-    assert walked["07_when_things_break"].headline.endswith(
-        "rows equal DynamoDB and the log; nothing was lost."
-    )
-    assert walked["09_your_own_table"].headline.startswith("50 items of a table that was there before")
+    assert walked["07_when_things_break"].headline.endswith("rows equal DynamoDB; nothing was lost.")
+    assert walked["09_your_own_table"].headline.startswith("50 items that were there before")
 
 
 def test_the_second_time_finds_nothing_to_merge_and_the_same_rows(walked: dict[str, Stop]) -> None:
