@@ -62,7 +62,7 @@ def wait_for_delivery(
         NotReadyError: The deadline passed; the message says how many are missing and what Firehose's log
             last said, the hint says where to look.
         NotFoundError: The change log, the source table or its stream does not exist.
-        SettingsError: `expected` without a `since` that has a time zone.
+        SettingsError: `expected` without a `since`, or a `since` without a time zone.
 
     Example:
         >>> wait_for_delivery(session, settings, contract, expected=10_000, since=report.started_at)
@@ -71,6 +71,7 @@ def wait_for_delivery(
     from tqdm.auto import tqdm
 
     begun = time.monotonic()
+    first = None if expected is None and since is None else _checked(since)
     iceberg = catalog.open_catalog(session, settings)
 
     def load_log() -> Table:
@@ -89,7 +90,7 @@ def wait_for_delivery(
         "table": contract.log_name,
         "changes": wanted,
         "snapshots": sum(
-            since is None or s.timestamp_ms >= since.timestamp() * 1000 for s in log.snapshots()
+            first is None or s.timestamp_ms >= first.timestamp() * 1000 for s in log.snapshots()
         ),
         "snapshot_id": snapshot.snapshot_id if snapshot else None,
         "seconds": round(time.monotonic() - begun, 3),
@@ -130,7 +131,7 @@ def _records(log: Table) -> int:
 
 def _checked(since: datetime | None) -> datetime:
     if since is None or since.utcoffset() is None:
-        msg = f"`since` is {since!r}, but with `expected` it must be a moment with a time zone."
+        msg = f"`since` is {since!r}, but it must be a moment with a time zone."
         raise SettingsError(msg, hint="Pass the moment before the first write: datetime.now(timezone.utc).")
     return since
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from dynaberg import aws
 from dynaberg.delivery import waiting
+from dynaberg.errors import SettingsError
 from dynaberg.settings import Settings
 
 
@@ -109,3 +111,10 @@ def test_the_last_error_of_the_delivery_is_named(
     monkeypatch.setattr(aws, "client", lambda session, name: Logs(messages, refusal))
     session: Any = None
     assert told in waiting._last_error(session, Settings(name="orders"), timeout=60)
+
+
+@pytest.mark.parametrize("given", [{"since": datetime(2026, 1, 1)}, {"expected": 1}])  # noqa: DTZ001
+def test_the_moment_to_count_from_has_a_time_zone(given: dict[str, Any]) -> None:
+    nothing: Any = None
+    with pytest.raises(SettingsError, match="a moment with a time zone"):
+        waiting.wait_for_delivery(nothing, nothing, nothing, **given)

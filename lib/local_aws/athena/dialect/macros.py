@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from local_aws.athena.dialect.spellings import row
 
+BUCKETS = 2**21
+"""Of `approx_distinct`: enough for 20 million different values."""
+
 MACROS = [
     row("digits", "digits of a number's shortest text, without sign, point and padding", "(t) := rtrim(ltrim(replace(regexp_extract(t, '^[^e]+'), '.', ''), '0'), '0')"),
     row("exponent", "the power of ten of a number's shortest text", """(t) := CASE
@@ -35,8 +38,8 @@ MACROS = [
     row("most_frequent", "the n entries of a map of counts that have the highest", """(m, n) := map_from_entries(
         list_transform(list_slice(list_reverse_sort(list_transform(map_entries(m), lambda e: {'c': e.value, 'k': e.key})),
         1, n), lambda e: {'key': e.k, 'value': CAST(e.c AS BIGINT)}))"""),
-    row("bucket", "of a value, one of 2 ** 21", "(x) := CASE WHEN x IS NOT NULL THEN CAST(hash(x) & 2097151 AS UINTEGER) END"),
-    row("distinct", "how many values there are, by how many buckets have one", "(n) := CAST(round(-2097152 * ln(1 - least(coalesce(n, 0), 2097151) / 2097152)) AS BIGINT)"),
+    row("bucket", "of a value, by its hash", f"(x) := CASE WHEN x IS NOT NULL THEN CAST(hash(x) & {BUCKETS - 1} AS UINTEGER) END"),
+    row("distinct", "how many values there are, by how many buckets have one", f"(n) := CAST(round(-{BUCKETS} * ln(1 - least(coalesce(n, 0), {BUCKETS - 1}) / {BUCKETS})) AS BIGINT)"),
     row("interval_text", "year to month, or day to second", """(x) := CASE
         WHEN datepart('year', x) <> 0 OR datepart('month', x) <> 0
         THEN CAST(datepart('year', x) * 12 + datepart('month', x) AS BIGINT) // 12 || '-'

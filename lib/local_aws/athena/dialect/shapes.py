@@ -10,9 +10,9 @@ from sqlglot import exp
 from local_aws.athena.dialect.dialect import call
 from local_aws.athena.dialect.errors import QueryError
 from local_aws.athena.dialect.formats import format_call, offset_minutes
+from local_aws.athena.dialect.macros import BUCKETS
 
 Node = exp.Expr
-BUCKETS = 2**21
 
 
 def null_if_any_is(node: exp.Anonymous) -> Node:
@@ -45,6 +45,7 @@ def approx_distinct_shape(node: exp.Anonymous) -> Node:
     DuckDB's own estimate is off by a fifth for five values.
     """
     value, select = node.expressions[0], node.find_ancestor(exp.Select)
+    value = value.expressions[0] if isinstance(value, exp.Distinct) else value
     grouped = select is not None and select.args.get("group")
     if grouped or isinstance(node.parent, (exp.Filter, exp.Window)):
         return call("count", exp.Distinct(expressions=[value]))
@@ -167,8 +168,6 @@ def count_shape(node: exp.Anonymous) -> Node:
 
 def mod_shape(node: exp.Anonymous) -> Node:
     """`mod(n, m)` is `n % m`."""
-    if len(node.expressions) != 2:
-        raise QueryError("FUNCTION_NOT_FOUND", "Unexpected parameters for function mod", node)
     left, right = (exp.Paren(this=operand) for operand in node.expressions)
     return exp.Mod(this=left, expression=right)
 

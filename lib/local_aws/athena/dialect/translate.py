@@ -63,8 +63,16 @@ def rewrite(tree: Node) -> Node:
 
 
 def change_function(node: exp.Anonymous) -> Node:
-    """A function call, by its row in the table."""
+    """A function call, by its row in the table; a change takes the arguments by their places."""
     name = str(node.this).lower()
+    try:
+        return changed_call(name, node)
+    except (IndexError, ValueError) as error:
+        raise QueryError("FUNCTION_NOT_FOUND", f"Unexpected parameters for function {name}", node) from error
+
+
+def changed_call(name: str, node: exp.Anonymous) -> Node:
+    """A call as DuckDB takes it."""
     if name in INNER:
         return INNER[name](node)
     if change := SHAPES.get(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import sqlglot
 from local_aws.athena.dialect.dialect import AthenaSql, to_duckdb
 from local_aws.athena.dialect.errors import QueryError, from_duckdb, position
 from local_aws.athena.dialect.formats import joda_to_strftime, mysql_to_strftime
+from local_aws.athena.dialect.functions import FUNCTIONS
 from local_aws.athena.dialect.translate import rewrite
 
 
@@ -22,6 +24,10 @@ from local_aws.athena.dialect.translate import rewrite
             "SELECT count(DISTINCT x) FILTER(WHERE y) FROM t",
         ),
         ("SELECT z, approx_distinct(x) FROM t GROUP BY z", "SELECT z, count(DISTINCT x) FROM t GROUP BY z"),
+        (
+            "SELECT approx_distinct(DISTINCT x) FROM t GROUP BY y",
+            "SELECT count(DISTINCT x) FROM t GROUP BY y",
+        ),
         ("SELECT approx_distinct(x) OVER () FROM t", "SELECT count(DISTINCT x) OVER () FROM t"),
         ("SELECT map_agg(a, b) OVER () FROM t", "SELECT trino_map_of_pairs(list(row(a, b)) OVER ()) FROM t"),
         ("SELECT a[1] FROM t", "SELECT a[1] FROM t"),
@@ -55,6 +61,13 @@ def test_names_stand_in_quotes() -> None:
 def test_functions_without_a_row_do_not_run(function: str, code: str) -> None:
     with pytest.raises(QueryError, match=f"{code}: line 2:2: Function '{function}'"):
         rewrite(sqlglot.parse_one(f"SELECT\n {function}(x)", dialect=AthenaSql))
+
+
+@pytest.mark.parametrize("arguments", ["", "a", "a, b", "a, b, c, d, e, f"])
+def test_no_number_of_arguments_is_an_error_of_ours(arguments: str) -> None:
+    for name in FUNCTIONS:
+        with suppress(QueryError, sqlglot.ParseError):
+            rewrite(sqlglot.parse_one(f"SELECT {name}({arguments}) FROM t", dialect=AthenaSql))
 
 
 def test_position_is_the_first_letter() -> None:
