@@ -6,7 +6,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -17,6 +18,7 @@ from typing import Any
 import boto3
 import pytest
 from pyiceberg.table import Table
+from tests.conftest import NOWHERE
 
 from dynaberg import catalog, deploy, layers
 from dynaberg.contracts import Column, Contract
@@ -40,6 +42,10 @@ TYPES = {
     "anything": "json",
 }
 
+# What a stack's name says after the project's: of which source it is, and which part.
+PART = re.compile(r"--.*|-[^-]*$")
+# The pipeline of all tests that only read.
+SHARED = "story"
 ROOT = Path(__file__).resolve().parents[2]
 HAS_LOCAL_AWS = all(find_spec(name) for name in ("cfnlint", "duckdb", "orjson"))
 LOOKS_INSIDE = re.compile(
@@ -146,6 +152,30 @@ class Session(boto3.Session):
         return kept[service_name]
 
 
+def deployed() -> dict[str, str]:
+    """The project of each stack that the shared local AWS has or had, by the stack's identifier."""
+    if os.environ["AWS_ENDPOINT_URL"] == NOWHERE:
+        return {}
+    pages = boto3.client("cloudformation").get_paginator("list_stacks").paginate()
+    stacks = [stack for page in pages for stack in page["StackSummaries"]]
+    return {each["StackId"]: PART.sub("", each["StackName"]) for each in stacks}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_names(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No two files deploy a project of one name: either would find what the other one left."""
+    before = deployed()
+    yield
+    folder = tmp_path_factory.getbasetemp()
+    claims = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "names"
+    claims.mkdir(exist_ok=True)
+    for name in {name for stack, name in deployed().items() if stack not in before} - {SHARED}:
+        with suppress(FileExistsError), (claims / name).open("x", encoding="utf-8") as claim:
+            claim.write(str(request.path))
+        owner = (claims / name).read_text(encoding="utf-8")
+        assert owner == str(request.path), f"{owner} deploys a project {name!r}, too"
+
+
 @cache
 def session_of(endpoint: str) -> Session:
     """The session of all pipelines on one local AWS; some tests point the environment at one of their own.
@@ -223,7 +253,7 @@ def item(number: int, **attributes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def story(make_pipeline: Callable[[str], Pipeline]) -> Story:
     """The pipeline that the tests of reading share; none of them may change it."""
-    pipeline = make_pipeline("story")
+    pipeline = make_pipeline(SHARED)
     session, settings, contract = pipeline.session, pipeline.settings, pipeline.contract
     began = datetime.now(UTC)
 

@@ -189,9 +189,9 @@ def test_the_stream_type_changes_there_and_back_while_items_change(local_aws: St
 @pytest.mark.thorough
 def test_a_source_of_many_kinds_is_deployed(local_aws: Status, tmp_path: Path) -> None:
     """Its templates are larger than CloudFormation takes them in a call."""
-    wb = open_shop(tmp_path, "wide")
+    wb = open_shop(tmp_path, "manifold")
     for number in range(7):
-        text = CUSTOMERS.format(source="wide-Shop").replace("table: customers", f"table: kind_{number}")
+        text = CUSTOMERS.format(source="manifold-Shop").replace("table: customers", f"table: kind_{number}")
         path = tmp_path / "data" / "tables" / f"kind_{number}.yaml"
         path.write_text(text.replace("Customer", f"Kind{number}"))
     wb.adopt()
@@ -199,13 +199,13 @@ def test_a_source_of_many_kinds_is_deployed(local_aws: Status, tmp_path: Path) -
     wb.deploy_firehose(buffer_seconds=0)
     assert wb.preview().empty
     assert set(wb.tables()["state"]) == {"deployed"}
-    change("wide", 1, "Kind6")
+    change("manifold", 1, "Kind6")
     last = wb.table("kind_6")
     last.wait_for_delivery(timeout=90)
     last.refresh()
     assert last.reconcile().matches
     assert wb.query("SELECT count(*) AS n FROM kind_6").df["n"].tolist() == [1]
-    wb.clean_up(confirm="wide")
+    wb.clean_up(confirm="manifold")
     assert wb.list_resources().empty
 
 
@@ -241,15 +241,15 @@ def test_the_rest_has_a_change_log_alone(local_aws: Status, tmp_path: Path) -> N
 
 
 def test_more_change_logs_than_kinesis_can_serve_are_refused(local_aws: Status, tmp_path: Path) -> None:
-    wb = open_shop(tmp_path, "kinesis", stream_type="kinesis")
+    wb = open_shop(tmp_path, "onestream", stream_type="kinesis")
     for number in range(4):
-        text = CUSTOMERS.format(source="kinesis-Shop").replace("table: customers", f"table: kind_{number}")
+        text = CUSTOMERS.format(source="onestream-Shop").replace("table: customers", f"table: kind_{number}")
         path = tmp_path / "data" / "tables" / f"kind_{number}.yaml"
         path.write_text(text.replace("Customer", f"Kind{number}"))
     wb.adopt()
     with pytest.raises(dynaberg.SettingsError, match="7 change logs"):
         wb.deploy_firehose()
-    wb.clean_up(confirm="kinesis")
+    wb.clean_up(confirm="onestream")
 
 
 def test_contracts_that_claim_the_same_items_stop_a_deployment(local_aws: Status, tmp_path: Path) -> None:
