@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.errors import QueryCancelledError, QueryError
 from dynaberg.past import Moment, resolve_snapshot
 from dynaberg.profile.histograms import SHARES, from_sketch, histogram, histogram_of_counts
 from dynaberg.profile.paths import Path, paths
-from dynaberg.profile.statement import COUNTABLE, FREQUENT, MEASURES, MOST_SHOWN, is_number, length, statement
+from dynaberg.profile.statement import (
+    COUNTABLE,
+    FREQUENT,
+    MEASURES,
+    MOST_SHOWN,
+    UNIQUE,
+    is_number,
+    length,
+    statement,
+)
 from dynaberg.sql import query, quote
 
 if TYPE_CHECKING:
@@ -81,7 +90,7 @@ def profile_columns(
         fields = table.schemas()[chosen.schema_id or 0].fields
     parts = list(_parts(paths(fields)))
     is_large = _rows(chosen or table.current_snapshot()) > _MANY_ROWS
-    uncounted = set(keys)
+    uncounted = {*keys, *UNIQUE}
 
     def ask(part: Sequence[Path], measures: Sequence[str]) -> dict[str, Any]:
         source = f"{quote(table.name()[-1])}{version}"
@@ -94,7 +103,7 @@ def profile_columns(
     lines: list[dict[str, Any]] = []
     for part in parts:
         if is_large:
-            uncounted.update(_of_many_values(ask, part))
+            uncounted |= {*_of_many_values(ask, part, uncounted)}
         lines += _lines(ask, part)
     frame = pd.DataFrame(lines, dtype=object)
     return frame.astype({"rows": "Int64", "nulls": "Int64", "approx_distinct": "Int64"})
@@ -104,12 +113,12 @@ def _rows(snapshot: Snapshot | None) -> int:
     return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
 
 
-def _of_many_values(ask: Ask, part: Sequence[Path]) -> Iterator[str]:
-    """Names of the columns with too many different values to count each; what cannot be asked is not either.
+def _of_many_values(ask: Ask, part: Sequence[Path], known: Collection[str]) -> Iterator[str]:
+    """Names of more columns with too many different values to count each; what cannot be asked is not either.
 
     With 100 million different texts, Athena would give up: "Query exhausted resources at this scale factor".
     """
-    countable = [path for path in part if path.type in FREQUENT and not path.nested]
+    countable = [p for p in part if p.type in FREQUENT and not p.nested and p.name not in known]
     for path, found in zip(countable, _estimates(ask, countable), strict=True):
         if found is None or found > _MANY_VALUES:
             yield path.name

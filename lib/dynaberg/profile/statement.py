@@ -24,25 +24,25 @@ _MOMENTS = {
 _INTEGERS, _FLOATS = ("int", "long"), ("float", "double")
 FREQUENT = ("string", "boolean", "int", "date")
 """Types of columns that may have frequent values; key columns have none."""
-_UNIQUE = ("sequence_number", *LOG_COLUMNS)
+UNIQUE = ("sequence_number", *LOG_COLUMNS)
+"""Columns of ours, whose values are not counted."""
 
 
 def statement(
-    profiled: Sequence[Path], source: str, keys: Collection[str], measures: Collection[str] = MEASURES
+    profiled: Sequence[Path], source: str, uncounted: Collection[str], measures: Collection[str] = MEASURES
 ) -> str:
     """One row of aggregates: those of the rows, of the elements of each array, and of the values' counts.
 
     Args:
         profiled: The paths; an aggregate's name ends with the position of its path.
         source: What follows FROM, without an alias.
-        keys: Names of columns whose values are not counted, such as key columns.
+        uncounted: Names of columns whose values are not counted, such as key columns.
         measures: Which of `MEASURES` to compute; or `distinct`, for the approximate number of values alone.
     """
-    unique = {*keys, *_UNIQUE}
     frequent = {
         index: path
         for index, path in enumerate(profiled)
-        if "order" in measures and path.type in FREQUENT and path.name not in unique and not path.nested
+        if "order" in measures and path.type in FREQUENT and path.name not in uncounted and not path.nested
     }
     # With a name of its own: in a table that is called place, `place.city` would be the column city.
     source = f"{source} AS rows_of_table"
