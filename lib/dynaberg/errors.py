@@ -14,13 +14,16 @@
     + QueryCancelledError    a query that was stopped
 
 Every message says what happened, with the value; `hint` says what to do. A notebook shows only these two,
-without the library's stack trace; the cause is kept in `__cause__`.
+without the library's stack trace; the cause is kept in `__cause__`. `require_moment` is the check of what
+is given as a moment, in every room.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from difflib import get_close_matches
+from typing import Any
 
 
 class DynabergError(Exception):
@@ -101,3 +104,44 @@ class QueryError(DynabergError):
 
 class QueryCancelledError(QueryError):
     """A query that was stopped."""
+
+
+def require_moment(when: Any, *, wanted: str = "a moment") -> datetime:
+    """Reject everything but a timezone-aware datetime.
+
+    Args:
+        when: What was given as a moment.
+        wanted: What may be given, for the message.
+
+    Returns:
+        The moment as it was given.
+
+    Raises:
+        SettingsError: `when` has no time zone, or is not a datetime.
+
+    Example:
+        >>> require_moment(datetime.now(timezone.utc) - timedelta(minutes=5))
+    """
+    # pandas' NaT is a datetime by its type, and differs from itself.
+    if not isinstance(when, datetime) or when != when:
+        msg = f"{when!r} is a {type(when).__name__}; it must be {wanted}."
+        raise SettingsError(msg, hint="Write datetime.now(timezone.utc) - timedelta(minutes=5), for example.")
+    if when.utcoffset() is None:
+        msg = f"{when.isoformat()} has no time zone, so the moment is ambiguous."
+        hint = "Use datetime.now(timezone.utc), or .astimezone() for the zone of this machine."
+        raise SettingsError(msg, hint=hint)
+    return when
+
+
+def require_moments(*given: Any) -> None:
+    """Reject what is no moment among those that may be left out.
+
+    Args:
+        given: Moments, or None.
+
+    Raises:
+        SettingsError: One has no time zone, or is not a datetime.
+    """
+    for each in given:
+        if each is not None:
+            require_moment(each)

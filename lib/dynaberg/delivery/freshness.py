@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dynaberg import aws, catalog, deploy
-from dynaberg.errors import SettingsError
+from dynaberg.errors import require_moments
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def freshness(
     Example:
         >>> freshness(session, settings, contract).set_index("hop")["p95_seconds"]
     """
+    require_moments(since)
     log = catalog.load_table(catalog.open_catalog(session, settings), settings, contract.log_name)
     begin = _begin(log, since)
     rows = query(session, settings, _STATEMENT.format(log=contract.log_name), {"since": begin}).df
@@ -129,9 +130,6 @@ def percentiles(seconds: Any, weights: Any, shares: tuple[float, ...]) -> list[f
 
 
 def _begin(log: Table, since: datetime | None) -> datetime:
-    if since is not None and since.utcoffset() is None:
-        msg = f"`since` is {since!r}, but it must be a moment with a time zone."
-        raise SettingsError(msg, hint="Use datetime.now(timezone.utc) - timedelta(hours=1).")
     if since is not None:
         return since
     snapshot = log.current_snapshot()

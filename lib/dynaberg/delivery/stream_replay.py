@@ -13,7 +13,7 @@ from dynaberg.delivery.envelopes import FailedChange
 from dynaberg.delivery.failures import error_bucket, error_key, error_lines, id_of, read_bucket
 from dynaberg.delivery.reentry import Route, deployed_route, held_back, ids_of_source, open_reentry
 from dynaberg.delivery.replay import CLOCK_MARGIN, DELIVERED, FAILED, FORGOTTEN, REPLAYED, Known, changed_at
-from dynaberg.errors import SettingsError
+from dynaberg.errors import require_moments
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.routing import Row
 from dynaberg.functions.tombstones import HeldBack
@@ -68,7 +68,7 @@ def replay_stream(
     """
     from tqdm.auto import tqdm
 
-    _check_moments(since=since, until=until)
+    require_moments(since, until)
     stream_arn = deploy.outputs(session, settings, "foundation")["ChangeStreamArn"]
     send = open_reentry(session, settings, contract)
     begin = since or oldest_moment(session, stream_arn)
@@ -147,10 +147,3 @@ def _keep_failures(
         lines = error_lines(new)
         raw = b"\n".join(change.raw for change, _ in new)
         aws.client(session, "s3").put_object(Bucket=bucket, Key=error_key(raw), Body=lines)
-
-
-def _check_moments(**moments: datetime | None) -> None:
-    for name, moment in moments.items():
-        if moment is not None and moment.utcoffset() is None:
-            msg = f"`{name}` is {moment!r}, but it must be a moment with a time zone."
-            raise SettingsError(msg, hint="Use datetime(…, tzinfo=timezone.utc).")

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from dynaberg import aws, catalog, deploy
 from dynaberg.delivery.awaited import STREAM_HOURS, awaited_ids, has_two_paths
-from dynaberg.errors import DynabergError, NotReadyError, SettingsError
+from dynaberg.errors import DynabergError, NotReadyError, require_moment
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dynaberg.contracts import Contract
     from dynaberg.settings import Settings
 
+_WANTED = "the moment before the first write, as `since`"
 _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS, _POLL_GROWTH = 0.1, 2.0, 1.3
 # Firehose repeats an error that holds it up, though not at once.
 _LOG_SECONDS = 300
@@ -71,16 +72,16 @@ def wait_for_delivery(
     from tqdm.auto import tqdm
 
     begun = time.monotonic()
-    first = None if expected is None and since is None else _checked(since)
+    first = None if expected is None and since is None else require_moment(since, wanted=_WANTED)
     iceberg = catalog.open_catalog(session, settings)
 
     def load_log() -> Table:
         return catalog.load_table(iceberg, settings, contract.log_name)
 
-    if expected is None or has_two_paths(session, settings):
+    if expected is None or first is None or has_two_paths(session, settings):
         wanted, count = _count_by_id(session, settings, contract)
     else:
-        wanted, count = expected, _count_since(session, settings, contract, _checked(since))
+        wanted, count = expected, _count_since(session, settings, contract, first)
     with tqdm(total=wanted, desc="In the change log", unit="change", disable=not progress) as bar:
         log = _wait(load_log, wanted, count, begun + timeout, bar)
     if log is None:
@@ -127,13 +128,6 @@ def _records(log: Table) -> int:
     """Records of the change log, including duplicates, from its metadata."""
     snapshot = log.current_snapshot()
     return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
-
-
-def _checked(since: datetime | None) -> datetime:
-    if since is None or since.utcoffset() is None:
-        msg = f"`since` is {since!r}, but it must be a moment with a time zone."
-        raise SettingsError(msg, hint="Pass the moment before the first write: datetime.now(timezone.utc).")
-    return since
 
 
 def _count_since(

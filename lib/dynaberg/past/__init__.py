@@ -8,7 +8,7 @@ from dynaberg.past.bookmarks import bookmarked, bookmarks, remove_bookmark, set_
 from dynaberg.past.diff import changes_between
 from dynaberg.past.differences import Differences, compare, to_long_form
 from dynaberg.past.item_history import check_key, item_history
-from dynaberg.past.snapshots import Moment, require_moment, resolve_snapshot, snapshots
+from dynaberg.past.snapshots import Moment, resolve_snapshot, snapshots
 
 __all__ = [
     "Differences",
@@ -21,7 +21,6 @@ __all__ = [
     "item_history",
     "read_as_of",
     "remove_bookmark",
-    "require_moment",
     "resolve_snapshot",
     "set_bookmark",
     "snapshots",

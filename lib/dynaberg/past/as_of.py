@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from dynaberg import catalog
 from dynaberg.contracts import CURRENT_COLUMNS_AFTER
-from dynaberg.errors import NotFoundError
+from dynaberg.errors import NotFoundError, require_moment
 from dynaberg.layers import CLOCKS_DIFFER, HISTORY_BEGINS, gained_columns, latest_changes, unpack_frame
-from dynaberg.past.snapshots import Moment, require_moment, resolve_snapshot
+from dynaberg.past.snapshots import Moment, resolve_snapshot
 from dynaberg.sql import query, read_columns
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def state_as_of(
     Example:
         >>> state_as_of(session, settings, contract, datetime(2026, 1, 31, 9, tzinfo=timezone.utc))
     """
-    require_moment(when, wanted="a moment")
+    require_moment(when)
     existing = [*(column.name for column in contract.columns), *CURRENT_COLUMNS_AFTER]
     chosen = [name for asked in columns for name in (existing if asked == "*" else [asked])]
     for name in chosen:

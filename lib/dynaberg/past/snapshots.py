@@ -9,7 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from dynaberg.catalog import live_records
-from dynaberg.errors import NotFoundError, SettingsError
+from dynaberg.errors import NotFoundError, require_moment
 from dynaberg.past.bookmarks import bookmarked, find_bookmark
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
 
 Moment = datetime | SupportsIndex | str
+_WANTED = "a moment, a snapshot id or a bookmark"
 
 # Rows under a position delete are deleted, too, although the file that holds them stays.
 _DELETED, _NO_LONGER = ("deleted-records", "added-position-deletes"), "removed-position-deletes"
@@ -129,7 +130,7 @@ def snapshot_at(table: Table, when: datetime) -> Snapshot:
     Example:
         >>> snapshot_at(table, datetime.now(timezone.utc) - timedelta(minutes=5)).snapshot_id
     """
-    require_moment(when)
+    require_moment(when, wanted=_WANTED)
     moment_ms = when.timestamp() * 1000
     # The snapshot log shows what was current when; after a roll-back the snapshots alone would not.
     entries = [(entry.timestamp_ms, entry.snapshot_id) for entry in table.history()]
@@ -155,7 +156,7 @@ def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
     """
     if isinstance(moment, str):
         if moment[:1].isdigit() and moment not in bookmarked(table):
-            require_moment(moment)  # a date as text, more likely than a bookmark
+            require_moment(moment, wanted=_WANTED)  # a date as text, more likely than a bookmark
         moment = find_bookmark(table, moment)
     if not isinstance(moment, SupportsIndex):
         return snapshot_at(table, moment)
@@ -163,25 +164,6 @@ def resolve_snapshot(table: Table, moment: Moment) -> Snapshot:
     if snapshot is None:
         raise _nothing_at(table, moment)
     return snapshot
-
-
-def require_moment(when: Any, *, wanted: str = "a moment, a snapshot id or a bookmark") -> None:
-    """Reject everything but a timezone-aware datetime.
-
-    Args:
-        when: What was given as a moment.
-        wanted: What may be given, for the message.
-
-    Raises:
-        SettingsError: `when` has no time zone, or is not a datetime.
-    """
-    if not isinstance(when, datetime):
-        msg = f"{when!r} is a {type(when).__name__}; it must be {wanted}."
-        raise SettingsError(msg, hint="Write datetime.now(timezone.utc) - timedelta(minutes=5), for example.")
-    if when.utcoffset() is None:
-        msg = f"{when.isoformat()} has no time zone, so the moment is ambiguous."
-        hint = "Use datetime.now(timezone.utc), or .astimezone() for the zone of this machine."
-        raise SettingsError(msg, hint=hint)
 
 
 def _nothing_at(table: Table, asked: Moment) -> NotFoundError:

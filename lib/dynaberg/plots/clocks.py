@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dynaberg.errors import SettingsError
+from dynaberg.errors import require_moment
 from dynaberg.plots.canvas import (
     BLUE,
     GRAY,
@@ -38,12 +38,13 @@ def plot_two_clocks(
         by: Column whose values are counted in both.
         when: The moment, timezone-aware; the title shows it in its own zone.
         ax: Axes to draw on.
+
+    Raises:
+        SettingsError: `when` has no time zone.
     """
     for frame in (known, true):
         require(frame, by)
-    if when.utcoffset() is None:
-        msg = f"`when` is {when.isoformat()}, without a time zone."
-        raise SettingsError(msg, hint="Pass the moment of both frames, such as datetime.now(UTC).")
+    require_moment(when)
     before, after = _counts(known[by]), _counts(true[by])
     values = list(dict.fromkeys([*after, *before]))
     if not values:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from dynaberg.errors import require_moments
 from dynaberg.plots.canvas import (
     AMOUNT,
     BLUE,
@@ -60,7 +61,11 @@ def plot_delivery(
         began: When the writing began: earlier snapshots are left out; `TrafficReport.started_at`.
         ended: When the writing ended; `TrafficReport.finished_at`.
         ax: Axes to draw on.
+
+    Raises:
+        SettingsError: `began` or `ended` has no time zone.
     """
+    require_moments(began, ended)
     nothing = "No change was made, and none arrived"
     if counts.empty:
         return draw_nothing(nothing, ax)

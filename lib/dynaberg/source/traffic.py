@@ -18,7 +18,7 @@ import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaberg import aws
-from dynaberg.errors import NotFoundError, TrafficError
+from dynaberg.errors import NotFoundError, TrafficError, require_moment
 from dynaberg.source.transactions_model import PREFIX, Change, plan_changes
 
 OPERATIONS = {"INSERT": "inserts", "MODIFY": "updates", "REMOVE": "deletes"}
@@ -133,13 +133,14 @@ def generate_traffic(
 
     Raises:
         NotFoundError: There is no such table.
+        SettingsError: `now` has no time zone.
         TrafficError: A mix that is impossible, or writes that DynamoDB did not accept.
 
     Example:
         >>> generate_traffic(boto3.Session(), "financial-transactions", changes=1_000).df
     """
     counts = split(changes, mix)
-    moment = _check_moment(now)
+    moment = datetime.now(UTC) if now is None else require_moment(now)
     # Without checking each member's type the client is half as busy: tests show that the items are correct.
     client = aws.new_client(session, "dynamodb", parameter_validation=False, max_pool_connections=workers)
     _check_table(client, source_table)
@@ -168,15 +169,6 @@ def split(changes: int, mix: tuple[float, float, float]) -> tuple[int, int, int]
         msg = f"The mix {mix} has {inserts} inserts and {deletes} deletes: there would be nothing to change."
         raise TrafficError(msg, hint="Only items of this run are changed: ask for more inserts.")
     return inserts, updates, deletes
-
-
-def _check_moment(now: datetime | None) -> datetime:
-    if now is None:
-        return datetime.now(UTC)
-    if now.tzinfo is None:
-        msg = f"`now` is {now.isoformat()}, without a time zone."
-        raise TrafficError(msg, hint="Write datetime(…, tzinfo=UTC).")
-    return now
 
 
 def _check_table(client: Any, source_table: str) -> None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws, catalog
-from dynaberg.errors import NotReadyError, SettingsError
+from dynaberg.errors import NotReadyError, SettingsError, require_moments
 from dynaberg.upkeep.what_if import preview_retention
 
 if TYPE_CHECKING:
@@ -110,8 +110,9 @@ def preview_maintenance(
         One row per snapshot, as `retention.preview_retention` has it.
 
     Raises:
-        SettingsError: An invalid setting.
+        SettingsError: An invalid setting, or `at` has no time zone.
     """
+    require_moments(at)
     wanted = {"min_snapshots": min_snapshots, "max_age_hours": max_age_hours}
     _check(wanted)
     now = _values(maintenance(session, settings, table))

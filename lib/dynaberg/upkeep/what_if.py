@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dynaberg.catalog import manifests_of
-from dynaberg.past import bookmarked, require_moment, snapshots
+from dynaberg.errors import require_moment
+from dynaberg.past import bookmarked, snapshots
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +51,7 @@ def preview_retention(
     """
     import pandas as pd
 
-    now = at or datetime.now(UTC)
-    require_moment(now, wanted="a moment")
+    now = datetime.now(UTC) if at is None else require_moment(at)
     frame = snapshots(table)[["committed_at", "snapshot_id", "operation"]]
     froms, untils = _answered(table)
     frame["as_of_from"] = _moments(frame["snapshot_id"].map(froms))

@@ -116,5 +116,5 @@ def test_the_last_error_of_the_delivery_is_named(
 @pytest.mark.parametrize("given", [{"since": datetime(2026, 1, 1)}, {"expected": 1}])  # noqa: DTZ001
 def test_the_moment_to_count_from_has_a_time_zone(given: dict[str, Any]) -> None:
     nothing: Any = None
-    with pytest.raises(SettingsError, match="a moment with a time zone"):
+    with pytest.raises(SettingsError, match=r"no time zone|as `since`"):
         waiting.wait_for_delivery(nothing, nothing, nothing, **given)

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dynaberg.errors import TrafficError
+from dynaberg.errors import SettingsError, TrafficError
 from dynaberg.source import traffic
 from dynaberg.source.traffic import TrafficReport, _batches, _write_all, generate_traffic, split
 from dynaberg.source.transactions_model import Change, Transaction, merchant_categories, plan_changes
@@ -312,7 +312,7 @@ def test_refused_writes_are_an_error_that_counts() -> None:
 
 
 def test_a_naive_moment_is_refused() -> None:
-    with pytest.raises(TrafficError, match="without a time zone"):
+    with pytest.raises(SettingsError, match="no time zone"):
         generate_traffic(boto3.Session(), "source", now=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
