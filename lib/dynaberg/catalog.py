@@ -162,10 +162,12 @@ def load_table(catalog: Catalog, settings: Settings, name: str) -> Table:
     """
     from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 
+    hint = "Create the Iceberg tables with wb.deploy_firehose() (02_deploy_firehose)."
+    if not name or not isinstance(name, str):  # pyiceberg would ask for the list of tables, or fail in urllib
+        raise NotFoundError.among("table", name, table_names(catalog, settings), hint=hint)
     try:
         return catalog.load_table((settings.namespace, name))
     except (NoSuchTableError, NoSuchNamespaceError) as error:
-        hint = "Create the Iceberg tables with wb.deploy_firehose() (02_deploy_firehose)."
         raise NotFoundError.among("table", name, table_names(catalog, settings), hint=hint) from error
 
 

@@ -14,8 +14,8 @@
     + QueryCancelledError    a query that was stopped
 
 Every message says what happened, with the value; `hint` says what to do. A notebook shows only these two,
-without the library's stack trace; the cause is kept in `__cause__`. `require_moment` is the check of what
-is given as a moment, in every room.
+without the library's stack trace; the cause is kept in `__cause__`. What begins with `require_` checks
+what every room is given: moments, whole numbers, seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
+from numbers import Real
+from operator import index
+from typing import Any, SupportsIndex
+
+_MOST = 10**16 - 1
 
 
 class DynabergError(Exception):
@@ -76,7 +80,7 @@ class NotFoundError(DynabergError):
             hint: What to do if nothing exists or no name is similar.
         """
         names = sorted(existing)
-        near = get_close_matches(name, names, n=1)
+        near = get_close_matches(str(name), names, n=1)
         advice = f"Did you mean {near[0]!r}?" if near else hint
         listed = ", ".join(names) if names else "none"
         return cls(f"There is no {kind} {name!r}. What exists: {listed}.", hint=advice)
@@ -145,3 +149,53 @@ def require_moments(*given: Any) -> None:
     for each in given:
         if each is not None:
             require_moment(each)
+
+
+def require_whole(name: str, value: Any, *, least: int, most: int | None = None, hint: str) -> int:
+    """Reject everything but a whole number within bounds; 1e6 is one.
+
+    Args:
+        name: What the number is called where it was given.
+        value: What was given.
+        least: The smallest that there can be.
+        most: The largest; without it, a number of 16 digits.
+        hint: What to write instead.
+
+    Returns:
+        The number.
+
+    Raises:
+        SettingsError: It is no whole number, or out of bounds.
+
+    Example:
+        >>> require_whole("days", 1e2, least=1, hint="Use for example 90.")
+        100
+    """
+    number: int | None = None
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        number = index(value)
+    elif isinstance(value, float) and value.is_integer():
+        number = int(value)
+    if number is None or not least <= number <= (_MOST if most is None else most):
+        bounds = f"{least:,} or more" if most is None else f"{least:,} to {most:,}"
+        raise SettingsError(f"`{name}` is {value!r}; it can be {bounds}, a whole number.", hint=hint)
+    return number
+
+
+def require_seconds(name: str, value: Any) -> float:
+    """Reject everything but a number of seconds, 0 or more; it may be infinite.
+
+    Args:
+        name: What the time is called where it was given.
+        value: What was given.
+
+    Returns:
+        The seconds.
+
+    Raises:
+        SettingsError: It is no number, or less than 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= 0:
+        msg = f"`{name}` is {value!r}; it can be a number of seconds, 0 or more."
+        raise SettingsError(msg, hint=f"Write {name}=60, for example.")
+    return float(value)

@@ -236,12 +236,6 @@ def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
         NotFoundError: There is no such file; the message names those that exist.
         ContractError: The file is not YAML, or `read` refused it.
     """
-    if not path.is_file():
-        existing = [file.stem for file in path.parent.glob("*.yaml")]
-        hint = f"Write {path}, with those in that folder as a model."
-        if what == "table contract":
-            hint += " For a table that exists: `dynaberg contract infer TABLE`."
-        raise NotFoundError.among(what, path.stem, existing, hint=hint)
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
@@ -250,6 +244,12 @@ def read_document(path: Path, what: str, read: Callable[[Any], T]) -> T:
         raise ContractError(
             msg, hint="Compare the indentation and the colons with the lines around it."
         ) from error
+    except FileNotFoundError as error:
+        existing = [file.stem for file in path.parent.glob("*.yaml")]
+        hint = f"Write {path}, with those in that folder as a model."
+        if what == "table contract":
+            hint += " For a table that exists: `dynaberg contract infer TABLE`."
+        raise NotFoundError.among(what, path.stem, existing, hint=hint) from error
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         msg = f"{path} cannot be read: {error}."
         raise ContractError(msg, hint="It must be a readable file of UTF-8 text.") from error

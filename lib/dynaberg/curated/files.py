@@ -99,8 +99,8 @@ def read_file(settings: Settings, name: str) -> CuratedFile:
     """
     folder = curated_folder(settings)
     path = folder / f"{name}.sql"
-    if not path.is_file():
-        existing = [file.stem for file in folder.glob("*.sql")]
+    existing = [file.stem for file in folder.glob("*.sql")]
+    if name not in existing:
         raise NotFoundError.among("curated table", name, existing, hint=f"Write its SELECT into {path}.")
     reserved = (settings.table_name, settings.log_name)
     if not _NAME.fullmatch(name) or name in reserved or STAGING in name:

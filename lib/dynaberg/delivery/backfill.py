@@ -317,7 +317,7 @@ def snapshot_record(contract: Contract, item: Item, moment: datetime) -> dict[st
     return record_of(contract.source_table, key, item, int(moment.timestamp()))
 
 
-def _check_rate(method: str | None, export: str, rate: float | None) -> None:
+def _check_rate(method: str | None, export: str, rate: Any) -> None:
     if method is not None:
         check_choice("method", method, METHODS)
     if export and method == SCAN:
@@ -326,7 +326,7 @@ def _check_rate(method: str | None, export: str, rate: float | None) -> None:
     if rate is not None and (export or method == EXPORT):
         msg = f"`read_units_per_second` is {rate!r}, but an export reads no items."
         raise SettingsError(msg, hint="Leave it out.")
-    if rate is not None and not rate > 0:
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0):
         msg = f"`read_units_per_second` is {rate!r}, but it must be more than 0."
         raise SettingsError(msg, hint="Leave it out, or use for example 500.")
 

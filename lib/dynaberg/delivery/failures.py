@@ -22,6 +22,7 @@ from dynaberg import aws, deploy
 from dynaberg.contracts import column_reader
 from dynaberg.delivery.envelopes import Envelope, FailedChange, belongs_to
 from dynaberg.delivery.queues import DEAD_LETTERS, Message, held_messages
+from dynaberg.errors import require_seconds, require_whole
 from dynaberg.functions.attributes import ConversionError
 from dynaberg.functions.dead_letters import NotADeadLetterError, parse_dead_letter
 
@@ -89,6 +90,8 @@ def wait_for_failures(
     Example:
         >>> wait_for_failures(session, settings, contract, 3)["error_code"]
     """
+    changes = require_whole("changes", changes, least=0, hint="Write how many are expected, such as 3.")
+    require_seconds("timeout", timeout)
 
     def enough() -> list[pd.DataFrame]:
         found = failures(session, settings, contract)

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from dynaberg import aws, catalog, deploy
 from dynaberg.delivery.awaited import STREAM_HOURS, awaited_ids, has_two_paths
-from dynaberg.errors import DynabergError, NotReadyError, require_moment
+from dynaberg.errors import DynabergError, NotReadyError, require_moment, require_seconds
 from dynaberg.sql import query
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def wait_for_delivery(
     import pandas as pd
     from tqdm.auto import tqdm
 
-    begun = time.monotonic()
+    begun, timeout = time.monotonic(), require_seconds("timeout", timeout)
     first = None if expected is None and since is None else require_moment(since, wanted=_WANTED)
     iceberg = catalog.open_catalog(session, settings)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dynaberg.contracts import Contract
 from dynaberg.deploy.stack_state import stack_name, stack_parameters
 from dynaberg.deploy.template import STREAM_OUTPUTS, stream_output
-from dynaberg.errors import SettingsError
+from dynaberg.errors import SettingsError, require_whole
 from dynaberg.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,10 +44,8 @@ class Pace:
             "redrive_seconds": (1, 900, "30"),
         }
         for name, (least, most, sensible) in limits.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                msg = f"`{name}` is {value}; it can be {least} to {most}."
-                raise SettingsError(msg, hint=f"Use {sensible}.")
+            value = require_whole(name, getattr(self, name), least=least, most=most, hint=f"Use {sensible}.")
+            object.__setattr__(self, name, value)
 
 
 ADOPTION = ("SourceOrigin", "StreamSwitchedOn")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynaberg import catalog, deploy
 from dynaberg.delivery import failures, queue_depths
-from dynaberg.errors import SettingsError
+from dynaberg.errors import SettingsError, require_whole
 from dynaberg.functions.change_row import SNAPSHOT
 from dynaberg.layers import (
     HISTORY_BEGINS,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 STAYS, BASE, GONE = "stays", "base", "gone"
 _ORDER = ["changed_at", "sequence_number", "change_id"]
+_MOST_DAYS = 36_500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).date()
 
 
@@ -120,9 +121,8 @@ class _Work:
     days: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.days, int) or self.days < 1:
-            msg = f"`days` is {self.days!r}; at least one day has to stay."
-            raise SettingsError(msg, hint="Use for example 90.")
+        days = require_whole("days", self.days, least=1, most=_MOST_DAYS, hint="Use for example 90.")
+        object.__setattr__(self, "days", days)
 
     @property
     def cut(self) -> datetime:

@@ -215,8 +215,9 @@ def wanted_where(contract: Contract, where: Mapping[str, Any]) -> Wanted:
         NotFoundError: The table has no such column.
         SettingsError: Not one column, or one by which nobody can be found.
     """
-    if len(where) != 1:
-        msg = f"`where` names {len(where)} columns: {', '.join(where) or 'none'}."
+    given = [*where] if isinstance(where, Mapping) else []
+    if len(given) != 1:  # no value of anybody's in the message
+        msg = f"`where` names {len(given)} columns: {', '.join(map(str, given)) or 'none'}."
         raise SettingsError(msg, hint='Name one: where={"customer_id": "C-17"}.')
     ((name, value),) = where.items()
     names = [column.name for column in contract.columns]

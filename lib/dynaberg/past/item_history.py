@@ -141,8 +141,9 @@ def check_key(contract: Contract, key: Mapping[str, Any]) -> None:
     """
     types = {column.name: column.type for column in contract.columns if column.name in contract.key}
     example = ", ".join(f'"{name}": …' for name in contract.key)
-    if set(key) != set(types):
-        given = ", ".join(map(str, key)) or "nothing"
+    names = [*key] if isinstance(key, Mapping) else []
+    if set(names) != set(types):  # no value of anybody's in the message
+        given = ", ".join(map(str, names)) or "no columns"
         raise SettingsError(
             f"The key has {given}; the table's key has {', '.join(contract.key)}.",
             hint=f"Write {{{example}}}.",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaberg.contracts import canonical_json
-from dynaberg.errors import SettingsError
+from dynaberg.errors import SettingsError, require_seconds, require_whole
 from dynaberg.functions.masks import KEYED, mask_image, mask_rules
 from dynaberg.masks import mask_key
 from dynaberg.proof import digests
@@ -89,7 +89,9 @@ def reconcile(
     if sample is not None and partition_keys is not None:
         msg = "Both `sample` and `partition_keys` are given, but only one can say what to compare."
         raise SettingsError(msg, hint="Pass only one of them.")
-    deadline = time.monotonic() + settle_seconds
+    if sample is not None:
+        sample = require_whole("sample", sample, least=1, hint="Leave it out, or use for example 10_000.")
+    deadline = time.monotonic() + require_seconds("settle_seconds", settle_seconds)
     sides = load_sides(session, settings, contract)
     compared_at = datetime.now(UTC)
     own = _own(session, settings, contract)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dynaberg import deploy
-from dynaberg.errors import SettingsError
+from dynaberg.errors import SettingsError, require_whole
 from dynaberg.schedule.plan import make_plan
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ def deploy_schedule(
         BuildError: The header of a curated SQL file cannot be read.
     """
     seconds = interval_seconds(every)
+    attempts = require_whole("attempts", attempts, least=1, most=10, hint="Use for example 3.")
+    retry_seconds = require_whole(
+        "retry_seconds", retry_seconds, least=1, most=3_600, hint="Use for example 60."
+    )
     foundation = deploy.outputs(session, settings, "foundation")
     observe = deploy.outputs(session, settings, "observe")
     parameters = {name: foundation[name] for name in _SHARED} | {
@@ -127,7 +131,7 @@ def interval_seconds(every: str) -> int:
         >>> interval_seconds("15 minutes")
         900
     """
-    found = _EVERY.fullmatch(every.strip())
+    found = _EVERY.fullmatch(str(every).strip())
     seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
     if not 60 <= seconds <= _A_DAY:
         msg = f"`every` is {every!r}, which is no time between 1 minute and 1 day."

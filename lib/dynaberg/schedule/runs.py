@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dynaberg import aws, deploy
-from dynaberg.errors import SettingsError
+from dynaberg.errors import require_whole
 from dynaberg.functions.schedule import records
 from dynaberg.prices import query_usd, total_usd
 
@@ -45,8 +45,7 @@ def read_runs(
     """
     import pandas as pd
 
-    if days < 1:
-        raise SettingsError(f"`days` is {days}, so there is no day to look at.", hint="Use for example 7.")
+    days = require_whole("days", days, least=1, most=3_650, hint="Use for example 7.")
     bucket = deploy.outputs(session, settings, "foundation")["ErrorBucketName"]
     found = [
         row

@@ -153,9 +153,9 @@ def named_export(name: str) -> tuple[str, tuple[str, str] | None]:
     Raises:
         SettingsError: It is neither.
     """
-    if _ARN.fullmatch(name):
+    if _ARN.fullmatch(str(name)):
         return name, None
-    if found := _ADDRESS.fullmatch(name):
+    if found := _ADDRESS.fullmatch(str(name)):
         return "", (found[1], f"{found[2]}/{SUMMARY}")
     msg = f"{name!r} names no export of a DynamoDB table."
     hint = "Give its ARN, or s3://bucket/prefix/AWSDynamoDB/<id>/manifest-summary.json."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dynaberg.contracts import Contract, load_contract, overlap
 from dynaberg.contracts.inference import Draft, EntityTypes, attributes_by_name, keep_comments
-from dynaberg.errors import ContractError, NotFoundError, SettingsError
+from dynaberg.errors import ContractError, NotFoundError, SettingsError, require_whole
 from dynaberg.source.adoption import describe_source
 from dynaberg.source.sampling import Sample
 
@@ -70,7 +70,7 @@ def infer_contract(
         ContractError: The file is the contract of another table, or no contract can describe the table.
         SettingsError: The file cannot be written, or `sample` is not a number of items.
     """
-    _check_sample(sample)
+    sample = _checked_sample(sample)
     source = describe_source(session, table)
     draft = Draft(source.name, list(source.key))
     file = Path(path) if path else settings.root / "data" / "tables" / f"{draft.table}.yaml"
@@ -118,7 +118,7 @@ def infer_contracts(
         ContractError: No contract can describe the table.
         SettingsError: A file cannot be written, or `sample` is not a number of items.
     """
-    _check_sample(sample)
+    sample = _checked_sample(sample)
     source = describe_source(session, table)
     keys = list(source.key)
     place = Path(folder) if folder else settings.root / "data" / "tables"
@@ -151,10 +151,9 @@ def infer_contracts(
     ]
 
 
-def _check_sample(sample: int | None) -> None:
-    if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int) or sample < 1):
-        msg = f"`sample` is {sample!r}, but it must be a number of items, 1 or more, or None for all."
-        raise SettingsError(msg, hint="Write sample=10_000, for example.")
+def _checked_sample(sample: int | None) -> int | None:
+    hint = "Write sample=10_000, for example, or None for all items."
+    return None if sample is None else require_whole("sample", sample, least=1, hint=hint)
 
 
 def _contracts_of(folder: Path, table: str) -> list[tuple[Path, Contract]]:

@@ -18,12 +18,13 @@ import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dynaberg import aws
-from dynaberg.errors import NotFoundError, TrafficError, require_moment
+from dynaberg.errors import NotFoundError, TrafficError, require_moment, require_whole
 from dynaberg.source.transactions_model import PREFIX, Change, plan_changes
 
 OPERATIONS = {"INSERT": "inserts", "MODIFY": "updates", "REMOVE": "deletes"}
 # "BatchWriteItem": up to 25 writes in a call, no two with the same key.
 _BATCH_WRITES = 25
+_MOST_CHANGES = 10_000_000
 _MAX_ATTEMPTS = 10
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 5.0
 # How often a wait for the threads looks up.
@@ -133,7 +134,7 @@ def generate_traffic(
 
     Raises:
         NotFoundError: There is no such table.
-        SettingsError: `now` has no time zone.
+        SettingsError: `now` has no time zone, or `changes` is no whole number of 1 or more.
         TrafficError: A mix that is impossible, or writes that DynamoDB did not accept.
 
     Example:
@@ -154,11 +155,13 @@ def split(changes: int, mix: tuple[float, float, float]) -> tuple[int, int, int]
     """How many inserts, updates and deletes make a number of changes, as close to the mix as possible.
 
     Raises:
-        TrafficError: No changes, shares that do not add up to 1, or more deletes than inserts.
+        SettingsError: `changes` is no whole number of 1 or more.
+        TrafficError: Shares that do not add up to 1, or more deletes than inserts.
     """
-    if changes < 1 or min(mix) < 0 or abs(sum(mix) - 1) > 1e-9:
+    changes = require_whole("changes", changes, least=1, most=_MOST_CHANGES, hint="Use for example 10_000.")
+    if min(mix) < 0 or abs(sum(mix) - 1) > 1e-9:
         msg = f"{changes} changes in the mix {mix} are impossible."
-        raise TrafficError(msg, hint="Ask for at least one change, and for shares that add up to 1.")
+        raise TrafficError(msg, hint="Ask for shares that add up to 1.")
     exact = [changes * share for share in mix]
     counts = [floor(count + 1e-9) for count in exact]
     by_remainder = sorted(range(3), key=lambda place: counts[place] - exact[place])

@@ -42,8 +42,12 @@ def bind(sql: str, params: Mapping[str, Any] | Sequence[Any] | None) -> tuple[st
         >>> bind("SELECT * FROM t WHERE id = :id", {"id": "O'Hara"})
         ("SELECT * FROM t WHERE id = ?", ["'O''Hara'"])
     """
-    if isinstance(params, str):
-        msg = f"`params` is the text {params!r}, but values by name or by position are expected."
+    given: Any = sql
+    if not isinstance(given, str):
+        msg = f"The statement is {given!r}, a {type(given).__name__}; it must be text."
+        raise QueryError(msg, hint='Write "SELECT …".')
+    if isinstance(params, str) or not isinstance(params, Mapping | Sequence | None):
+        msg = f"`params` is {params!r}, but values by name or by position are expected."
         raise QueryError(msg, hint='Write {"id": …} for `:id`, or […] for `?`.')
     if isinstance(params, Mapping):
         return _write_long(*_bind_names(sql, params))

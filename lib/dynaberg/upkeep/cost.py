@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
+from typing import Any
 
 import pandas as pd
 
 from dynaberg.deploy import TEMPLATES, load_template
-from dynaberg.errors import SettingsError
+from dynaberg.errors import require_whole
 from dynaberg.layers import CLOCKS_DIFFER
 from dynaberg.prices import GB, LEAST_QUERY_BYTES, assumed, price, price_date, total_usd, usd
 from dynaberg.settings import Settings
@@ -29,6 +30,14 @@ _ALARM = "AWS::CloudWatch::Alarm"
 _GUESSED = {"glue-dpu"}
 _BASIS = {"page": "list price", "memory": "unverified price"}
 _CLASSES = ((Decimal(1), "next to nothing"), (Decimal(10), "low"), (Decimal(100), "moderate"))
+# Beyond them, a number is a slip.
+_MOST = {
+    "changes_per_day": 10**12,
+    "item_bytes": 409_600,
+    "live_items": 10**13,
+    "buffer_seconds": 900,
+    "query_bytes_per_day": 10**18,
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ def estimate_cost(
         >>> bill = estimate_cost(100_000, 800)
         >>> bill.groupby("pattern")["usd_per_month"].sum()
     """
-    _check(
+    n = _checked(
         changes_per_day=changes_per_day,
         item_bytes=item_bytes,
         live_items=live_items,
@@ -129,16 +138,16 @@ def estimate_cost(
     )
     days = HOURS_PER_MONTH / 24
     month = Workload(
-        changes=changes_per_day * days,
+        changes=n["changes_per_day"] * days,
         hours=HOURS_PER_MONTH,
-        item_bytes=item_bytes,
-        live_items=live_items,
-        buffer_seconds=buffer_seconds,
-        refreshes=(refreshes_per_day if changes_per_day else 0) * days,
-        runs=runs_per_day * days,
-        queries=int(queries_per_day * days),
-        query_bytes=int(query_bytes_per_day * days),
-        kms_keys=kms_keys,
+        item_bytes=n["item_bytes"],
+        live_items=n["live_items"],
+        buffer_seconds=n["buffer_seconds"],
+        refreshes=(n["refreshes_per_day"] if n["changes_per_day"] else 0) * days,
+        runs=n["runs_per_day"] * days,
+        queries=int(n["queries_per_day"] * days),
+        query_bytes=int(n["query_bytes_per_day"] * days),
+        kms_keys=n["kms_keys"],
         raw_parquet=bool(raw_parquet),
     )
     bills = [estimate(pattern, month) for pattern in PATTERNS]
@@ -187,13 +196,11 @@ def cost_class(settings: Settings) -> str:
     return f"{words}: about {usd(idle)} a month while idle, {usd(walk)} for the walk ({price_date()})"
 
 
-def _check(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 0:
-            raise SettingsError(f"`{name}` is {number}; it cannot be negative.", hint="Use 0 or more.")
-    if numbers["buffer_seconds"] > 900:
-        msg = f"`buffer_seconds` is {numbers['buffer_seconds']}; Firehose gathers rows for 0 to 900 seconds."
-        raise SettingsError(msg, hint="Use 60, or 300 for fewer and larger files.")
+def _checked(**numbers: Any) -> dict[str, int]:
+    return {
+        name: require_whole(name, number, least=0, most=_MOST.get(name, 1_000_000), hint="Use 0 or more.")
+        for name, number in numbers.items()
+    }
 
 
 # The lines of a bill ----------------------------------------------------------------------------

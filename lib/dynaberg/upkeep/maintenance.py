@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dynaberg import aws, catalog
-from dynaberg.errors import NotReadyError, SettingsError, require_moments
+from dynaberg.errors import NotReadyError, SettingsError, require_moments, require_whole
 from dynaberg.upkeep.what_if import preview_retention
 
 if TYPE_CHECKING:
@@ -113,10 +113,9 @@ def preview_maintenance(
         SettingsError: An invalid setting, or `at` has no time zone.
     """
     require_moments(at)
-    wanted = {"min_snapshots": min_snapshots, "max_age_hours": max_age_hours}
-    _check(wanted)
+    wanted = _checked({"min_snapshots": min_snapshots, "max_age_hours": max_age_hours})
     now = _values(maintenance(session, settings, table))
-    chosen = {name: int(value if value is not None else now[name]) for name, value in wanted.items()}
+    chosen = {name: int(wanted.get(name, now[name])) for name in ("min_snapshots", "max_age_hours")}
     return preview_retention(table, **chosen, at=at)
 
 
@@ -153,37 +152,39 @@ def maintain(
         >>> maintain(session, settings, table, target_mb=128)
         >>> maintain(session, settings, table, max_age_hours=720, confirm="transactions")
     """
+    chosen = _checked(wanted)
     started, names = datetime.now(UTC), _names(session, settings, table)
-    _check(wanted)
     before = _values(_read(session, names))
-    _require_confirmation(table, before, wanted, confirm)
-    jobs = {_SETTINGS[key].job for key, value in wanted.items() if value is not None}
+    _require_confirmation(table, before, chosen, confirm)
+    jobs = {_SETTINGS[key].job for key in chosen}
     for job in jobs:
-        _put(session, names, job, before | {key: v for key, v in wanted.items() if v is not None})
+        _put(session, names, job, before | chosen)
 
     def ran() -> bool:
         found = _read(session, names)
-        chosen = found[found["job"].isin([_JOBS[job] for job in jobs])]
-        return bool((chosen["last_run_at"] >= started).all())
+        of_jobs = found[found["job"].isin([_JOBS[job] for job in jobs])]
+        return bool((of_jobs["last_run_at"] >= started).all())
 
     with suppress(NotReadyError):  # as usual on AWS; the status says so
         aws.wait_for(ran, timeout=wait_seconds, what="The end of the maintenance jobs")
     return _read(session, names)
 
 
-def _check(wanted: Mapping[str, Any]) -> None:
-    for name, value in wanted.items():
+def _checked(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are given, without those that stay as they are."""
+    given = {name: value for name, value in wanted.items() if value is not None}
+    for name, value in given.items():
         if name not in _SETTINGS:
             msg = f"There is no maintenance setting {name!r}."
             raise SettingsError(msg, hint=f"Settings: {', '.join(_SETTINGS)}.")
         allowed = _SETTINGS[name].allowed
-        if value is not None and value not in allowed:
-            can_be = (
-                f"{allowed.start:,} to {allowed.stop - 1:,}"
-                if isinstance(allowed, range)
-                else ", ".join(allowed)
-            )
-            raise SettingsError(f"`{name}` is {value!r}.", hint=f"Use {can_be}.")
+        if isinstance(allowed, range):
+            least, most = allowed.start, allowed.stop - 1
+            hint = f"Use {least:,} to {most:,}."
+            given[name] = require_whole(name, value, least=least, most=most, hint=hint)
+        elif value not in allowed:
+            raise SettingsError(f"`{name}` is {value!r}.", hint=f"Use {', '.join(allowed)}.")
+    return given
 
 
 def _require_confirmation(
@@ -191,10 +192,10 @@ def _require_confirmation(
 ) -> None:
     """Refuse settings that remove something, unless the table's name was given; say what would be lost."""
     name = table.name()[-1]
-    removing = [key for key, value in wanted.items() if value is not None and _SETTINGS[key].removes_data]
+    removing = [key for key in wanted if _SETTINGS[key].removes_data]
     if not removing or confirm == name:
         return
-    chosen = {**before, **{key: value for key, value in wanted.items() if value is not None}}
+    chosen = {**before, **wanted}
     preview = preview_retention(
         table, min_snapshots=int(chosen["min_snapshots"]), max_age_hours=int(chosen["max_age_hours"])
     )

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dynaberg.catalog import manifests_of
-from dynaberg.errors import require_moment
+from dynaberg.errors import require_moment, require_whole
 from dynaberg.past import bookmarked, snapshots
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ def compaction_saving(files: pd.DataFrame, *, target_bytes: int = TARGET_BYTES) 
     Example:
         >>> compaction_saving(wb.iceberg_table("transactions_changes").profile_files())["files_saved"].sum()
     """
+    target_bytes = require_whole("target_bytes", target_bytes, least=1, hint="Use for example 512 * 2**20.")
     is_data = files["content"] == "data"
     small = is_data & (files["bytes"] < target_bytes)
     counted = files.assign(

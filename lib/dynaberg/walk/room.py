@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from dynaberg import local
-from dynaberg.errors import DynabergError, NotFoundError, SettingsError
+from dynaberg.errors import DynabergError, NotFoundError, SettingsError, require_whole
 from dynaberg.settings import Settings
 from dynaberg.walk.notebooks import find_notebooks
 
@@ -44,9 +44,8 @@ def check(settings: Settings, people: int) -> pd.DataFrame:
     Example:
         >>> check(load_settings(), people=20)
     """
-    if people < 1:
-        msg = f"`people` is {people}; a room has 1 or more."
-        raise SettingsError(msg, hint="Use the number of those who work at the same time.")
+    hint = "Use the number of those who work at the same time."
+    people = require_whole("people", people, least=1, hint=hint)
     checks: dict[str, Callable[[], Found]] = {
         "cores": lambda: _cores(people),
         "memory": lambda: _memory(people),

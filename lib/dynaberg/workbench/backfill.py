@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dynaberg import delivery, deploy, html_tables, layers, prices, proof
-from dynaberg.errors import SettingsError
+from dynaberg.errors import SettingsError, require_seconds, require_whole
 from dynaberg.proof import ReconcileReport
 from dynaberg.source import source_size
 
@@ -80,9 +80,12 @@ class Ending:
         if self.sample is not None and not self.reconcile:
             msg = f"`sample` is {self.sample!r}, but nothing is compared: `reconcile` is False."
             raise SettingsError(msg, hint="Leave one of them out.")
-        if self.sample is not None and self.sample < 1:
-            msg = f"`sample` is {self.sample!r}, but it must be 1 or more."
-            raise SettingsError(msg, hint=f"Leave it out, or use for example {LARGE_TABLE_ITEMS:_}.")
+        if self.sample is not None:
+            hint = f"Leave it out, or use for example {LARGE_TABLE_ITEMS:_}."
+            sample = require_whole("sample", self.sample, least=1, hint=hint)
+            object.__setattr__(self, "sample", sample)
+        if self.settle_seconds is not None:
+            require_seconds("settle_seconds", self.settle_seconds)
 
     def sample_of(self, place: Place) -> int | None:
         """How many items are compared; None for all."""

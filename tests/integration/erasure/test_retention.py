@@ -69,7 +69,7 @@ def test_old_days_are_folded_and_later_states_stay(pipeline: Any, monkeypatch: p
     assert int(preview["folded"].sum()) > 0
     with pytest.raises(SettingsError, match="Nothing was changed"):
         apply_retention(*place, days=5, confirm="folding")
-    with pytest.raises(SettingsError, match="at least one day has to stay"):
+    with pytest.raises(SettingsError, match="`days` is 0; it can be 1"):
         apply_retention(*place, days=0, confirm="transactions")
     with monkeypatch.context() as patch:
         patch.setattr(rewriting._Commit, "run", interrupted)

@@ -19,6 +19,7 @@ from dynaberg.erasure.wanted import Wanted, wanted_by_key, wanted_where
 from dynaberg.errors import SettingsError
 from dynaberg.functions.packing import pack
 from dynaberg.functions.tombstones import Tombstones
+from dynaberg.past import check_key
 
 CONTRACT = Contract(
     "orders",
@@ -204,6 +205,13 @@ def test_who_is_masked_or_a_part_is_found_by_no_value() -> None:
         wanted_where(masked, {"card": "4111"})
     with pytest.raises(SettingsError, match="2 columns"):
         wanted_where(CONTRACT, {"customer": "x", "id": "y"})
+    for nothing in ({}, "C-17", 17, b"C-17", None):
+        with pytest.raises(SettingsError, match="0 columns") as caught:
+            wanted_where(CONTRACT, nothing)  # type: ignore[arg-type]
+        assert "17" not in caught.value.message
+        with pytest.raises(SettingsError, match="has no columns") as caught:
+            check_key(CONTRACT, nothing)  # type: ignore[arg-type]
+        assert "17" not in caught.value.message
 
 
 def test_each_table_of_a_source_has_its_own_spelling_of_a_key() -> None:
