@@ -21,11 +21,12 @@ what every room is given: moments, whole numbers, seconds.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from difflib import get_close_matches
 from numbers import Real
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any
 
 _MOST = 10**16 - 1
 
@@ -172,10 +173,9 @@ def require_whole(name: str, value: Any, *, least: int, most: int | None = None,
         100
     """
     number: int | None = None
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        number = index(value)
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            number = index(int(value) if isinstance(value, float) and value.is_integer() else value)
     if number is None or not least <= number <= (_MOST if most is None else most):
         bounds = f"{least:,} or more" if most is None else f"{least:,} to {most:,}"
         raise SettingsError(f"`{name}` is {value!r}; it can be {bounds}, a whole number.", hint=hint)

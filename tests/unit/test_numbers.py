@@ -22,7 +22,7 @@ from dynaberg.workbench.table import Table
 from dynaberg.workbench.workbench import Workbench
 
 NOTHING: Any = None
-WRONG = ["many", float("nan"), True, b"1", -1]
+WRONG = ["many", float("nan"), True, b"1", -1, np.array([1]), pd.NA]
 NO_WHOLE = [1.5, 10**30]
 SECONDS = {"timeout", "settle_seconds", "read_units_per_second"}
 # Any seed makes changes.

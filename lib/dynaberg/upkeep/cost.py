@@ -125,7 +125,7 @@ def estimate_cost(
         >>> bill = estimate_cost(100_000, 800)
         >>> bill.groupby("pattern")["usd_per_month"].sum()
     """
-    n = _checked(
+    given = _checked(
         changes_per_day=changes_per_day,
         item_bytes=item_bytes,
         live_items=live_items,
@@ -138,16 +138,16 @@ def estimate_cost(
     )
     days = HOURS_PER_MONTH / 24
     month = Workload(
-        changes=n["changes_per_day"] * days,
+        changes=given["changes_per_day"] * days,
         hours=HOURS_PER_MONTH,
-        item_bytes=n["item_bytes"],
-        live_items=n["live_items"],
-        buffer_seconds=n["buffer_seconds"],
-        refreshes=(n["refreshes_per_day"] if n["changes_per_day"] else 0) * days,
-        runs=n["runs_per_day"] * days,
-        queries=int(n["queries_per_day"] * days),
-        query_bytes=int(n["query_bytes_per_day"] * days),
-        kms_keys=n["kms_keys"],
+        item_bytes=given["item_bytes"],
+        live_items=given["live_items"],
+        buffer_seconds=given["buffer_seconds"],
+        refreshes=(given["refreshes_per_day"] if given["changes_per_day"] else 0) * days,
+        runs=given["runs_per_day"] * days,
+        queries=int(given["queries_per_day"] * days),
+        query_bytes=int(given["query_bytes_per_day"] * days),
+        kms_keys=given["kms_keys"],
         raw_parquet=bool(raw_parquet),
     )
     bills = [estimate(pattern, month) for pattern in PATTERNS]
