@@ -119,7 +119,7 @@ def estimate_cost(
         usd_per_month (both Decimal), basis (`list price`, `unverified price` or `assumed quantity`).
 
     Raises:
-        SettingsError: A negative number, or a buffer that Firehose does not accept.
+        SettingsError: A number that is not whole, negative, or beyond any workload or what Firehose accepts.
 
     Example:
         >>> bill = estimate_cost(100_000, 800)
@@ -197,8 +197,9 @@ def cost_class(settings: Settings) -> str:
 
 
 def _checked(**numbers: Any) -> dict[str, int]:
+    hint = "Use a number within these bounds."
     return {
-        name: require_whole(name, number, least=0, most=_MOST.get(name, 1_000_000), hint="Use 0 or more.")
+        name: require_whole(name, number, least=0, most=_MOST.get(name, 1_000_000), hint=hint)
         for name, number in numbers.items()
     }
 
